@@ -1,0 +1,92 @@
+"""Every configuration key of imrsf_d2, its default and its meaning. Nowhere else is a default written down."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode as CN
+
+from imrsf_d2.modalities import ModalitySet
+
+__all__ = ["add_imrsf_config", "finalize_config"]
+
+
+def add_imrsf_config(cfg: CN) -> None:
+    """Add the keys of imrsf_d2 to a config that already went through Mask2Former's `add_maskformer2_config`."""
+    # ---- model -----------------------------------------------------------------------------------------------------
+    imrsf = cfg.MODEL.IMRSF = CN()
+    # The modalities in order: a list of mappings with the keys NAME, CHANNELS, CLASSES (categorical), MEAN, STD,
+    # TRANSFORM ("none" or "db"), CLIP and NODATA, explained in imrsf_d2.modalities.Modality.
+    imrsf.MODALITIES = []
+    # Side of a square patch, in pixels; a power of two.
+    imrsf.PATCH_SIZE = 16
+    # Width D of a token. Divisible by 4 (position embedding) and by NUM_HEADS.
+    imrsf.EMBED_DIM = 768
+    # Transformer blocks, attention heads in each, and width of the block's MLP as a multiple of EMBED_DIM.
+    imrsf.DEPTH = 12
+    imrsf.NUM_HEADS = 12
+    imrsf.MLP_RATIO = 4.0
+    # Stochastic depth: probability of skipping the last block's branches for a sample; grows linearly from 0.
+    imrsf.DROP_PATH = 0.0
+    # The blocks (counted from 0) whose fusion tokens feed the maps OUT_FEATURES, one each, in the same order.
+    imrsf.OUT_LAYERS = [2, 5, 8, 11]
+    imrsf.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Gather the modalities into the fusion tokens by Bi-LSTM attention before the first block (eqs. 2-3).
+    imrsf.BILSTM = True
+    # Keep each modality's stream pure; False lets every token attend to every other (the paper's w/o-mask ablation).
+    imrsf.MASKED_ATTENTION = True
+    # A patch of a modality is present when at least this share of its pixels is valid.
+    imrsf.MIN_VALID = 0.5
+    # What becomes of an absent modality: "skip" computes none of its tokens; "zeros" feeds it as a mean-valued image,
+    # as models that know nothing of missing sensors do (the MultiViT baseline).
+    imrsf.ABSENT = "skip"
+
+    # ---- input -----------------------------------------------------------------------------------------------------
+    # Training draws a random subset of each sample's modalities before reading them. STRATEGY:
+    #   "uniform"       every non-empty subset of what the sample has is equally likely;
+    #   "uniform_size"  first the number of modalities, then which: complete input is seen more often.
+    cfg.INPUT.MODALITY_DROPOUT = CN()
+    cfg.INPUT.MODALITY_DROPOUT.ENABLED = True
+    cfg.INPUT.MODALITY_DROPOUT.STRATEGY = "uniform"
+    # At test time keep only these modalities, e.g. ["rgb", "dsm"]; empty keeps all.
+    cfg.INPUT.TEST_MODALITIES = []
+    # Turn and mirror training samples at random by one of the eight symmetries of a square (overhead imagery has no up).
+    cfg.INPUT.DIHEDRAL = True
+
+
+def finalize_config(cfg: CN) -> None:
+    """Derive what follows from other keys and reject contradictions. Call once, after the last merge.
+
+    Sets `MODEL.PIXEL_MEAN` and `MODEL.PIXEL_STD` from the modalities (DESIGN: statistics are never typed twice).
+
+    Raises:
+        ValueError: naming the key, what it holds and what was expected.
+    """
+    imrsf = cfg.MODEL.IMRSF
+    modalities = ModalitySet.from_config(cfg)
+    modalities.check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
+
+    def expect(ok: bool, key: str, value, expected: str) -> None:
+        if not ok:
+            raise ValueError(f"{key} is {value!r}, expected {expected}.")
+
+    patch = imrsf.PATCH_SIZE
+    expect(patch > 0 and patch & (patch - 1) == 0, "MODEL.IMRSF.PATCH_SIZE", patch, "a power of two")
+    expect(imrsf.EMBED_DIM % 4 == 0, "MODEL.IMRSF.EMBED_DIM", imrsf.EMBED_DIM, "a multiple of 4")
+    expect(imrsf.EMBED_DIM % imrsf.NUM_HEADS == 0, "MODEL.IMRSF.EMBED_DIM", imrsf.EMBED_DIM,
+           f"a multiple of MODEL.IMRSF.NUM_HEADS = {imrsf.NUM_HEADS}")
+    expect(len(imrsf.OUT_LAYERS) == len(imrsf.OUT_FEATURES), "MODEL.IMRSF.OUT_LAYERS", imrsf.OUT_LAYERS,
+           f"one block for each of MODEL.IMRSF.OUT_FEATURES = {imrsf.OUT_FEATURES}")
+    expect(all(0 <= layer < imrsf.DEPTH for layer in imrsf.OUT_LAYERS), "MODEL.IMRSF.OUT_LAYERS", imrsf.OUT_LAYERS,
+           f"blocks from 0 to MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}")
+    expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a share above 0 and up to 1")
+    expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability below 1")
+    expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
+    strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
+    expect(strategy in ("uniform", "uniform_size"), "INPUT.MODALITY_DROPOUT.STRATEGY", strategy,
+           "'uniform' or 'uniform_size'")
+    if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
+        # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
+        candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        expect(cfg.TEST.DETECTIONS_PER_IMAGE <= candidates, "TEST.DETECTIONS_PER_IMAGE", cfg.TEST.DETECTIONS_PER_IMAGE,
+               f"at most queries x classes = {candidates}")
+    cfg.MODEL.PIXEL_MEAN = modalities.pixel_mean
+    cfg.MODEL.PIXEL_STD = modalities.pixel_std

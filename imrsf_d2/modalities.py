@@ -1,0 +1,207 @@
+"""What a modality is, in which order modalities travel, and which channels of the image tensor each one owns.
+
+Every other module asks this one: nobody else computes a channel offset or types a statistic twice.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label"]
+
+#: How raw raster values become model units: as they are, or 10 log10 of a linear power.
+TRANSFORMS = ("none", "db")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One sensor or map layer: its bands, and how its raw values become normalised ones.
+
+    Args:
+        name: short lower-case name; the key in a dataset dict's `modalities`, in `patch_embed.<name>` and in reports.
+        channels: number of bands. A categorical modality has exactly one band, of class indices.
+        classes: number of classes of a categorical modality; 0 for measurements.
+        mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalisation).
+        transform: "none", or "db" for linear power that the model sees in decibel.
+        clip: (low, high) in the units after `transform`, or None.
+        nodata: raw value that marks a pixel as holding no data, when it stands in *all* bands; NaN always does.
+
+    Raises:
+        ValueError: if a value contradicts another or is out of range; the message names the modality and the key.
+    """
+
+    name: str
+    channels: int = 1
+    classes: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    transform: str = "none"
+    clip: tuple[float, float] | None = None
+    nodata: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            # The name becomes part of parameter names, where a dot or a blank cannot stand.
+            raise self._error("NAME", repr(self.name), "letters, digits and underscores")
+        if not isinstance(self.channels, int) or self.channels < 1:
+            raise self._error("CHANNELS", repr(self.channels), "a whole number of bands, 1 or more")
+        if self.classes < 0 or self.classes == 1:
+            raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
+        if self.categorical and (self.channels != 1 or self.transform != "none" or self.clip or self.mean or self.std):
+            raise self._error("CLASSES", f"{self.classes} beside other keys",
+                              "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP")
+        if self.transform not in TRANSFORMS:
+            raise self._error("TRANSFORM", repr(self.transform), f"one of {TRANSFORMS}")
+        for key, default in (("mean", 0.0), ("std", 1.0)):
+            values = tuple(float(v) for v in getattr(self, key)) or (default,) * self.channels
+            if len(values) != self.channels:
+                raise self._error(key.upper(), f"{len(values)} numbers", f"{self.channels}, one per band")
+            object.__setattr__(self, key, values)
+        if min(self.std) <= 0:
+            raise self._error("STD", str(list(self.std)), "positive numbers")
+        if self.clip is not None:
+            if len(self.clip) != 2 or not self.clip[0] < self.clip[1]:
+                raise self._error("CLIP", str(list(self.clip)), "[low, high] with low < high")
+            object.__setattr__(self, "clip", (float(self.clip[0]), float(self.clip[1])))
+
+    @property
+    def categorical(self) -> bool:
+        """True if the band holds class indices, not a measurement."""
+        return self.classes > 0
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping) -> Modality:
+        """Read one entry of `MODEL.IMRSF.MODALITIES` (upper-case keys).
+
+        Raises:
+            ValueError: on an unknown key, a missing NAME, or a bad value.
+        """
+        known = {f.name.upper(): f.name for f in fields(cls)}
+        unknown = sorted(set(mapping) - set(known))
+        if unknown or "NAME" not in mapping:
+            problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
+            raise ValueError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
+        arguments = {known[key]: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in mapping.items()}
+        return cls(**arguments)
+
+    def _error(self, key: str, got: str, expected: str) -> ValueError:
+        return ValueError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")
+
+
+class ModalitySet(Sequence[Modality]):
+    """The modalities of a model in config order, and the channel layout of its `image` tensor [C + M, H, W].
+
+    The C bands come first, modality after modality; then one validity channel per modality (1 = this pixel holds
+    data, 0 = it does not), in the same order.
+
+    Args:
+        modalities: at least one, with distinct names.
+
+    Raises:
+        ValueError: if there is none, or two share a name.
+    """
+
+    def __init__(self, modalities: Iterable[Modality]):
+        self._modalities = tuple(modalities)
+        if not self._modalities:
+            raise ValueError("MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. "
+                             "[{NAME: rgb, CHANNELS: 3}].")
+        repeated = {name for name in self.names if self.names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"MODEL.IMRSF.MODALITIES names {sorted(repeated)} twice; names must differ.")
+        ends = list(itertools.accumulate(m.channels for m in self._modalities))
+        self._slices = {m.name: slice(end - m.channels, end) for m, end in zip(self._modalities, ends)}
+
+    @classmethod
+    def from_config(cls, cfg) -> ModalitySet:
+        """Read `MODEL.IMRSF.MODALITIES` of a Detectron2 config."""
+        return cls(Modality.from_mapping(entry) for entry in cfg.MODEL.IMRSF.MODALITIES)
+
+    def __len__(self) -> int:
+        return len(self._modalities)
+
+    def __getitem__(self, index):
+        if isinstance(index, str):
+            return self._modalities[self.index_of(index)]
+        return self._modalities[index]
+
+    def __iter__(self) -> Iterator[Modality]:
+        return iter(self._modalities)
+
+    def __repr__(self) -> str:
+        return f"ModalitySet({', '.join(f'{m.name}[{m.channels}]' for m in self)})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in config order."""
+        return tuple(m.name for m in self._modalities)
+
+    @property
+    def num_bands(self) -> int:
+        """C, the bands of all modalities without the validity channels."""
+        return sum(m.channels for m in self._modalities)
+
+    @property
+    def num_channels(self) -> int:
+        """C + M, the channels of `image`."""
+        return self.num_bands + len(self)
+
+    def index_of(self, name: str) -> int:
+        """Position of a modality in config order.
+
+        Raises:
+            ValueError: if no modality has that name; the message lists those there are.
+        """
+        if name not in self.names:
+            raise ValueError(f"unknown modality {name!r}, expected one of {list(self.names)}.")
+        return self.names.index(name)
+
+    def bands(self, name: str) -> slice:
+        """The channels of `image` that hold this modality's bands."""
+        self.index_of(name)
+        return self._slices[name]
+
+    def validity(self, name: str) -> int:
+        """The channel of `image` that holds this modality's validity."""
+        return self.num_bands + self.index_of(name)
+
+    @property
+    def pixel_mean(self) -> list[float]:
+        """C band means, then 0 for each validity channel, so that Detectron2's normalisation leaves validity alone."""
+        return [value for m in self for value in m.mean] + [0.0] * len(self)
+
+    @property
+    def pixel_std(self) -> list[float]:
+        """C band standard deviations, then 1 for each validity channel."""
+        return [value for m in self for value in m.std] + [1.0] * len(self)
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """All 2^M - 1 non-empty subsets, largest first, each in config order."""
+        sizes = range(len(self), 0, -1)
+        return [subset for size in sizes for subset in itertools.combinations(self.names, size)]
+
+    def check_subset(self, names: Iterable[str], source: str) -> tuple[str, ...]:
+        """Bring a user's choice of modalities into config order.
+
+        Args:
+            names: modality names; empty means all.
+            source: where the choice was written (a config key or an option), for the message.
+
+        Raises:
+            ValueError: if a name is unknown or given twice.
+        """
+        names = list(names)
+        for name in names:
+            if name not in self.names:
+                raise ValueError(f"{source} names the unknown modality {name!r}; "
+                                 f"MODEL.IMRSF.MODALITIES has {list(self.names)}.")
+            if names.count(name) > 1:
+                raise ValueError(f"{source} names the modality {name!r} twice.")
+        return tuple(name for name in self.names if name in names) or self.names
+
+
+def subset_label(names: Iterable[str]) -> str:
+    """How a subset is written in tables, file names and test ids: `sar+rgb`."""
+    return "+".join(names)

@@ -1,0 +1,97 @@
+"""The encoder as a Detectron2 backbone: fusion tokens of four layers become res2..res5."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from torch import Tensor
+
+from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
+
+__all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone"]
+
+
+class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
+    """Backbone for samples in which any sensor may be missing.
+
+    Args:
+        modalities: what the image tensor holds, in order.
+        out_layers: blocks whose fusion tokens feed the maps; default: depth 12 gives 2, 5, 8, 11, and other depths
+            divide likewise. The last one must be the last block.
+        out_features: names of the maps, one per layer.
+        encoder_arguments: see IncompleteMultimodalEncoder.
+
+    Raises:
+        ValueError: if an argument is out of range; the message names it.
+    """
+
+    @configurable
+    def __init__(self, *, modalities: Iterable[Modality], out_layers: Sequence[int] | None = None,
+                 out_features: Sequence[str] = ("res2", "res3", "res4", "res5"), **encoder_arguments):
+        super().__init__(modalities=modalities, **encoder_arguments)
+        depth = len(self.blocks)
+        if out_layers is None:
+            out_layers = [math.ceil(depth * (i + 1) / len(out_features)) - 1 for i in range(len(out_features))]
+        if len(out_layers) != len(out_features) or not all(0 <= layer < depth for layer in out_layers):
+            raise ValueError(f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of "
+                             f"{list(out_features)}.")
+        if depth - 1 not in out_layers:
+            raise ValueError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
+                             "blocks after the last one chosen would be computed for nothing.")
+        self.out_layers = tuple(out_layers)
+        self.pyramid = FeaturePyramid(self.embed_dim, self.patch_size, out_features)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        imrsf = cfg.MODEL.IMRSF
+        return {
+            "modalities": ModalitySet.from_config(cfg),
+            "patch_size": imrsf.PATCH_SIZE,
+            "embed_dim": imrsf.EMBED_DIM,
+            "depth": imrsf.DEPTH,
+            "num_heads": imrsf.NUM_HEADS,
+            "mlp_ratio": imrsf.MLP_RATIO,
+            "drop_path": imrsf.DROP_PATH,
+            "bilstm": imrsf.BILSTM,
+            "masked_attention": imrsf.MASKED_ATTENTION,
+            "min_valid": imrsf.MIN_VALID,
+            "absent": imrsf.ABSENT,
+            "out_layers": imrsf.OUT_LAYERS,
+            "out_features": imrsf.OUT_FEATURES,
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """Pad images to a multiple of this many pixels, so that every map divides evenly."""
+        return max(self.patch_size, *(feature_stride(name) for name in self.pyramid.features))
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of each map."""
+        return {name: ShapeSpec(channels=self.embed_dim, stride=feature_stride(name))
+                for name in self.pyramid.features}
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Feature maps of a batch.
+
+        Args:
+            image: normalised [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
+                divisible by the patch size.
+
+        Returns:
+            name -> [B, D, ceil(H / stride), ceil(W / stride)].
+        """
+        output = self.encode(image, layers=self.out_layers)
+        grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]
+        return self.pyramid(grids)
+
+
+@BACKBONE_REGISTRY.register()
+def build_imrsf_vit_backbone(cfg, input_shape=None) -> IncompleteMultimodalViT:
+    """Build from `MODEL.IMRSF.*`. `input_shape` is Detectron2's and unused: the modalities say what comes in."""
+    return IncompleteMultimodalViT(cfg)

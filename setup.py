@@ -1,0 +1,56 @@
+"""Package metadata. The exact, tested environment is in requirements/; here are only the ranges it was chosen from."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "imrsf_d2/__init__.py").read_text(encoding="utf-8"), re.M).group(1)
+README = ROOT / "README.md"
+
+# detectron2 and Mask2Former are not listed: neither has a usable release under its own name, so a requirement on
+# them would either fail or replace somebody's source build. `make env` installs them, `tools/check_env.py` names
+# what is missing.
+INSTALL_REQUIRES = [
+    # Wide on purpose: a research machine's own torch must not be replaced by installing a plugin.
+    "torch>=2.0",
+    "torchvision>=0.15",
+    "numpy>=1.23",
+    "fvcore",
+    "iopath",
+    "omegaconf>=2.1,<2.4",  # 2.4 drops what detectron2's lazy configs use
+    "hydra-core>=1.1",
+    "yacs>=0.1.8",
+    "pycocotools>=2.0.6",
+    "opencv-python-headless>=4.6",
+    "pillow>=9.4",
+    "scipy>=1.9",
+    "rasterio>=1.3",
+    "timm>=0.9",
+    "matplotlib>=3.5",
+    "tensorboard>=2.9",
+    "tabulate",
+    "termcolor",
+    "tqdm",
+    "cloudpickle",
+    "packaging",
+]
+
+setup(
+    name="imrsf_d2",
+    version=VERSION,
+    description="Detectron2 / Mask2Former plugin for multimodal remote sensing in which any sensor may be missing",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["imrsf_d2", "imrsf_d2.*"]),
+    include_package_data=True,
+    install_requires=INSTALL_REQUIRES,
+    extras_require={
+        # faster-coco-eval stands in for detectron2's compiled COCOeval where that is not built.
+        "fallbacks": ["faster-coco-eval>=1.6", "torch-ms-deform-attn>=0.1.1"],
+        "test": ["pytest>=7"],
+    },
+)

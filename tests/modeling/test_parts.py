@@ -1,0 +1,143 @@
+"""Worked numbers for the parts, and the errors a user can act on."""
+
+import math
+
+import pytest
+import torch
+from tests.modeling.conftest import MODALITIES, build, make_images
+
+from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
+from imrsf_d2.modeling.layout import SubsetGroup, TokenLayout, group_by_subset
+from imrsf_d2.modeling.pyramid import feature_stride
+from imrsf_d2.modeling.tokens import sincos_position_embedding
+
+CPU = torch.device("cpu")
+
+
+def test_position_embedding_by_hand():
+    table = sincos_position_embedding(2, 3, 8, CPU, torch.float64)
+    column, row = 2, 1  # patch 5 of a 2 x 3 grid; frequencies 1 and 1 / 100
+    expected = [math.sin(column), math.sin(column / 100), math.cos(column), math.cos(column / 100),
+                math.sin(row), math.sin(row / 100), math.cos(row), math.cos(row / 100)]
+    torch.testing.assert_close(table[5], torch.tensor(expected, dtype=torch.float64))
+
+
+def test_position_embedding_does_not_depend_on_the_image_size():
+    small = sincos_position_embedding(2, 3, 8, CPU, torch.float32).view(2, 3, 8)
+    large = sincos_position_embedding(5, 7, 8, CPU, torch.float32).view(5, 7, 8)
+    assert torch.equal(small, large[:2, :3])
+
+
+def test_position_embedding_first_used_in_inference_can_be_trained_with():
+    model = build()
+    images = make_images([("rgb",)], size=(40, 8))
+    with torch.inference_mode():
+        model(images)
+    model(images)["res2"].sum().backward()
+    assert model.fusion_tokens.grad.abs().max() > 0
+
+
+def present_table(*rows):
+    """One string per sample, one letter per modality: 1 all patches, 0 none, p some."""
+    patches = {"1": [True, True], "0": [False, False], "p": [True, False]}
+    return torch.tensor([[patches[letter] for letter in row] for row in rows])
+
+
+def test_samples_are_grouped_by_subset_full_coverage_first():
+    groups = group_by_subset(present_table("p1", "11", "01", "11", "00", "1p"))
+    assert groups == [SubsetGroup((0, 1), False, (1, 3)), SubsetGroup((1,), False, (2,)), SubsetGroup((), False, (4,)),
+                      SubsetGroup((0, 1), True, (0, 5))]
+
+
+def test_packing_puts_each_groups_streams_side_by_side():
+    layout = TokenLayout(present_table("p1", "01", "11"))
+    assert layout.samples_with(0) == [2, 0] and layout.samples_with(1) == [1, 2, 0]
+    assert layout.num_full_pairs == 3 and layout.num_pairs == 5
+    tokens = [torch.tensor([[20.0], [0.0]]), torch.tensor([[11.0], [21.0], [1.0]])]  # sample * 10 + modality
+    assert layout.pack(tokens).flatten().tolist() == [11.0, 20.0, 21.0, 0.0, 1.0]
+    values = torch.arange(3)
+    assert layout.unpack_samples(layout.pack_samples(values)).tolist() == [0, 1, 2]
+
+
+def test_group_by_subset_rejects_a_number_mask():
+    with pytest.raises(ValueError, match=r"torch.float32 \[1, 2, 3\], expected torch.bool \[B, M, N\]"):
+        group_by_subset(torch.ones(1, 2, 3))
+
+
+def test_parameter_names_and_shapes_are_timms():
+    timm = pytest.importorskip("timm", reason="timm is only needed to compare names")
+    reference = timm.models.vision_transformer.VisionTransformer(embed_dim=96, depth=2, num_heads=3, num_classes=0)
+    theirs = {k: v.shape for k, v in reference.state_dict().items() if k.startswith(("blocks.", "norm."))}
+    model = IncompleteMultimodalViT(modalities=[Modality("rgb", 3)], embed_dim=96, depth=2, num_heads=3)
+    ours = {k: v.shape for k, v in model.state_dict().items() if k.startswith(("blocks.", "norm."))}
+    assert ours == theirs
+    assert model.patch_embed["rgb"].proj.weight.shape == reference.patch_embed.proj.weight.shape
+
+
+def test_blocks_without_modalities_equal_timms_blocks():
+    """With no sensor at all the fusion tokens run through a plain ViT: compare with timm's, same weights."""
+    timm = pytest.importorskip("timm", reason="timm is the independent reference here")
+    reference = timm.models.vision_transformer.VisionTransformer(embed_dim=96, depth=2, num_heads=3, num_classes=0)
+    model = IncompleteMultimodalViT(modalities=[Modality("rgb", 3)], embed_dim=96, depth=2, num_heads=3).eval()
+    model.load_state_dict({k: v for k, v in reference.state_dict().items() if k.startswith("blocks.")}, strict=False)
+    output = model.encode(torch.full((1, 3, 64, 64), float("nan")))
+    start = model._fusion_tokens((4, 4), 1)
+    torch.testing.assert_close(output.fusion, reference.blocks(start), rtol=1e-4, atol=1e-5)
+
+
+def test_importance_sums_to_one_where_something_is_present():
+    output = build().encode(make_images([("sar", "rgb"), (), ("landuse",)], "partial"))
+    total = output.importance.sum(1)
+    torch.testing.assert_close(total, output.present.any(1).double())
+    assert not output.importance[~output.present].any() and not output.importance.requires_grad
+
+
+@pytest.mark.parametrize("autocast", [torch.bfloat16])
+def test_autocast_keeps_the_residual_stream_in_float32(autocast):
+    model = build().float()
+    images = make_images([("sar", "rgb"), ("rgb",)], "partial").float()
+    exact = model.encode(images).fusion
+    with torch.autocast("cpu", dtype=autocast):
+        output = model.encode(images)
+    assert output.fusion.dtype == torch.float32
+    assert (output.fusion - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
+def test_wrong_number_of_channels_says_what_fits():
+    with pytest.raises(ValueError, match=r"\[1, 6, 16, 24\], expected \[B, 8, H, W\] \(bands and validity\) or \[B, 5"):
+        build()(torch.zeros(1, 6, 16, 24))
+
+
+def test_size_that_patches_do_not_divide_says_so():
+    with pytest.raises(ValueError, match="20 x 24 px, expected multiples of the patch size 8"):
+        build()(torch.zeros(1, 8, 20, 24))
+
+
+def test_class_out_of_range_says_so():
+    images = make_images([("landuse",)])
+    images[0, 4, 3, 3] = 5.0
+    with pytest.raises(ValueError, match=r"'landuse' holds class 0..5, expected 0..4 \(CLASSES: 5\)"):
+        build()(images)
+
+
+@pytest.mark.parametrize("changes,message", [
+    ({"embed_dim": 18}, "embed_dim is 18, expected a multiple of 4"),
+    ({"patch_size": 12}, "patch_size is 12, expected a power of two"),
+    ({"absent": "drop"}, "absent is 'drop', expected 'skip' or 'zeros'"),
+    ({"out_layers": [0, 1, 2]}, r"out_layers is \[0, 1, 2\], expected one block in 0..2 for each of"),
+    ({"out_layers": [0, 1, 1, 1]}, "expected the last block 2 among them"),
+    ({"out_features": ["res2", "res3", "res4", "p5"]}, "feature map 'p5', expected res2, res3"),
+    ({"modalities": [MODALITIES[0], MODALITIES[0]]}, r"names \['sar'\] twice"),
+])
+def test_contradictory_arguments_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(**changes)
+
+
+def test_feature_stride():
+    assert [feature_stride(name) for name in ("res2", "res3", "res5")] == [4, 8, 32]
+
+
+def test_default_out_layers_divide_the_depth():
+    model = IncompleteMultimodalViT(modalities=[Modality("rgb", 3)], embed_dim=8, depth=12, num_heads=1)
+    assert model.out_layers == (2, 5, 8, 11)

@@ -1,0 +1,59 @@
+"""The channel layout and the errors of the modality list."""
+
+import pytest
+
+from imrsf_d2.modalities import Modality, ModalitySet, subset_label
+
+SAR = Modality("sar", 1, mean=(-8.0,), std=(3.0,), transform="db", clip=(-25, 12))
+RGB = Modality("rgb", 3, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), nodata=0)
+MAP = Modality("landuse", classes=9)
+
+
+def test_channel_layout_by_hand():
+    modalities = ModalitySet([SAR, RGB, MAP])
+    assert modalities.num_bands == 5 and modalities.num_channels == 8
+    assert [modalities.bands(n) for n in modalities.names] == [slice(0, 1), slice(1, 4), slice(4, 5)]
+    assert [modalities.validity(n) for n in modalities.names] == [5, 6, 7]
+    assert modalities.pixel_mean == [-8.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0]
+    assert modalities.pixel_std == [3.0, 4.0, 5.0, 6.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_all_non_empty_subsets_largest_first():
+    labels = [subset_label(s) for s in ModalitySet([SAR, RGB, MAP]).subsets()]
+    assert labels == ["sar+rgb+landuse", "sar+rgb", "sar+landuse", "rgb+landuse", "sar", "rgb", "landuse"]
+
+
+def test_a_subset_comes_back_in_config_order_and_empty_means_all():
+    modalities = ModalitySet([SAR, RGB, MAP])
+    assert modalities.check_subset(["landuse", "sar"], "here") == ("sar", "landuse")
+    assert modalities.check_subset([], "here") == modalities.names
+
+
+@pytest.mark.parametrize("names,message", [
+    (["lidar"], r"INPUT.X names the unknown modality 'lidar'; MODEL.IMRSF.MODALITIES has \['sar', 'rgb'\]"),
+    (["sar", "sar"], "INPUT.X names the modality 'sar' twice")])
+def test_bad_subset(names, message):
+    with pytest.raises(ValueError, match=message):
+        ModalitySet([SAR, RGB]).check_subset(names, "INPUT.X")
+
+
+@pytest.mark.parametrize("mapping,message", [
+    ({"NAME": "a b"}, "'a b': NAME is 'a b', expected letters"),
+    ({"CHANNELS": 1}, "has no NAME"),
+    ({"NAME": "sar", "BANDS": 1}, "has the unknown key 'BANDS'; known keys: .*'CHANNELS'"),
+    ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
+    ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is 1 numbers, expected 3"),
+    ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
+    ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
+    ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
+    ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
+    ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys")])
+def test_bad_entry(mapping, message):
+    with pytest.raises(ValueError, match=message):
+        Modality.from_mapping(mapping)
+
+
+def test_entry_of_the_design_document():
+    entry = {"NAME": "sar", "CHANNELS": 1, "MEAN": [-8.0], "STD": [3.0], "TRANSFORM": "db", "CLIP": [-25, 12]}
+    assert Modality.from_mapping(entry) == SAR
+    assert MAP.categorical and not SAR.categorical and MAP.channels == 1
