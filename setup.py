@@ -46,7 +46,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["imrsf_d2", "imrsf_d2.*"]),
-    include_package_data=True,
+    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.yaml"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
         # faster-coco-eval stands in for detectron2's compiled COCOeval where that is not built.

@@ -1,0 +1,35 @@
+# One-command entry points. Nothing here needs an activated environment.
+#   make env VENV=/elsewhere/venv PYTHON=/path/to/python3.12
+VENV ?= .venv
+PYTHON ?=
+TASK ?= instance
+
+# Written last, so that an interrupted installation is resumed and a finished one costs nothing.
+STAMP := $(VENV)/.complete
+INSTALL := requirements/install.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help env test demo clean clean-env
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=instance|semantic (demo)"
+
+env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
+
+$(STAMP): $(INSTALL) $(wildcard requirements/*.txt) setup.py
+	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
+	@touch $@
+
+test: env  ## all tests
+	"$(VENV)/bin/python" -m pytest tests
+
+demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets (output/demo/)
+	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
+
+clean:  ## remove caches and build products
+	rm -rf build dist *.egg-info .pytest_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-env:  ## remove the environment
+	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; elif [ -e "$(VENV)" ]; then echo "$(VENV) is no virtual environment: left alone" >&2; exit 1; fi
