@@ -67,6 +67,8 @@ def prepare(msdeform_op: str | None = None) -> None:
             f"that op was compiled for another torch than {torch.__version__}: compile it again. Otherwise: {REMEDY}",
             name="mask2former",
         ) from error
+    # Its matcher asks for autocast by an old name in every iteration; nobody but its authors can change that.
+    warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.autocast", category=FutureWarning, module="mask2former")
     maskformer_model.SetCriterion = adapt_criterion(maskformer_model.SetCriterion)
     install_op(op_module, force_plain=wanted == "plain")
     _prepared["op"] = wanted
@@ -153,7 +155,6 @@ def install_op(module: types.ModuleType, force_plain: bool = False) -> None:
     built = has_source_extension()
     if built and torch.cuda.is_available() and not force_plain:
         module.MSDeformAttnFunction, module.ms_deform_attn_core_pytorch = function, plain
-        logger.info("MSDeformAttn: Mask2Former's own compiled op (%s).", CUDA_OP)
         return
     op = MSDeformOp(plain, source_op=function.apply if built else None, force_plain=force_plain)
     module.MSDeformAttnFunction, module.ms_deform_attn_core_pytorch = op, op.after_apply
@@ -189,7 +190,9 @@ def verify_op(device: torch.device | str | None = None) -> str:
         name = function.choice(device)[0]
     elif device.type == "cuda":
         name = CUDA_OP
+        logger.info("MSDeformAttn on cuda: Mask2Former's own compiled op.")
     else:
+        logger.info("MSDeformAttn on the CPU: plain PyTorch (Mask2Former's own op is built for CUDA alone).")
         return PLAIN_OP  # a source build has CUDA kernels only; Mask2Former itself then takes its slow path
     try:
         compare_with_plain(function.apply, plain, device)

@@ -1,0 +1,178 @@
+"""IEEE GRSS Data Fusion Contest 2023, track 2: building footprints in optical, SAR and height tiles.
+
+Features: 1773 labelled tiles of 512 x 512 px at 0.5 m from eleven cities; 125,153 footprints of one class.
+
+Bands:
+    rgb  uint8 x 3, optical (SuperView or Gaofen-2); all-black areas hold no data
+    sar  float32 x 1, Gaofen-3 backscatter, linear power
+    dsm  float32 x 1, height above ground in metres (nDSM), ground exactly 0
+
+Format, below the data set's folder (`$DETECTRON2_DATASETS/dfc2023`):
+    track2/train/{rgb,sar,dsm}/{SV|GF2}_{City}_{lat}_{lon}.tif      one name in all folders; `height/` also for `dsm/`
+    track2/buildings_only_train.json                                COCO; also below `track2/annotations/`
+
+Classes: 1 building.
+
+Split: labels are public for the contest's training part only, so its cities are divided: VAL_CITIES are held out.
+
+Citation: C. Persello et al., "2023 IEEE GRSS Data Fusion Contest: Large-Scale Fine-Grained Building Classification for
+Semantic Urban Reconstruction", IEEE Geoscience and Remote Sensing Magazine 11(1), 2023.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imrsf_d2.data.datasets.coco import load_coco
+
+__all__ = ["CITIES", "TRAIN_CITIES", "VAL_CITIES", "SPLITS", "city_of", "load_dfc2023", "register_dfc2023"]
+
+#: Held out: 343 of the 1773 labelled tiles, on three continents.
+VAL_CITIES = ("Copenhagen", "Rio", "Sydney")
+TRAIN_CITIES = ("Barcelona", "Berlin", "Brasilia", "NewDelhi", "NewYork", "Portsmouth", "SanDiego", "SaoLuis")
+CITIES = tuple(sorted(TRAIN_CITIES + VAL_CITIES))
+#: split -> the cities whose tiles belong to it
+SPLITS = {"train": TRAIN_CITIES, "val": VAL_CITIES, "all": CITIES}
+
+LABELS = ("buildings_only_train.json", "annotations/buildings_only_train.json")
+FOLDERS = {"rgb": ("rgb",), "sar": ("sar",), "dsm": ("dsm", "height")}
+CLASSES = {1: "building"}
+
+
+def city_of(file_name: str) -> str:
+    """The city in `{SV|GF2}_{City}_{lat}_{lon}.tif`, in this module's spelling.
+
+    Case, accents, blanks, hyphens and underscores within the name do not matter, nor what follows it ("New_York_City").
+
+    Raises:
+        ValueError: if it is none of the labelled cities.
+    """
+    words = _plain(Path(file_name).name.partition("_")[2])
+    for city in CITIES:
+        if words.startswith(_plain(city)):
+            return city
+    raise ValueError(f"the name {file_name!r} holds no city with public labels, expected "
+                     f"{{SV|GF2}}_{{City}}_{{lat}}_{{lon}}.tif with a city of {', '.join(CITIES)}.")
+
+
+def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
+    """Read the labels of one split and look for its rasters.
+
+    Args:
+        root: the folder that holds `track2`; None for `$DETECTRON2_DATASETS/dfc2023`.
+        split: "train", "val" or "all".
+
+    Returns:
+        Dataset dicts with file_name, height, width, image_id, city, annotations (category_id 0), and modalities
+        {"rgb": path, "sar": path, "dsm": path}, None where a tile lacks that sensor. Tiles without buildings stay in.
+
+    Raises:
+        FileNotFoundError: if a folder or the label file is missing, or a tile has no raster at all.
+        ValueError: if the label file is no usable COCO file, a file name holds no known city, or the split is empty.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}, expected one of {tuple(SPLITS)}.")
+    track = _root(root) / "track2"
+    folders = _folders(track)
+    labels = _find_labels(track)
+    samples = load_coco(labels, CLASSES)
+    cities = Counter()
+    for sample in samples:
+        sample["city"] = city_of(sample["file_name"])
+        cities[sample["city"]] += 1
+    samples = [sample for sample in samples if sample["city"] in SPLITS[split]]
+    if not samples:
+        found = ", ".join(f"{city} {count}" for city, count in sorted(cities.items()))
+        raise ValueError(f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
+                         f"has these tiles: {found}.")
+    _attach_rasters(samples, folders)
+    return samples
+
+
+def register_dfc2023(name: str, root: str | os.PathLike | None, split: str) -> None:
+    """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads nothing yet.
+
+    The metadata's `json_file` holds the tiles of all splits; a scorer restricts it to the `image_id`s of
+    `DatasetCatalog.get(name)`.
+
+    Args:
+        name: not yet registered.
+        root, split: see `load_dfc2023`.
+    """
+    def load() -> list[dict]:
+        samples = load_dfc2023(root, split)
+        if metadata.json_file != os.fspath(_find_labels(_root(root) / "track2")):
+            # Registered before the data, or $DETECTRON2_DATASETS, were in place. Metadata cannot be overwritten.
+            del metadata.json_file
+            metadata.json_file = os.fspath(_find_labels(_root(root) / "track2"))
+        return samples
+
+    DatasetCatalog.register(name, load)
+    track = _root(root) / "track2"
+    metadata = MetadataCatalog.get(name).set(
+        thing_classes=list(CLASSES.values()),
+        thing_dataset_id_to_contiguous_id={category: i for i, category in enumerate(CLASSES)},
+        json_file=os.fspath(next((track / path for path in LABELS if (track / path).is_file()), track / LABELS[0])),
+        evaluator_type="imrsf_instance",
+        split=split,
+    )
+
+
+def _root(root: str | os.PathLike | None) -> Path:
+    if root is None:
+        return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "dfc2023"
+    return Path(root).expanduser()
+
+
+def _folders(track: Path) -> dict[str, Path]:
+    """The existing folder of each modality."""
+    found = {}
+    for modality, names in FOLDERS.items():
+        for name in names:
+            if (track / "train" / name).is_dir():
+                found.setdefault(modality, track / "train" / name)
+    if not found:
+        raise FileNotFoundError(
+            f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
+            f"$DETECTRON2_DATASETS is {os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}; it must "
+            "name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
+            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
+    return found
+
+
+def _find_labels(track: Path) -> Path:
+    for path in LABELS:
+        if (track / path).is_file():
+            return track / path
+    raise FileNotFoundError(f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
+                            "datasets/README.md shows the layout.")
+
+
+def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
+    """Fill in `modalities`, and make `file_name` the path of the first raster that there is."""
+    listings = {modality: set(os.listdir(folder)) for modality, folder in folders.items()}
+    without = []
+    for sample in samples:
+        name = sample["file_name"]
+        sample["modalities"] = {
+            modality: os.fspath(folders[modality] / name) if name in listings.get(modality, ()) else None
+            for modality in FOLDERS}
+        present = [path for path in sample["modalities"].values() if path is not None]
+        if present:
+            sample["file_name"] = present[0]
+        else:
+            without.append(name)
+    if without:
+        looked = ", ".join(os.fspath(folder) for folder in folders.values())
+        raise FileNotFoundError(f"{len(without)} of {len(samples)} images have no raster in any modality, e.g. "
+                                f"{without[0]!r}; looked in {looked}.")
+
+
+def _plain(text: str) -> str:
+    """Only the letters and digits, without accents and case."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii() and c.isalnum()).lower()

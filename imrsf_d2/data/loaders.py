@@ -1,0 +1,159 @@
+"""Detectron2's loaders around our mappers, with a training stream that reproduces and resumes exactly.
+
+The training stream is one endless shuffled sequence, numbered 0, 1, 2, ... Its n-th sample, its *draw*, depends on
+SEED and n alone: not on the number of workers, nor on where the training was interrupted. With W processes, process r
+takes the draws r, r + W, r + 2W, ... as in Detectron2; so the batches of an iteration hold together the same samples
+for any W that divides IMS_PER_BATCH.
+
+To resume after k iterations: `build_train_loader(cfg, start_draw=k * cfg.SOLVER.IMS_PER_BATCH)`. SEED must be 0 or
+more for that: a negative one is replaced by a random seed in every run, as in Detectron2.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetFromList,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+
+import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
+from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.modalities import ModalitySet
+
+__all__ = ["build_train_loader", "build_test_loader", "DrawSampler", "DrawnSamples"]
+
+logger = logging.getLogger(__name__)
+
+
+class DrawSampler(TrainingSampler):
+    """Detectron2's endless shuffled stream, each index with its place in the stream, from any place on.
+
+    Yields `draw * size + index` as one int, which `DrawnSamples` takes apart.
+
+    Args:
+        size: number of samples in the data set.
+        seed: of the shuffle; the same in all processes.
+        start: draws of all processes together that are already consumed.
+    """
+
+    def __init__(self, size: int, seed: int, start: int = 0):
+        super().__init__(size, shuffle=True, seed=seed)
+        self._start = start
+
+    def __iter__(self) -> Iterator[int]:
+        first_epoch = self._start // self._size
+        stream = itertools.islice(self._stream(first_epoch), self._start % self._size + self._rank, None,
+                                  self._world_size)
+        return iter(stream)
+
+    def _stream(self, first_epoch: int) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.manual_seed(self._seed)
+        for epoch in itertools.count():
+            # The generator has to pass through the epochs before the start, but nobody counts their samples one by one.
+            order = torch.randperm(self._size, generator=generator)
+            if epoch >= first_epoch:
+                yield from (order + torch.arange(self._size).add(epoch * self._size) * self._size).tolist()
+
+
+class DrawnSamples(Dataset):
+    """Mapped samples by the numbers that `DrawSampler` yields.
+
+    Does the mapping itself: Detectron2's `MapDataset` keeps every number it has ever seen, and replaces a sample that
+    cannot be mapped by a random one.
+
+    Args:
+        samples: dataset dicts.
+        mapper: takes a dataset dict with `draw`.
+    """
+
+    def __init__(self, samples: Sequence[dict], mapper: Callable[[dict], dict]):
+        self.samples, self.mapper = samples, mapper
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> dict:
+        draw, index = divmod(int(number), len(self.samples))
+        return self.mapper({**self.samples[index], "draw": draw})
+
+
+def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
+    """The endless training batches of this process.
+
+    Args:
+        start_draw: training samples already consumed, by all processes together.
+
+    Returns:
+        A loader of lists of IMS_PER_BATCH / (number of processes) mapped samples.
+
+    Raises:
+        ValueError: if a key asks for what this loader does not do, or no sample has any of the model's modalities.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        raise ValueError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
+                         "the only one that can be resumed exactly.")
+    # Samples of different size are no problem to the model's padding; grouping them would change their order.
+    samples = _dataset_dicts(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN", cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    seed = cfg.SEED
+    if seed < 0:
+        seed = comm.shared_random_seed()
+        logger.info("SEED is negative: the training stream uses the random seed %d; SEED %d repeats it.", seed, seed)
+    mapper = build_mapper(cfg, is_train=True, seed=seed)
+    return build_detection_train_loader(
+        DrawnSamples(DatasetFromList(samples, copy=False), mapper),
+        mapper=None,
+        sampler=DrawSampler(len(samples), seed, start_draw),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=False,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str] | None = None) -> DataLoader:
+    """Every sample of a data set once, whole, in order; shared out over the processes.
+
+    Args:
+        dataset_name: a registered name.
+        modalities: keep only these; None leaves it to INPUT.TEST_MODALITIES.
+
+    Returns:
+        A loader of lists of one mapped sample.
+
+    Raises:
+        ValueError: if a modality is unknown, or no sample has any of the model's modalities.
+    """
+    samples = _dataset_dicts(cfg, [dataset_name], "the test loader's data set")
+    mapper = build_mapper(cfg, is_train=False, keep=modalities)
+    return build_detection_test_loader(samples, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
+
+
+def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty: bool = False) -> list[dict]:
+    if not names:
+        raise ValueError(f"{source} is empty, expected the name of a registered data set.")
+    samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
+    known = ModalitySet.from_config(cfg).names
+    counts = Counter(name for sample in samples for name, path in sample.get("modalities", {}).items()
+                     if path is not None)
+    if not any(counts[name] for name in known):
+        raise ValueError(f"no sample of {list(names)} has any of the model's modalities {list(known)}; found "
+                         f"{dict(counts)}. The NAMEs in MODEL.IMRSF.MODALITIES must be those of the data set.")
+    logger.info("%s: %d samples; %s", ", ".join(names), len(samples),
+                ", ".join(f"{name} in {counts[name]}" for name in known))
+    for name in known:
+        if not counts[name]:
+            logger.warning("No sample of %s has the modality %r; the data set has %s.", list(names), name,
+                           sorted(counts))
+    return samples

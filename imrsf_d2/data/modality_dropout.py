@@ -1,0 +1,41 @@
+"""Which of a sample's modalities a training step sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["STRATEGIES", "draw_subset"]
+
+#: The values of INPUT.MODALITY_DROPOUT.STRATEGY.
+STRATEGIES = ("uniform", "uniform_size")
+
+
+def draw_subset(available: Sequence[str], rng: np.random.Generator, strategy: str = "uniform") -> tuple[str, ...]:
+    """Draw a non-empty subset of the modalities that a sample has.
+
+    Args:
+        available: names of what the sample has.
+        rng: the sample's own generator.
+        strategy: "uniform": each of the 2^n - 1 non-empty subsets is equally likely;
+            "uniform_size": first the size, 1 to n, then the subset among those of that size.
+
+    Returns:
+        The subset in the order of `available`; empty only if nothing is available.
+
+    Raises:
+        ValueError: if the strategy is unknown.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"INPUT.MODALITY_DROPOUT.STRATEGY is {strategy!r}, expected one of {STRATEGIES}.")
+    count = len(available)
+    if count == 0:
+        return ()
+    if strategy == "uniform":
+        # The bits of 1 .. 2^n - 1 are the non-empty subsets.
+        code = int(rng.integers(1, 2**count))
+        return tuple(name for bit, name in enumerate(available) if code >> bit & 1)
+    size = int(rng.integers(1, count + 1))
+    chosen = set(rng.permutation(count)[:size].tolist())
+    return tuple(name for position, name in enumerate(available) if position in chosen)

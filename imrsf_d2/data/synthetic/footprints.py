@@ -1,0 +1,137 @@
+"""Building outlines: shapes in their own frame, placed, clipped to the tile, rasterised, written as COCO.
+
+The raster of an outline is what pycocotools makes of it, everywhere: a label can then never disagree with the scene.
+Coordinates are pixels, x to the right and y down, (0, 0) the outer corner of the first pixel.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One building's outline: disjoint outer rings and the courtyards in them, each [K, 2] xy.
+
+    `axis` is the direction of the long side in radians and `centre` the centre, which the roof form needs.
+    """
+
+    rings: tuple[np.ndarray, ...]
+    holes: tuple[np.ndarray, ...] = ()
+    axis: float = 0.0
+    centre: tuple[float, float] = (0.0, 0.0)
+    kind: str = "rectangle"
+
+
+def box(width: float, depth: float, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """The ring [4, 2] of an upright rectangle around (x, y)."""
+    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.5
+    return half * (width, depth) + (x, y)
+
+
+def draw_shape(rng: np.random.Generator, kind: str, width: float, depth: float) -> Footprint:
+    """An outline of the given kind around the origin, long side along x.
+
+    Args:
+        kind: one of `KINDS`.
+        width, depth: extent in px; wings and courtyards need more room, so they are enlarged where it is too small.
+    """
+    if kind == "rectangle":
+        return Footprint((box(width, depth),), kind=kind)
+    if kind == "round":
+        corners = int(rng.choice([6, 8, 12, 20]))
+        angle = 2 * np.pi * (np.arange(corners) + 0.5) / corners
+        radius = np.sqrt(width * depth) / 2
+        return Footprint((radius * np.stack([np.cos(angle), np.sin(angle)], 1),), kind=kind)
+    if kind == "parts":
+        gap = rng.uniform(3, 6)
+        first = width * rng.uniform(0.45, 0.6)
+        left = box(first, depth, -(first + gap) / 2)
+        right = box(max(width - first, 9.0), depth * rng.uniform(0.6, 1.0), (max(width - first, 9.0) + gap) / 2)
+        return Footprint((left, right), kind=kind)
+    width, depth = max(width, 22.0), max(depth, 20.0)
+    if kind == "courtyard":
+        width, depth = max(width, 28.0), max(depth, 26.0)
+        share = rng.uniform(0.35, 0.5)
+        return Footprint((box(width, depth),), (box(width * share, depth * share),), kind=kind)
+    cut = rng.uniform(0.3, 0.42)
+    far, start, stop = 1 - cut, 0.5 - cut / 2, 0.5 + cut / 2
+    corners = {
+        "l": [(0, 0), (1, 0), (1, 1), (cut, 1), (cut, 0.5), (0, 0.5)],
+        "t": [(0, 0), (1, 0), (1, 0.5), (far, 0.5), (far, 1), (cut, 1), (cut, 0.5), (0, 0.5)],
+        "u": [(0, 0), (1, 0), (1, 1), (stop, 1), (stop, 0.5), (start, 0.5), (start, 1), (0, 1)],
+    }[kind]
+    return Footprint(((np.array(corners) - 0.5) * (width, depth),), kind=kind)
+
+
+KINDS = ("rectangle", "l", "t", "u", "courtyard", "round", "parts")
+
+
+def move(footprint: Footprint, angle: float, centre: tuple[float, float]) -> Footprint:
+    """The outline turned by `angle` (radians) about the origin, then shifted to `centre`."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    place = lambda rings: tuple(ring @ turn + centre for ring in rings)  # noqa: E731
+    middle = np.asarray(footprint.centre) @ turn + centre
+    return replace(footprint, rings=place(footprint.rings), holes=place(footprint.holes),
+                   axis=footprint.axis + angle, centre=(float(middle[0]), float(middle[1])))
+
+
+def _clip_ring(ring: np.ndarray, size: int) -> np.ndarray:
+    """Sutherland-Hodgman: the ring cut to the square [0, size]^2; may be empty, [0, 2]."""
+    for axis, limit, sign in ((0, 0.0, 1), (0, size, -1), (1, 0.0, 1), (1, size, -1)):
+        if len(ring) == 0:
+            break
+        inside = (ring[:, axis] - limit) * sign
+        kept = []
+        for i in range(len(ring)):
+            a, b, da, db = ring[i - 1], ring[i], inside[i - 1], inside[i]
+            if (da < 0) != (db < 0):
+                kept.append(a + (b - a) * (da / (da - db)))
+            if db >= 0:
+                kept.append(b)
+        ring = np.array(kept).reshape(-1, 2)
+    return ring
+
+
+def clip(footprint: Footprint, size: int) -> Footprint:
+    """The part of the outline inside the tile, on a grid of 0.01 px (what the JSON will hold)."""
+    rings = [np.round(_clip_ring(ring, size), 2) for ring in footprint.rings]
+    return replace(footprint, rings=tuple(ring for ring in rings if len(ring) >= 3))
+
+
+def rasterise(footprint: Footprint, size: int) -> np.ndarray:
+    """The mask [size, size] bool of the outline, holes left out."""
+    mask = _fill(footprint.rings, size)
+    return mask & ~_fill(footprint.holes, size) if footprint.holes else mask
+
+
+def _fill(rings: tuple[np.ndarray, ...], size: int) -> np.ndarray:
+    if not rings:
+        return np.zeros((size, size), bool)
+    parts = coco_mask.frPyObjects([ring.ravel().tolist() for ring in rings], size, size)
+    return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
+
+
+def to_coco(footprint: Footprint, mask: np.ndarray, form: str) -> dict:
+    """The `segmentation`, `area` and `bbox` of an annotation.
+
+    Args:
+        mask: [H, W] bool, the rasterised outline.
+        form: "polygon", "rle" (counts as a list) or "compressed" (counts as a string). Courtyards need one of the
+            latter two, because COCO polygons cannot have holes.
+    """
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    if form == "polygon":
+        segmentation = [ring.ravel().tolist() for ring in footprint.rings]
+    elif form == "compressed":
+        segmentation = {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
+    else:
+        # COCO counts run down the columns and start with the number of zeros.
+        flat = mask.ravel(order="F")
+        edges = np.flatnonzero(np.diff(flat)) + 1
+        counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+        segmentation = {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
+    return {"segmentation": segmentation, "area": float(coco_mask.area(encoded)),
+            "bbox": [float(v) for v in coco_mask.toBbox(encoded)]}

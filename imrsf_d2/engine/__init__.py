@@ -1,0 +1,1 @@
+"""Training and evaluation runs: configuration, optimiser, checkpoints, trainer, demo."""

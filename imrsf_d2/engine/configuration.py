@@ -1,0 +1,90 @@
+"""From a YAML file and KEY VALUE pairs to a finished, frozen config; from a config to a ready process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.projects.deeplab import add_deeplab_config
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from imrsf_d2.config import add_imrsf_config, finalize_config
+from imrsf_d2.upstream import prepare, verify_op
+
+__all__ = ["load_config", "default_config", "setup_run"]
+
+
+def default_config() -> CfgNode:
+    """All keys with their defaults: Detectron2's, Mask2Former's and ours; everything of ours is registered."""
+    prepare()
+    import imrsf_d2.data.datasets
+    import imrsf_d2.modeling  # noqa: F401 (both imports register names that configs use)
+    from mask2former.config import add_maskformer2_config
+
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    add_maskformer2_config(cfg)
+    add_imrsf_config(cfg)
+    return cfg
+
+
+def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
+    """Read a config.
+
+    Args:
+        config_file: YAML file, whose `_BASE_` is read first.
+        opts: alternating keys and values that override it, e.g. `["SOLVER.IMS_PER_BATCH", "2"]`.
+
+    Returns:
+        The frozen config, with everything derived that follows from other keys.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: on an unknown key, a value of the wrong type or out of range, or a contradiction between keys.
+    """
+    if not os.path.isfile(config_file):
+        raise FileNotFoundError(f"no config file {os.fspath(config_file)!r}; give one with --config-file, "
+                                "e.g. configs/dfc2023_instance.yaml.")
+    cfg = default_config()
+    try:
+        cfg.merge_from_file(os.fspath(config_file))
+    except (KeyError, AssertionError) as error:
+        raise ValueError(f"{os.fspath(config_file)}: {_message(error)}") from error
+    if len(opts) % 2:
+        raise ValueError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
+    try:
+        cfg.merge_from_list(list(opts))
+    except (KeyError, AssertionError) as error:
+        raise ValueError(f"KEY VALUE override: {_message(error)}") from error
+    finalize_config(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def setup_run(cfg: CfgNode, args) -> None:
+    """Prepare this process for a run: logger, seed, output folder with the full config.
+
+    Args:
+        args: the command line's namespace; only logged, and `eval_only` looked at.
+
+    Raises:
+        ValueError: if the config asks for a GPU that this machine does not have.
+        UpstreamError: if the compiled attention op fails on the config's device.
+    """
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
+                         "append MODEL.DEVICE cpu to the command to run on the CPU.")
+    # Detectron2 sets up its own logger only; ours writes to the same places.
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="imrsf_d2", abbrev_name="imrsf")
+    default_setup(cfg, args)
+    if cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
+        verify_op(cfg.MODEL.DEVICE)  # after the logger, so that the log says which op runs
+
+
+def _message(error: Exception) -> str:
+    # str(KeyError) is the repr of its message.
+    return str(error.args[0]) if error.args else repr(error)

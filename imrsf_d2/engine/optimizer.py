@@ -1,0 +1,94 @@
+"""Which parameter learns how fast and decays how much, and gradient clipping over the whole model."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver.build import maybe_add_gradient_clipping
+from torch import nn
+
+__all__ = ["build_optimizer", "parameter_groups"]
+
+logger = logging.getLogger(__name__)
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+_OPTIMIZERS = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
+
+
+def parameter_groups(model: nn.Module, *, base_lr: float, weight_decay: float, weight_decay_norm: float | None = None,
+                     weight_decay_embed: float | None = None, weight_decay_bias: float | None = None,
+                     backbone_multiplier: float = 1.0) -> list[dict]:
+    """Sort the trainable parameters by learning rate and weight decay.
+
+    Args:
+        base_lr: learning rate of everything outside `model.backbone`.
+        weight_decay: of everything the next three do not cover.
+        weight_decay_norm: scales and shifts of normalisation layers (None: `weight_decay`).
+        weight_decay_embed: embedding tables and learned tokens, which are inputs rather than weights (None: as above).
+        weight_decay_bias: biases of other layers (None: as above).
+        backbone_multiplier: factor on `base_lr` for parameters whose name begins with `backbone.`.
+
+    Returns:
+        One group per distinct (lr, weight decay), in order of first appearance; every parameter in exactly one.
+    """
+    groups: dict[tuple[float, float], dict] = {}
+    seen: set[int] = set()  # a shared parameter belongs to the first module that holds it
+    for module_name, module in model.named_modules():
+        for leaf, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            name = f"{module_name}.{leaf}".lstrip(".")
+            decay = None
+            if isinstance(module, _NORMS):
+                decay = weight_decay_norm
+            elif isinstance(module, nn.Embedding) or "token" in leaf or "embed" in leaf:
+                decay = weight_decay_embed
+            elif "bias" in leaf:
+                decay = weight_decay_bias
+            decay = weight_decay if decay is None else decay
+            lr = base_lr * backbone_multiplier if name.startswith("backbone.") else base_lr
+            groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})["params"].append(parameter)
+    return list(groups.values())
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW (or SGD) over `parameter_groups`, clipping gradients as `SOLVER.CLIP_GRADIENTS` says.
+
+    `CLIP_TYPE: full_model` scales all gradients together so that their joint norm is at most CLIP_VALUE; Detectron2's
+    own types treat each parameter by itself.
+
+    Raises:
+        ValueError: if `SOLVER.OPTIMIZER` is neither ADAMW nor SGD, or no parameter is trainable.
+    """
+    solver = cfg.SOLVER
+    if solver.OPTIMIZER not in _OPTIMIZERS:
+        raise ValueError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, expected one of {sorted(_OPTIMIZERS)}.")
+    groups = parameter_groups(
+        model, base_lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        weight_decay_embed=solver.WEIGHT_DECAY_EMBED, weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        backbone_multiplier=solver.BACKBONE_MULTIPLIER)
+    if not groups:
+        raise ValueError("the model has no trainable parameter: every one of them is frozen.")
+    for group in groups:
+        logger.info("%9d parameters: lr %.3g, weight decay %.3g", sum(p.numel() for p in group["params"]), group["lr"],
+                    group["weight_decay"])
+    extra = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV} if solver.OPTIMIZER == "SGD" else {}
+    optimizer = _OPTIMIZERS[solver.OPTIMIZER](groups, lr=solver.BASE_LR, **extra)
+
+    clip = solver.CLIP_GRADIENTS
+    if clip.ENABLED and clip.CLIP_TYPE == "full_model":
+        if clip.CLIP_VALUE > 0:
+            _clip_before_step(optimizer, clip.CLIP_VALUE, clip.NORM_TYPE)
+        return optimizer
+    return maybe_add_gradient_clipping(cfg, optimizer)
+
+
+def _clip_before_step(optimizer: torch.optim.Optimizer, max_norm: float, norm_type: float) -> None:
+    """Clip inside `step`, so that mixed precision has already unscaled the gradients."""
+    def clip(opt, args, kwargs) -> None:
+        torch.nn.utils.clip_grad_norm_([p for group in opt.param_groups for p in group["params"]], max_norm, norm_type)
+
+    optimizer.register_step_pre_hook(clip)

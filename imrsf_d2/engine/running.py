@@ -1,0 +1,64 @@
+"""What tools/train_net.py does in each process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+import torch
+from detectron2.engine import launch
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.trainer import Trainer
+
+__all__ = ["launch_run", "run"]
+
+logger = logging.getLogger(__name__)
+
+
+def launch_run(args: argparse.Namespace) -> None:
+    """Start `run` in one process per GPU, or in this process if there is but one.
+
+    Args:
+        args: of Detectron2's `default_argument_parser`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `load_config`, `setup_run` and `Checkpointer.load`.
+    """
+    load_config(args.config_file, args.opts)  # a mistake in the config is reported once, before processes start
+    if args.num_gpus > max(1, torch.cuda.device_count()):
+        raise ValueError(f"--num-gpus is {args.num_gpus}, this machine has {torch.cuda.device_count()}.")
+    launch(run, args.num_gpus, num_machines=args.num_machines, machine_rank=args.machine_rank, dist_url=args.dist_url,
+           args=(args,))
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Train, or with `--eval-only` evaluate, and log the results.
+
+    Returns:
+        The scores of the last evaluation: {task: {metric: value}}, or {data set: {task: ...}} for several test sets.
+
+    Raises:
+        ValueError: if there is nothing to evaluate; and as `launch_run`.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    setup_run(cfg, args)
+
+    if not args.eval_only:
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        return trainer.train()
+
+    model = Trainer.build_model(cfg)
+    checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, require_all=True)
+    if not cfg.MODEL.WEIGHTS and not (args.resume and checkpointer.has_checkpoint()):
+        raise ValueError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
+                         f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR}).")
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+    results = Trainer.test(cfg, model)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results

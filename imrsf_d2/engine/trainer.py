@@ -1,0 +1,95 @@
+"""The trainer: Detectron2's loop with our loaders, optimiser, evaluators and an exact resume."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import weakref
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
+from detectron2.utils import comm
+from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
+from torch import nn
+
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.optimizer import build_optimizer
+from imrsf_d2.engine.progress import ProgressWriter
+from imrsf_d2.evaluation import build_evaluator
+
+__all__ = ["Trainer"]
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer(DefaultTrainer):
+    """Trains any meta-architecture on incomplete multimodal samples.
+
+    Interrupted and resumed equals never interrupted: the checkpoint carries model, optimiser and schedule; the loader
+    continues at the sample it stopped before; and each iteration draws from its own seed.
+    """
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode, start_draw: int = 0):
+        """The endless loader of training batches, from the `start_draw`-th sample on (of all workers together)."""
+        return build_train_loader(cfg, start_draw=start_draw)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
+        """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
+        """The evaluator that the data set's `evaluator_type` asks for; writes below OUTPUT_DIR/inference."""
+        return build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """See `imrsf_d2.engine.optimizer`."""
+        return build_optimizer(cfg, model)
+
+    def build_hooks(self) -> list:
+        """Detectron2's hooks, saving through our checkpointer."""
+        # The parent's constructor calls this last; the hooks must not get hold of its own checkpointer.
+        self.checkpointer = Checkpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        return super().build_hooks()
+
+    def build_writers(self) -> list[EventWriter]:
+        """A readable line in the log, metrics.json, and TensorBoard."""
+        os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)
+        return [ProgressWriter(self.max_iter), JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json")),
+                TensorboardXWriter(self.cfg.OUTPUT_DIR)]
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Continue the training in OUTPUT_DIR if `resume` and there is one; else start from MODEL.WEIGHTS.
+
+        Raises:
+            FileNotFoundError, ValueError: see `Checkpointer.load`.
+        """
+        super().resume_or_load(resume)
+        if self.start_iter > 0:
+            draw = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
+            logger.info("Resuming at iteration %d (training sample %d).", self.start_iter, draw)
+            self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
+
+    def run_step(self) -> None:
+        """One iteration, its random numbers (sampled loss points, dropout) a function of SEED and iteration alone."""
+        self._trainer._data_loader_iter  # noqa: B018 (making the iterator draws a number: let it do so before seeding)
+        if self.cfg.SEED >= 0:
+            state = np.random.SeedSequence([self.cfg.SEED, comm.get_rank(), self.iter]).generate_state(1, np.uint64)
+            torch.manual_seed(int(state[0] >> np.uint64(1)))
+        super().run_step()
+
+    def train(self) -> dict:
+        """Train to MAX_ITER.
+
+        Returns:
+            The results of the evaluation after the last iteration (empty on other processes than the first).
+        """
+        super().train()
+        return copy.deepcopy(getattr(self, "_last_eval_results", {}))

@@ -1,0 +1,45 @@
+"""COCO segmentations in every form they come in, as run-length codes, boxes and outlines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pycocotools.mask as mask_util
+
+from imrsf_d2.data.masks import segmentation_to_rle
+
+__all__ = ["annotation_to_rle", "rle_to_area", "rle_to_box", "rle_to_mask"]
+
+
+def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
+    """The mask of an annotation as one compressed run-length code.
+
+    Args:
+        annotation: with a `segmentation`: a list of polygons, or a run-length code, compressed or not.
+        height, width: of its image, in px.
+
+    Raises:
+        ValueError: if the segmentation is none of these, empty, or made for another image size.
+    """
+    where = f"annotation {annotation.get('id', '?')} of image {annotation.get('image_id', '?')}"
+    if not annotation.get("segmentation"):
+        raise ValueError(f"{where} has no segmentation, expected polygons or a run-length code.")
+    try:
+        return segmentation_to_rle(annotation["segmentation"], height, width)
+    except Exception as error:  # pycocotools raises whatever its C code came across
+        raise ValueError(f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: "
+                         f"{error}") from error
+
+
+def rle_to_box(rle: dict) -> list[float]:
+    """[x, y, width, height] in px of the pixels set in a run-length code; zeros for an empty mask."""
+    return [float(value) for value in mask_util.toBbox(rle)]
+
+
+def rle_to_area(rle: dict) -> float:
+    """The number of pixels set in a run-length code."""
+    return float(mask_util.area(rle))
+
+
+def rle_to_mask(rle: dict) -> np.ndarray:
+    """A run-length code as a [H, W] bool array."""
+    return mask_util.decode(rle).astype(bool)

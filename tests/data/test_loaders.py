@@ -1,0 +1,180 @@
+import itertools
+import logging
+import pickle
+import shutil
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+from torch._utils import ExceptionWrapper
+
+from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
+from imrsf_d2.data.loaders import DrawnSamples, DrawSampler, build_test_loader, build_train_loader
+from imrsf_d2.data.rasters import RasterError
+
+from .conftest import TILES
+
+
+@pytest.fixture
+def names(dfc2023):
+    """Registered train and val splits of the tiny data set."""
+    names = {split: f"tiny_{split}" for split in ("train", "val")}
+    for split, name in names.items():
+        register_dfc2023(name, dfc2023, split)
+    yield names
+    for name in names.values():
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def take(sampler, count):
+    return list(itertools.islice(sampler, count))
+
+
+def batches(cfg, count, **arguments):
+    return list(itertools.islice(build_train_loader(cfg, **arguments), count))
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for a, b in zip(itertools.chain(*first), itertools.chain(*second)):
+        assert a["image_id"] == b["image_id"] and a["modalities"] == b["modalities"]
+        assert torch.equal(a["image"], b["image"])
+        assert torch.equal(a["instances"].gt_masks, b["instances"].gt_masks)
+
+
+# The stream
+
+def test_the_stream_is_detectron2s_with_its_places():
+    numbers = take(DrawSampler(7, seed=5), 40)
+    assert [number // 7 for number in numbers] == list(range(40))
+    assert [number % 7 for number in numbers] == take(TrainingSampler(7, seed=5), 40)
+
+
+@pytest.mark.parametrize("start", [1, 6, 7, 20])
+def test_a_later_start_is_the_rest_of_the_stream(start):
+    assert take(DrawSampler(7, seed=5, start=start), 30) == take(DrawSampler(7, seed=5), 30 + start)[start:]
+
+
+def test_processes_share_the_stream_out(monkeypatch):
+    whole = take(DrawSampler(7, seed=5, start=4), 30)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+        shares.append(take(DrawSampler(7, seed=5, start=4), 10))
+    assert [number for step in zip(*shares) for number in step] == whole
+
+
+def test_numbers_are_taken_apart_and_samples_left_alone():
+    samples = [{"name": "a"}, {"name": "b"}, {"name": "c"}]
+    drawn = DrawnSamples(samples, mapper=lambda d: d)
+    assert drawn[3 * 41 + 2] == {"name": "c", "draw": 41} and samples[2] == {"name": "c"}
+
+
+# Training
+
+def test_every_sample_comes_once_per_epoch(make_config, names):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), SOLVER__IMS_PER_BATCH=3)
+    for batch in batches(cfg, 4):
+        assert sorted(sample["image_id"] for sample in batch) == [10, 11, 12]
+
+
+def test_any_number_of_workers_gives_the_same_batches(make_config, names):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],))
+    cfg_workers = make_config(DATASETS__TRAIN=(names["train"],), DATALOADER__NUM_WORKERS=2)
+    assert_same(batches(cfg, 7), batches(cfg_workers, 7))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_equals_uninterrupted(make_config, names, workers):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), DATALOADER__NUM_WORKERS=workers)
+    assert_same(batches(cfg, 4, start_draw=3 * 2), batches(cfg, 7)[3:])
+
+
+def test_a_sample_changes_from_epoch_to_epoch(make_config, names):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],))
+    samples = [sample for batch in batches(cfg, 24) for sample in batch]
+    views = {sample["image"].numpy().tobytes() for sample in samples if sample["image_id"] == 10}
+    assert len(views) > 8
+
+
+def test_seeds_differ(make_config, names):
+    first, second = (batches(make_config(DATASETS__TRAIN=(names["train"],), SEED=seed), 6) for seed in (0, 1))
+    assert [s["modalities"] for b in first for s in b] != [s["modalities"] for b in second for s in b]
+
+
+def test_a_negative_seed_is_replaced_and_logged(make_config, names, caplog):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), SEED=-1)
+    with caplog.at_level(logging.INFO):
+        first = batches(cfg, 3)
+    seed = next(int(r.args[0]) for r in caplog.records if "SEED is negative" in r.msg)
+    assert_same(first, batches(make_config(DATASETS__TRAIN=(names["train"],), SEED=seed), 3))
+
+
+@pytest.mark.parametrize("keep_empty", [True, False])
+def test_empty_images_are_kept_unless_the_config_says_so(make_config, names, keep_empty):
+    cfg = make_config(DATASETS__TRAIN=(names["val"],), DATALOADER__FILTER_EMPTY_ANNOTATIONS=not keep_empty)
+    ids = {sample["image_id"] for batch in batches(cfg, 4) for sample in batch}
+    assert ids == ({13, 14} if keep_empty else {13})
+
+
+def test_no_training_set_is_an_error(make_config):
+    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty, expected the name of a registered data set"):
+        build_train_loader(make_config())
+
+
+def test_another_sampler_is_refused(make_config, names):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), DATALOADER__SAMPLER_TRAIN="RepeatFactorTrainingSampler")
+    with pytest.raises(ValueError, match="SAMPLER_TRAIN is 'RepeatFactorTrainingSampler', expected 'TrainingSampler'"):
+        build_train_loader(cfg)
+
+
+def test_modalities_that_the_data_does_not_have(make_config, names, caplog):
+    optical = {"NAME": "optical", "CHANNELS": 3}
+    with pytest.raises(ValueError, match=r"no sample of \['tiny_train'\] has any of .*\['optical'\]; found .*'rgb': 3"):
+        build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), MODEL__IMRSF__MODALITIES=[optical]))
+    build_train_loader(make_config(DATASETS__TRAIN=(names["train"],),
+                                   MODEL__IMRSF__MODALITIES=[optical, {"NAME": "sar", "CHANNELS": 1}]))
+    assert "has the modality 'optical'; the data set has ['dsm', 'rgb', 'sar']" in caplog.text
+
+
+def test_a_sensor_that_no_sample_has_is_said(make_config, names, dfc2023, caplog):
+    shutil.rmtree(dfc2023 / "track2" / "train" / "dsm")
+    build_train_loader(make_config(DATASETS__TRAIN=(names["train"],)))
+    assert "has the modality 'dsm'; the data set has ['rgb', 'sar']" in caplog.text
+
+
+def test_an_unreadable_sample_stops_training_with_its_name(make_config, names, dfc2023):
+    for modality in ("rgb", "sar", "dsm"):
+        for tile in TILES:
+            (dfc2023 / "track2" / "train" / modality / tile).write_bytes(b"II*\0")
+    with pytest.raises(RasterError, match=r"image 1[012]: every modality is unreadable"):
+        batches(make_config(DATASETS__TRAIN=(names["train"],)), 1)
+
+
+def test_the_error_survives_the_way_out_of_a_worker_process():
+    try:
+        raise RasterError("cannot read a.tif", "a.tif", "cut off")
+    except RasterError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")  # what torch sends instead of the error
+    with pytest.raises(RasterError, match=r"worker process 0(.|\n)*cannot read a\.tif"):
+        pickle.loads(pickle.dumps(wrapped)).reraise()
+
+
+# Testing
+
+def test_the_test_loader_gives_every_sample_once_in_order(make_config, names):
+    loader = build_test_loader(make_config(), names["val"])
+    assert [[sample["image_id"] for sample in batch] for batch in loader] == [[13], [14]]
+
+
+def test_the_test_loader_takes_a_subset(make_config, names):
+    cfg = make_config(INPUT__TEST_MODALITIES=["dsm"])
+    chosen = build_test_loader(cfg, names["val"], modalities=["rgb", "sar"])
+    assert {sample["modalities"] for (sample,) in chosen} == {("sar", "rgb")}
+    assert {sample["modalities"] for (sample,) in build_test_loader(cfg, names["val"])} == {("dsm",)}
+    with pytest.raises(ValueError, match="the test loader's modalities names the unknown modality 'lidar'"):
+        build_test_loader(cfg, names["val"], modalities=["lidar"])

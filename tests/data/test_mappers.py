@@ -1,0 +1,320 @@
+import logging
+import os
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+
+from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
+from imrsf_d2.data.geometry import Geometry, draw_geometry
+from imrsf_d2.data.mappers import InstanceMapper, build_mapper
+from imrsf_d2.data.masks import instance_masks, segmentation_to_rle
+from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.modalities import Modality, ModalitySet
+
+from .conftest import SIZE, annotation, run_lengths, tile_arrays
+
+WHOLE = Geometry(0, 0, SIZE, SIZE)
+SQUARES = [Geometry(0, 0, 3, 3, turns, mirror) for mirror in (False, True) for turns in range(4)]
+
+
+@pytest.fixture
+def sample(dfc2023):
+    return load_dfc2023(dfc2023, "train")[0]
+
+
+@pytest.fixture
+def plain(make_config):
+    """A training mapper that drops and turns nothing."""
+    return build_mapper(make_config(INPUT__DIHEDRAL=False, INPUT__MODALITY_DROPOUT__ENABLED=False), is_train=True)
+
+
+def truncate(path):
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) // 2)
+
+
+# Geometry
+
+def test_the_eight_symmetries_of_a_square_by_hand():
+    square = np.array([[1, 2], [3, 4]])
+    results = [Geometry(0, 0, 2, 2, turns, mirror).apply(square).ravel().tolist()
+               for mirror in (False, True) for turns in range(4)]
+    assert results == [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2],
+                       [2, 1, 4, 3], [4, 2, 3, 1], [3, 4, 1, 2], [1, 3, 2, 4]]
+
+
+def test_a_window_beyond_the_edge_is_filled():
+    image = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    result = Geometry(1, 0, 2, 3).apply(image, fill=np.array([-1.0, -2.0])[:, None, None])
+    assert result.tolist() == [[[2, 3, -1], [-1, -1, -1]], [[6, 7, -2], [-2, -2, -2]]]
+
+
+def test_windows_lie_inside_and_reach_every_corner():
+    drawn = [draw_geometry((10, 7), (8, 7), True, np.random.default_rng(i)) for i in range(400)]
+    assert {(g.top, g.left) for g in drawn} == {(0, 0), (1, 0), (2, 0)}
+    assert {(g.turns, g.mirror) for g in drawn} == {(t, m) for t in range(4) for m in (False, True)}
+
+
+# Masks
+
+def test_polygon_and_run_lengths_of_one_shape_agree():
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[3:9, 5:12] = 1
+    box = [5, 3, 12, 3, 12, 9, 5, 9]
+    forms = [[box], {"size": [SIZE, SIZE], "counts": run_lengths(mask)},
+             {"size": [SIZE, SIZE], "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()}]
+    masks, kept = instance_masks([{"segmentation": form} for form in forms], SIZE, SIZE, WHOLE)
+    assert kept == [0, 1, 2]
+    for result in masks:
+        np.testing.assert_array_equal(result, mask.astype(bool))
+
+
+def test_courtyards_stay_holes_and_parts_stay_together():
+    ring = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    ring[4:14, 4:14] = 1
+    ring[7:11, 7:11] = 0
+    parts = [[0, 0, 4, 0, 4, 4, 0, 4], [20, 20, 24, 20, 24, 24, 20, 24]]
+    masks, _ = instance_masks([{"segmentation": {"size": [SIZE, SIZE], "counts": run_lengths(ring)}},
+                               {"segmentation": parts}], SIZE, SIZE, WHOLE)
+    np.testing.assert_array_equal(masks[0], ring.astype(bool))
+    assert masks[1].sum() == 32 and masks[1, 1, 1] and masks[1, 21, 21] and not masks[1, 10, 10]
+
+
+@pytest.mark.parametrize("geometry", [*SQUARES, Geometry(1, 2, 3, 3, 1, True), Geometry(4, 4, 3, 3)],
+                         ids=lambda g: f"{g.top},{g.left},{g.turns},{g.mirror}")
+def test_masks_move_exactly_with_the_image(geometry):
+    mask = np.array([[1, 1, 0, 0, 0],
+                     [1, 0, 0, 1, 0],
+                     [0, 0, 1, 1, 1],
+                     [0, 0, 0, 1, 1],
+                     [0, 0, 0, 0, 1]], dtype=np.uint8)
+    masks, _ = instance_masks([{"segmentation": {"size": [5, 5], "counts": run_lengths(mask)}}], 5, 5, geometry)
+    np.testing.assert_array_equal(masks[0], geometry.apply(mask).astype(bool))
+
+
+def test_instances_outside_or_too_small_are_dropped():
+    boxes = [[0, 0, 2, 0, 2, 2, 0, 2], [10, 10, 20, 10, 20, 20, 10, 20], [18, 0, 30, 0, 30, 1, 18, 1]]
+    window = Geometry(0, 8, 12, 12)
+    masks, kept = instance_masks([{"segmentation": [box]} for box in boxes], SIZE, SIZE, window, min_pixels=4)
+    assert kept == [1] and masks.shape == (1, 12, 12) and masks.sum() == 2 * 10
+    nothing, _ = instance_masks([{"segmentation": [boxes[0]]}], SIZE, SIZE, Geometry(8, 8, 4, 6, turns=1))
+    assert nothing.shape == (0, 6, 4)
+
+
+def test_run_lengths_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"\[8, 4\], expected \[4, 8\]"):
+        segmentation_to_rle({"size": [8, 4], "counts": [32]}, 4, 8)
+
+
+# The mapper
+
+def test_a_part_that_shrank_to_a_line_marks_nothing():
+    square, line = [1, 1, 1, 4, 4, 4, 4, 1], [5, 5, 7, 7]
+    assert segmentation_to_rle([square, line], 8, 8) == segmentation_to_rle([square], 8, 8)
+    with pytest.raises(ValueError, match="no polygon has three or more points"):
+        segmentation_to_rle([line], 8, 8)
+
+
+def test_a_training_sample_has_the_tensors_that_maskformer_wants(plain, sample):
+    result = plain({**sample, "draw": 0})
+    arrays = tile_arrays(0)
+    assert result["image"].shape == (8, SIZE, SIZE) and result["image"].dtype == torch.float32
+    np.testing.assert_allclose(result["image"][0], np.clip(10 * np.log10(arrays["sar"]), -25, 12), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(result["image"][1:4], arrays["rgb"])
+    np.testing.assert_array_equal(result["image"][4], arrays["dsm"])
+    assert (result["image"][5:] == 1).all() and result["modalities"] == ("sar", "rgb", "dsm")
+    instances = result["instances"]
+    assert instances.image_size == (SIZE, SIZE)
+    assert instances.gt_masks.dtype == torch.bool and instances.gt_masks.shape == (2, SIZE, SIZE)
+    assert instances.gt_masks.sum((1, 2)).tolist() == [80, 30]
+    assert instances.gt_classes.dtype == torch.int64 and instances.gt_classes.tolist() == [0, 0]
+    assert {k: result[k] for k in ("file_name", "height", "width", "image_id")} == {
+        k: sample[k] for k in ("file_name", "height", "width", "image_id")}
+
+
+def test_a_tile_without_buildings_has_no_instances(plain, dfc2023):
+    instances = plain({**load_dfc2023(dfc2023, "val")[-1], "draw": 0})["instances"]
+    assert instances.gt_masks.shape == (0, SIZE, SIZE) and instances.gt_classes.shape == (0,)
+    assert instances.gt_classes.dtype == torch.int64
+
+
+def test_crowds_are_ignored(plain, sample):
+    crowd = annotation(9, 10, [[0, 0, 9, 0, 9, 9]], iscrowd=1)
+    assert len(plain({**sample, "annotations": [*sample["annotations"], crowd], "draw": 0})["instances"]) == 2
+
+
+def test_one_array_fed_as_every_modality_stays_equal(tmp_path, write_raster):
+    array = np.random.rand(24, 40).astype(np.float32)
+    array[array > 0.9] = np.nan
+    path = str(write_raster(tmp_path / "a.tif", array))
+    modalities = ModalitySet([Modality(name, 1, mean=(0.5,)) for name in "abc"])
+    mapper = InstanceMapper(modalities, is_train=True, dropout=None, crop=(32, 16), dihedral=True)
+    square = [[0, 0, 40, 0, 40, 24, 0, 24]]
+    shapes = set()
+    for draw in range(40):
+        result = mapper({"file_name": path, "height": 24, "width": 40, "image_id": 1, "draw": draw,
+                         "modalities": {name: path for name in "abc"},
+                         "annotations": [annotation(1, 1, square)]})
+        bands, valid = result["image"][:3], result["image"][3:]
+        assert (bands == bands[:1]).all() and (valid == valid[:1]).all()
+        # The mean stands exactly where there is no data: NaN, and the rows that the window has beyond the tile.
+        assert ((bands == 0.5) == (valid == 0)).all()
+        # The mask covers the tile, so what lies outside it is padding: always invalid, 8 of 32 rows.
+        mask = result["instances"].gt_masks[0]
+        assert (valid[0][~mask] == 0).all() and (~mask).sum() == 8 * 16
+        shapes.add(tuple(result["image"].shape[1:]))
+    assert shapes == {(32, 16), (16, 32)}
+
+
+def test_validity_and_masks_move_with_the_pixels(make_config, sample):
+    """Each output pixel says where it came from (the DSM is a ramp): compare all channels there."""
+    cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[16, 24],
+                      INPUT__MODALITY_DROPOUT__ENABLED=False)
+    mapper = build_mapper(cfg, is_train=True)
+    whole = build_mapper(make_config(), is_train=False)(sample)["image"].reshape(8, -1)
+    truth, _ = instance_masks(sample["annotations"], SIZE, SIZE, WHOLE)
+    footprint = torch.from_numpy(truth.any(0)).reshape(-1)
+    seen = set()
+    for draw in range(30):
+        result = mapper({**sample, "draw": draw})
+        origin = result["image"][4].long()
+        assert len(origin.unique()) == 16 * 24
+        assert torch.equal(result["image"], whole[:, origin])
+        masks = result["instances"].gt_masks
+        # Slivers of fewer than four pixels are dropped, so marked pixels are buildings, not always the reverse.
+        assert footprint[origin][masks.any(0)].all()
+        if masks.any():
+            assert footprint[origin].sum() - masks.any(0).sum() < 4
+        seen.add(tuple(origin[0, :2].tolist()))
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize("draw", range(6))
+def test_only_the_drawn_files_are_opened(make_config, sample, caplog, draw):
+    mapper = build_mapper(make_config(), is_train=True)
+    drawn = mapper({**sample, "draw": draw})
+    for name, path in sample["modalities"].items():
+        if name not in drawn["modalities"]:
+            os.remove(path)
+    again = mapper({**sample, "draw": draw})
+    assert again["modalities"] == drawn["modalities"] and torch.equal(again["image"], drawn["image"])
+    assert not caplog.records
+
+
+def test_every_subset_is_drawn_and_the_image_says_which(make_config, sample):
+    mapper = build_mapper(make_config(), is_train=True)
+    subsets = set()
+    for draw in range(60):
+        result = mapper({**sample, "draw": draw})
+        valid = {name for name, v in zip(("sar", "rgb", "dsm"), result["image"][5:]) if v.any()}
+        assert valid == set(result["modalities"])
+        subsets.add(result["modalities"])
+    assert len(subsets) == 7
+
+
+def test_a_sample_depends_on_seed_and_draw_alone(make_config, sample):
+    def image(seed, draw):
+        return build_mapper(make_config(SEED=seed), is_train=True)({**sample, "draw": draw})["image"]
+
+    assert torch.equal(image(3, 5), image(3, 5))
+    assert len({image(seed, draw).numpy().tobytes() for seed in (3, 4) for draw in range(4)}) > 4
+
+
+def test_a_truncated_file_in_training_is_a_missing_sensor_said_once(plain, sample, caplog):
+    truncate(sample["modalities"]["rgb"])
+    with caplog.at_level(logging.WARNING):
+        for draw in range(3):
+            result = plain({**sample, "draw": draw})
+            assert result["modalities"] == ("sar", "dsm") and (result["image"][6] == 0).all()
+    assert len(caplog.records) == 1 and sample["modalities"]["rgb"] in caplog.text
+
+
+def test_another_modality_stands_in_when_no_drawn_one_can_be_read(make_config, sample):
+    truncate(sample["modalities"]["rgb"])
+    mapper = build_mapper(make_config(), is_train=True)
+    subsets = {mapper({**sample, "draw": draw})["modalities"] for draw in range(60)}
+    assert subsets == {("sar",), ("dsm",), ("sar", "dsm")}
+
+
+def test_every_modality_unreadable_is_an_error_naming_the_sample(make_config, sample):
+    for path in sample["modalities"].values():
+        truncate(path)
+    with pytest.raises(RasterError, match=r"image 10: every modality is unreadable\..*sar.*rgb.*dsm"):
+        build_mapper(make_config(INPUT__MODALITY_DROPOUT__ENABLED=False), is_train=True)({**sample, "draw": 0})
+
+
+def test_a_truncated_file_at_test_time_is_an_error(make_config, sample):
+    truncate(sample["modalities"]["rgb"])
+    with pytest.raises(RasterError, match=f"cannot read {sample['modalities']['rgb']}"):
+        build_mapper(make_config(), is_train=False)(sample)
+
+
+def test_a_test_sample_is_whole_and_unaugmented(make_config, sample):
+    cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[8, 8])
+    result = build_mapper(cfg, is_train=False)(sample)
+    assert result["modalities"] == ("sar", "rgb", "dsm") and "instances" not in result
+    np.testing.assert_array_equal(result["image"][4], tile_arrays(0)["dsm"])
+
+
+@pytest.mark.parametrize("by_argument", [True, False])
+def test_test_modalities_leave_the_other_files_unread(make_config, sample, by_argument):
+    os.remove(sample["modalities"]["sar"])
+    cfg = make_config(INPUT__TEST_MODALITIES=["sar"] if by_argument else ["dsm", "rgb"])
+    result = build_mapper(cfg, is_train=False, keep=["dsm", "rgb"] if by_argument else None)(sample)
+    assert result["modalities"] == ("rgb", "dsm")
+    assert (result["image"][5] == 0).all() and (result["image"][0] == -8).all()
+
+
+def test_unknown_test_modalities_are_named(make_config):
+    with pytest.raises(ValueError, match=r"INPUT\.TEST_MODALITIES names the unknown modality 'lidar'.*'sar', 'rgb'"):
+        make_config(INPUT__TEST_MODALITIES=["lidar"])
+    with pytest.raises(ValueError, match="the unknown modality 'lidar'"):
+        build_mapper(make_config(), is_train=False, keep=["lidar"])
+
+
+def test_a_sample_with_nothing_left_is_all_missing(make_config, sample):
+    missing = {**sample, "modalities": {"rgb": None}}
+    for is_train in (True, False):
+        result = build_mapper(make_config(), is_train=is_train)(missing)
+        assert result["modalities"] == () and result["image"].shape == (8, SIZE, SIZE)
+        assert (result["image"][5:] == 0).all() and (result["image"][4] == 5.0).all()
+
+
+def test_sizes_that_differ_between_modalities(plain, sample, write_raster, tmp_path):
+    path = str(write_raster(tmp_path / "small.tif", np.ones((16, SIZE), np.float32)))
+    sample["modalities"]["dsm"] = path
+    with pytest.raises(ValueError, match=r"'dsm' of image 10 is 32 x 16 px \(.*small\.tif\), expected 32 x 32 px like "
+                                         r"'sar' \(.*SV_Berlin"):
+        plain({**sample, "draw": 0})
+
+
+def test_a_size_other_than_the_annotations(plain, sample):
+    with pytest.raises(ValueError, match=r"is 32 x 32 px \(.*\), expected 32 x 64 px as in the annotations"):
+        plain({**sample, "height": 64, "draw": 0})
+
+
+def test_a_wrong_band_count_stops_training_too(plain, sample):
+    sample["modalities"]["dsm"] = sample["modalities"]["rgb"]
+    with pytest.raises(ValueError, match=r"has 3 bands, expected 1 for modality 'dsm'"):
+        plain({**sample, "draw": 0})
+
+
+def test_a_dataset_dict_without_modalities_says_what_to_do(plain, sample):
+    del sample["modalities"]
+    with pytest.raises(ValueError, match="has no 'modalities', expected e.g."):
+        plain({**sample, "draw": 0})
+
+
+def test_an_unknown_mapper_is_an_error_listing_the_known(make_config):
+    with pytest.raises(ValueError, match=r"MAPPER_NAME is 'imrsf_instanse', expected one of \['imrsf_instance'"):
+        build_mapper(make_config(INPUT__DATASET_MAPPER_NAME="imrsf_instanse"), is_train=True)
+
+
+@pytest.mark.parametrize(("kind", "size"),
+                         [("relative_range", [0.9, 0.9]), ("absolute", [0.9, 0.9]), ("absolute", [8])])
+def test_a_crop_that_is_not_in_pixels_is_an_error(make_config, kind, size):
+    cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE=kind, INPUT__CROP__SIZE=size)
+    with pytest.raises(ValueError, match=r"INPUT\.CROP is TYPE .*expected TYPE 'absolute' and SIZE \[height, width\]"):
+        build_mapper(cfg, is_train=True)

@@ -1,0 +1,43 @@
+import pytest
+from tests.tiny import DEMO_CONFIG, REPOSITORY
+
+from imrsf_d2.engine.configuration import load_config, setup_run
+
+
+def test_the_config_is_finished_and_frozen():
+    cfg = load_config(DEMO_CONFIG)
+    assert cfg.is_frozen()
+    assert cfg.MODEL.PIXEL_MEAN == [-7.94, 81.17, 87.81, 71.92, 5.02, 0.0, 0.0, 0.0]
+
+
+def test_overrides_win():
+    assert load_config(DEMO_CONFIG, ["SOLVER.MAX_ITER", "7"]).SOLVER.MAX_ITER == 7
+
+
+@pytest.mark.parametrize("opts, message", [
+    (["SOLVER.MAXITER", "7"], "KEY VALUE override: .*SOLVER.MAXITER"),
+    (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
+    (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+    (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),
+])
+def test_bad_overrides_are_named(opts, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(DEMO_CONFIG, opts)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(FileNotFoundError, match="no config file 'nowhere.yaml'"):
+        load_config("nowhere.yaml")
+
+
+def test_an_unknown_key_in_a_file_is_named_with_the_file(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"_BASE_: {REPOSITORY}/configs/dfc2023_instance.yaml\nMODEL:\n  IMRSF:\n    PATCHSIZE: 8\n")
+    with pytest.raises(ValueError, match=r"bad.yaml: .*PATCHSIZE"):
+        load_config(path)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="append MODEL.DEVICE cpu"):
+        setup_run(load_config(DEMO_CONFIG, ["MODEL.DEVICE", "cuda"]), None)

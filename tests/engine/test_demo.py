@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
+
+from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
+from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
+from imrsf_d2.engine import demo
+from imrsf_d2.engine.trainer import Trainer
+
+
+def data(seed=1):
+    def write(folder):
+        return write_dfc2023(folder, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=seed, num_workers=1,
+                             train_cities=TRAIN_CITIES, val_cities=VAL_CITIES, overwrite=True)
+
+    return demo.DemoData("dfc2023", write, "A few tiles.")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the demo and tells at which iterations it trained."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the demo, restored after the test")
+    trained = []
+    step = Trainer.run_step
+    monkeypatch.setattr(Trainer, "run_step", lambda self: trained.append(self.iter) or step(self))
+
+    def run_demo(*opts, **changes):
+        trained.clear()
+        demo.run_demo(DEMO_CONFIG, data(**changes), tmp_path, [*OVERRIDES, *opts])
+        return list(trained)
+
+    return run_demo
+
+
+def test_the_demo_reports_and_does_nothing_twice(run, tmp_path, capsys, monkeypatch):
+    assert run() == [0, 1, 2, 3]
+    report = (tmp_path / "report.md").read_text()
+    assert "| SAR | RGB | DSM | mask AP | mask AP50 | box AP | box AP50 |" in report
+    assert report.count("✓") == 12  # each of three sensors is in four of the seven subsets
+    for picture in ("overview", "sar+rgb+dsm", "sar+rgb", "sar+dsm", "rgb+dsm", "sar", "rgb", "dsm"):
+        assert f"(pictures/{picture}.png)" in report
+        assert (tmp_path / "pictures" / f"{picture}.png").is_file()
+    seconds = json.loads((tmp_path / "timings.json").read_text())
+    assert list(seconds) == ["data", "training", "evaluation", "pictures"]
+    assert min(seconds.values()) > 0.01
+    assert "| SAR | RGB | DSM |" in capsys.readouterr().out
+
+    monkeypatch.setattr(demo, "_draw", lambda *arguments: None)  # once is enough
+    assert run() == []  # finished
+    again = json.loads((tmp_path / "timings.json").read_text())
+    assert (again["data"], again["training"]) == (seconds["data"], seconds["training"])
+
+    assert run("SOLVER.BASE_LR", "0.001") == [0, 1, 2, 3]  # another config
+    assert run("SOLVER.BASE_LR", "0.001", seed=2) == [0, 1, 2, 3]  # other data
+
+
+def test_an_interrupted_training_is_continued(run, monkeypatch, tmp_path):
+    step = Trainer.run_step
+
+    def interrupted(self):
+        if self.iter == 3:
+            raise KeyboardInterrupt
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert Path(tmp_path / "train/last_checkpoint").read_text() == "model_0000001.pth"
+    assert run() == [2, 3]

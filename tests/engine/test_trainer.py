@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.utils.env import seed_all_rng
+
+from imrsf_d2.engine.trainer import Trainer
+
+
+class Recorder(Trainer):
+    """Remembers the loss of each iteration, which metrics.json smooths."""
+
+    def run_step(self):
+        super().run_step()
+        self.__dict__.setdefault("losses", {})[self.iter] = self.storage.history("total_loss").latest()
+
+
+def train(cfg, until=None, resume=False):
+    """Train; returns the losses by iteration and the scores. Each call begins as a new process does."""
+    seed_all_rng(cfg.SEED)
+    trainer = Recorder(cfg)
+    trainer.resume_or_load(resume=resume)
+    trainer.max_iter = until or trainer.max_iter
+    scores = trainer.train()
+    return trainer.losses, scores
+
+
+def test_resumed_equals_uninterrupted(tiny_config, tmp_path):
+    whole = tiny_config("OUTPUT_DIR", str(tmp_path / "whole"))
+    expected, scores = train(whole)
+    assert sorted(expected) == [0, 1, 2, 3]
+
+    parts = tiny_config("OUTPUT_DIR", str(tmp_path / "parts"))
+    first, _ = train(parts, until=2)
+    torch.rand(5)  # whatever else drew random numbers meanwhile
+    second, resumed_scores = train(parts, resume=True)
+    assert first | second == pytest.approx(expected, rel=1e-6)
+    assert sorted(second) == [2, 3]
+
+    assert set(scores) == {"segm", "bbox"}
+    assert resumed_scores["segm"] == pytest.approx(scores["segm"], nan_ok=True)
+    assert list(Path(whole.OUTPUT_DIR).glob("events.out.tfevents.*"))
+
+
+def test_weights_that_do_not_exist_stop_the_training(tiny_config):
+    with pytest.raises(FileNotFoundError, match="MODEL.WEIGHTS"):
+        train(tiny_config("MODEL.WEIGHTS", "nowhere.pth"))

@@ -1,0 +1,112 @@
+"""Every YAML under configs/ loads, says nothing twice, and sets nothing that nobody reads."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+
+from imrsf_d2.config import add_imrsf_config
+from imrsf_d2.engine.configuration import load_config
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+#: What is run; configs/base is only inherited from.
+RUNNABLE = [path for path in CONFIGS if path.parent.name != "base"]
+
+
+def name(path):
+    return str(path.relative_to(REPOSITORY / "configs"))
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML's own rule, which PyYAML does not enforce: no key twice in a mapping."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read(path):
+    return yaml.load(path.read_text(), Loader=StrictLoader)
+
+
+def flatten(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def inherited(path):
+    """What the `_BASE_` chain of a file sets before the file itself does."""
+    base = read(path).get("_BASE_")
+    if base is None:
+        return {}
+    base = path.parent / base
+    return inherited(base) | {key: value for key, value in flatten(read(base)) if key != "_BASE_"}
+
+
+def test_the_strict_loader_sees_a_duplicate():
+    with pytest.raises(yaml.YAMLError, match="duplicate key 'A'"):
+        yaml.load("M:\n  A: 1\n  B: 2\n  A: 3\n", Loader=StrictLoader)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_no_key_stands_twice(path):
+    read(path)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_a_file_holds_only_what_differs_from_its_base(path):
+    before = inherited(path)
+    repeated = [key for key, value in flatten(read(path)) if key in before and before[key] == value]
+    assert not repeated
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=name)
+def test_it_loads(path):
+    cfg = load_config(path)
+    assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
+    assert cfg.SEED >= 0, "without a seed no training resumes exactly"
+    assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, marks=[] if path.parent.name == "demo" else pytest.mark.slow)
+                                  for path in RUNNABLE], ids=name)
+def test_its_model_builds(path):
+    model = build_model(load_config(path, ["MODEL.DEVICE", "cpu"]))
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    assert millions < 6 if path.parent.name == "demo" else millions > 80
+
+
+def test_the_instance_config_is_the_papers():
+    cfg = load_config(REPOSITORY / "configs/dfc2023_instance.yaml")
+    solver, head = cfg.SOLVER, cfg.MODEL.MASK_FORMER
+    assert (cfg.MODEL.IMRSF.PATCH_SIZE, cfg.MODEL.IMRSF.EMBED_DIM, cfg.MODEL.IMRSF.DEPTH) == (16, 768, 12)
+    assert (cfg.MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS, head.DEC_LAYERS - 1, head.NUM_OBJECT_QUERIES) == (6, 9, 100)
+    assert (solver.OPTIMIZER, solver.BASE_LR, solver.WEIGHT_DECAY, solver.IMS_PER_BATCH) == ("ADAMW", 1e-4, 0.05, 10)
+    assert solver.BACKBONE_MULTIPLIER == 1.0  # from scratch
+    steps_per_epoch = 1430 * 4 // solver.IMS_PER_BATCH
+    assert solver.MAX_ITER == 300 * steps_per_epoch
+    assert solver.STEPS == (round(0.9 * solver.MAX_ITER), round(0.95 * solver.MAX_ITER))
+    assert (cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON, cfg.MODEL.MASK_FORMER.TEST.SEMANTIC_ON) == (True, False)
+
+
+def our_keys():
+    cfg = CfgNode({"MODEL": {}, "INPUT": {}})
+    add_imrsf_config(cfg)
+    return sorted(key for key, _ in flatten(cfg))
+
+
+@pytest.mark.parametrize("key", our_keys())
+def test_every_key_of_ours_is_read(key):
+    leaf = re.compile(rf"\.{key.rsplit('.', 1)[1]}\b")
+    sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
+    assert any(leaf.search(path.read_text()) for path in sources), f"nothing reads {key}"

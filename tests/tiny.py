@@ -1,0 +1,29 @@
+"""A model and a data set small enough to train for a few iterations in a test."""
+
+from pathlib import Path
+
+from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEMO_CONFIG = REPOSITORY / "configs/demo/dfc2023_instance.yaml"
+SIZE = 64
+NUM_TRAIN, NUM_VAL = 4, 2
+#: KEY VALUE overrides of the demo's config, as on a command line.
+OVERRIDES = [
+    "MODEL.IMRSF.EMBED_DIM", "32", "MODEL.IMRSF.NUM_HEADS", "2", "MODEL.IMRSF.DEPTH", "2",
+    "MODEL.IMRSF.OUT_LAYERS", "[0, 0, 1, 1]",
+    "MODEL.SEM_SEG_HEAD.TRANSFORMER_ENC_LAYERS", "1", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "32",
+    "MODEL.SEM_SEG_HEAD.MASK_DIM", "32", "MODEL.MASK_FORMER.HIDDEN_DIM", "32", "MODEL.MASK_FORMER.NHEADS", "2",
+    "MODEL.MASK_FORMER.DEC_LAYERS", "2", "MODEL.MASK_FORMER.DIM_FEEDFORWARD", "32",
+    "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "5", "MODEL.MASK_FORMER.TRAIN_NUM_POINTS", "64",
+    "TEST.DETECTIONS_PER_IMAGE", "5", "INPUT.CROP.SIZE", f"[{SIZE}, {SIZE}]", "SOLVER.IMS_PER_BATCH", "2",
+    "SOLVER.MAX_ITER", "4", "SOLVER.STEPS", "(3,)", "SOLVER.WARMUP_ITERS", "1", "SOLVER.CHECKPOINT_PERIOD", "2",
+    "DATALOADER.NUM_WORKERS", "0",
+]
+
+
+def write_tiny_data(root):
+    """Write a DFC2023 below `root`, for DETECTRON2_DATASETS."""
+    write_dfc2023(Path(root) / "dfc2023", num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=1, num_workers=1,
+                  train_cities=("Berlin", "NewYork"), val_cities=("Rio", "Sydney"))
+    return root

@@ -1,0 +1,40 @@
+#!/usr/bin/env python
+"""Train or evaluate a model: Detectron2's command line on imrsf_d2's configs."""
+
+import sys
+
+EXAMPLES = """
+Examples:
+
+Train, with the batch shared among two GPUs:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 2 OUTPUT_DIR output/instance
+
+Go on after an interruption:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
+
+Score a checkpoint with two of the three sensors:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --eval-only \\
+        MODEL.WEIGHTS output/instance/model_final.pth INPUT.TEST_MODALITIES "['rgb', 'dsm']"
+
+Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    from imrsf_d2.upstream import UpstreamError, prepare
+
+    try:
+        prepare()
+        from detectron2.engine import default_argument_parser
+
+        from imrsf_d2.engine.running import launch_run
+
+        launch_run(default_argument_parser(epilog=EXAMPLES).parse_args(argv))
+    except (UpstreamError, ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
