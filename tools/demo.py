@@ -39,9 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
 
-    # Before torch is loaded: its threads wait for each other asleep, not spinning. On two cores that other processes
-    # use too, spinning made an iteration several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch is loaded: its threads spin only briefly while they wait for each other. With the default, on two
+    # cores that other processes use too, an iteration took several times longer; on idle cores it is as fast.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     from imrsf_d2.upstream import UpstreamError, prepare
 
     config, data = TASKS[args.task]
