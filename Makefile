@@ -13,7 +13,7 @@ INSTALL := requirements/install.sh
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
-	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=instance|semantic (demo)"
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 

@@ -13,6 +13,8 @@ __all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
+#: Attributes of the module dictionary that holds a layer per modality, hence no names for one.
+RESERVED = {"type", "training", "forward", "keys", "values", "items", "pop", "clear", "update"}
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,24 @@ class Modality:
     nodata: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in RESERVED:
             # The name becomes part of parameter names, where a dot or a blank cannot stand.
-            raise self._error("NAME", repr(self.name), "letters, digits and underscores")
+            raise self._error("NAME", repr(self.name), f"letters, digits and underscores, and none of {sorted(RESERVED)}")
         if not isinstance(self.channels, int) or self.channels < 1:
             raise self._error("CHANNELS", repr(self.channels), "a whole number of bands, 1 or more")
-        if self.classes < 0 or self.classes == 1:
+        if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
         if self.categorical and (self.channels != 1 or self.transform != "none" or self.clip or self.mean or self.std):
             raise self._error("CLASSES", f"{self.classes} beside other keys",
                               "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP")
         if self.transform not in TRANSFORMS:
             raise self._error("TRANSFORM", repr(self.transform), f"one of {TRANSFORMS}")
+        for key in ("mean", "std", "clip"):
+            values = getattr(self, key)
+            if values is not None and not (isinstance(values, (tuple, list)) and all(map(_is_number, values))):
+                raise self._error(key.upper(), repr(values), "a list of numbers, e.g. [1.5]")
+        if self.nodata is not None and not _is_number(self.nodata):
+            raise self._error("NODATA", repr(self.nodata), "a number")
         for key, default in (("mean", 0.0), ("std", 1.0)):
             values = tuple(float(v) for v in getattr(self, key)) or (default,) * self.channels
             if len(values) != self.channels:
@@ -79,6 +87,9 @@ class Modality:
             ValueError: on an unknown key, a missing NAME, or a bad value.
         """
         known = {f.name.upper(): f.name for f in fields(cls)}
+        if not isinstance(mapping, Mapping):
+            raise ValueError(f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. "
+                             "{NAME: rgb, CHANNELS: 3}.")
         unknown = sorted(set(mapping) - set(known))
         if unknown or "NAME" not in mapping:
             problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
@@ -205,3 +216,7 @@ class ModalitySet(Sequence[Modality]):
 def subset_label(names: Iterable[str]) -> str:
     """How a subset is written in tables, file names and test ids: `sar+rgb`."""
     return "+".join(names)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -46,6 +46,12 @@ def test_bad_subset(names, message):
     ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
     ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
     ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
+    ({"NAME": "sar", "CLIP": 5}, "'sar': CLIP is 5, expected a list of numbers"),
+    ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
+    ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
+    ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
+    ({"NAME": "type"}, "'type': NAME is 'type', expected letters, digits and underscores, and none of"),
+    ("rgb", "entry 'rgb' is no mapping, expected e.g."),
     ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
     ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys")])
 def test_bad_entry(mapping, message):

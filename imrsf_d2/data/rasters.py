@@ -1,7 +1,7 @@
 """From a raster file to model units: bands, and a validity mask that says which pixels hold data.
 
 Validity is decided on the raw values, in this order; a pixel that fails one test is invalid in all its bands:
-1. the file's own mask (internal, `.msk` file or alpha band);
+1. the file's own mask (internal, or a `.msk` file);
 2. the file's no-data tag: in every band for 8-bit data, where the tag is also an ordinary value (black, or 255 in one
    channel of a red roof); in any band otherwise, where it is a sentinel such as -9999 that must not leak into a mean;
 3. `Modality.nodata` in every band (all-black RGB);

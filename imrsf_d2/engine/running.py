@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterable
 
 import torch
+from detectron2.data import DatasetCatalog
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
@@ -14,7 +16,7 @@ from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 
-__all__ = ["launch_run", "run"]
+__all__ = ["check_data_sets", "launch_run", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,20 @@ def launch_run(args: argparse.Namespace) -> None:
            args=(args,))
 
 
+def check_data_sets(names: Iterable[str]) -> None:
+    """Read the labels of data sets once, so that a mistake in the last of them does not end a training of days.
+
+    Raises:
+        ValueError: if a name is not registered, or its labels are unusable.
+        FileNotFoundError: if files are missing.
+    """
+    for name in dict.fromkeys(names):
+        if name not in DatasetCatalog:
+            ours = [known for known in DatasetCatalog.list() if known.startswith("dfc2023")]
+            raise ValueError(f"DATASETS names {name!r}, which is not registered; imrsf_d2 registers {ours}.")
+        DatasetCatalog.get(name)
+
+
 def run(args: argparse.Namespace) -> dict:
     """Train, or with `--eval-only` evaluate, and log the results.
 
@@ -46,6 +62,8 @@ def run(args: argparse.Namespace) -> dict:
     """
     cfg = load_config(args.config_file, args.opts)
     setup_run(cfg, args)
+
+    check_data_sets([*cfg.DATASETS.TEST, *([] if args.eval_only else cfg.DATASETS.TRAIN)])
 
     if not args.eval_only:
         trainer = Trainer(cfg)

@@ -45,8 +45,9 @@ def restrict_ground_truth(coco: COCO, image_ids: set) -> COCO:
             continue
         image = coco.imgs[annotation["image_id"]]
         rle = annotation_to_rle(annotation, image["height"], image["width"])
-        annotations.append({**annotation, "iscrowd": annotation.get("iscrowd", 0), "segmentation": rle,
-                            "bbox": rle_to_box(rle), "area": rle_to_area(rle)})
+        # Numbered afresh: pycocotools takes a match with the annotation of id 0 for no match, whatever the file means.
+        annotations.append({**annotation, "id": len(annotations) + 1, "iscrowd": annotation.get("iscrowd", 0),
+                            "segmentation": rle, "bbox": rle_to_box(rle), "area": rle_to_area(rle)})
     restricted = COCO()
     restricted.dataset = {"info": coco.dataset.get("info", {}), "categories": coco.dataset["categories"],
                           "images": [image for image in coco.dataset["images"] if image["id"] in image_ids],
@@ -108,6 +109,8 @@ class InstanceEvaluator(COCOEvaluator):
 
 def _with_boxes(instances: Instances) -> Instances:
     """The instances that mark at least one pixel, with the boxes of their masks."""
+    # MaskFormer's boxes are on the CPU wherever its masks are, and scoring happens on the CPU anyway.
+    instances = instances.to("cpu")
     masks = instances.pred_masks > 0.5
     marked = masks.flatten(1).any(dim=1)
     instances = instances[marked]

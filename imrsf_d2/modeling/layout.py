@@ -7,6 +7,7 @@ are sorted so that those with the same subset of modalities lie side by side: a 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +47,7 @@ def group_by_subset(present: Tensor) -> list[SubsetGroup]:
     if present.dtype != torch.bool or present.ndim != 3:
         raise ValueError(f"present is {present.dtype} {list(present.shape)}, expected torch.bool [B, M, N].")
     some = present.any(dim=2)
-    # One transfer of a small tensor: on a GPU this is the only point where the host waits for the device.
+    # One transfer of a small tensor: with full coverage, the only point where the host waits for the GPU.
     table = torch.stack([some, some & ~present.all(dim=2)]).cpu().tolist()
     members: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
     for sample, (has, lacks) in enumerate(zip(*table)):
@@ -85,6 +86,7 @@ class TokenLayout:
         self.pair_modality = [m for _, m in pairs]
         self.num_pairs = len(pairs)
         self._order = order
+        self._key_masks: dict[SubsetGroup, Tensor] = {}
 
     def spans(self):
         """Yield (group, slice of its packed samples, slice of its packed streams)."""
@@ -144,6 +146,7 @@ class TokenLayout:
             full = full.index_copy(0, target, streams[torch.tensor(pairs, device=streams.device)])
         return full.masked_fill(~self.present[:, modality, :, None], 0.0)
 
+    @functools.cached_property
     def partial_stream_mask(self) -> Tensor:
         """[P - num_full_pairs, N] bool: usable keys of the streams in groups of partial coverage."""
         rows = [(self._order[s], m) for s, m in zip(self.pair_sample, self.pair_modality)][self.num_full_pairs:]
@@ -153,3 +156,12 @@ class TokenLayout:
     def group_mask(self, group: SubsetGroup) -> Tensor:
         """[G, k, N] bool: usable patches of a group's samples and modalities."""
         return self.present[list(group.index)][:, list(group.subset)]
+
+    def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
+        """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if coverage is full."""
+        if not group.partial:
+            return None
+        if group not in self._key_masks:
+            usable = self.group_mask(group).flatten(1)
+            self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.num_patches)], dim=1)
+        return self._key_masks[group]

@@ -71,7 +71,7 @@ class MaskedAttention(nn.Module):
             parts.append(_attend(qkv[:full, :, 0], qkv[:full, :, 1], qkv[:full, :, 2]))
         if full < layout.num_pairs:
             part = qkv[full:]
-            parts.append(_attend(part[:, :, 0], part[:, :, 1], part[:, :, 2], layout.partial_stream_mask()))
+            parts.append(_attend(part[:, :, 0], part[:, :, 1], part[:, :, 2], layout.partial_stream_mask))
         return parts
 
     def _attend_fusion(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> list[Tensor]:
@@ -80,7 +80,7 @@ class MaskedAttention(nn.Module):
         for group, samples, pairs in layout.spans():
             query = fusion_qkv[samples, :, 0]
             keys_values = self._group_tokens(stream_qkv[pairs, :, -2:], fusion_qkv[samples, :, -2:])
-            parts.append(_attend(query, keys_values[:, :, 0], keys_values[:, :, 1], _group_key_mask(group, layout)))
+            parts.append(_attend(query, keys_values[:, :, 0], keys_values[:, :, 1], layout.group_key_mask(group)))
         return parts
 
     def _attend_all(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> Tensor:
@@ -88,7 +88,7 @@ class MaskedAttention(nn.Module):
         stream_parts, fusion_parts = [], []
         for group, samples, pairs in layout.spans():
             qkv = self._group_tokens(stream_qkv[pairs], fusion_qkv[samples])
-            mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], _group_key_mask(group, layout))
+            mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], layout.group_key_mask(group))
             stream, fusion = mixed.split([mixed.shape[1] - layout.num_patches, layout.num_patches], dim=1)
             stream_parts.append(stream.flatten(0, 1))
             fusion_parts.append(fusion.flatten(0, 1))
@@ -102,14 +102,6 @@ class MaskedAttention(nn.Module):
         return torch.cat([streams.unflatten(0, (len(fusion), -1)).flatten(1, 2), fusion], dim=1)
 
 
-def _group_key_mask(group, layout: TokenLayout) -> Tensor | None:
-    """[G, (k + 1) * N] bool, True = usable key; None where coverage is full. Fusion keys are always usable."""
-    if not group.partial:
-        return None
-    usable = layout.group_mask(group).flatten(1)
-    return torch.cat([usable, usable.new_ones(len(usable), layout.num_patches)], dim=1)
-
-
 def _attend(query: Tensor, key: Tensor, value: Tensor, usable: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention.
 
@@ -120,7 +112,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, usable: Tensor | None = N
     Returns:
         [R, Lq, heads * d].
     """
-    mask = None if usable is None else usable[:, None, None, :].expand(-1, 1, query.shape[1], -1)
+    # One row for all queries: expanded to [Lq, Lk] here, it would be converted, and so stored, at that size.
+    mask = None if usable is None else usable[:, None, None, :]
     mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask)
     return mixed.transpose(1, 2).flatten(2)
 

@@ -124,9 +124,12 @@ def test_missing_labels_name_both_places(dfc2023):
     ('{"images": [', r"is not JSON \(.*line 1"),
     ("[]", "has no list 'images', expected a COCO instance file"),
     ('{"images": []}', "has no list 'annotations'"),
-    ('{"images": [], "annotations": []}', "has no images, expected at least one"),
-    ('{"images": [{"id": 1, "file_name": "a.tif"}], "annotations": []}', "image 'a.tif' has no 'height'"),
-], ids=["cut off", "a list", "no annotations", "no images", "no size"])
+    ('{"images": [], "annotations": []}', "has no list 'categories'"),
+    ('{"images": [], "annotations": [], "categories": []}', "has no images, expected at least one"),
+    ('{"images": [{"id": 1, "file_name": "a.tif"}], "annotations": [], "categories": []}', "'a.tif' has no 'height'"),
+    ('{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [{"image_id": 1}], '
+     '"categories": []}', "an annotation of image 1 has no 'id'"),
+], ids=["cut off", "a list", "no annotations", "no categories", "no images", "no size", "no annotation id"])
 def test_an_unusable_label_file_is_named(dfc2023, content, message):
     (dfc2023 / "track2" / "buildings_only_train.json").write_text(content)
     with pytest.raises(ValueError, match=rf"buildings_only_train\.json.*{message}"):

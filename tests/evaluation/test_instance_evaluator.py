@@ -63,7 +63,7 @@ def dataset(tmp_path):
     images = [{"id": i, "file_name": f"{i}.tif", "height": SIZE, "width": SIZE} for i in TRUTH]
     annotations = [{"image_id": i, "category_id": 1, "segmentation": form}
                    for i, rows in TRUTH.items() for _, form in rows]
-    for number, annotation in enumerate(annotations, start=1):
+    for number, annotation in enumerate(annotations):  # from 0, which pycocotools alone would count as unmatched
         annotation["id"] = number
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations,

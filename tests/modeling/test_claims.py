@@ -129,7 +129,6 @@ def test_nan_layout_equals_validity_layout(encoder, subset):
 
 def test_absent_as_zeros_is_a_mean_valued_image():
     images = make_images([("sar",)])
-    baseline = build(absent="zeros")
     filled = images.clone()
     filled[:, [1, 2, 3, 4]] = 0.0
     filled[:, [6, 7]] = 1.0
@@ -154,11 +153,15 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_no_tensor_of_tokens_times_tokens_is_built():
+@pytest.mark.parametrize("coverage", ["full", "partial"])
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "full attention"])
+def test_no_tensor_of_tokens_times_tokens_is_built(coverage, masked):
     torch.manual_seed(0)
     model = IncompleteMultimodalViT(modalities=[Modality("a", 1), Modality("b", 1)], patch_size=8, embed_dim=8, depth=2,
-                                    num_heads=1, out_layers=[1], out_features=["res3"])
+                                    num_heads=1, out_layers=[1], out_features=["res3"], masked_attention=masked)
     images = torch.randn(1, 2, 512, 512)  # 4096 patches, 3 x 4096 tokens
+    if coverage == "partial":
+        images[0, 1, 200:, 100:] = float("nan")
     with LargestTensor() as largest, torch.no_grad():
         model(images)
     assert largest.elements < 4096 * 4096 / 8

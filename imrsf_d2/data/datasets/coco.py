@@ -48,6 +48,9 @@ def load_coco(path: str | os.PathLike, classes: Collection[int]) -> list[dict]:
                                 "height": image["height"], "width": image["width"], "annotations": []}
     for annotation in data["annotations"]:
         where = f"{path}: annotation {annotation.get('id')!r}"
+        if "id" not in annotation:
+            raise ValueError(f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
+                             "of its own in each.")
         if annotation.get("image_id") not in samples:
             raise ValueError(f"{where} belongs to image {annotation.get('image_id')!r}, expected one of the ids of the "
                              f"file's {len(samples)} images.")
@@ -74,7 +77,7 @@ def _read_json(path: str | os.PathLike) -> dict:
             data = json.load(file)
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
         raise ValueError(f"{path} is not JSON ({error}), expected a COCO instance file; fetch it again.") from error
-    for key in ("images", "annotations"):
+    for key in ("images", "annotations", "categories"):
         if not isinstance(data, Mapping) or not isinstance(data.get(key), list):
             raise ValueError(f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' "
                              "and 'categories'.")

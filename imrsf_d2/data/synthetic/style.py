@@ -45,10 +45,10 @@ class SceneStyle:
     height_median_m: float = 7.0
     height_spread: float = 0.5
     unsurveyed: float = 0.072
-    camouflage: float = 0.18
+    camouflage: float = 0.12
     row_same_height: float = 0.7
     decoys: tuple[float, float] = (0.5, 3.0)
-    decoy_roof_colour: float = 0.75
+    decoy_roof_colour: float = 0.65
     decoy_ridge: float = 0.35
     decoy_rim: float = 0.5
     decoy_marked: float = 0.25
@@ -101,7 +101,7 @@ class SensorStyle:
     sar_volume: float = 0.32
     sar_range: tuple[float, float] = (0.03, 11.9)
     dsm_cell_px: int = 4
-    dsm_warp_px: float = 1.5
+    dsm_warp_px: float = 1.8
     dsm_noise_m: float = 1.0
     dsm_floor_m: float = 1.5
     nodata_every: int = 100
