@@ -104,6 +104,14 @@ def test_perfect_predictions_score_100(dataset, task):
     assert (scores["AP"], scores["AP50"], scores["AP75"]) == pytest.approx((100, 100, 100))
 
 
+@pytest.mark.gpu
+def test_masks_on_the_gpu_with_boxes_on_the_cpu_are_scored(dataset):
+    predictions = perfect()
+    for prediction in predictions.values():  # as MaskFormer leaves them on a GPU
+        prediction.pred_masks, prediction.scores = prediction.pred_masks.cuda(), prediction.scores.cuda()
+    assert evaluate(dataset, predictions)["segm"]["AP"] == pytest.approx(100)
+
+
 def test_a_confident_find_in_the_image_without_objects_counts_as_false(dataset):
     predictions = perfect() | {3: instances([rectangle(5, 5, 9, 9)], [1.0])}
     # Precision is 1/2, 2/3, 3/4, 4/5 at the recalls 1/4 .. 1; COCO takes the best to the right of each recall: 4/5.

@@ -140,6 +140,15 @@ def test_absent_as_zeros_is_a_mean_valued_image():
         assert not torch.allclose(a, c)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("coverage", ["full", "partial"])
+def test_the_gpu_gives_what_the_cpu_gives(coverage):
+    model, images = build(), make_images(SUBSETS, coverage)
+    expected = outputs(model, images)
+    for a, b in zip(expected, outputs(model.cuda(), images.cuda())):
+        torch.testing.assert_close(a, b.cpu(), rtol=1e-8, atol=1e-8)
+
+
 class LargestTensor(TorchDispatchMode):
     """Records the largest result of any operation."""
 

@@ -57,6 +57,8 @@ def test_train_then_evaluate(train_net, tmp_path, capsys):
     (["TEST.DETECTIONS_PER_IMAGE", "99"], "TEST.DETECTIONS_PER_IMAGE is 99"),
     (["MODEL.DEVICE"], "KEY VALUE pairs"),
     (["SOLVER.OPTIMIZER", "LION"], "SOLVER.OPTIMIZER is 'LION'"),
+    (["DATASETS.TEST", "('nowhere_val',)"], "DATASETS names 'nowhere_val', which is not registered"),
+    (["DATASETS.TRAIN", "('nowhere_train',)"], "DATASETS names 'nowhere_train', which is not registered"),
 ], ids=lambda value: "" if isinstance(value, list) else value.split()[0])
 def test_mistakes_end_with_one_line_and_exit_code_2(train_net, capfd, arguments, message):
     assert train_net(*arguments) == 2
