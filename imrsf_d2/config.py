@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode as CN
 
+from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["add_imrsf_config", "finalize_config"]
@@ -81,8 +82,7 @@ def finalize_config(cfg: CN) -> None:
     expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability below 1")
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
-    expect(strategy in ("uniform", "uniform_size"), "INPUT.MODALITY_DROPOUT.STRATEGY", strategy,
-           "'uniform' or 'uniform_size'")
+    expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
         candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES

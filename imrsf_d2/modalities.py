@@ -9,12 +9,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label"]
+__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label", "subset_title"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
-#: Attributes of the module dictionary that holds a layer per modality, hence no names for one.
-RESERVED = {"type", "training", "forward", "keys", "values", "items", "pop", "clear", "update"}
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class Modality:
     nodata: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in RESERVED:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             # The name becomes part of parameter names, where a dot or a blank cannot stand.
-            raise self._error("NAME", repr(self.name), f"letters, digits and underscores, and none of {sorted(RESERVED)}")
+            raise self._error("NAME", repr(self.name), "letters, digits and underscores")
         if not isinstance(self.channels, int) or self.channels < 1:
             raise self._error("CHANNELS", repr(self.channels), "a whole number of bands, 1 or more")
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
@@ -214,8 +212,13 @@ class ModalitySet(Sequence[Modality]):
 
 
 def subset_label(names: Iterable[str]) -> str:
-    """How a subset is written in tables, file names and test ids: `sar+rgb`."""
+    """How a subset is written in file names, logs and test ids: `sar+rgb`."""
     return "+".join(names)
+
+
+def subset_title(names: Iterable[str]) -> str:
+    """How a subset is written in headings and pictures: `SAR + RGB`."""
+    return " + ".join(name.upper() for name in names)
 
 
 def _is_number(value) -> bool:

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from tests.tiny import write_tiny_data
 
 
 def pytest_collection_modifyitems(items):
@@ -22,3 +23,9 @@ def seed():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory):
+    """A DETECTRON2_DATASETS folder with a tiny synthetic DFC2023; only to be read."""
+    return write_tiny_data(tmp_path_factory.mktemp("datasets"))

@@ -13,7 +13,7 @@ ALLOWED = {
     "msdeform": set(),
     "upstream": {"msdeform"},
     "environment": {"upstream", "msdeform"},
-    "config": {"modalities"},
+    "config": {"modalities", "data"},
     "modeling": {"modalities"},
     "data": {"modalities", "atomic"},
     "evaluation": {"modalities", "atomic", "upstream", "data"},

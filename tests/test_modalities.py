@@ -50,7 +50,6 @@ def test_bad_subset(names, message):
     ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
     ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
     ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
-    ({"NAME": "type"}, "'type': NAME is 'type', expected letters, digits and underscores, and none of"),
     ("rgb", "entry 'rgb' is no mapping, expected e.g."),
     ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
     ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys")])

@@ -47,7 +47,6 @@ class Geometry:
         window = np.rot90(window, self.turns, axes=(-2, -1))
         return window[..., ::-1] if self.mirror else window
 
-
     @property
     def output_size(self) -> tuple[int, int]:
         """(H, W) of a transformed array."""

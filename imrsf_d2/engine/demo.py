@@ -24,7 +24,7 @@ from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation.pictures import choose_tiles, draw_overview, draw_subset, predict_tiles
 from imrsf_d2.evaluation.report import describe_machine, describe_versions, markdown_table, subset_table
 from imrsf_d2.evaluation.sweep import sweep_subsets
-from imrsf_d2.modalities import ModalitySet, subset_label
+from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 
 __all__ = ["DemoData", "run_demo"]
 
@@ -151,9 +151,8 @@ def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> Non
         subset = tuple(row["modalities"])
         by_subset[subset] = predict_tiles(cfg, model, dataset, positions, subset)
         captions[subset] = f"AP50 {row['results']['segm']['AP50'] / 100:.2f}"
-        label = subset_label(subset)
-        draw_subset(folder / f"{label}.png", by_subset[subset], modalities, subset,
-                    f"{label.upper().replace('+', ' + ')}   ({captions[subset]} on the validation tiles)")
+        draw_subset(folder / f"{subset_label(subset)}.png", by_subset[subset], modalities, subset,
+                    f"{subset_title(subset)}   ({captions[subset]} on the validation tiles)")
     draw_overview(folder / "overview.png", by_subset, modalities, captions,
                   "The same model with every subset of its sensors")
 
@@ -163,7 +162,7 @@ def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], se
     names = ModalitySet.from_config(cfg).names
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     phases = [[phase, f"{value:.0f}"] for phase, value in seconds.items()]
-    pictures = [f"### {subset_label(row['modalities']).upper().replace('+', ' + ')}\n\n"
+    pictures = [f"### {subset_title(row['modalities'])}\n\n"
                 f"![{subset_label(row['modalities'])}](pictures/{subset_label(row['modalities'])}.png)" for row in rows]
     return "\n".join([
         "# One model, any sensor missing",

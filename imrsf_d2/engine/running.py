@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
@@ -37,18 +37,20 @@ def launch_run(args: argparse.Namespace) -> None:
            args=(args,))
 
 
-def check_data_sets(names: Iterable[str]) -> None:
-    """Read the labels of data sets once, so that a mistake in the last of them does not end a training of days.
+def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
+    """See that a mistake in the test sets does not come up only after a training of days.
 
     Raises:
-        ValueError: if a name is not registered, or its labels are unusable.
-        FileNotFoundError: if files are missing.
+        ValueError: if a name is not registered, or a test set's labels are unusable.
+        FileNotFoundError: if a test set's files are missing.
     """
-    for name in dict.fromkeys(names):
+    for name in [*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)]:
         if name not in DatasetCatalog:
             ours = [known for known in DatasetCatalog.list() if known.startswith("dfc2023")]
             raise ValueError(f"DATASETS names {name!r}, which is not registered; imrsf_d2 registers {ours}.")
-        DatasetCatalog.get(name)
+    if not eval_only:  # what is read at once anyway, here or there, need not be read twice
+        for name in cfg.DATASETS.TEST:
+            DatasetCatalog.get(name)
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> dict:
     cfg = load_config(args.config_file, args.opts)
     setup_run(cfg, args)
 
-    check_data_sets([*cfg.DATASETS.TEST, *([] if args.eval_only else cfg.DATASETS.TRAIN)])
+    check_data_sets(cfg, args.eval_only)
 
     if not args.eval_only:
         trainer = Trainer(cfg)

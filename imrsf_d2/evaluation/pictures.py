@@ -15,7 +15,7 @@ from torch import nn
 from imrsf_d2.atomic import write_atomically
 from imrsf_d2.data.loaders import build_test_loader
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
-from imrsf_d2.modalities import Modality, ModalitySet, subset_label
+from imrsf_d2.modalities import Modality, ModalitySet, subset_title
 
 __all__ = ["TilePrediction", "choose_tiles", "draw_overview", "draw_subset", "predict_tiles"]
 
@@ -121,7 +121,7 @@ def draw_overview(path: str | os.PathLike, by_subset: dict[tuple[str, ...], Sequ
             _outline(axis, tile.masks, PREDICTION_COLOUR)
     axes[0][0].set_title("ground truth\n", fontsize=10)
     for axis, subset in zip(axes[0][1:], subsets):
-        axis.set_title(f"{subset_label(subset).upper().replace('+', ' + ')}\n{captions.get(subset, '')}", fontsize=10)
+        axis.set_title(f"{subset_title(subset)}\n{captions.get(subset, '')}", fontsize=10)
     figure.suptitle(title, fontsize=12)
     _save(figure, path)
 
@@ -171,6 +171,11 @@ def _as_colour(bands: np.ma.MaskedArray) -> np.ndarray:
     return np.clip(colour.filled(0.0), 0, 1)
 
 
+def _contrast(band: np.ma.MaskedArray) -> tuple[float, float]:
+    """The values to show as darkest and brightest: all but the outermost hundredth at either end."""
+    return tuple(np.percentile(band.compressed(), [1, 99])) if band.count() else (0.0, 1.0)
+
+
 def _draw_modality(figure, axis, tile: TilePrediction, modalities: ModalitySet, modality: Modality,
                    present: bool) -> None:
     if not present:
@@ -186,7 +191,7 @@ def _draw_modality(figure, axis, tile: TilePrediction, modalities: ModalitySet, 
         return
     grey = modality.transform == "db"
     band = bands[..., 0]
-    low, high = np.percentile(band.compressed(), [1, 99]) if band.count() else (0.0, 1.0)
+    low, high = _contrast(band)
     limits = {"vmin": low, "vmax": max(high, low + 1e-6)}
     if modality.categorical:
         limits = {"vmin": -0.5, "vmax": modality.classes - 0.5}
@@ -206,7 +211,7 @@ def _draw_backdrop(axis, tile: TilePrediction, modalities: ModalitySet, subset: 
         colour = _as_colour(bands)
     else:
         band = bands[..., 0]
-        low, high = np.percentile(band.compressed(), [1, 99]) if band.count() else (0.0, 1.0)
+        low, high = _contrast(band)
         grey = np.clip((band.filled(low) - low) / max(high - low, 1e-6), 0, 1)
         colour = np.repeat(grey[..., None], 3, axis=-1)
     axis.imshow(0.15 + 0.7 * colour, extent=_extent(tile))

@@ -71,6 +71,10 @@ class IncompleteMultimodalEncoder(nn.Module):
         if absent not in ("skip", "zeros"):
             raise ValueError(f"absent is {absent!r}, expected 'skip' or 'zeros'.")
         self.modalities = ModalitySet(modalities)
+        for modality in self.modalities:
+            if hasattr(nn.ModuleDict(), modality.name):
+                raise ValueError(f"modality {modality.name!r}: NAME is an attribute of the torch.nn.ModuleDict that holds "
+                                 f"the patch embeddings, expected another, e.g. '{modality.name}_'.")
         self.patch_size = patch_size
         self.embed_dim = embed_dim
         self.min_valid = min_valid

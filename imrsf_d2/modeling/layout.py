@@ -126,9 +126,11 @@ class TokenLayout:
 
     def unpack_samples(self, values: Tensor) -> Tensor:
         """[B, ...] from packed order back to batch order."""
-        if self.order is None:
-            return values
-        return values[torch.argsort(self.order)]
+        return values if self.order is None else values[self._inverse_order]
+
+    @functools.cached_property
+    def _inverse_order(self) -> Tensor:
+        return torch.argsort(self.order)
 
     def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
         """One modality's stream in batch order, zero where the sample or the patch lacks it.

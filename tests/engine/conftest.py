@@ -1,12 +1,7 @@
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES, write_tiny_data
+from tests.tiny import DEMO_CONFIG, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
-
-
-@pytest.fixture(scope="session")
-def tiny_root(tmp_path_factory):
-    return write_tiny_data(tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture

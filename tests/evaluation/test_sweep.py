@@ -5,7 +5,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
-from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES, SIZE, write_tiny_data
+from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES, SIZE
 from torch import nn
 
 from imrsf_d2.engine.configuration import load_config
@@ -37,11 +37,6 @@ class Oracle(nn.Module):
         result.pred_boxes, result.scores = Boxes(torch.zeros(len(masks), 4)), torch.ones(len(masks))
         result.pred_classes = torch.zeros(len(masks), dtype=torch.int64)
         return [{"instances": result}]
-
-
-@pytest.fixture(scope="module")
-def tiny_root(tmp_path_factory):
-    return write_tiny_data(tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture

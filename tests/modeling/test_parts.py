@@ -127,6 +127,8 @@ def test_class_out_of_range_says_so():
     ({"out_layers": [0, 1, 2]}, r"out_layers is \[0, 1, 2\], expected one block in 0..2 for each of"),
     ({"out_layers": [0, 1, 1, 1]}, "expected the last block 2 among them"),
     ({"out_features": ["res2", "res3", "res4", "p5"]}, "feature map 'p5', expected res2, res3"),
+    ({"modalities": [Modality("type", 1)]}, "'type': NAME is an attribute of the torch.nn.ModuleDict"),
+    ({"modalities": [Modality("training", 1)]}, "'training': NAME is an attribute of"),
     ({"modalities": [MODALITIES[0], MODALITIES[0]]}, r"names \['sar'\] twice"),
 ])
 def test_contradictory_arguments_are_refused(changes, message):

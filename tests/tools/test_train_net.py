@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY, write_tiny_data
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 
 def load_tool(name):
@@ -14,11 +14,6 @@ def load_tool(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module")
-def tiny_root(tmp_path_factory):
-    return write_tiny_data(tmp_path_factory.mktemp("datasets"))
 
 
 @pytest.fixture

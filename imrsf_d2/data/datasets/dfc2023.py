@@ -106,10 +106,11 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str) -> N
     """
     def load() -> list[dict]:
         samples = load_dfc2023(root, split)
-        if metadata.json_file != os.fspath(_find_labels(_root(root) / "track2")):
+        labels = os.fspath(_find_labels(_root(root) / "track2"))
+        if metadata.json_file != labels:
             # Registered before the data, or $DETECTRON2_DATASETS, were in place. Metadata cannot be overwritten.
             del metadata.json_file
-            metadata.json_file = os.fspath(_find_labels(_root(root) / "track2"))
+            metadata.json_file = labels
         return samples
 
     DatasetCatalog.register(name, load)
