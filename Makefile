@@ -13,7 +13,7 @@ INSTALL := requirements/install.sh
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
-	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo)"
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo: instance, semantic, lulc)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
@@ -24,7 +24,7 @@ $(STAMP): $(INSTALL) $(wildcard requirements/*.txt) setup.py
 test: env  ## all tests
 	"$(VENV)/bin/python" -m pytest tests
 
-demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets (output/demo/)
+demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
 
 clean:  ## remove caches and build products

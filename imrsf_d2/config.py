@@ -5,6 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode as CN
 
 from imrsf_d2.data.modality_dropout import STRATEGIES
+from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["add_imrsf_config", "finalize_config"]
@@ -51,6 +52,14 @@ def add_imrsf_config(cfg: CN) -> None:
     cfg.INPUT.TEST_MODALITIES = []
     # Turn and mirror training samples at random by one of the eight symmetries of a square (overhead imagery has no up).
     cfg.INPUT.DIHEDRAL = True
+    # Large-scale jitter of training samples: [least, most] factor by which things grow, before INPUT.CROP.SIZE is cut.
+    cfg.INPUT.SCALE_JITTER = [1.0, 1.0]
+    # Photometric jitter of training samples: a list of mappings with the keys NAME (of a modality) and any of
+    # BRIGHTNESS, CONTRAST (optical), SPECKLE (SAR), OFFSET (elevation), explained in imrsf_d2.data.photometric.Jitter.
+    cfg.INPUT.PHOTOMETRIC = []
+    # Resample what lies on another pixel grid than the annotations (10 m beside 20 m) through the files' geotransforms:
+    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error.
+    cfg.INPUT.ALIGN = False
 
 
 def finalize_config(cfg: CN) -> None:
@@ -83,6 +92,9 @@ def finalize_config(cfg: CN) -> None:
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
+    scale = cfg.INPUT.SCALE_JITTER
+    expect(len(scale) == 2 and 0 < scale[0] <= scale[1], "INPUT.SCALE_JITTER", scale, "[least, most] with 0 < least <= most")
+    read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
         candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES

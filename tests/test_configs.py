@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
 from imrsf_d2.config import add_imrsf_config
+from imrsf_d2.data.quadruplet_layout import SENSORS
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.modalities import ModalitySet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
@@ -44,13 +47,24 @@ def flatten(tree, prefix=""):
             yield f"{prefix}{key}", value
 
 
+def bases(path):
+    """The files that `_BASE_` names; a later one overrides an earlier one."""
+    names = read(path).get("_BASE_", [])
+    return [path.parent / name for name in ([names] if isinstance(names, str) else names)]
+
+
+def settings(path):
+    """What a file and its bases set."""
+    own = {key: value for key, value in flatten(read(path)) if key != "_BASE_"}
+    return inherited(path) | own
+
+
 def inherited(path):
     """What the `_BASE_` chain of a file sets before the file itself does."""
-    base = read(path).get("_BASE_")
-    if base is None:
-        return {}
-    base = path.parent / base
-    return inherited(base) | {key: value for key, value in flatten(read(base)) if key != "_BASE_"}
+    merged = {}
+    for base in bases(path):
+        merged |= settings(base)
+    return merged
 
 
 def test_the_strict_loader_sees_a_duplicate():
@@ -97,6 +111,25 @@ def test_the_instance_config_is_the_papers():
     assert solver.MAX_ITER == 300 * steps_per_epoch
     assert solver.STEPS == (round(0.9 * solver.MAX_ITER), round(0.95 * solver.MAX_ITER))
     assert (cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON, cfg.MODEL.MASK_FORMER.TEST.SEMANTIC_ON) == (True, False)
+
+
+@pytest.mark.parametrize("name, steps_per_epoch, classes, queries", [
+    ("dfc2023_semantic", 1430 * 4 // 10, 2, 9), ("quadruplets_lulc", 5340 // 10, 7, 9)])
+def test_the_semantic_configs_are_the_papers(name, steps_per_epoch, classes, queries):
+    cfg = load_config(REPOSITORY / f"configs/{name}.yaml")
+    solver, test = cfg.SOLVER, cfg.MODEL.MASK_FORMER.TEST
+    assert solver.MAX_ITER == 50 * steps_per_epoch and solver.IMS_PER_BATCH == 10
+    assert solver.STEPS == (round(0.9 * solver.MAX_ITER), round(0.95 * solver.MAX_ITER))
+    assert (cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES) == (classes, queries)
+    assert (test.INSTANCE_ON, test.SEMANTIC_ON, test.PANOPTIC_ON) == (False, True, False)
+    for data_set in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        assert len(MetadataCatalog.get(data_set).stuff_classes) == classes
+
+
+def test_the_quadruplets_are_four_modalities_one_of_them_a_map():
+    modalities = ModalitySet.from_config(load_config(REPOSITORY / "configs/quadruplets_lulc.yaml"))
+    assert [(m.name, m.channels, m.classes) for m in modalities] == [("s1", 2, 0), ("s2", 4, 0), ("dem", 1, 0), ("dnw", 1, 9)]
+    assert modalities.names == SENSORS and len(modalities.subsets()) == 15
 
 
 def our_keys():

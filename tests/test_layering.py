@@ -10,14 +10,19 @@ PACKAGE = Path(__file__).parent.parent / "imrsf_d2"
 ALLOWED = {
     "modalities": set(),
     "atomic": set(),
+    "parallel": set(),
     "msdeform": set(),
     "upstream": {"msdeform"},
     "environment": {"upstream", "msdeform"},
     "config": {"modalities", "data"},
     "modeling": {"modalities"},
-    "data": {"modalities", "atomic"},
-    "evaluation": {"modalities", "atomic", "upstream", "data"},
-    "engine": {"modalities", "atomic", "upstream", "environment", "config", "modeling", "data", "evaluation"},
+    "data": {"modalities", "atomic", "parallel"},
+    "preparation": {"modalities", "atomic", "parallel", "data"},
+    "evaluation": {"modalities", "atomic", "parallel", "upstream", "data"},
+    "visualization": {"modalities", "atomic", "data", "evaluation"},
+    "engine": {"modalities", "atomic", "upstream", "environment", "config", "modeling", "data", "evaluation",
+               "visualization"},
+    "benchmarks": {"modalities", "parallel", "config", "modeling", "data", "evaluation", "engine"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

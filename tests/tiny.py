@@ -1,14 +1,18 @@
-"""A model and a data set small enough to train for a few iterations in a test."""
+"""Models and data sets small enough to train for a few iterations in a test."""
 
 from pathlib import Path
 
 from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
+from imrsf_d2.data.synthetic.quadruplets import write_quadruplets
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO_CONFIG = REPOSITORY / "configs/demo/dfc2023_instance.yaml"
+#: One config per task, all small.
+DEMO_CONFIGS = {"instance": DEMO_CONFIG, "semantic": REPOSITORY / "configs/demo/dfc2023_semantic.yaml",
+                "lulc": REPOSITORY / "configs/demo/quadruplets_lulc.yaml"}
 SIZE = 64
 NUM_TRAIN, NUM_VAL = 4, 2
-#: KEY VALUE overrides of the demo's config, as on a command line.
+#: KEY VALUE overrides of the demo's configs, as on a command line.
 OVERRIDES = [
     "MODEL.IMRSF.EMBED_DIM", "32", "MODEL.IMRSF.NUM_HEADS", "2", "MODEL.IMRSF.DEPTH", "2",
     "MODEL.IMRSF.OUT_LAYERS", "[0, 0, 1, 1]",
@@ -23,7 +27,8 @@ OVERRIDES = [
 
 
 def write_tiny_data(root):
-    """Write a DFC2023 below `root`, for DETECTRON2_DATASETS."""
-    write_dfc2023(Path(root) / "dfc2023", num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=1, num_workers=1,
-                  train_cities=("Berlin", "NewYork"), val_cities=("Rio", "Sydney"))
+    """Write a DFC2023 and quadruplets below `root`, for DETECTRON2_DATASETS."""
+    counts = {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1, "num_workers": 1}
+    write_dfc2023(Path(root) / "dfc2023", train_cities=("Berlin", "NewYork"), val_cities=("Rio", "Sydney"), **counts)
+    write_quadruplets(Path(root) / "quadruplets", **counts)
     return root

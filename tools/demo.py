@@ -18,24 +18,18 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "demo"
 NUM_TRAIN, NUM_VAL, SIZE, SEED = 200, 50, 128, 0
 
 
-def dfc2023():
-    from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
-    from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
-    from imrsf_d2.engine.demo import DemoData
-
-    write = partial(write_dfc2023, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED,
-                    train_cities=TRAIN_CITIES, val_cities=VAL_CITIES, overwrite=True, progress=sys.stderr.isatty())
-    return DemoData("dfc2023", write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout "
-                                      "of DFC2023 track 2, of other cities each.")
-
-
-TASKS = {"instance": ("dfc2023_instance.yaml", dfc2023)}
+#: task -> config, layout of the data, folder to write below
+TASKS = {"instance": ("dfc2023_instance.yaml", "dfc2023", "output/demo"),
+         "semantic": ("dfc2023_semantic.yaml", "dfc2023", "output/demo-semantic"),
+         "lulc": ("quadruplets_lulc.yaml", "quadruplets", "output/demo-lulc")}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=sorted(TASKS), default="instance", help="what to segment")
-    parser.add_argument("--output", default="output/demo", metavar="DIR", help="folder to write below")
+    parser.add_argument("--task", choices=list(TASKS), default="instance",
+                        help="building instances (default), buildings as a label map, or land cover")
+    parser.add_argument("--output", metavar="DIR", help="folder to write below (default: output/demo, or "
+                        "output/demo-TASK)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
 
@@ -44,12 +38,17 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     from imrsf_d2.upstream import UpstreamError, prepare
 
-    config, data = TASKS[args.task]
+    config, layout, output = TASKS[args.task]
     try:
         prepare()
-        from imrsf_d2.engine.demo import run_demo
+        from imrsf_d2.data.synthetic.layouts import write_layout
+        from imrsf_d2.engine.demo import DemoData, run_demo
 
-        run_demo(CONFIGS / config, data(), args.output, args.opts)
+        write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,
+                        progress=sys.stderr.isatty())
+        data = DemoData(layout, write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout "
+                                       f"of {layout}, of other cities each.")
+        run_demo(CONFIGS / config, data, args.output or output, args.opts)
     except (UpstreamError, ValueError, FileNotFoundError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

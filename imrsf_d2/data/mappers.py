@@ -1,8 +1,8 @@
-"""From a dataset dict to what a meta-architecture takes: read, drop modalities, augment, rasterise."""
+"""From a dataset dict to what a meta-architecture takes: draw, read, augment, add the targets."""
 
 from __future__ import annotations
 
-import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,51 +11,61 @@ from detectron2.config import CfgNode, configurable
 from detectron2.structures import Instances
 
 from imrsf_d2.data.geometry import Geometry, draw_geometry
+from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
-from imrsf_d2.data.rasters import Raster, RasterError, assemble, check_same_size, read_raster, size_text
+from imrsf_d2.data.photometric import Jitter, read_jitters
+from imrsf_d2.data.rasters import Raster
+from imrsf_d2.data.reading import SampleReader, assemble
 from imrsf_d2.modalities import ModalitySet
 
-__all__ = ["MAPPERS", "InstanceMapper", "build_mapper"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["MAPPERS", "InstanceMapper", "SampleMapper", "SemanticMapper", "build_mapper"]
 
 #: Instances that a crop leaves with fewer pixels are dropped: such slivers cannot be told from their surroundings.
 MIN_INSTANCE_PIXELS = 4
 
 
-class InstanceMapper:
-    """Samples for instance segmentation.
+class SampleMapper(ABC):
+    """What the samples of all tasks have in common; a task adds its targets.
 
     A training sample is a function of the seed and of `draw`, its place in the training stream, alone: which
-    modalities it keeps (drawn before reading, so that the others are never opened), its window, turn and mirroring.
+    modalities it keeps (drawn before reading, so that the others are never opened), its window and scale, its turn and
+    mirroring, and its jitter.
 
     Args:
         modalities: the model's modalities.
-        is_train: drop modalities, augment, and add `instances`.
+        is_train: drop modalities, augment, and add the targets.
         dropout: strategy of the modality dropout (training only), or None for none.
-        crop: (height, width) of the training window, px, or None for whole tiles.
+        crop: (height, width) of training samples before turning, px, or None for whole tiles.
+        scale: (least, most) factor of the large-scale jitter; (1, 1) is none.
         dihedral: turn and mirror training samples by the eight symmetries of a square.
+        jitters: photometric jitter of training samples, by modality.
         keep: the modalities used at test time, the others are never opened; empty keeps all.
+        align: resample modalities on other grids (see `SampleReader`).
+        num_classes: of the model, to check label maps against; None checks nothing.
         seed: of the training samples' generators.
     """
 
     @configurable
     def __init__(self, modalities: ModalitySet, *, is_train: bool, dropout: str | None = "uniform",
-                 crop: tuple[int, int] | None = None, dihedral: bool = True, keep: Sequence[str] = (), seed: int = 0):
+                 crop: tuple[int, int] | None = None, scale: tuple[float, float] = (1.0, 1.0), dihedral: bool = True,
+                 jitters: Mapping[str, Jitter] | None = None, keep: Sequence[str] = (), align: bool = False,
+                 num_classes: int | None = None, seed: int = 0):
         self.modalities = modalities
         self.is_train = is_train
         self.dropout = dropout
         self.crop = crop
+        self.scale = scale
         self.dihedral = dihedral
-        self.keep = modalities.check_subset(keep, "keep") if not is_train else modalities.names
+        self.jitters = dict(jitters or {})
+        self.num_classes = num_classes
         self.seed = seed
-        self._reported: set[str] = set()
-        self._fill = np.asarray(modalities.pixel_mean, dtype=np.float32)[:, None, None]
+        keep = modalities.names if is_train else modalities.check_subset(keep, "keep")
+        self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True, keep: Sequence[str] | None = None) -> dict:
-        """Read INPUT.{CROP, DIHEDRAL, MODALITY_DROPOUT, TEST_MODALITIES} and SEED.
+        """Read INPUT.{ALIGN, CROP, SCALE_JITTER, DIHEDRAL, PHOTOMETRIC, MODALITY_DROPOUT, TEST_MODALITIES} and SEED.
 
         Args:
             keep: replaces INPUT.TEST_MODALITIES unless None.
@@ -72,8 +82,12 @@ class InstanceMapper:
             "is_train": is_train,
             "dropout": dropout.STRATEGY if dropout.ENABLED else None,
             "crop": tuple(int(side) for side in crop.SIZE) if crop.ENABLED else None,
+            "scale": tuple(float(factor) for factor in cfg.INPUT.SCALE_JITTER),
             "dihedral": cfg.INPUT.DIHEDRAL,
+            "jitters": read_jitters(cfg.INPUT.PHOTOMETRIC, modalities),
             "keep": modalities.check_subset(cfg.INPUT.TEST_MODALITIES if keep is None else keep, source),
+            "align": cfg.INPUT.ALIGN,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "seed": max(cfg.SEED, 0),
         }
 
@@ -86,74 +100,58 @@ class InstanceMapper:
 
         Returns:
             image [C + M, H, W] float32, not normalised, then height, width, image_id, file_name and `modalities` (the
-            names of those in the image); in training also `instances` with gt_masks [n, H, W] bool and gt_classes.
+            names of those in the image); in training also the targets.
 
         Raises:
             RasterError: if a file cannot be read at test time, or in training none of the sample's.
             ValueError: if files contradict the config, the annotations, or each other.
         """
-        paths = self._paths(dataset_dict)
-        rng = self._generator(dataset_dict)
-        names = draw_subset(tuple(paths), rng, self.dropout) if self.is_train and self.dropout else tuple(paths)
-        rasters = self._read(dataset_dict, paths, names, rng)
-        image = assemble(self.modalities, rasters, (dataset_dict["height"], dataset_dict["width"]))
         sample = {key: dataset_dict[key] for key in ("file_name", "height", "width", "image_id")}
-        sample["modalities"] = tuple(name for name in self.modalities.names if name in rasters)
+        size = (dataset_dict["height"], dataset_dict["width"])
+        available = tuple(self.reader.paths(dataset_dict))
         if self.is_train:
-            geometry = draw_geometry(image.shape[1:], self.crop, self.dihedral, rng)
-            image = geometry.apply(image, self._fill)
-            sample["instances"] = self._instances(dataset_dict, geometry)
-        sample["image"] = torch.from_numpy(np.ascontiguousarray(image))
+            rng = self._generator(dataset_dict)
+            names = draw_subset(available, rng, self.dropout) if self.dropout else available
+            spare = rng.permutation([name for name in available if name not in names]).tolist()
+            rasters = self.reader.read(dataset_dict, names, spare)
+            geometry = draw_geometry(size, self.crop, self.dihedral, rng, self.scale)
+            rasters = self.augment(rasters, geometry, rng)
+            size = geometry.output_size
+            sample.update(self.targets(dataset_dict, geometry))
+        else:
+            rasters = self.reader.read(dataset_dict, available)
+        sample["modalities"] = tuple(name for name in self.modalities.names if name in rasters)
+        sample["image"] = torch.from_numpy(assemble(self.modalities, rasters, size))
         return sample
 
-    def _paths(self, dataset_dict: Mapping) -> dict[str, str]:
-        """Files of the modalities that the model knows, the sample has and the test keeps, in config order."""
-        if "modalities" not in dataset_dict:
-            raise ValueError(f"the dataset dict of {dataset_dict.get('file_name')!r} has no 'modalities', expected "
-                             "e.g. {'rgb': path, 'sar': None}; register the data set with imrsf_d2.data.datasets.")
-        files = dataset_dict["modalities"]
-        return {name: files[name] for name in self.keep if files.get(name) is not None}
+    @abstractmethod
+    def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
+        """What the sample is to be compared with, as `geometry` leaves it: entries of the training sample."""
 
     def _generator(self, dataset_dict: Mapping) -> np.random.Generator:
         if "draw" in dataset_dict:
             return np.random.default_rng([self.seed, dataset_dict["draw"]])
-        return np.random.default_rng(np.random.randint(2**31) if self.is_train else 0)
+        return np.random.default_rng(np.random.randint(2**31))
 
-    def _read(self, dataset_dict: Mapping, paths: Mapping[str, str], names: Sequence[str],
-              rng: np.random.Generator) -> dict[str, Raster]:
-        rasters = {}
-        failed = []
-        # Should every drawn file be unreadable, one of the others stands in: a bad file must not end a long training.
-        spare = rng.permutation([name for name in paths if name not in names]).tolist() if self.is_train else []
-        for name in [*names, *spare]:
-            if name in spare and rasters:
-                break
-            try:
-                rasters[name] = read_raster(paths[name], self.modalities[name])
-            except RasterError as error:
-                if not self.is_train:
-                    raise
-                failed.append(str(error))
-                self._report(error)
-        image_id = dataset_dict["image_id"]
-        if paths and not rasters:
-            raise RasterError(f"image {image_id!r}: every modality is unreadable. " + " ".join(failed))
-        if rasters:
-            check_same_size(rasters, paths, image_id)
-            name, (_, valid) = next(iter(rasters.items()))
-            expected = (dataset_dict["height"], dataset_dict["width"])
-            if valid.shape != expected:
-                raise ValueError(f"{name!r} of image {image_id!r} is {size_text(valid.shape)} ({paths[name]}), "
-                                 f"expected {size_text(expected)} as in the annotations.")
-        return rasters
+    def augment(self, rasters: Mapping[str, Raster], geometry: Geometry, rng: np.random.Generator) -> dict[str, Raster]:
+        """Move every modality by one transform, then jitter those that have a jitter."""
+        augmented = {}
+        for name, (bands, valid) in rasters.items():
+            modality = self.modalities[name]
+            if modality.categorical:
+                bands, valid = geometry.apply(bands, modality.mean[0]), geometry.apply(valid, False)
+            else:
+                bands, valid = geometry.apply_measurements(bands, valid, modality.mean)
+            if name in self.jitters:
+                bands = self.jitters[name].apply(bands, valid, modality, rng)
+            augmented[name] = bands, valid
+        return augmented
 
-    def _report(self, error: RasterError) -> None:
-        """Say once per file (and worker process) that it cannot be read."""
-        if error.path not in self._reported:
-            self._reported.add(error.path)
-            logger.warning("%s Training goes on as if this sensor were missing there.", error)
 
-    def _instances(self, dataset_dict: Mapping, geometry: Geometry) -> Instances:
+class InstanceMapper(SampleMapper):
+    """Samples for instance segmentation: `instances` with gt_masks [n, H, W] bool and gt_classes."""
+
+    def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
         annotations = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
         try:
             masks, kept = instance_masks(annotations, dataset_dict["height"], dataset_dict["width"], geometry,
@@ -161,14 +159,32 @@ class InstanceMapper:
         except ValueError as error:
             raise ValueError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
                              f"segmentation cannot be rasterised: {error}.") from error
-        instances = Instances(masks.shape[1:])
-        instances.gt_masks = torch.from_numpy(masks)
-        instances.gt_classes = torch.tensor([annotations[i]["category_id"] for i in kept], dtype=torch.int64)
-        return instances
+        return {"instances": _instances(masks, [annotations[i]["category_id"] for i in kept])}
+
+
+class SemanticMapper(SampleMapper):
+    """Samples for semantic segmentation.
+
+    `sem_seg` [H, W] int64 holds class indices and IGNORE_LABEL; `instances` the same as MaskFormer wants it, one mask
+    per class that occurs. Pixels of IGNORE_LABEL are in no mask.
+    """
+
+    def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
+        labels = geometry.apply(semantic_truth(dataset_dict, self.num_classes), IGNORE_LABEL)
+        classes = [c for c in np.unique(labels).tolist() if c != IGNORE_LABEL]
+        masks = labels == np.array(classes, dtype=labels.dtype).reshape(-1, 1, 1)
+        return {"sem_seg": torch.from_numpy(labels.astype(np.int64)), "instances": _instances(masks, classes)}
+
+
+def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
+    instances = Instances(masks.shape[1:])
+    instances.gt_masks = torch.from_numpy(masks)
+    instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+    return instances
 
 
 #: INPUT.DATASET_MAPPER_NAME -> class
-MAPPERS = {"imrsf_instance": InstanceMapper}
+MAPPERS = {"imrsf_instance": InstanceMapper, "imrsf_semantic": SemanticMapper}
 
 
 def build_mapper(cfg: CfgNode, is_train: bool, **changes):

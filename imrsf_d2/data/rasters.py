@@ -9,6 +9,8 @@ Validity is decided on the raw values, in this order; a pixel that fails one tes
    recorded there, and any floor value would be an invention of ours.
 Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
 even to code that ignores validity.
+
+An alpha band beyond the modality's own is the file's mask. Complex radar values become their intensity, |z|^2.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import rasterio
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.data.grids import Grid, resample
+from imrsf_d2.modalities import Modality
 
-__all__ = ["RasterError", "Raster", "read_raster", "check_same_size", "assemble"]
+__all__ = ["RasterError", "Raster", "read_band", "read_grid", "read_raster", "size_text"]
 
 #: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
@@ -41,33 +44,43 @@ class RasterError(ValueError):
         self.path, self.reason = path, reason
 
 
-def read_raster(path: str | os.PathLike, modality: Modality) -> Raster:
+def read_raster(path: str | os.PathLike, modality: Modality, grid: Grid | None = None) -> Raster:
     """Read one modality of one sample.
 
     Args:
-        path: anything GDAL opens, of any real data type; a missing georeference is fine.
+        path: anything GDAL opens, of any data type; a missing georeference is fine.
         modality: says how many bands there are and what their values mean.
+        grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
+            (radar power is averaged as power). None takes it as it lies.
 
     Returns:
         bands [C, H, W] float32 after transform and clip, not normalised; validity [H, W] bool, True = holds data.
 
     Raises:
         RasterError: if the file cannot be read.
-        ValueError: if it is readable but not this modality: another number of bands, complex values, or values that
-            are no class index.
+        ValueError: if it is readable but not this modality: another number of bands, or values that are no class
+            index; or if it must be resampled and does not say where it lies.
     """
     path = os.fspath(path)
-    raw, valid = _read(path, modality)
+    with _opened(path, repr(modality.name)) as file:
+        own = Grid.of(file)
+        raw, valid = _read(file, _band_numbers(file, path, modality))
+    if raw.dtype.kind == "c":
+        raw = raw.real ** 2 + raw.imag ** 2
     if modality.nodata is not None:
         valid &= ~(raw == modality.nodata).all(axis=0)
     # A float64 sentinel such as -1.8e308 becomes infinite here, which is what makes it invalid below.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         bands = raw.astype(np.float32)
+        if raw.dtype.kind == "f":
+            valid &= np.isfinite(bands).all(axis=0)
+        if grid is not None and not own.equals(grid):
+            _expect_located(own, grid, path, modality)
+            bands, valid = resample(bands, valid, own, grid, modality.categorical)
         if modality.transform == "db":
             np.log10(bands, out=bands)
             bands *= 10.0
-    if raw.dtype.kind == "f" or modality.transform == "db":
-        valid &= np.isfinite(bands).all(axis=0)
+            valid &= np.isfinite(bands).all(axis=0)
     if modality.categorical:
         _check_classes(path, modality, bands[:, valid])
     if modality.clip is not None:
@@ -77,47 +90,35 @@ def read_raster(path: str | os.PathLike, modality: Modality) -> Raster:
     return bands, valid
 
 
-def check_same_size(rasters: Mapping[str, Raster], paths: Mapping[str, str], sample: object) -> None:
-    """See that all modalities of a sample lie on one pixel grid.
+def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a raster of one band as it is, and which of its pixels the file says hold data.
 
     Args:
-        rasters: what was read, by modality.
-        paths: where it was read from.
-        sample: image id, for the message.
-
-    Raises:
-        ValueError: naming two files that differ, and their sizes.
-    """
-    (first, (_, reference)), *others = rasters.items()
-    for name, (_, valid) in others:
-        if valid.shape != reference.shape:
-            raise ValueError(f"{name!r} of image {sample!r} is {size_text(valid.shape)} ({paths[name]}), expected "
-                             f"{size_text(reference.shape)} like {first!r} ({paths[first]}). All modalities of a "
-                             "sample must be on one pixel grid: resample one of them.")
-
-
-def assemble(modalities: ModalitySet, rasters: Mapping[str, Raster], size: tuple[int, int] | None = None) -> np.ndarray:
-    """Put a sample's modalities into the one tensor that travels.
-
-    Args:
-        modalities: the model's modalities.
-        rasters: bands and validity of those present, all of one size.
-        size: (H, W); needed only when no modality is present.
+        what: what it is, for messages.
 
     Returns:
-        [C + M, H, W] float32: the bands in config order, then one validity channel per modality (1 = holds data). An
-        absent modality has validity 0 and its bands hold the mean.
+        band [H, W] in the file's data type; validity [H, W] bool.
+
+    Raises:
+        RasterError: if the file cannot be read.
+        ValueError: if it has several bands.
     """
-    height, width = next(iter(rasters.values()))[1].shape if rasters else size
-    image = np.empty((modalities.num_channels, height, width), dtype=np.float32)
-    for modality in modalities:
-        if modality.name in rasters:
-            bands, valid = rasters[modality.name]
-        else:
-            bands, valid = np.asarray(modality.mean, dtype=np.float32)[:, None, None], 0.0
-        image[modalities.bands(modality.name)] = bands
-        image[modalities.validity(modality.name)] = valid
-    return image
+    path = os.fspath(path)
+    with _opened(path, what) as file:
+        if file.count != 1:
+            raise ValueError(f"{path} has {file.count} bands, expected 1 ({what}).")
+        raw, valid = _read(file, [1])
+    return raw[0], valid
+
+
+def read_grid(path: str | os.PathLike) -> Grid:
+    """The pixel grid of a raster file, from its header.
+
+    Raises:
+        RasterError: if the file cannot be opened.
+    """
+    with _opened(os.fspath(path), "its size") as file:
+        return Grid.of(file)
 
 
 def size_text(shape: tuple[int, int]) -> str:
@@ -125,25 +126,39 @@ def size_text(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]} px"
 
 
-def _read(path: str, modality: Modality) -> Raster:
-    """The raw values [C, H, W] in the file's data type, and validity from what the file itself says (tests 1 and 2)."""
+@contextlib.contextmanager
+def _opened(path: str, what: str) -> Iterator[rasterio.DatasetReader]:
+    """An open raster; whatever goes wrong with the file while it is open becomes a RasterError."""
     try:
         with _quiet_gdal(), rasterio.open(path) as file:
-            if file.count != modality.channels:
-                raise ValueError(f"{path} has {file.count} bands, expected {modality.channels} for "
-                                 f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS).")
-            if np.dtype(file.dtypes[0]).kind == "c":
-                raise ValueError(f"{path} holds complex values ({file.dtypes[0]}), expected real ones for modality "
-                                 f"{modality.name!r}: convert it to power.")
-            raw, tags = file.read(), file.nodatavals
-            own_mask = any(MaskFlags.per_dataset in flags and MaskFlags.all_valid not in flags
-                           for flags in file.mask_flag_enums)
-            valid = file.dataset_mask() > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
+            yield file
     except (RasterioError, OSError) as error:
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
-        raise RasterError(f"cannot read {path} ({modality.name!r}): {reason}. The file may be truncated or corrupt; "
+        raise RasterError(f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; "
                           "fetch or write it again.", path, reason) from error
+
+
+def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
+    """The bands (from 1) that belong to the modality: all of them, or all but an alpha band."""
+    if file.count == modality.channels:
+        return list(file.indexes)
+    colours = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
+    if len(colours) != modality.channels:
+        raise ValueError(f"{path} has {file.count} bands, expected {modality.channels} for "
+                         f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS).")
+    return colours
+
+
+def _read(file: rasterio.DatasetReader, numbers: list[int]) -> Raster:
+    """The raw values [C, H, W] in the file's data type, and validity from what the file itself says (tests 1 and 2)."""
+    raw = file.read(numbers)
+    has_alpha = len(numbers) < file.count
+    flags = [file.mask_flag_enums[number - 1] for number in numbers]
+    own_mask = any(MaskFlags.per_dataset in kinds and MaskFlags.all_valid not in kinds
+                   and (has_alpha or MaskFlags.alpha not in kinds) for kinds in flags)
+    valid = file.dataset_mask() > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
+    tags = [file.nodatavals[number - 1] for number in numbers]
     if any(tag is not None for tag in tags):
         empty = np.stack([band == tag if tag is not None else np.zeros(band.shape, dtype=bool)
                           for band, tag in zip(raw, tags)])
@@ -172,3 +187,10 @@ def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
         raise ValueError(f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
                          f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
                          "MODEL.IMRSF.MODALITIES.")
+
+
+def _expect_located(own: Grid, wanted: Grid, path: str, modality: Modality) -> None:
+    if not (own.located and wanted.located):
+        raise ValueError(f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; "
+                         "INPUT.ALIGN cannot resample it, because "
+                         f"{'the reference' if own.located else 'the file'} has no georeference (CRS and geotransform).")

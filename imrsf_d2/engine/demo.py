@@ -21,10 +21,11 @@ from imrsf_d2.atomic import write_text
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.evaluation.pictures import choose_tiles, draw_overview, draw_subset, predict_tiles
-from imrsf_d2.evaluation.report import describe_machine, describe_versions, markdown_table, subset_table
+from imrsf_d2.evaluation.report import MEANINGS, describe_machine, describe_versions, main_score, markdown_table, subset_table
 from imrsf_d2.evaluation.sweep import sweep_subsets
+from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
+from imrsf_d2.visualization import choose_tiles, draw_overview, draw_subset, predict_tiles
 
 __all__ = ["DemoData", "run_demo"]
 
@@ -110,8 +111,11 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
     print("[4/4] Pictures and report", flush=True)
     stopwatch.run("pictures", lambda: _draw(cfg, model, rows, output / "pictures"))
     report = output / "report.md"
-    write_text(report, _report(cfg, model, data, rows, stopwatch.seconds))
-    print(f"\n{subset_table(rows, names.names)}\n\nReport: {report}", flush=True)
+    blind, trivial = trivial_results(dataset)
+    table = subset_table([*rows, {"modalities": [], "results": trivial}], names.names)
+    table += f"\n\nThe last row looks at no sensor: {blind}."
+    write_text(report, _report(cfg, model, data, rows, table, stopwatch.seconds))
+    print(f"\n{table}\n\nReport: {report}", flush=True)
     return report
 
 
@@ -150,14 +154,16 @@ def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> Non
     for row in rows:
         subset = tuple(row["modalities"])
         by_subset[subset] = predict_tiles(cfg, model, dataset, positions, subset)
-        captions[subset] = f"AP50 {row['results']['segm']['AP50'] / 100:.2f}"
+        _, metric, value = main_score(row["results"])
+        captions[subset] = f"{metric} {value / 100:.2f}"
         draw_subset(folder / f"{subset_label(subset)}.png", by_subset[subset], modalities, subset,
                     f"{subset_title(subset)}   ({captions[subset]} on the validation tiles)")
     draw_overview(folder / "overview.png", by_subset, modalities, captions,
                   "The same model with every subset of its sensors")
 
 
-def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], seconds: dict[str, float]) -> str:
+def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str,
+            seconds: dict[str, float]) -> str:
     """The Markdown of report.md."""
     names = ModalitySet.from_config(cfg).names
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
@@ -170,10 +176,9 @@ def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], se
         f"Trained once with random sensors left out, then evaluated with each subset of {', '.join(names)}. A check "
         "mark is a sensor that the model was given.",
         "",
-        subset_table(rows, names),
+        table,
         "",
-        "Scores are COCO averages over the validation tiles, from 0 to 1: `AP` over the thresholds 0.50 to 0.95 of "
-        "intersection over union, `AP50` at 0.50; `mask` of the instance masks, `box` of the boxes around them.",
+        MEANINGS[main_score(rows[0]["results"])[0]],
         "",
         f"**Data.** {data.describe} Synthetic: these numbers show that the method works here, and say nothing about "
         "scores on real imagery; do not compare them with published ones.",

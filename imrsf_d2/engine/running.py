@@ -12,6 +12,7 @@ from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
+from imrsf_d2.data.datasets import NAMES
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
@@ -46,8 +47,7 @@ def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
     """
     for name in [*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)]:
         if name not in DatasetCatalog:
-            ours = [known for known in DatasetCatalog.list() if known.startswith("dfc2023")]
-            raise ValueError(f"DATASETS names {name!r}, which is not registered; imrsf_d2 registers {ours}.")
+            raise ValueError(f"DATASETS names {name!r}, which is not registered; imrsf_d2 registers {NAMES}.")
     if not eval_only:  # what is read at once anyway, here or there, need not be read twice
         for name in cfg.DATASETS.TEST:
             DatasetCatalog.get(name)

@@ -7,6 +7,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 
 __all__ = ["build_evaluator"]
 
@@ -15,7 +16,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
     """The evaluator for a registered data set.
 
     Args:
-        output_dir: where it may write its predictions; None writes none.
+        output_dir: where it may write what it found; None writes none.
 
     Raises:
         ValueError: if the data set's metadata names no evaluator of ours.
@@ -23,5 +24,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind == "imrsf_instance":
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
-    raise ValueError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance'; set it in the "
-                     "data set's metadata.")
+    if kind == "imrsf_semantic":
+        return SemanticEvaluator(dataset_name, output_dir=output_dir)
+    raise ValueError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance' or "
+                     "'imrsf_semantic'; set it in the data set's metadata.")

@@ -82,7 +82,14 @@ class InstanceEvaluator(COCOEvaluator):
         self._folder = output_dir
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Take in the predictions for some images (see Detectron2)."""
+        """Take in the predictions for some images (see Detectron2).
+
+        Raises:
+            ValueError: if the model gives no instances.
+        """
+        if any("instances" not in output for output in outputs):
+            raise ValueError(f"the model gives {sorted(outputs[0])}, no instances to score: set "
+                             "MODEL.MASK_FORMER.TEST.INSTANCE_ON True.")
         super().process(inputs, [{"instances": _with_boxes(output["instances"])} for output in outputs])
 
     def evaluate(self, img_ids=None) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import imrsf_d2
+from imrsf_d2.parallel import usable_cores
 
-__all__ = ["describe_machine", "describe_versions", "markdown_table", "subset_table"]
+__all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table"]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centred: int = 0) -> str:
@@ -34,26 +34,50 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centred
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
 
 
-def subset_table(rows: Sequence[Mapping], names: Sequence[str], tasks: Sequence[str] = ("segm", "bbox"),
-                 metrics: Sequence[str] = ("AP", "AP50")) -> str:
-    """The paper's Table I: one row per subset, a check mark per sensor it has, then the scores as fractions of 1.
+#: The scores shown of each task, the one that sums it up first, and how a column names the task.
+SHOWN = {"segm": ("mask", ("AP50", "AP")), "bbox": ("box", ("AP50", "AP")), "sem_seg": ("", ("mIoU", "mACC", "pACC"))}
+MEANINGS = {
+    "segm": "Scores are COCO averages over the evaluated tiles, from 0 to 1: `AP50` at an intersection over union of 0.50, "
+            "`AP` over thresholds from 0.50 to 0.95; `mask` of the instance masks, `box` of the boxes around them.",
+    "sem_seg": "Scores are from 0 to 1, over all labelled pixels of the evaluated tiles together: `mIoU` is the mean "
+               "intersection over union and `mACC` the mean recall of the classes that occur, `pACC` the share of right "
+               "pixels.",
+}
+
+
+def main_score(results: Mapping) -> tuple[str, str, float]:
+    """The score that sums up an evaluation: (task, metric, value in percent).
+
+    Args:
+        results: of an evaluator, {task: {metric: value}}.
+
+    Raises:
+        ValueError: if there is no task that we know.
+    """
+    for task, (_, metrics) in SHOWN.items():
+        if task in results:
+            return task, metrics[0], results[task][metrics[0]]
+    raise ValueError(f"results have the tasks {list(results)}, expected one of {list(SHOWN)}.")
+
+
+def subset_table(rows: Sequence[Mapping], names: Sequence[str]) -> str:
+    """The paper's Tables I and II: one row per subset, a check mark per sensor it has, then scores as fractions of 1.
 
     Args:
         rows: of `sweep_subsets`.
         names: the modalities, in the order of their columns.
-        tasks, metrics: which scores; a score that cannot be computed shows as n/a.
+
+    Returns:
+        Markdown; a score that cannot be computed shows as n/a.
     """
-    titles = {"segm": "mask", "bbox": "box"}
-    header = [name.upper() for name in names]
-    header += [f"{titles.get(task, task)} {metric}" for task in tasks for metric in metrics]
+    columns = [(task, metric) for task, (_, metrics) in SHOWN.items() for metric in metrics
+               if any(task in row["results"] for row in rows)]
+    header = [name.upper() for name in names] + [f"{SHOWN[task][0]} {metric}".strip() for task, metric in columns]
     body = []
     for row in rows:
-        cells = ["✓" if name in row["modalities"] else "" for name in names]
-        for task in tasks:
-            for metric in metrics:
-                value = row["results"].get(task, {}).get(metric, math.nan)
-                cells.append("n/a" if math.isnan(value) else f"{value / 100:.3f}")
-        body.append(cells)
+        values = [row["results"].get(task, {}).get(metric, math.nan) for task, metric in columns]
+        body.append(["✓" if name in row["modalities"] else "" for name in names]
+                    + ["n/a" if math.isnan(value) else f"{value / 100:.3f}" for value in values])
     return markdown_table(header, body, centred=len(names))
 
 
@@ -61,7 +85,7 @@ def describe_machine() -> str:
     """Kind of processor or GPU, and how many cores this process may use."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     text = f"{_cpu_model()}, {cores} core{'s' * (cores != 1)}"
     if torch.cuda.is_available():
         text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"

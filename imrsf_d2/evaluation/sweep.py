@@ -16,6 +16,7 @@ from torch import nn
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import build_test_loader
 from imrsf_d2.evaluation.build import build_evaluator
+from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.modalities import ModalitySet, subset_label
 
 __all__ = ["RESULTS_FILE", "sweep_subsets"]
@@ -59,6 +60,6 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
         if output_dir and comm.is_main_process():
             write_text(os.path.join(output_dir, RESULTS_FILE),
                        json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": rows}, indent=1))
-        for task, scores in results.items():
-            logger.info("%s: %s AP %.1f, AP50 %.1f", label, task, scores["AP"], scores["AP50"])
+        if results:
+            logger.info("%s: %s %s %.1f", label, *main_score(results))
     return rows

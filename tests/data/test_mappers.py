@@ -282,6 +282,28 @@ def test_a_sample_with_nothing_left_is_all_missing(make_config, sample):
         assert (result["image"][5:] == 0).all() and (result["image"][4] == 5.0).all()
 
 
+def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
+    changes = {"INPUT__CROP__ENABLED": True, "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16],
+               "INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__DIHEDRAL": False}
+    plain = build_mapper(make_config(**changes), is_train=True)({**sample, "draw": 1})["image"]
+    grown = build_mapper(make_config(**changes, INPUT__SCALE_JITTER=[4.0, 4.0]), is_train=True)({**sample, "draw": 1})["image"]
+    # The DSM is a ramp of one a column: four times as large it rises by a quarter a column.
+    assert torch.allclose(plain[4].diff(dim=1), torch.tensor(1.0))
+    assert torch.allclose(grown[4, :, 2:-2].diff(dim=1), torch.tensor(0.25), atol=1e-3)
+    entries = [{"NAME": "sar", "SPECKLE": 0.2}, {"NAME": "dsm", "OFFSET": 3.0}]
+    jittered = build_mapper(make_config(**changes, INPUT__PHOTOMETRIC=entries), is_train=True)({**sample, "draw": 1})["image"]
+    assert torch.equal(jittered[1:4], plain[1:4]) and torch.equal(jittered[5:], plain[5:])
+    moved = jittered[4] - plain[4]
+    assert 0 < moved.abs().max() <= 3 and torch.allclose(moved, moved[0, 0], atol=1e-3)
+    assert (jittered[0] != plain[0]).float().mean() > 0.99
+
+
+def test_augmentation_is_for_training_only(make_config, sample):
+    cfg = make_config(INPUT__SCALE_JITTER=[0.5, 2.0], INPUT__PHOTOMETRIC=[{"NAME": "dsm", "OFFSET": 3.0}])
+    result = build_mapper(cfg, is_train=False)(sample)
+    np.testing.assert_array_equal(result["image"][4], tile_arrays(0)["dsm"])
+
+
 def test_sizes_that_differ_between_modalities(plain, sample, write_raster, tmp_path):
     path = str(write_raster(tmp_path / "small.tif", np.ones((16, SIZE), np.float32)))
     sample["modalities"]["dsm"] = path

@@ -6,8 +6,8 @@ import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from imrsf_d2.data.rasters import RasterError, assemble, check_same_size, read_raster
-from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.data.rasters import RasterError, read_band, read_grid, read_raster
+from imrsf_d2.modalities import Modality
 
 HEIGHT = Modality("dsm", 1, mean=(5.0,), std=(7.0,))
 RGB = Modality("rgb", 3, mean=(81.0, 87.0, 71.0), std=(1.0, 1.0, 1.0), nodata=0)
@@ -115,17 +115,62 @@ def test_a_value_that_is_no_class_is_named(tmp_path, write_raster, value, dtype)
 
 
 def test_a_wrong_band_count_names_file_found_and_expected(tmp_path, write_raster):
-    path = write_raster(tmp_path / "four.tif", np.ones((4, 2, 2), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"four\.tif has 4 bands, expected 3 for modality 'rgb'") as info:
+    path = write_raster(tmp_path / "two.tif", np.ones((2, 2, 2), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"two\.tif has 2 bands, expected 3 for modality 'rgb'") as info:
         read_raster(path, RGB)
     # Not a RasterError: training must not pass it over as if the file were corrupt.
     assert not isinstance(info.value, RasterError)
 
 
-def test_complex_values_are_refused(tmp_path, write_raster):
-    path = write_raster(tmp_path / "slc.tif", np.ones((2, 2), dtype=np.complex64))
-    with pytest.raises(ValueError, match=r"slc\.tif holds complex values \(complex64\), expected real"):
-        read_raster(path, HEIGHT)
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "complex_int16"])
+def test_complex_radar_becomes_intensity(tmp_path, write_raster, dtype):
+    path = tmp_path / "slc.tif"
+    if dtype == "complex_int16":  # numpy has no such type
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "w", driver="GTiff", count=1, height=1, width=3, dtype=dtype) as file:
+                file.write(np.array([[[3 + 4j, 0, 10j]]], dtype=np.complex64))
+    else:
+        write_raster(path, np.array([[3 + 4j, 0, 10j]], dtype=dtype))
+    bands, valid = read_raster(path, Modality("sar", 1, mean=(-8.0,), transform="db"))
+    # |3 + 4i|^2 = 25 is 13.98 dB, no echo is no data, 100 is 20 dB.
+    np.testing.assert_allclose(bands[0, 0], [13.9794, -8.0, 20.0], rtol=1e-5)
+    assert valid.tolist() == [[True, False, True]]
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_the_order_of_bytes_in_the_file_does_not_matter(tmp_path, write_raster, interleave, tiled):
+    array = np.random.randint(1, 255, (3, 48, 40), dtype=np.uint8)
+    blocks = {"tiled": True, "blockxsize": 16, "blockysize": 32} if tiled else {}
+    bands, valid = read_raster(write_raster(tmp_path / "a.tif", array, interleave=interleave, **blocks), RGB)
+    np.testing.assert_array_equal(bands, array)
+    assert valid.all()
+
+
+def test_an_alpha_band_is_the_mask_and_no_band_of_the_modality(tmp_path, write_raster):
+    array = np.full((4, 1, 3), 9, dtype=np.uint8)
+    array[3] = [[255, 0, 7]]
+    path = write_raster(tmp_path / "rgba.tif", array, photometric="rgb", alpha="non-premultiplied")
+    bands, valid = read_raster(path, RGB)
+    assert valid.tolist() == [[True, False, True]] and bands.shape == (3, 1, 3)
+    assert bands[:, 0, 1].tolist() == [81, 87, 71]
+
+
+def test_four_bands_that_are_wanted_are_none_of_them_alpha(tmp_path, write_raster):
+    array = np.full((4, 1, 2), 9, dtype=np.uint8)
+    array[3] = [[255, 0]]
+    path = write_raster(tmp_path / "rgbn.tif", array, photometric="rgb", alpha="non-premultiplied")
+    bands, valid = read_raster(path, Modality("s2", 4))
+    assert valid.all() and bands[3].tolist() == [[255, 0]]
+
+
+def test_a_band_is_read_as_it_is(tmp_path, write_raster):
+    band, valid = read_band(write_raster(tmp_path / "l.tif", np.array([[1, 255]], np.uint8), nodata=255), "the labels")
+    assert band.dtype == np.uint8 and band.tolist() == [[1, 255]] and valid.tolist() == [[True, False]]
+    with pytest.raises(ValueError, match=r"l3\.tif has 3 bands, expected 1 \(the labels\)"):
+        read_band(write_raster(tmp_path / "l3.tif", np.ones((3, 2, 2), np.uint8)), "the labels")
+    assert read_grid(tmp_path / "l3.tif").shape == (2, 2)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98])
@@ -157,24 +202,3 @@ def test_gdal_is_silent_while_reading_and_only_then(tmp_path, write_raster, capl
     assert not caplog.records
     logging.getLogger("rasterio._env").warning("later")
     assert "later" in caplog.text
-
-
-def test_sizes_that_differ_name_both_files_and_sizes():
-    rasters = {"rgb": (None, np.ones((512, 256), bool)), "sar": (None, np.ones((512, 512), bool))}
-    with pytest.raises(ValueError, match=r"'sar' of image 7 is 512 x 512 px \(s\.tif\), expected 256 x 512 px like "
-                                         r"'rgb' \(r\.tif\)"):
-        check_same_size(rasters, {"rgb": "r.tif", "sar": "s.tif"}, 7)
-
-
-def test_assemble_puts_bands_first_then_validity_in_config_order():
-    modalities = ModalitySet([Modality("sar", 1, mean=(-8.0,)), RGB, HEIGHT])
-    rgb = np.arange(6, dtype=np.float32).reshape(3, 1, 2)
-    image = assemble(modalities, {"dsm": (np.array([[[2.0, 5.0]]]), np.array([[True, False]])),
-                                  "rgb": (rgb, np.array([[True, True]]))})
-    expected = [[-8, -8], [0, 1], [2, 3], [4, 5], [2, 5], [0, 0], [1, 1], [1, 0]]
-    assert image.dtype == np.float32 and image[:, 0].tolist() == expected
-
-
-def test_assemble_of_nothing_is_all_missing():
-    image = assemble(ModalitySet([RGB, HEIGHT]), {}, size=(2, 3))
-    assert image.shape == (6, 2, 3) and image[:, 1, 2].tolist() == [81.0, 87.0, 71.0, 5.0, 0.0, 0.0]

@@ -37,7 +37,7 @@ def run(tmp_path, monkeypatch):
 def test_the_demo_reports_and_does_nothing_twice(run, tmp_path, capsys, monkeypatch):
     assert run() == [0, 1, 2, 3]
     report = (tmp_path / "report.md").read_text()
-    assert "| SAR | RGB | DSM | mask AP | mask AP50 | box AP | box AP50 |" in report
+    assert "| SAR | RGB | DSM | mask AP50 | mask AP | box AP50 | box AP |" in report
     assert report.count("✓") == 12  # each of three sensors is in four of the seven subsets
     for picture in ("overview", "sar+rgb+dsm", "sar+rgb", "sar+dsm", "rgb+dsm", "sar", "rgb", "dsm"):
         assert f"(pictures/{picture}.png)" in report

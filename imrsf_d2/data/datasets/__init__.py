@@ -1,8 +1,15 @@
 """The built-in data sets: importing this package registers their names; nothing is read before one is used."""
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
+from imrsf_d2.data.datasets.quadruplets import register_quadruplets
 
-__all__ = ["register_dfc2023"]
+__all__ = ["NAMES", "register_dfc2023", "register_quadruplets"]
+
+#: What is registered here.
+NAMES = []
 
 for _split in ("train", "val"):
     register_dfc2023(f"dfc2023_track2_{_split}", root=None, split=_split)
+    register_dfc2023(f"dfc2023_track2_semantic_{_split}", root=None, split=_split, task="semantic")
+    register_quadruplets(f"quadruplets_{_split}", root=None, split=_split)
+    NAMES += [f"dfc2023_track2_{_split}", f"dfc2023_track2_semantic_{_split}", f"quadruplets_{_split}"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from detectron2.structures import BoxMode
 
-from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS
+from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, run_lengths
 
 __all__ = ["load_coco"]
 
@@ -93,9 +93,12 @@ def _problem(segmentation: object, height: int, width: int) -> str | None:
         if size != [height, width]:
             return f"a run-length code of size {size}, expected [height, width] = {[height, width]}"
         # pycocotools fills what a short code leaves open with whatever stands in memory.
-        total = sum(counts) if isinstance(counts, list) else _compressed_total(counts) if counts else 0
-        if total != height * width:
-            return f"run lengths that add up to {total}, expected height x width = {height * width}"
+        try:
+            found = f"add up to {sum(counts if isinstance(counts, list) else run_lengths(counts or '').tolist())}"
+        except ValueError as error:
+            found = f"cannot be read ({error})"
+        if found != f"add up to {height * width}":
+            return f"run lengths that {found}, expected height x width = {height * width}"
         return None
     if not isinstance(segmentation, list) or not segmentation:
         return f"{segmentation!r}, expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code"
@@ -109,22 +112,3 @@ def _problem(segmentation: object, height: int, width: int) -> str | None:
     if all(len(polygon) < MIN_POLYGON_NUMBERS for polygon in segmentation):
         return f"polygons of {[len(p) for p in segmentation]} numbers, expected x, y of three or more points in one"
     return None
-
-
-def _compressed_total(counts: str) -> int | None:
-    """The sum of a compressed code's run lengths, or None if it breaks off within a number.
-
-    The code is COCO's: base 32, least significant digit first, one character from '0' on each, whose bit 5 says that
-    more follow and whose last bit 4 is the sign; from the fourth run on, the difference to the run before the last.
-    """
-    runs, value, digits = [], 0, 0
-    for character in counts:
-        digit = ord(character) - 48
-        value |= (digit & 0x1F) << 5 * digits
-        digits += 1
-        if not digit & 0x20:
-            if digit & 0x10:
-                value -= 1 << 5 * digits
-            runs.append(value + runs[-2] if len(runs) > 2 else value)
-            value, digits = 0, 0
-    return None if digits else sum(runs)

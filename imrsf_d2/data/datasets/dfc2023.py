@@ -29,6 +29,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.datasets.coco import load_coco
+from imrsf_d2.data.labels import IGNORE_LABEL
 
 __all__ = ["CITIES", "TRAIN_CITIES", "VAL_CITIES", "SPLITS", "city_of", "load_dfc2023", "register_dfc2023"]
 
@@ -42,6 +43,7 @@ SPLITS = {"train": TRAIN_CITIES, "val": VAL_CITIES, "all": CITIES}
 LABELS = ("buildings_only_train.json", "annotations/buildings_only_train.json")
 FOLDERS = {"rgb": ("rgb",), "sar": ("sar",), "dsm": ("dsm", "height")}
 CLASSES = {1: "building"}
+TASKS = ("instance", "semantic")
 
 
 def city_of(file_name: str) -> str:
@@ -94,7 +96,7 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     return samples
 
 
-def register_dfc2023(name: str, root: str | os.PathLike | None, split: str) -> None:
+def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task: str = "instance") -> None:
     """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads nothing yet.
 
     The metadata's `json_file` holds the tiles of all splits; a scorer restricts it to the `image_id`s of
@@ -103,7 +105,14 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str) -> N
     Args:
         name: not yet registered.
         root, split: see `load_dfc2023`.
+        task: "instance" for building instances; "semantic" for building or background, rasterised from the same file.
+
+    Raises:
+        ValueError: if the task is unknown.
     """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}, expected one of {TASKS}.")
+
     def load() -> list[dict]:
         samples = load_dfc2023(root, split)
         labels = os.fspath(_find_labels(_root(root) / "track2"))
@@ -119,7 +128,10 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str) -> N
         thing_classes=list(CLASSES.values()),
         thing_dataset_id_to_contiguous_id={category: i for i, category in enumerate(CLASSES)},
         json_file=os.fspath(next((track / path for path in LABELS if (track / path).is_file()), track / LABELS[0])),
-        evaluator_type="imrsf_instance",
+        stuff_classes=["background", *CLASSES.values()],
+        stuff_colors=[(235, 235, 235), (200, 30, 40)],
+        ignore_label=IGNORE_LABEL,
+        evaluator_type=f"imrsf_{task}",
         split=split,
     )
 

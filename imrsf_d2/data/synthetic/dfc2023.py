@@ -21,7 +21,9 @@ from imrsf_d2.data.synthetic.footprints import to_coco
 from imrsf_d2.data.synthetic.scene import PIXEL_M, Scene, make_scene
 from imrsf_d2.data.synthetic.sensors import render_dsm, render_rgb, render_sar
 from imrsf_d2.data.synthetic.style import SceneStyle, SensorStyle
-from imrsf_d2.data.synthetic.writing import claim_folder, mark_complete, run_jobs, write_json, write_raster
+from imrsf_d2.data.synthetic.writing import claim_folder, mark_complete, write_json
+from imrsf_d2.data.writing import write_raster
+from imrsf_d2.parallel import run_jobs
 
 # Raise this when the same parameters no longer give the same bytes.
 GENERATOR_VERSION = 1
@@ -95,7 +97,9 @@ def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> tuple[str
     tile = make_tile(recipe, *item)
     place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
     for sensor in ("rgb", "sar", "dsm"):
-        write_raster(root / sensor / tile.file_name, getattr(tile, sensor), tile.epsg, place)
+        image = getattr(tile, sensor)
+        write_raster(root / sensor / tile.file_name, image if image.ndim == 2 else np.moveaxis(image, -1, 0),
+                     crs=f"EPSG:{tile.epsg}", transform=place)
     labels = [to_coco(b.footprint, b.label, form) for b, form in zip(tile.scene.buildings, tile.forms, strict=True)]
     return tile.file_name, labels
 

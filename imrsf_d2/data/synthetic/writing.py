@@ -1,32 +1,14 @@
-"""How every synthetic layout is written: files whole or absent, folders marked until complete, never over real data."""
+"""How every synthetic layout is written: folders marked until complete, never over real data."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import rasterio
-from rasterio.transform import Affine
-from tqdm import tqdm
 
 from imrsf_d2.atomic import write_text
 
 MARKER = "synthetic.json"
-
-
-def write_raster(path: Path, image: np.ndarray, epsg: int, transform: Affine) -> None:
-    """Write [H, W] or [H, W, C] as a GeoTIFF under a temporary name, then give it its own."""
-    bands = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    temporary = path.with_name(f"{path.name}.tmp")
-    with rasterio.open(temporary, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2],
-                       dtype=bands.dtype, crs=f"EPSG:{epsg}", transform=transform, compress="deflate",
-                       zlevel=1) as file:
-        file.write(bands)
-    os.replace(temporary, path)
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -74,20 +56,3 @@ def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite
 def mark_complete(output: Path, parameters: dict) -> None:
     """Record that everything is on disk; the last file written."""
     write_json(output / MARKER, {"complete": True, "parameters": parameters})
-
-
-def run_jobs(job: Callable, items: list, num_workers: int, progress: bool) -> list:
-    """`[job(item) for item in items]`, in order, on several processes if asked for.
-
-    Args:
-        job: a picklable function of one item whose result depends on nothing else.
-        num_workers: 1 runs in this process; 0 takes all cores this process may use.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    num_workers = min(num_workers or cores, len(items) or 1)
-    watch = lambda results: list(tqdm(results, total=len(items), unit="tile", disable=not progress))  # noqa: E731
-    if num_workers == 1:
-        return watch(map(job, items))
-    # Spawned, not forked: the caller may hold threads (torch, OpenCV) that do not survive a fork.
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        return watch(pool.map(job, items, chunksize=4))

@@ -1,0 +1,60 @@
+"""Repeated measurements and what to say of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Measurement", "measure"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Seconds per call over several repeats.
+
+    Args:
+        seconds: one number per repeat.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle repeat, s."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The fastest and the slowest repeat, s."""
+        return min(self.seconds), max(self.seconds)
+
+    def in_ms(self, per: int = 1) -> str:
+        """Median and spread as `3.21 (3.10 to 3.54)`, in ms per item of `per` items a call."""
+        return f"{self.median / per * 1e3:.2f} ({self.spread[0] / per * 1e3:.2f} to {self.spread[1] / per * 1e3:.2f})"
+
+    def rate(self, items: int) -> str:
+        """Items per second as `120 (98 to 131)`, for calls that handle `items` each."""
+        return f"{items / self.median:.0f} ({items / self.spread[1]:.0f} to {items / self.spread[0]:.0f})"
+
+
+def measure(work: Callable[[], object], repeats: int, warm_up: int = 1,
+            synchronise: Callable[[], object] = lambda: None) -> Measurement:
+    """Time a call several times.
+
+    Args:
+        work: what to time.
+        repeats: timed calls.
+        warm_up: calls before those, for caches and lazy initialisation.
+        synchronise: waits until an accelerator has finished what `work` queued.
+    """
+    seconds: list[float] = []
+    for repeat in range(warm_up + repeats):
+        synchronise()
+        start = time.perf_counter()
+        work()
+        synchronise()
+        if repeat >= warm_up:
+            seconds.append(time.perf_counter() - start)
+    return Measurement(tuple(seconds))

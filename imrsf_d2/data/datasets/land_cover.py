@@ -1,0 +1,50 @@
+"""The table that merges the classes of a vector map into those that a model learns."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DEFAULT_TABLE", "MergeTable", "read_merge_table"]
+
+#: Urban Atlas 2018 to seven classes: rail counts as roads, wetland as water; 0 is the first class of the table.
+DEFAULT_TABLE = Path(__file__).with_name("land_cover.csv")
+COLUMNS = ("code", "class")
+
+
+@dataclass(frozen=True)
+class MergeTable:
+    """Which class each code of a vector map becomes.
+
+    Args:
+        classes: names, in the order of their indices.
+        codes: code as text -> class index, or None where the map itself says that there is no data.
+    """
+
+    classes: tuple[str, ...]
+    codes: dict[str, int | None]
+
+
+def read_merge_table(path: str | os.PathLike = DEFAULT_TABLE) -> MergeTable:
+    """Read a merge table: CSV with the columns `code` and `class`; others are for the reader, # starts a comment line.
+
+    Raises:
+        ValueError: if the columns are missing, a code stands twice, or there are no classes or more than 255.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(line for line in file if line.strip() and not line.startswith("#"))
+        if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+            raise ValueError(f"{path} has the columns {rows.fieldnames}, expected among them {missing[0]!r}; "
+                             f"{DEFAULT_TABLE} is an example.")
+        classes: dict[str, int] = {}
+        codes: dict[str, int | None] = {}
+        for row in rows:
+            code, name = row["code"].strip(), (row["class"] or "").strip()
+            if code in codes:
+                raise ValueError(f"{path} has the code {code!r} twice; each becomes one class.")
+            codes[code] = classes.setdefault(name, len(classes)) if name else None
+    if not 0 < len(classes) < 256:
+        raise ValueError(f"{path} names {len(classes)} classes, expected 1 to 255.")
+    return MergeTable(tuple(classes), codes)

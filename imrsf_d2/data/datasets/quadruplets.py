@@ -1,0 +1,123 @@
+"""Quadruplets: land cover from Sentinel-1, Sentinel-2, elevation and a Dynamic World map, at 10 m.
+
+Features: tiles of one pixel grid each (256 x 256 px in the paper: 6123 tiles from twelve cities); no public download,
+`datasets/prepare_quadruplets.py` makes the layout from a user's own export.
+
+Bands and format: `imrsf_d2.data.quadruplet_layout`.
+
+Classes: the 27 of Urban Atlas 2018, merged into seven by `land_cover.csv`.
+
+Split: by city; a city in two splits is an error.
+
+Citation: Y. Chen, M. Zhao, L. Bruzzone, "Incomplete Multimodal Learning for Remote Sensing Data Fusion".
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
+from imrsf_d2.data.labels import IGNORE_LABEL
+from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
+from imrsf_d2.data.rasters import read_grid
+
+__all__ = ["load_quadruplets", "register_quadruplets"]
+
+#: For pictures: red, green, blue of the classes of the default table, and of others in turn.
+COLOURS = {"urban fabric": (200, 30, 40), "green urban": (140, 220, 0), "roads": (110, 110, 120),
+           "cropland": (255, 235, 150), "pastures": (190, 230, 120), "trees": (0, 125, 60), "water": (60, 140, 225)}
+FURTHER_COLOURS = ((170, 70, 200), (255, 150, 60), (0, 180, 170), (150, 100, 60), (250, 120, 190), (30, 60, 140))
+
+
+def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
+    """Read the list of a split's tiles and look for their rasters.
+
+    Args:
+        root: the folder that holds `labels` and `splits`; None for `$DETECTRON2_DATASETS/quadruplets`.
+        split: "train" or "val".
+
+    Returns:
+        Dataset dicts with file_name, height, width, image_id (the tile's name), city, sem_seg_file_name, and modalities
+        {"s1": path, "s2": path, "dem": path, "dnw": path}, None where a tile lacks that sensor.
+
+    Raises:
+        FileNotFoundError: if a folder or list is missing, or a tile has no labels or no raster at all.
+        ValueError: if the split is empty, names a tile twice, or shares a city with another split.
+        RasterError: if a label file cannot be opened.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}, expected one of {SPLITS}.")
+    root = _root(root)
+    tiles = _read_split(root, split)
+    for other in SPLITS:
+        if other != split and split_file(root, other).is_file():
+            shared = sorted({city_of(t) for t in tiles} & {city_of(t) for t in _read_split(root, other)})
+            if shared:
+                raise ValueError(f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
+                                 "a score on tiles beside training tiles says nothing about new places.")
+    listings = {name: set(os.listdir(root / name)) if (root / name).is_dir() else set() for name in (*SENSORS, LABELS)}
+    samples = []
+    for tile in tiles:
+        file = f"{tile}.tif"
+        if file not in listings[LABELS]:
+            raise FileNotFoundError(f"{split_file(root, split)} lists {tile!r}, which has no labels: expected "
+                                    f"{root / LABELS / file}.")
+        modalities = {name: os.fspath(root / name / file) if file in listings[name] else None for name in SENSORS}
+        if not any(modalities.values()):
+            raise FileNotFoundError(f"the tile {tile!r} has no raster in any of {', '.join(SENSORS)} below {root}.")
+        labels = os.fspath(root / LABELS / file)
+        height, width = read_grid(labels).shape
+        samples.append({"file_name": next(path for path in modalities.values() if path), "height": height,
+                        "width": width, "image_id": tile, "city": city_of(tile), "sem_seg_file_name": labels,
+                        "modalities": modalities})
+    return samples
+
+
+def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
+                         merge_table: str | os.PathLike = DEFAULT_TABLE) -> None:
+    """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads no tile yet.
+
+    Args:
+        name: not yet registered.
+        root, split: see `load_quadruplets`.
+        merge_table: the table that the labels were made with; it names the classes.
+    """
+    classes = list(read_merge_table(merge_table).classes)
+    DatasetCatalog.register(name, lambda: load_quadruplets(root, split))
+    MetadataCatalog.get(name).set(
+        stuff_classes=classes,
+        stuff_colors=[COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, label in enumerate(classes)],
+        ignore_label=IGNORE_LABEL,
+        evaluator_type="imrsf_semantic",
+        split=split,
+    )
+
+
+def _root(root: str | os.PathLike | None) -> Path:
+    if root is None:
+        return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "quadruplets"
+    return Path(root).expanduser()
+
+
+def _read_split(root: Path, split: str) -> list[str]:
+    path = split_file(root, split)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no list of tiles at {path}. $DETECTRON2_DATASETS is "
+            f"{os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}; it must name the folder that holds "
+            "quadruplets. datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your "
+            "scenes, datasets/make_synthetic.py writes synthetic tiles to try things out.")
+    lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    tiles = [line for line in lines if line]
+    if not tiles:
+        raise ValueError(f"{path} lists no tiles, expected one name a line.")
+    repeated = [tile for tile, count in Counter(tiles).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{path} lists {repeated[0]!r} twice.")
+    for tile in tiles:
+        city_of(tile)
+    return tiles

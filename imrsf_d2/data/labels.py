@@ -1,0 +1,68 @@
+"""Label maps: one class index per pixel, from a file or from instance annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from imrsf_d2.data.masks import segmentation_to_rle
+from imrsf_d2.data.rasters import read_band, size_text
+
+__all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
+
+#: Pixels that are neither trained on nor scored.
+IGNORE_LABEL = 255
+
+
+def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarray:
+    """The label map of a dataset dict.
+
+    Args:
+        sample: with `sem_seg_file_name` (a one-band raster of class indices; 255, and what the file itself marks as
+            no data, is not labelled), or else with `annotations`, which are rasterised (see `label_annotations`).
+        num_classes: checked against the labels if given.
+
+    Returns:
+        [H, W] uint8 class indices, IGNORE_LABEL where nothing is known.
+
+    Raises:
+        RasterError: if the file cannot be read.
+        ValueError: if it has several bands, another size than the sample, or values that are no class index.
+    """
+    path = sample.get("sem_seg_file_name")
+    if path is None:
+        return label_annotations(sample.get("annotations", ()), sample["height"], sample["width"])
+    band, valid = read_band(path, "the labels")
+    expected = (sample["height"], sample["width"])
+    if band.shape != expected:
+        raise ValueError(f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image "
+                         f"{sample['image_id']!r}.")
+    top = IGNORE_LABEL if num_classes is None else num_classes
+    wrong = band[valid & (band != IGNORE_LABEL) & ~((band >= 0) & (band < top) & (band == np.rint(band)))]
+    if wrong.size:
+        raise ValueError(f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
+                         f"{IGNORE_LABEL} where nothing is known (MODEL.SEM_SEG_HEAD.NUM_CLASSES).")
+    return np.where(valid, band, IGNORE_LABEL).astype(np.uint8)
+
+
+def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -> np.ndarray:
+    """Instances as a label map: 0 is background, category c becomes c + 1; holes of run-length codes stay holes.
+
+    Args:
+        annotations: with `segmentation` and `category_id`. Where categories overlap, the highest wins.
+        height, width: of the image, px.
+
+    Returns:
+        [H, W] uint8.
+
+    Raises:
+        ValueError: if a segmentation cannot be rasterised.
+    """
+    labels = np.zeros((height, width), dtype=np.uint8)
+    for category in sorted({annotation["category_id"] for annotation in annotations}):
+        codes = [segmentation_to_rle(annotation["segmentation"], height, width)
+                 for annotation in annotations if annotation["category_id"] == category]
+        labels[coco_mask.decode(coco_mask.merge(codes)) > 0] = category + 1
+    return labels

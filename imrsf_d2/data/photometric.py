@@ -1,0 +1,104 @@
+"""Photometric jitter: what a sensor would have measured on another day, in the terms of each kind of sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from imrsf_d2.modalities import Modality, ModalitySet
+
+__all__ = ["Jitter", "read_jitters"]
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How far the values of one modality are changed at random; 0 leaves them.
+
+    Args:
+        brightness: largest shift of all bands together, in standard deviations of each (optical).
+        contrast: largest relative change of the distance from the mean, e.g. 0.2 for factors of 0.8 to 1.2 (optical).
+        speckle: standard deviation of a multiplicative noise of mean 1, gamma distributed as speckle is, independent in
+            each pixel and band, in linear power whatever the modality's transform (SAR).
+        offset: largest shift, in the modality's own units, e.g. metres (elevation).
+
+    Raises:
+        ValueError: if a number is negative, or `contrast` is not below 1.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    speckle: float = 0.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"{field.name.upper()} is {value!r}, expected a number of 0 or more")
+        if self.contrast >= 1:
+            raise ValueError(f"CONTRAST is {self.contrast!r}, expected less than 1")
+
+    def apply(self, bands: np.ndarray, valid: np.ndarray, modality: Modality, rng: np.random.Generator) -> np.ndarray:
+        """Jitter a sample's bands.
+
+        Args:
+            bands: [C, H, W] float32 in model units before normalisation.
+            valid: [H, W] bool; the other pixels keep their values.
+            modality: whose bands they are.
+            rng: the sample's own generator.
+
+        Returns:
+            [C, H, W] float32, within the modality's clip.
+        """
+        mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (modality.mean, modality.std))
+        # Always drawn, so that changing one number of the config leaves the other draws as they were.
+        contrast, brightness, offset = rng.uniform(-1, 1, 3).astype(np.float32)
+        result = bands
+        if self.contrast or self.brightness or self.offset:
+            result = (mean + (result - mean) * (1 + self.contrast * contrast)
+                      + std * (self.brightness * brightness) + self.offset * offset)
+        if self.speckle:
+            looks = self.speckle ** -2
+            noise = rng.gamma(looks, 1 / looks, bands.shape).astype(np.float32)
+            if modality.transform == "db":
+                result = result + 10 * np.log10(np.maximum(noise, np.finfo(np.float32).tiny))
+            else:
+                result = result * noise
+        if modality.clip is not None:
+            result = np.clip(result, *modality.clip)
+        return np.where(valid, result, bands).astype(np.float32, copy=False)
+
+
+def read_jitters(entries: Iterable[Mapping], modalities: ModalitySet) -> dict[str, Jitter]:
+    """Read `INPUT.PHOTOMETRIC`.
+
+    Args:
+        entries: mappings with NAME and any of BRIGHTNESS, CONTRAST, SPECKLE, OFFSET.
+        modalities: those of the model.
+
+    Returns:
+        The jitter of each modality that has one.
+
+    Raises:
+        ValueError: on an unknown key or modality, one named twice, a categorical one, or a bad number.
+    """
+    known = {field.name.upper(): field.name for field in fields(Jitter)}
+    jitters = {}
+    for entry in entries:
+        where = f"INPUT.PHOTOMETRIC: entry {entry!r}"
+        if not isinstance(entry, Mapping) or "NAME" not in entry or set(entry) - {"NAME", *known}:
+            raise ValueError(f"{where} is no mapping of NAME and {', '.join(known)}, e.g. {{NAME: rgb, CONTRAST: 0.2}}.")
+        name = entry["NAME"]
+        if name not in modalities.names:
+            raise ValueError(f"{where} names an unknown modality; MODEL.IMRSF.MODALITIES has {list(modalities.names)}.")
+        if name in jitters:
+            raise ValueError(f"INPUT.PHOTOMETRIC names {name!r} twice.")
+        if modalities[name].categorical:
+            raise ValueError(f"{where}: {name!r} holds class indices, which have no brightness.")
+        try:
+            jitters[name] = Jitter(**{known[key]: value for key, value in entry.items() if key != "NAME"})
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}.") from error
+    return jitters

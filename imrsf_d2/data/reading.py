@@ -1,0 +1,151 @@
+"""The sensors of one sample: which are read, what happens to bad files, and the one tensor that they become."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from imrsf_d2.data.grids import Grid
+from imrsf_d2.data.rasters import Raster, RasterError, read_grid, read_raster, size_text
+from imrsf_d2.modalities import ModalitySet
+
+__all__ = ["SampleReader", "assemble"]
+
+logger = logging.getLogger(__name__)
+
+
+class SampleReader:
+    """Reads the rasters of dataset dicts onto one pixel grid.
+
+    Args:
+        modalities: the model's modalities.
+        keep: those ever read.
+        tolerant: an unreadable file is a missing sensor (training); otherwise it is an error.
+        align: resample what lies on another grid than the sample's annotations; otherwise sizes must be equal.
+    """
+
+    def __init__(self, modalities: ModalitySet, keep: Sequence[str], *, tolerant: bool, align: bool):
+        self.modalities = modalities
+        self.keep = tuple(keep)
+        self.tolerant = tolerant
+        self.align = align
+        self._reported: set[str] = set()
+
+    def paths(self, sample: Mapping) -> dict[str, str]:
+        """Files of the modalities that the model knows, the sample has and `keep` allows, in config order.
+
+        Raises:
+            ValueError: if the dataset dict has no `modalities`.
+        """
+        if "modalities" not in sample:
+            raise ValueError(f"the dataset dict of {sample.get('file_name')!r} has no 'modalities', expected "
+                             "e.g. {'rgb': path, 'sar': None}; register the data set with imrsf_d2.data.datasets.")
+        files = sample["modalities"]
+        return {name: files[name] for name in self.keep if files.get(name) is not None}
+
+    def read(self, sample: Mapping, names: Sequence[str], spare: Sequence[str] = ()) -> dict[str, Raster]:
+        """Read some of a sample's modalities.
+
+        Args:
+            sample: a dataset dict.
+            names: modalities to read, of those in `paths`.
+            spare: tried in turn if none of `names` holds any data: a bad file must not end a long training.
+
+        Returns:
+            Bands and validity of those with at least one valid pixel: a tile of no data is a missing sensor.
+
+        Raises:
+            RasterError: if a file cannot be read; when tolerant, only if no file of the sample can.
+            ValueError: if a file contradicts the config, the annotations, or the other files.
+        """
+        paths = self.paths(sample)
+        grid = self._grid(sample) if self.align and paths else None
+        rasters, sizes, failed = {}, {}, []
+        for name in [*names, *spare]:
+            if name in spare and rasters:
+                break
+            try:
+                bands, valid = read_raster(paths[name], self.modalities[name], grid)
+            except RasterError as error:
+                if not self.tolerant:
+                    raise
+                failed.append(error)
+                self._report(error)
+                continue
+            sizes[name] = valid.shape
+            if valid.any():
+                rasters[name] = bands, valid
+        if failed and not sizes:
+            raise RasterError(f"image {sample['image_id']!r}: every modality is unreadable. "
+                              + " ".join(str(error) for error in failed))
+        self._check_sizes(sample, sizes, paths)
+        return rasters
+
+    def _grid(self, sample: Mapping) -> Grid:
+        """The grid of the sample's annotations: of the label map, or of the first sensor of their size."""
+        expected = (sample["height"], sample["width"])
+        found = []
+        files = {"labels": sample.get("sem_seg_file_name")} | {n: sample["modalities"].get(n) for n in self.modalities.names}
+        for name, path in files.items():
+            if path is None:
+                continue
+            try:
+                grid = read_grid(path)
+            except RasterError:
+                continue  # reported when it is read
+            if grid.shape == expected and grid.located:
+                return grid
+            found.append((name, grid))
+        if found and all(grid.shape == expected for _, grid in found):
+            return found[0][1]  # nothing says where it lies, and nothing needs to be moved
+        seen = "; ".join(f"{name!r} is {size_text(grid.shape)}{'' if grid.located else ' without georeference'}"
+                         for name, grid in found) or "no readable file"
+        raise ValueError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeferenced raster of "
+                         f"{size_text(expected)}, the size in the annotations, to resample the others to: {seen}.")
+
+    @staticmethod
+    def _check_sizes(sample: Mapping, sizes: Mapping[str, tuple[int, int]], paths: Mapping[str, str]) -> None:
+        image_id = sample["image_id"]
+        expected = (sample["height"], sample["width"])
+        for name, size in sizes.items():
+            if size == expected:
+                continue
+            other = next((n for n in sizes if sizes[n] != size), None)
+            if other is not None:
+                raise ValueError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+                                 f"{size_text(sizes[other])} like {other!r} ({paths[other]}). All modalities of a sample "
+                                 "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to have that "
+                                 "done through their geotransforms.")
+            raise ValueError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+                             f"{size_text(expected)} as in the annotations.")
+
+    def _report(self, error: RasterError) -> None:
+        """Say once per file (and worker process) that it cannot be read."""
+        if error.path not in self._reported:
+            self._reported.add(error.path)
+            logger.warning("%s Training goes on as if this sensor were missing there.", error)
+
+
+def assemble(modalities: ModalitySet, rasters: Mapping[str, Raster], size: tuple[int, int]) -> np.ndarray:
+    """Put a sample's modalities into the one tensor that travels.
+
+    Args:
+        modalities: the model's modalities.
+        rasters: bands and validity of those present, all of one size.
+        size: that size, (H, W).
+
+    Returns:
+        [C + M, H, W] float32: the bands in config order, then one validity channel per modality (1 = holds data). An
+        absent modality has validity 0 and its bands hold the mean.
+    """
+    image = np.empty((modalities.num_channels, *size), dtype=np.float32)
+    for modality in modalities:
+        if modality.name in rasters:
+            bands, valid = rasters[modality.name]
+        else:
+            bands, valid = np.asarray(modality.mean, dtype=np.float32)[:, None, None], 0.0
+        image[modalities.bands(modality.name)] = bands
+        image[modalities.validity(modality.name)] = valid
+    return image

@@ -1,0 +1,92 @@
+"""mIoU of label maps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from imrsf_d2.atomic import write_text
+from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
+from imrsf_d2.evaluation.report import markdown_table
+
+__all__ = ["SemanticEvaluator"]
+
+logger = logging.getLogger(__name__)
+
+
+class SemanticEvaluator(DatasetEvaluator):
+    """IoU per class and their mean, in percent, over the labelled pixels of one registered split.
+
+    One confusion matrix is summed over all images, and the mean is over the classes that occur in the truth: a perfect
+    prediction scores 100 whichever classes a split has.
+
+    Args:
+        dataset_name: a registered data set whose metadata has `stuff_classes` and `ignore_label`.
+        output_dir: where `confusion.json` goes; None writes nothing.
+    """
+
+    def __init__(self, dataset_name: str, *, output_dir: str | None = None):
+        metadata = MetadataCatalog.get(dataset_name)
+        self._dataset_name = dataset_name
+        self._classes = list(metadata.stuff_classes)
+        self._ignore_label = metadata.ignore_label
+        self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
+        self._folder = output_dir
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything taken in."""
+        self._confusion = np.zeros((len(self._classes), len(self._classes)), dtype=np.int64)
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Take in the predictions for some images.
+
+        Args:
+            inputs: mapped samples; only their `image_id` is looked at.
+            outputs: {"sem_seg": [K, H, W] scores} each, of the size of the labels.
+
+        Raises:
+            ValueError: if there is no label map, its classes are not the data set's, or the labels are unusable.
+        """
+        for sample, output in zip(inputs, outputs, strict=True):
+            if "sem_seg" not in output:
+                raise ValueError(f"the model gives {sorted(output)}, no label map to score on {self._dataset_name!r}: set "
+                                 "MODEL.MASK_FORMER.TEST.SEMANTIC_ON True.")
+            scores = output["sem_seg"]
+            if len(scores) != len(self._classes):
+                raise ValueError(f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
+                                 f"{len(self._classes)} ({', '.join(self._classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
+            prediction = scores.argmax(dim=0).cpu().numpy()
+            truth = semantic_truth(self._samples[sample["image_id"]], len(self._classes))
+            self._confusion += confusion_matrix(truth, prediction, len(self._classes), self._ignore_label)
+
+    def evaluate(self) -> dict:
+        """Score everything taken in.
+
+        Returns:
+            {"sem_seg": scores} as from `semantic_scores`; empty on other processes than the first.
+
+        Raises:
+            ValueError: if not a single pixel is labelled.
+        """
+        confusion = sum(comm.gather(self._confusion))  # an empty list on other processes
+        if not comm.is_main_process():
+            return {}
+        if not confusion.sum():
+            raise ValueError(f"no pixel of {self._dataset_name!r} is labelled: there is nothing to compare with.")
+        scores = semantic_scores(confusion, self._classes)
+        rows = [[name, f"{scores[f'IoU-{name}']:.2f}", f"{count / confusion.sum():.2%}"]
+                for name, count in zip(self._classes, confusion.sum(axis=1))]
+        logger.info("%s: mIoU %.2f, IoU of each class in percent:\n%s", self._dataset_name, scores["mIoU"],
+                    markdown_table(["class", "IoU", "share of pixels"], rows, centred=1))
+        if self._folder:
+            write_text(os.path.join(self._folder, "confusion.json"),
+                       json.dumps({"classes": self._classes, "confusion": confusion.tolist()}))
+        return {"sem_seg": scores}

@@ -1,0 +1,1 @@
+"""From what users download to the layouts that training reads."""

@@ -1,0 +1,60 @@
+"""A folder of prepared data says what it was made with, so that a second run goes on with it or leaves it alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from imrsf_d2.atomic import write_text
+
+__all__ = ["MARKER", "claim_output", "mark"]
+
+MARKER = "prepared.json"
+
+
+def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequence[str]) -> bool:
+    """Make `output` ready to be written, or gone on with.
+
+    Args:
+        source: the folder that is read and must stay as it is.
+        output: the folder to write below.
+        parameters: JSON-able; what the data follow from. Recorded in `prepared.json`.
+        owned: names below `output` that the run will write.
+
+    Returns:
+        True if an earlier run with the same parameters reached its end.
+
+    Raises:
+        ValueError: if `output` is `source` or lies inside it.
+        FileExistsError: if `output` holds data made with other parameters, or not by this tool.
+    """
+    if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
+        raise ValueError(f"the output {output} lies in the input {source}, which must stay as it is; choose a folder "
+                         "outside it.")
+    parameters = json.loads(json.dumps(parameters))
+    marker = output / MARKER
+    if not marker.exists():
+        present = [name for name in owned if (output / name).exists()]
+        if present:
+            raise FileExistsError(f"{output / present[0]} exists and was not written by this tool (no {MARKER} in "
+                                  f"{output}), so it is left alone. Choose another output.")
+        mark(output, parameters, complete=False)
+        return False
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        made_with, complete = found["parameters"], found["complete"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise FileExistsError(f"{marker} is not what this tool writes there ({error!r}). Choose another "
+                              "output.") from error
+    differing = [f"{key} was {made_with.get(key)!r}, now {parameters.get(key)!r}"
+                 for key in sorted({*made_with, *parameters}) if made_with.get(key) != parameters.get(key)]
+    if differing:
+        raise FileExistsError(f"{output} holds data prepared with other parameters: {'; '.join(differing)}. Choose "
+                              "another output, or delete that folder.")
+    return bool(complete)
+
+
+def mark(output: Path, parameters: Mapping, complete: bool) -> None:
+    """Record what `output` is made with, and whether everything is there."""
+    write_text(output / MARKER, json.dumps({"complete": complete, "parameters": parameters}, indent=2) + "\n")

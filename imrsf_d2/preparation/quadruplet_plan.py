@@ -1,0 +1,75 @@
+"""Which tiles a city gets: everything about its files that can be known before work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imrsf_d2.preparation.exports import City
+from imrsf_d2.preparation.grids import cover, metric_crs, move_bounds
+from imrsf_d2.preparation.quadruplet_tiles import TileJob
+from imrsf_d2.preparation.scenes import open_mosaics
+from imrsf_d2.preparation.vectors import find_layer, read_features
+
+__all__ = ["CityPlan", "Planner"]
+
+
+@dataclass(frozen=True)
+class CityPlan:
+    """The tiles of one city.
+
+    Args:
+        city: its name.
+        jobs: tiles that may hold labels, by row and column.
+        bare: number of tiles that no feature touches.
+    """
+
+    city: str
+    jobs: tuple[TileJob, ...]
+    bare: int
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans cities.
+
+    Args:
+        tile_size: px.
+        resolution: m.
+        s1_unit: of Sentinel-1 scenes, "linear" or "db".
+        classes: code -> class index, None for no data.
+        ignore: label of no data.
+        code_column, layer_pattern: see `find_layer`.
+    """
+
+    tile_size: int
+    resolution: float
+    s1_unit: str
+    classes: Mapping[str, int | None]
+    ignore: int
+    code_column: str
+    layer_pattern: str | None
+
+    def __call__(self, city: City) -> CityPlan:
+        """Look at all files of a city and lay out its tiles over the extent of its labels.
+
+        Raises:
+            ValueError: if a file is not what its place says.
+        """
+        mosaics = {sensor: tuple(open_mosaics(sensor, paths, self.s1_unit)) for sensor, paths in city.scenes.items()}
+        layer = find_layer(city.vector, self.code_column, self.layer_pattern)
+        features = read_features(layer, self.classes, self.ignore)
+        try:
+            # The pixels of Sentinel-2 are kept as they are where its grid can be kept.
+            crs = metric_crs(mosaics["s2"][0].crs if "s2" in mosaics else None, features.extent, layer.crs)
+            grid = cover(move_bounds(features.extent, layer.crs, crs), crs, self.resolution)
+            jobs, bare = [], 0
+            for row, column, tile in grid.tiles(self.tile_size):
+                ids, labels = features.within(move_bounds(tile.bounds, crs, layer.crs))
+                if len(ids):
+                    jobs.append(TileJob(f"{city.name}_{row:04d}_{column:04d}", tile, mosaics, layer, ids, labels))
+                else:
+                    bare += 1
+        except ValueError as error:
+            raise ValueError(f"{city.vector}: {error}") from error
+        return CityPlan(city.name, tuple(jobs), bare)

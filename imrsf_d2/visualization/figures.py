@@ -1,0 +1,112 @@
+"""Whole pictures: tiles as rows; modalities, truth and predictions as columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from imrsf_d2.atomic import write_atomically
+from imrsf_d2.modalities import ModalitySet, subset_title
+from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_modality
+from imrsf_d2.visualization.tiles import Tile
+from imrsf_d2.visualization.views import backdrop, modality_title
+
+__all__ = ["draw_inputs", "draw_overview", "draw_subset"]
+
+#: Width of a panel, inches, and pixels per inch.
+PANEL, DPI = 2.3, 110
+#: Height of a letter of a tile's name, which runs up beside its row, inches.
+LETTER = 0.064
+
+
+def draw_inputs(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, title: str) -> None:
+    """Write a PNG with one row per tile: the inputs, the truth. What a tile lacks is hatched."""
+    _draw_rows(path, tiles, modalities, modalities.names, title)
+
+
+def draw_subset(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
+                title: str) -> None:
+    """Write a PNG with one row per tile: the inputs, the truth, the prediction if there is one.
+
+    Args:
+        subset: the modalities that the model was given; the others, and what a tile lacks, are hatched.
+    """
+    _draw_rows(path, tiles, modalities, subset, title)
+
+
+def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], Sequence[Tile]],
+                  modalities: ModalitySet, captions: Mapping[tuple[str, ...], str], title: str) -> None:
+    """Write a PNG with one row per tile: the truth, then what was found with each subset of the modalities.
+
+    Args:
+        by_subset: the same tiles, predicted with each subset; the first subset's inputs are the backdrop of all.
+        captions: a line below the name of each subset, e.g. its score.
+    """
+    rows = list(zip(*by_subset.values()))
+    figure, axes = _new_grid([row[0] for row in rows], len(by_subset) + 1)
+    key = set()
+    for row, tiles in zip(axes, rows):
+        picture = backdrop(tiles[0].image, modalities, next(iter(by_subset)))
+        for axis, target in zip(row, [tiles[0].truth, *(tile.prediction for tile in tiles)]):
+            key |= target.draw(axis, picture)
+    draw_key(axes[-1][0], sorted(key))
+    headings = ["ground truth" + "\n" * bool(captions),
+                *(f"{subset_title(subset)}\n{captions.get(subset, '')}".rstrip("\n") for subset in by_subset)]
+    for axis, heading in zip(axes[0], headings):
+        axis.set_title(heading, fontsize=10)
+    _save(figure, path, title)
+
+
+def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
+               title: str) -> None:
+    """One row per tile, one column per modality and target."""
+    predicted = all(tile.prediction is not None for tile in tiles)
+    figure, axes = _new_grid(tiles, len(modalities) + 1 + predicted)
+    for column, modality in zip(axes.T, modalities):
+        key = set()
+        for axis, tile in zip(column, tiles):
+            if modality.name in subset:
+                key |= draw_modality(axis, tile.image, modalities, modality.name)
+            else:
+                draw_absent(axis, tile.image.shape[1:])
+        draw_key(column[-1], sorted(key))
+        column[0].set_title(modality_title(modality), fontsize=10)
+    key = set()
+    for row, tile in zip(axes, tiles):
+        picture = backdrop(tile.image, modalities, subset)
+        for axis, target in zip(row[len(modalities):], (tile.truth, tile.prediction)):
+            key |= target.draw(axis, picture)
+        row[0].set_ylabel(_short(tile.name, int(_panel_height(tiles) / LETTER)), fontsize=7)
+    draw_key(axes[-1][len(modalities)], sorted(key))
+    for axis, heading in zip(axes[0][len(modalities):], ("ground truth", "prediction")):
+        axis.set_title(heading, fontsize=10)
+    _save(figure, path, title)
+
+
+def _new_grid(tiles: Sequence[Tile], columns: int) -> tuple[Figure, np.ndarray]:
+    """A figure without pyplot (no display, no global state, safe in a library) and its axes [rows, columns]."""
+    figure = Figure(figsize=(PANEL * columns + 0.3, _panel_height(tiles) * len(tiles) + 0.7), layout="compressed")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(tiles), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    return figure, axes
+
+
+def _panel_height(tiles: Sequence[Tile]) -> float:
+    height, width = tiles[0].image.shape[1:]
+    return PANEL * min(max(height / width, 0.4), 2.5)
+
+
+def _save(figure: Figure, path: str | os.PathLike, title: str) -> None:
+    figure.suptitle(title, fontsize=12)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight"))
+
+
+def _short(name: str, length: int) -> str:
+    """The ends of a name's lines: tiles of one data set differ at the end."""
+    return "\n".join(line if len(line) <= length else "…" + line[1 - length:] for line in name.split("\n"))

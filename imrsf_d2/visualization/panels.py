@@ -1,0 +1,104 @@
+"""What goes onto one axis: a modality with its scale, a picture with outlines, hatching, a key of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.visualization.palettes import KeyEntry
+from imrsf_d2.visualization.views import INVALID, view_modality
+
+__all__ = ["draw_absent", "draw_key", "draw_modality", "draw_picture", "hatch", "outline"]
+
+#: A key with more entries would be larger than the picture above it.
+MAX_KEY_ENTRIES = 24
+HATCH, HATCH_COLOUR = "/////", "#a8a8a8"
+SMALL = 7
+
+
+def draw_modality(axis: Axes, image: np.ndarray, modalities: ModalitySet, name: str) -> set[KeyEntry]:
+    """Draw one modality of a sample, with its scale of values; pixels without data are hatched.
+
+    Args:
+        image: [C + M, H, W] in `modalities`' layout, not normalised.
+
+    Returns:
+        The classes that occur, for `draw_key`; none unless the modality is a map.
+    """
+    view = view_modality(image, modalities, name)
+    if view is None:
+        draw_absent(axis, image.shape[1:])
+        return set()
+    draw_picture(axis, view.colours, exact=bool(view.key))
+    hatch(axis, ~view.valid)
+    if view.scale is not None:
+        # Inside the axis' own space, so that panels with and without a scale are equally large.
+        bar = axis.figure.colorbar(view.scale, cax=axis.inset_axes([1.02, 0, 0.045, 1]))
+        bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
+        bar.ax.locator_params(nbins=5)
+        bar.ax.set_xlabel(view.unit, fontsize=SMALL, labelpad=1)
+    return view.key
+
+
+def draw_picture(axis: Axes, colours: np.ndarray, exact: bool = False) -> None:
+    """Draw [H, W, 3] in 0..1.
+
+    Args:
+        exact: never mix neighbouring colours, for colours that stand for classes.
+    """
+    axis.imshow(colours, interpolation="nearest" if exact else None)
+
+
+def draw_absent(axis: Axes, size: tuple[int, int]) -> None:
+    """Draw the place of a picture [H, W] that is not there."""
+    height, width = size
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal", facecolor=INVALID)
+    hatch(axis, np.ones((1, 1), dtype=bool), scale=size)
+    axis.text(0.5, 0.5, "absent", ha="center", va="center", fontsize=10, transform=axis.transAxes,
+              bbox={"facecolor": "white", "edgecolor": "none"})
+
+
+def hatch(axis: Axes, mask: np.ndarray, scale: tuple[int, int] = (1, 1)) -> None:
+    """Hatch the pixels set in a mask [H, W], each of `scale` (height, width) units of the axis."""
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    stops = np.nonzero(edges == -1)[1]
+    if not len(rows):
+        return
+    # One rectangle for each run of pixels in a row; together they are one patch, so the lines run through.
+    corners = np.stack([[starts, rows], [stops, rows], [stops, rows + 1], [starts, rows + 1], [starts, rows]])
+    vertices = corners.transpose(2, 0, 1).reshape(-1, 2) * (scale[1], scale[0]) - 0.5
+    codes = np.tile([Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY], len(rows))
+    axis.add_patch(PathPatch(Path(vertices, codes), facecolor="none", edgecolor=HATCH_COLOUR, hatch=HATCH, linewidth=0))
+
+
+def outline(axis: Axes, masks: Iterable[np.ndarray], colour: str) -> None:
+    """Draw the outlines of masks [H, W] bool over a picture of the same size."""
+    for mask in masks:
+        if mask.any():
+            # A frame of background closes the outlines of objects at the border.
+            framed = np.pad(mask, 1).astype(float)
+            height, width = framed.shape
+            axis.contour(np.arange(width) - 1, np.arange(height) - 1, framed, levels=[0.5], colors=colour,
+                         linewidths=1.2)
+            axis.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
+
+
+def draw_key(axis: Axes, entries: Sequence[KeyEntry]) -> None:
+    """Write which colour means which class below an axis, if there is room for all of them."""
+    if not 0 < len(entries) <= MAX_KEY_ENTRIES:
+        return
+    names = [entry.name if len(entry.name) <= 26 else entry.name[:25] + "…" for entry in entries]
+    columns = 2 if max(map(len, names)) <= 18 else 1
+    rows = math.ceil(len(entries) / columns)
+    handles = [Patch(facecolor=entry.colour, edgecolor="#888888", linewidth=0.5, label=name)
+               for entry, name in zip(entries, names)]
+    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=columns, fontsize=SMALL,
+                frameon=False, handlelength=1.2, handleheight=1.0, columnspacing=1.0, borderaxespad=0.3,
+                labelspacing=0.35 if rows < 8 else 0.2)

@@ -1,0 +1,86 @@
+"""Pictures of a config's data and model, a few samples to a sheet."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from torch import nn
+
+from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
+from imrsf_d2.visualization.figures import draw_inputs, draw_overview, draw_subset
+from imrsf_d2.visualization.targets import target_reader
+from imrsf_d2.visualization.tiles import choose_tiles, predict_samples, training_tiles
+
+__all__ = ["SHEET_ROWS", "draw_test_sheets", "draw_training_sheets"]
+
+#: Samples to a sheet: more would not fit on a screen.
+SHEET_ROWS = 8
+
+
+def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -> Iterator[Path]:
+    """Show the first samples of the training stream: what the model is fed, and what its output is compared with.
+
+    Args:
+        output: gets train_1.png, train_2.png, ..., of SHEET_ROWS samples each.
+        number: of samples.
+
+    Yields:
+        The path of each picture, once it is written.
+
+    Raises:
+        ValueError: see `training_tiles`.
+    """
+    modalities = ModalitySet.from_config(cfg)
+    stream = itertools.islice(training_tiles(cfg), number)
+    for page in itertools.count(1):
+        tiles = list(itertools.islice(stream, SHEET_ROWS))
+        if not tiles:
+            return
+        path = Path(output) / f"train_{page}.png"
+        draw_inputs(path, tiles, modalities, f"{', '.join(cfg.DATASETS.TRAIN)}: training samples")
+        yield path
+
+
+def draw_test_sheets(cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Sequence[str]],
+                     output: str | os.PathLike, number: int) -> Iterator[Path]:
+    """Show samples of each test set with subsets of the modalities.
+
+    Args:
+        model: with its weights; None for the inputs and the truth alone.
+        subsets: names of modalities.
+        output: gets a folder for each data set with `<subset>_1.png`, `<subset>_2.png`, ..., of SHEET_ROWS samples
+            each, and with a model and several subsets overview_1.png, ..., which compares them.
+        number: of samples, see `choose_tiles`.
+
+    Yields:
+        The path of each picture, once it is written.
+
+    Raises:
+        ValueError: if a subset or data set is unknown, or there is no data set.
+    """
+    modalities = ModalitySet.from_config(cfg)
+    subsets = [modalities.check_subset(subset, "the subset") for subset in subsets]
+    if not cfg.DATASETS.TEST:
+        raise ValueError("DATASETS.TEST is empty, expected the name of a registered data set.")
+    for dataset in cfg.DATASETS.TEST:
+        target_reader(dataset)  # a mistake in the second name should not come up after pictures of the first
+    for dataset in cfg.DATASETS.TEST:
+        samples = DatasetCatalog.get(dataset)
+        chosen = [samples[position] for position in choose_tiles(samples, number)]
+        for page, start in enumerate(range(0, len(chosen), SHEET_ROWS), start=1):
+            by_subset = {}
+            for subset in subsets:
+                by_subset[subset] = predict_samples(cfg, model, dataset, chosen[start:start + SHEET_ROWS], subset)
+                path = Path(output) / dataset / f"{subset_label(subset)}_{page}.png"
+                draw_subset(path, by_subset[subset], modalities, subset, f"{dataset}: {subset_title(subset)}")
+                yield path
+            if model is not None and len(subsets) > 1:
+                path = Path(output) / dataset / f"overview_{page}.png"
+                title = f"{dataset}: one model, {len(by_subset)} sets of sensors"
+                draw_overview(path, by_subset, modalities, {}, title)
+                yield path

@@ -1,0 +1,149 @@
+"""What there is in an image and what a model found: instances or a label map, by the task of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from matplotlib.axes import Axes
+
+from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
+from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
+from imrsf_d2.visualization.panels import draw_picture, hatch, outline
+
+__all__ = ["InstanceReader", "LabelMap", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
+
+TRUTH_COLOUR = "#00c853"
+PREDICTION_COLOUR = "#ff9100"
+#: Instances found with a lower score are not drawn.
+SCORE_THRESHOLD = 0.5
+UNLABELLED: RGB = (1.0, 1.0, 1.0)
+MAPPER_REMEDY = "a training sample", "INPUT.DATASET_MAPPER_NAME"
+MODEL_REMEDY = "the model's output", "MODEL.MASK_FORMER.TEST"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Instances of an image.
+
+    Args:
+        masks: [n, H, W] bool.
+        scores: of the instances that a model found; None for those that there are.
+    """
+
+    masks: np.ndarray
+    scores: tuple[float, ...] | None = None
+
+    def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
+        """Draw the outlines over a picture [H, W, 3] of the same size; returns nothing for a key."""
+        found = self.scores is not None
+        draw_picture(axis, backdrop)
+        outline(axis, self.masks, PREDICTION_COLOUR if found else TRUTH_COLOUR)
+        axis.set_xlabel(f"{len(self.masks)} with score ≥ {SCORE_THRESHOLD:g}" if found else
+                        f"{len(self.masks)} object{'s' * (len(self.masks) != 1)}", fontsize=8)
+        return set()
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A class for each pixel of an image.
+
+    Args:
+        labels: [H, W] class indices.
+        palette: of the classes.
+        ignore_label: stands where the class is not known, as any index beyond the palette.
+    """
+
+    labels: np.ndarray
+    palette: Palette
+    ignore_label: int
+
+    def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
+        """Draw the map in place of a picture; returns the classes that occur."""
+        known = (self.labels >= 0) & (self.labels < len(self.palette)) & (self.labels != self.ignore_label)
+        draw_picture(axis, self.palette.paint(self.labels, known, UNLABELLED), exact=True)
+        hatch(axis, ~known)
+        unlabelled = set() if known.all() else {KeyEntry(len(self.palette), "not labelled", UNLABELLED)}
+        return self.palette.key(self.labels[known]) | unlabelled
+
+
+Target = Objects | LabelMap
+
+
+class InstanceReader:
+    """Finds the instances in what data sets, mappers and models of instance segmentation give."""
+
+    def of_dataset(self, sample: Mapping) -> Objects:
+        """The truth of a dataset dict."""
+        size = sample["height"], sample["width"]
+        masks = [rle_to_mask(annotation_to_rle(a, *size)) for a in sample.get("annotations", ())]
+        return Objects(np.reshape(masks, (-1, *size)).astype(bool))
+
+    def of_training(self, sample: Mapping) -> Objects:
+        """What a training sample is to be compared with."""
+        return Objects(_entry(sample, "instances", MAPPER_REMEDY).gt_masks.numpy())
+
+    def of_output(self, output: Mapping) -> Objects:
+        """What a model found in one image."""
+        instances = _entry(output, "instances", MODEL_REMEDY).to("cpu")
+        kept = instances[instances.scores >= SCORE_THRESHOLD]
+        return Objects(kept.pred_masks.numpy() > 0.5, tuple(kept.scores.tolist()))
+
+
+class SemanticReader:
+    """Finds the label maps in what data sets, mappers and models of semantic segmentation give.
+
+    Args:
+        metadata: of the data set, with its classes, their colours and `ignore_label`.
+    """
+
+    def __init__(self, metadata: Metadata):
+        self._palette = dataset_palette(metadata)
+        self._ignore_label = metadata.get("ignore_label", 255)
+
+    def of_dataset(self, sample: Mapping) -> LabelMap:
+        """The truth of a dataset dict."""
+        return self._map(semantic_truth(sample, len(self._palette)))
+
+    def of_training(self, sample: Mapping) -> LabelMap:
+        """What a training sample is to be compared with."""
+        return self._map(_entry(sample, "sem_seg", MAPPER_REMEDY).numpy())
+
+    def of_output(self, output: Mapping) -> LabelMap:
+        """The best class of each pixel of one image."""
+        return self._map(_entry(output, "sem_seg", MODEL_REMEDY).argmax(dim=0).cpu().numpy())
+
+    def _map(self, labels: np.ndarray) -> LabelMap:
+        return LabelMap(labels, self._palette, self._ignore_label)
+
+
+#: A data set's `evaluator_type` -> its reader, made from the metadata
+READERS = {"imrsf_instance": lambda metadata: InstanceReader(), "imrsf_semantic": SemanticReader}
+
+
+def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
+    """The reader for the task of a registered data set.
+
+    Raises:
+        ValueError: if it is not registered, or its metadata name no task of ours.
+    """
+    if dataset_name not in DatasetCatalog:
+        ours = [name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") in READERS]
+        raise ValueError(f"DATASETS names {dataset_name!r}, which is not registered; imrsf_d2 registers {ours}.")
+    metadata = MetadataCatalog.get(dataset_name)
+    kind = metadata.get("evaluator_type")
+    if kind not in READERS:
+        raise ValueError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
+                         "set it in the data set's metadata.")
+    return READERS[kind](metadata)
+
+
+def _entry(mapping: Mapping, key: str, remedy: tuple[str, str]):
+    what, where = remedy
+    if key not in mapping:
+        raise ValueError(f"{what} has {sorted(mapping)}, but no {key!r} as the data set's evaluator_type asks for; see "
+                         f"{where}.")
+    return mapping[key]

@@ -1,0 +1,306 @@
+"""datasets/prepare_quadruplets.py end to end, on small and ugly exports."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from tests.preparation.scene_files import TOP, from_utm, squares, write_layer, write_scene
+from tests.tiny import REPOSITORY
+
+from imrsf_d2.data.datasets.quadruplets import load_quadruplets
+from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
+from imrsf_d2.data.rasters import read_raster
+from imrsf_d2.modalities import Modality
+from imrsf_d2.preparation import quadruplet_tiles, sensors
+from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities
+
+SIZE, LEFT = 150, 640_000.0
+CODES = ("11100", "23000", "50000", "92000")
+
+
+def write_city(root, name, *, left=LEFT, top=TOP, seed=0, ending=".gpkg"):
+    """Scenes of 150 px in three systems, and squares of 100 m over 130 x 130 px of them, the south-east left free."""
+    rng, folder = np.random.default_rng(seed), root / name
+    write_scene(folder / "s2.tif", rng.integers(1, 4000, (4, SIZE, SIZE), dtype=np.uint16), left=left, top=top)
+    s1 = rng.uniform(0.01, 1, (2, SIZE, SIZE)).astype(np.float32)
+    s1[:, np.arange(SIZE)[:, None] + np.arange(SIZE) < 80] = np.nan  # the swath's edge crosses the first tile
+    write_scene(folder / "s1_a.tif", s1[:, :90], left=left, top=top)
+    write_scene(folder / "s1_b.tif", s1[:, 90:], left=left, top=top - 900)
+    west, north = from_utm(left - 100, top + 200, 31)
+    write_scene(folder / "dem" / "lidar.tif", rng.uniform(0, 900, (130, 180)).astype(np.float32), left=west, top=north,
+                pixel=0.00015, crs="EPSG:4326", nodata=-1)
+    write_scene(folder / "DNW.TIF", rng.integers(0, 9, (75, 75), dtype=np.uint8), left=left, top=top, pixel=20)
+    blocks = [s for s in squares((left, top - 1300), 100, 13, 13)
+              if not (s.centroid.x > left + 640 and s.centroid.y < top - 640)]
+    write_layer(folder / f"ua{ending}", blocks, [CODES[i % len(CODES)] for i in range(len(blocks))])
+    return folder
+
+
+@pytest.fixture
+def exports(tmp_path):
+    write_city(tmp_path / "in", "Aix_en_Provence")
+    write_city(tmp_path / "in", "Nice", left=340_000.0, seed=1, ending=".shp")
+    (tmp_path / "in" / "Nice" / "DNW.TIF").unlink()
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def prepare(exports, tmp_path):
+    """Runs the tool in this process; returns its exit code."""
+    spec = importlib.util.spec_from_file_location("prepare_quadruplets", REPOSITORY / "datasets/prepare_quadruplets.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments, output="out"):
+        workers = () if "--num-workers" in arguments else ("--num-workers", "1")
+        return tool.main(["--input", str(exports), "--output", str(tmp_path / output), "--tile-size", "64", *workers,
+                          *arguments])
+
+    return run
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def read(folder, name, tile):
+    with rasterio.open(folder / name / f"{tile}.tif") as file:
+        return file.read(), file.profile
+
+
+def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, capsys):
+    assert prepare("--val-cities", "Nice") == 0
+    out = tmp_path / "out"
+    train, val = load_quadruplets(out, "train"), load_quadruplets(out, "val")
+    # 130 px of labels are 3 x 3 tiles of 64; the last row and column hold 2 px of them (3 %), the fourth block none.
+    assert [sample["image_id"] for sample in train] == ["Aix_en_Provence_0000_0000", "Aix_en_Provence_0000_0001",
+                                                        "Aix_en_Provence_0001_0000"]
+    assert {sample["city"] for sample in val} == {"Nice"}
+    assert all(sample["modalities"]["dnw"] is None and sample["modalities"]["s1"] for sample in val)
+    with rasterio.open(exports / "Aix_en_Provence" / "s2.tif") as file:
+        scene = file.read()
+    tile, profile = read(out, "s2", train[1]["image_id"])
+    np.testing.assert_array_equal(tile, scene[:, :64, 64:128])
+    assert tuple(profile["transform"])[:6] == (10, 0, LEFT + 640, 0, -10, TOP) and profile["crs"].to_epsg() == 32631
+    for folder, dtype, count in (("s1", "float32", 2), ("s2", "uint16", 4), ("dem", "float32", 1), ("dnw", "uint8", 1),
+                                 (LABELS, "uint8", 1)):
+        bands, profile = read(out, folder, train[0]["image_id"])
+        assert (profile["dtype"], profile["count"]) == (dtype, count) and bands.shape[1:] == (64, 64)
+        np.testing.assert_equal(profile["nodata"], NODATA[folder])
+        assert profile["transform"] == read(out, LABELS, train[0]["image_id"])[1]["transform"]
+    swath = np.add.outer(np.arange(64), np.arange(64)) < 80
+    bands, _ = read(out, "s1", train[0]["image_id"])
+    np.testing.assert_array_equal(np.isnan(bands), [swath, swath])
+    labels, _ = read(out, LABELS, train[0]["image_id"])
+    assert sorted(np.unique(labels)) == [0, 4, 6, 255]  # urban fabric, pastures, water, and the code of no data
+    summary = capsys.readouterr().out
+    assert summary == (out / "summary.md").read_text() + "\n"
+    rows = [[cell.strip() for cell in line.split("|")[1:9]] for line in summary.splitlines() if "|" in line]
+    assert rows[0] == ["city", "split", "tiles", "skipped", "s1", "s2", "dem", "dnw"]
+    assert rows[2:] == [["Aix_en_Provence", "train", "3", "6", "3", "3", "3", "3"],
+                        ["Nice", "val", "3", "6", "3", "3", "3", "0"]]
+
+
+def test_what_was_valid_stays_valid_for_the_reader(prepare, tmp_path):
+    assert prepare("--val-cities", "Nice") == 0
+    sample = load_quadruplets(tmp_path / "out", "train")[0]
+    power, valid = read_raster(sample["modalities"]["s1"], Modality("s1", 2, transform="db"))
+    np.testing.assert_array_equal(valid, np.add.outer(np.arange(64), np.arange(64)) >= 80)
+    assert power[:, valid].max() <= 0 and power[:, valid].min() >= -20.001
+    assert read_raster(sample["modalities"]["s2"], Modality("s2", 4))[1].all()
+    assert read_raster(sample["modalities"]["dnw"], Modality("dnw", classes=9))[1].all()
+
+
+def test_the_layouts_own_constants_hold():
+    assert tuple(sensors.SENSORS) == SENSORS
+    assert quadruplet_tiles.LABELS == LABELS
+
+
+@pytest.mark.parametrize("calls", [1, 4, 22])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeypatch, capsys, calls):
+    """Interrupted before the n-th raster; each tile has five, labels last."""
+    assert prepare(output="whole") == 0
+    written, write = [], quadruplet_tiles.write_raster
+
+    def interrupted(path, *arguments, **options):
+        if len(written) == calls:
+            Path(f"{path}.tmp").parent.mkdir(parents=True, exist_ok=True)
+            Path(f"{path}.tmp").write_text("what a kill leaves behind")
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quadruplet_tiles, "write_raster", interrupted)
+        assert prepare() == 130
+    assert not (tmp_path / "out" / "splits").exists()
+    complete = [path for path in written if path.parent.name == LABELS]
+
+    resumed = []
+    monkeypatch.setattr(quadruplet_tiles, "write_raster",
+                        lambda path, *a, **k: (resumed.append(path), write(path, *a, **k)))
+    assert prepare() == 0
+    assert not {path.name for path in complete} & {path.name for path in resumed}  # not redone
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    capsys.readouterr()
+
+
+def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(quadruplet_tiles, "rasterise", None)  # skipped tiles are remembered too
+    assert prepare() == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_tiles_whose_files_are_gone_are_made_again(prepare, tmp_path):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / LABELS / "Nice_0000_0000.tif").unlink()
+    (tmp_path / "out" / "s2" / "Nice_0000_0001.tif").unlink()
+    assert prepare() == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_several_processes_give_the_same_bytes(prepare, tmp_path):
+    assert prepare() == 0
+    assert prepare("--num-workers", "2", output="parallel") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "parallel")
+
+
+def test_workers_import_no_deep_learning():
+    """Each worker process would need seconds and hundreds of megabytes for it."""
+    code = ("import sys, imrsf_d2.preparation.quadruplet_tiles, imrsf_d2.preparation.quadruplet_plan; "
+            "sys.exit(bool({'torch', 'detectron2'} & set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_other_parameters_are_no_mixture(prepare, tmp_path, capsys):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    for arguments, message in ((["--resolution", "20"], "resolution was 10.0, now 20.0"),
+                               (["--min-labelled", "0.5"], "min_labelled was 0.05, now 0.5")):
+        assert prepare(*arguments) == 2
+        assert message in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_split_of_the_same_tiles(prepare, tmp_path):
+    assert prepare("--val-cities", "Nice") == 0
+    assert prepare("--val-cities", "Aix_en_Provence") == 0
+    assert {sample["city"] for sample in load_quadruplets(tmp_path / "out", "val")} == {"Aix_en_Provence"}
+    assert prepare("--val-cities") == 0
+    assert len(load_quadruplets(tmp_path / "out", "train")) == 6
+    assert not (tmp_path / "out" / "splits" / "val.txt").exists()
+
+
+def test_cities_may_be_added_but_not_changed(prepare, exports, tmp_path, capsys):
+    assert prepare() == 0
+    write_city(exports, "Perth", left=500_000.0, seed=2)
+    assert prepare("--val-cities", "Perth") == 0
+    assert len(load_quadruplets(tmp_path / "out", "val")) == 3 and len(load_quadruplets(tmp_path / "out", "train")) == 6
+    os.utime(exports / "Nice" / "s2.tif", (1, 1))
+    assert prepare() == 2
+    assert "holds tiles of Nice made from other files: s2.tif" in capsys.readouterr().err
+    shutil.rmtree(exports / "Nice")
+    assert prepare() == 2
+    assert "holds tiles of Nice, which is not in the input any more" in capsys.readouterr().err
+
+
+def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path):
+    folder = exports / "Aix_en_Provence"
+    for name in ("s1_a.tif", "s1_b.tif", "s2.tif", "DNW.TIF"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "dem")
+    write_scene(folder / "s2.tif", np.full((4, 64, 64), 7, np.uint16), left=LEFT, top=TOP)
+    write_scene(folder / "dem.tif", np.full((64, 128), 7, np.float32), left=LEFT, top=TOP)
+    assert prepare("--val-cities", "Nice") == 0
+    found = {sample["image_id"][-9:]: sorted(name for name, path in sample["modalities"].items() if path)
+             for sample in load_quadruplets(tmp_path / "out", "train")}
+    assert found == {"0000_0000": ["dem", "s2"], "0000_0001": ["dem"]}
+    record = json.loads((tmp_path / "out/.prepared/Aix_en_Provence_0001_0000.json").read_text())
+    assert record["skipped"] == "no sensor has data"
+
+
+@pytest.mark.parametrize("crs, expected", [("EPSG:4326", 32631), ("EPSG:3857", 32631), ("EPSG:2154", 2154)])
+def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
+    """Sentinel-2 in degrees or in world Mercator gives its place to the UTM zone of the labels."""
+    folder = exports / "Aix_en_Provence"
+    place = rasterio.warp.transform_bounds("EPSG:32631", crs, LEFT - 200, TOP - 1700, LEFT + 1700, TOP + 200)
+    write_scene(folder / "s2.tif", np.full((4, 200, 200), 7, np.uint16), left=place[0], top=place[3],
+                pixel=(place[2] - place[0]) / 200, crs=crs)
+    assert prepare("--val-cities", "Nice") == 0
+    sample = load_quadruplets(tmp_path / "out", "train")[0]
+    with rasterio.open(sample["modalities"]["s2"]) as file:
+        assert file.crs.to_epsg() == expected and file.res == (10, 10)
+        assert file.transform.c % 10 == 0 and file.transform.f % 10 == 0
+
+
+MISTAKES = {
+    "no input": (lambda root: shutil.rmtree(root), [], "expected the one that holds a folder for each city"),
+    "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
+    "no scene": (lambda root: (root / "Oslo").mkdir(), [], "Oslo holds no scenes"),
+    "no vector": (lambda root: (root / "Aix_en_Provence/ua.gpkg").unlink(), [], "holds 0 vector files, expected one"),
+    "two vectors": (lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"), [],
+                    "holds 2 vector files: b.gpkg, ua.gpkg"),
+    "misnamed": (lambda root: (root / "Nice/s2.tif").rename(root / "Nice/sentinel2.tif"), [],
+                 "sentinel2.tif belongs to no sensor, expected a name that starts with s1, s2, dem, dnw"),
+    "one city": (lambda root: shutil.rmtree(root / "Nice"), [], "only Aix_en_Provence has tiles"),
+    "unknown city": (None, ["--val-cities", "Nizza"], "--val-cities names 'Nizza', which is not in"),
+    "hash": (lambda root: (root / "Nice").rename(root / "Nice#1"), [], "must not hold '#'"),
+    "decibels": (None, ["--s1-unit", "db"], "leave out --s1-unit db"),
+    "column": (None, ["--code-column", "code_2012"], "found: ua (Polygon: code_2018)"),
+    "layer": (None, ["--layer", "UA"], "has no layer 'UA' with the column 'code_2018'"),
+    "table": (None, ["--merge-table", "nowhere.csv"], "nowhere.csv"),
+    "labelled": (None, ["--min-labelled", "1.5"], "expected 0 to 1"),
+    "nothing left": (None, ["--min-labelled", "1"], "no tile is left of"),
+    "resolution": (None, ["--resolution", "0"], "the resolution is 0.0 m"),
+    "inside": (None, ["--output", "{input}/out"], "lies in the input"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_end_with_one_line_and_exit_code_2(prepare, exports, capsys, mistake):
+    spoil, arguments, message = MISTAKES[mistake]
+    if spoil:
+        spoil(exports)
+    assert prepare(*(argument.format(input=exports) for argument in arguments)) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_an_attempt_that_made_nothing_binds_to_nothing(prepare, tmp_path, capsys):
+    assert prepare("--min-labelled", "1") == 2
+    assert prepare() == 0
+    capsys.readouterr()
+
+
+def test_negative_power_far_from_the_samples_is_found_too(prepare, exports, capsys):
+    path = exports / "Aix_en_Provence" / "s1_b.tif"
+    with rasterio.open(path, "r+") as file:
+        file.write(np.full((1, 1), -7, np.float32), 1, window=((59, 60), (50, 51)))
+    assert prepare() == 2
+    assert f"{path} holds -7, expected linear power" in capsys.readouterr().err
+
+
+def test_data_of_others_are_left_alone(prepare, tmp_path, capsys):
+    (tmp_path / "out" / "labels").mkdir(parents=True)
+    assert prepare() == 2
+    assert "was not written by this tool" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, {name: 100 for name in "ABCDEFGHIJKL"},
+                                   {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20}])
+def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
+    held = choose_val_cities(tiles)
+    assert 0 < len(held) < len(tiles)
+    assert choose_val_cities(dict(reversed(tiles.items()))) == held  # from names and sizes, not from an order
+    share = sum(tiles[city] for city in held) / sum(tiles.values())
+    assert VAL_SHARE <= share <= 1.5 * VAL_SHARE or held == [min(tiles, key=tiles.get)] or len(tiles) == 2

@@ -1,0 +1,58 @@
+#!/usr/bin/env python
+"""Measure how fast things are on this machine and print a table.
+
+Example:
+    python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
+
+`loader` writes synthetic tiles below --output and reads them as a training of --config-file would; KEY VALUE pairs
+change the config.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def benchmark_loader(args):
+    from imrsf_d2.benchmarks.loader import benchmark_loader
+    from imrsf_d2.data.synthetic.layouts import write_layout
+    from imrsf_d2.engine.configuration import load_config
+
+    os.environ["DETECTRON2_DATASETS"] = args.output
+    cfg = load_config(args.config_file, args.opts)
+    layout = "dfc2023" if cfg.DATASETS.TRAIN[0].startswith("dfc2023") else "quadruplets"
+    write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0)
+    return benchmark_loader(cfg, repeats=args.repeats)
+
+
+BENCHMARKS = {"loader": benchmark_loader}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=list(BENCHMARKS), help="what to measure")
+    parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F")
+    parser.add_argument("--size", type=int, default=512, metavar="S", help="tile side in pixels")
+    parser.add_argument("--tiles", type=int, default=32, metavar="N", help="training tiles")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each measurement")
+    parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="folder for the tiles")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    args = parser.parse_args(argv)
+    from imrsf_d2.upstream import UpstreamError, prepare
+
+    try:
+        prepare()
+        from imrsf_d2.evaluation.report import describe_machine, describe_versions
+
+        print(f"{describe_machine()}; {describe_versions()}\n\n{BENCHMARKS[args.what](args)}")
+    except (UpstreamError, ValueError, FileNotFoundError, FileExistsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
