@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine, xy
 from rasterio.warp import reproject
 
-__all__ = ["Grid", "resample"]
+__all__ = ["Grid", "TOLERANCE_PX", "resample"]
 
 #: Grids whose corners lie closer than this share of a pixel are one grid.
 TOLERANCE_PX = 0.1

@@ -12,7 +12,7 @@ from detectron2.structures import Instances
 
 from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.data.masks import instance_masks
+from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.rasters import Raster
@@ -20,9 +20,6 @@ from imrsf_d2.data.reading import SampleReader, assemble
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["MAPPERS", "InstanceMapper", "SampleMapper", "SemanticMapper", "build_mapper"]
-
-#: Instances that a crop leaves with fewer pixels are dropped: such slivers cannot be told from their surroundings.
-MIN_INSTANCE_PIXELS = 4
 
 
 class SampleMapper(ABC):

@@ -9,10 +9,13 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
 
-__all__ = ["MIN_POLYGON_NUMBERS", "decode_box", "instance_masks", "run_lengths", "segmentation_to_rle"]
+__all__ = ["MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks", "run_lengths",
+           "segmentation_to_rle"]
 
 #: x and y of three points: fewer enclose nothing.
 MIN_POLYGON_NUMBERS = 6
+#: Instances that a crop leaves with fewer pixels are dropped: such slivers cannot be told from their surroundings.
+MIN_INSTANCE_PIXELS = 4
 
 
 def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: int) -> dict:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from imrsf_d2.atomic import write_text
 
-__all__ = ["MARKER", "claim_output", "mark"]
+__all__ = ["MARKER", "RECORDS", "claim_output", "mark"]
 
 MARKER = "prepared.json"
+#: Folder below the output with one small file per finished tile.
+RECORDS = ".prepared"
 
 
 def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequence[str]) -> bool:

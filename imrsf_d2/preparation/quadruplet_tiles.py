@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.data.writing import write_raster
+from imrsf_d2.preparation.claim import RECORDS
 from imrsf_d2.preparation.grids import Grid
 from imrsf_d2.preparation.resampling import resample
 from imrsf_d2.preparation.scenes import Mosaic
 from imrsf_d2.preparation.sensors import SENSORS, encode
 from imrsf_d2.preparation.vectors import Layer, rasterise
 
-__all__ = ["RECORDS", "TileJob", "TileRecord", "TileWriter"]
-
-LABELS = "labels"
-#: Below the output: one small file per finished tile.
-RECORDS = ".prepared"
+__all__ = ["TileJob", "TileRecord", "TileWriter"]
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, split_file
 from imrsf_d2.parallel import run_jobs
-from imrsf_d2.preparation.claim import MARKER, claim_output, mark
+from imrsf_d2.preparation.claim import MARKER, RECORDS, claim_output, mark
 from imrsf_d2.preparation.exports import City, find_cities
 from imrsf_d2.preparation.quadruplet_plan import CityPlan, Planner
-from imrsf_d2.preparation.quadruplet_tiles import RECORDS, TileRecord, TileWriter
+from imrsf_d2.preparation.quadruplet_tiles import TileRecord, TileWriter
 from imrsf_d2.preparation.sensors import S1_UNITS
 from imrsf_d2.preparation.splits import choose_val_cities
 from imrsf_d2.preparation.vectors import CODE_COLUMN

@@ -108,3 +108,26 @@ def interpolate(source, rows, columns, scale=1.0):
             weights = np.where(np.isnan(source), 0, np.outer(wr, wc))
             result[i, j] = (weights * np.nan_to_num(source)).sum() / weights.sum()
     return result
+
+
+# A city as exported
+SIZE, CITY_LEFT = 150, 640_000.0
+CODES = ("11100", "23000", "50000", "92000")
+
+
+def write_city(root, name, *, left=CITY_LEFT, top=TOP, seed=0, ending=".gpkg"):
+    """Scenes of 150 px in three systems, and squares of 100 m over 130 x 130 px of them, the south-east left free."""
+    rng, folder = np.random.default_rng(seed), root / name
+    write_scene(folder / "s2.tif", rng.integers(1, 4000, (4, SIZE, SIZE), dtype=np.uint16), left=left, top=top)
+    s1 = rng.uniform(0.01, 1, (2, SIZE, SIZE)).astype(np.float32)
+    s1[:, np.arange(SIZE)[:, None] + np.arange(SIZE) < 80] = np.nan  # the swath's edge crosses the first tile
+    write_scene(folder / "s1_a.tif", s1[:, :90], left=left, top=top)
+    write_scene(folder / "s1_b.tif", s1[:, 90:], left=left, top=top - 900)
+    west, north = from_utm(left - 100, top + 200, 31)
+    write_scene(folder / "dem" / "lidar.tif", rng.uniform(0, 900, (130, 180)).astype(np.float32), left=west, top=north,
+                pixel=0.00015, crs="EPSG:4326", nodata=-1)
+    write_scene(folder / "DNW.TIF", rng.integers(0, 9, (75, 75), dtype=np.uint8), left=left, top=top, pixel=20)
+    blocks = [s for s in squares((left, top - 1300), 100, 13, 13)
+              if not (s.centroid.x > left + 640 and s.centroid.y < top - 640)]
+    write_layer(folder / f"ua{ending}", blocks, [CODES[i % len(CODES)] for i in range(len(blocks))])
+    return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from tests.preparation.scene_files import TOP, from_utm, squares, write_layer, write_scene
+from tests.preparation.scene_files import CITY_LEFT, TOP, write_city, write_layer, write_scene
 from tests.tiny import REPOSITORY
 
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
@@ -20,28 +20,6 @@ from imrsf_d2.data.rasters import read_raster
 from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation import quadruplet_tiles, sensors
 from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities
-
-SIZE, LEFT = 150, 640_000.0
-CODES = ("11100", "23000", "50000", "92000")
-
-
-def write_city(root, name, *, left=LEFT, top=TOP, seed=0, ending=".gpkg"):
-    """Scenes of 150 px in three systems, and squares of 100 m over 130 x 130 px of them, the south-east left free."""
-    rng, folder = np.random.default_rng(seed), root / name
-    write_scene(folder / "s2.tif", rng.integers(1, 4000, (4, SIZE, SIZE), dtype=np.uint16), left=left, top=top)
-    s1 = rng.uniform(0.01, 1, (2, SIZE, SIZE)).astype(np.float32)
-    s1[:, np.arange(SIZE)[:, None] + np.arange(SIZE) < 80] = np.nan  # the swath's edge crosses the first tile
-    write_scene(folder / "s1_a.tif", s1[:, :90], left=left, top=top)
-    write_scene(folder / "s1_b.tif", s1[:, 90:], left=left, top=top - 900)
-    west, north = from_utm(left - 100, top + 200, 31)
-    write_scene(folder / "dem" / "lidar.tif", rng.uniform(0, 900, (130, 180)).astype(np.float32), left=west, top=north,
-                pixel=0.00015, crs="EPSG:4326", nodata=-1)
-    write_scene(folder / "DNW.TIF", rng.integers(0, 9, (75, 75), dtype=np.uint8), left=left, top=top, pixel=20)
-    blocks = [s for s in squares((left, top - 1300), 100, 13, 13)
-              if not (s.centroid.x > left + 640 and s.centroid.y < top - 640)]
-    write_layer(folder / f"ua{ending}", blocks, [CODES[i % len(CODES)] for i in range(len(blocks))])
-    return folder
-
 
 @pytest.fixture
 def exports(tmp_path):
@@ -88,7 +66,7 @@ def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, c
         scene = file.read()
     tile, profile = read(out, "s2", train[1]["image_id"])
     np.testing.assert_array_equal(tile, scene[:, :64, 64:128])
-    assert tuple(profile["transform"])[:6] == (10, 0, LEFT + 640, 0, -10, TOP) and profile["crs"].to_epsg() == 32631
+    assert tuple(profile["transform"])[:6] == (10, 0, CITY_LEFT + 640, 0, -10, TOP) and profile["crs"].to_epsg() == 32631
     for folder, dtype, count in (("s1", "float32", 2), ("s2", "uint16", 4), ("dem", "float32", 1), ("dnw", "uint8", 1),
                                  (LABELS, "uint8", 1)):
         bands, profile = read(out, folder, train[0]["image_id"])
@@ -219,8 +197,8 @@ def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path)
     for name in ("s1_a.tif", "s1_b.tif", "s2.tif", "DNW.TIF"):
         (folder / name).unlink()
     shutil.rmtree(folder / "dem")
-    write_scene(folder / "s2.tif", np.full((4, 64, 64), 7, np.uint16), left=LEFT, top=TOP)
-    write_scene(folder / "dem.tif", np.full((64, 128), 7, np.float32), left=LEFT, top=TOP)
+    write_scene(folder / "s2.tif", np.full((4, 64, 64), 7, np.uint16), left=CITY_LEFT, top=TOP)
+    write_scene(folder / "dem.tif", np.full((64, 128), 7, np.float32), left=CITY_LEFT, top=TOP)
     assert prepare("--val-cities", "Nice") == 0
     found = {sample["image_id"][-9:]: sorted(name for name, path in sample["modalities"].items() if path)
              for sample in load_quadruplets(tmp_path / "out", "train")}
@@ -233,7 +211,7 @@ def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path)
 def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
     """Sentinel-2 in degrees or in world Mercator gives its place to the UTM zone of the labels."""
     folder = exports / "Aix_en_Provence"
-    place = rasterio.warp.transform_bounds("EPSG:32631", crs, LEFT - 200, TOP - 1700, LEFT + 1700, TOP + 200)
+    place = rasterio.warp.transform_bounds("EPSG:32631", crs, CITY_LEFT - 200, TOP - 1700, CITY_LEFT + 1700, TOP + 200)
     write_scene(folder / "s2.tif", np.full((4, 200, 200), 7, np.uint16), left=place[0], top=place[3],
                 pixel=(place[2] - place[0]) / 200, crs=crs)
     assert prepare("--val-cities", "Nice") == 0

@@ -29,9 +29,11 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.datasets.coco import load_coco
+from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 
-__all__ = ["CITIES", "TRAIN_CITIES", "VAL_CITIES", "SPLITS", "city_of", "load_dfc2023", "register_dfc2023"]
+__all__ = ["CITIES", "CLASSES", "FOLDERS", "LABELS", "SPLITS", "TRAIN_CITIES", "VAL_CITIES", "city_of", "label_file",
+           "load_dfc2023", "raster_folders", "register_dfc2023"]
 
 #: Held out: 343 of the 1773 labelled tiles, on three continents.
 VAL_CITIES = ("Copenhagen", "Rio", "Sydney")
@@ -79,9 +81,14 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected one of {tuple(SPLITS)}.")
-    track = _root(root) / "track2"
-    folders = _folders(track)
-    labels = _find_labels(track)
+    track = dataset_root(root, "dfc2023") / "track2"
+    folders = raster_folders(track)
+    if not folders:
+        raise FileNotFoundError(
+            f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
+            f"{describe_root()}; it must name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
+            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
+    labels = label_file(track)
     samples = load_coco(labels, CLASSES)
     cities = Counter()
     for sample in samples:
@@ -115,7 +122,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
 
     def load() -> list[dict]:
         samples = load_dfc2023(root, split)
-        labels = os.fspath(_find_labels(_root(root) / "track2"))
+        labels = os.fspath(label_file(dataset_root(root, "dfc2023") / "track2"))
         if metadata.json_file != labels:
             # Registered before the data, or $DETECTRON2_DATASETS, were in place. Metadata cannot be overwritten.
             del metadata.json_file
@@ -123,7 +130,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
         return samples
 
     DatasetCatalog.register(name, load)
-    track = _root(root) / "track2"
+    track = dataset_root(root, "dfc2023") / "track2"
     metadata = MetadataCatalog.get(name).set(
         thing_classes=list(CLASSES.values()),
         thing_dataset_id_to_contiguous_id={category: i for i, category in enumerate(CLASSES)},
@@ -136,34 +143,25 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
     )
 
 
-def _root(root: str | os.PathLike | None) -> Path:
-    if root is None:
-        return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "dfc2023"
-    return Path(root).expanduser()
+def label_file(track: Path) -> Path:
+    """The label file below the folder `track2`, wherever the release has it.
 
-
-def _folders(track: Path) -> dict[str, Path]:
-    """The existing folder of each modality."""
-    found = {}
-    for modality, names in FOLDERS.items():
-        for name in names:
-            if (track / "train" / name).is_dir():
-                found.setdefault(modality, track / "train" / name)
-    if not found:
-        raise FileNotFoundError(
-            f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
-            f"$DETECTRON2_DATASETS is {os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}; it must "
-            "name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
-            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
-    return found
-
-
-def _find_labels(track: Path) -> Path:
+    Raises:
+        FileNotFoundError: if there is none.
+    """
     for path in LABELS:
         if (track / path).is_file():
             return track / path
     raise FileNotFoundError(f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
                             "datasets/README.md shows the layout.")
+
+
+def raster_folders(track: Path) -> dict[str, Path]:
+    """The folder of each modality that has one, below the folder `track2`."""
+    train = track / "train"
+    found = {modality: next((train / name for name in names if (train / name).is_dir()), None)
+             for modality, names in FOLDERS.items()}
+    return {modality: folder for modality, folder in found.items() if folder is not None}
 
 
 def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:

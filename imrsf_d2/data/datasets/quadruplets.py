@@ -21,6 +21,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
+from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
 from imrsf_d2.data.rasters import read_grid
@@ -51,7 +52,7 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, expected one of {SPLITS}.")
-    root = _root(root)
+    root = dataset_root(root, "quadruplets")
     tiles = _read_split(root, split)
     for other in SPLITS:
         if other != split and split_file(root, other).is_file():
@@ -97,19 +98,11 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
     )
 
 
-def _root(root: str | os.PathLike | None) -> Path:
-    if root is None:
-        return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / "quadruplets"
-    return Path(root).expanduser()
-
-
 def _read_split(root: Path, split: str) -> list[str]:
     path = split_file(root, split)
     if not path.is_file():
         raise FileNotFoundError(
-            f"no list of tiles at {path}. $DETECTRON2_DATASETS is "
-            f"{os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}; it must name the folder that holds "
-            "quadruplets. datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your "
+            f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your "
             "scenes, datasets/make_synthetic.py writes synthetic tiles to try things out.")
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     tiles = [line for line in lines if line]

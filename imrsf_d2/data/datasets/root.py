@@ -1,0 +1,25 @@
+"""Where the data sets live."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["dataset_root", "describe_root"]
+
+
+def dataset_root(root: str | os.PathLike | None, name: str) -> Path:
+    """A data set's folder.
+
+    Args:
+        root: the folder itself; None for `$DETECTRON2_DATASETS/<name>`.
+        name: of the data set.
+    """
+    if root is None:
+        return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / name
+    return Path(root).expanduser()
+
+
+def describe_root() -> str:
+    """What the environment says, for messages."""
+    return f"$DETECTRON2_DATASETS is {os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}"

@@ -1,0 +1,195 @@
+"""Mean and standard deviation of every band over a data set's valid pixels, in the model's units.
+
+The variance is pooled: that of all pixels put together, not a mean of per-image variances, which leaves out how much
+images differ from one another and so comes out too small. Pixels stream through in float64; what is kept of each
+file is (count, mean, M2), merged by Chan, Golub and LeVeque's update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
+
+import numpy as np
+import yaml
+
+from imrsf_d2.data.rasters import RasterError, read_raster
+from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.parallel import run_jobs
+
+__all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of some vectors: how many there are, their mean [C] and M2 [C], the sum of squared distances from it."""
+
+    count: int
+    mean: np.ndarray
+    m2: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Moments:
+        """Of values [C, n], n = 0 included."""
+        values = values.astype(np.float64)
+        mean = values.mean(axis=1) if values.size else np.zeros(len(values))
+        return cls(values.shape[1], mean, ((values - mean[:, None]) ** 2).sum(axis=1))
+
+    def merge(self, other: Moments) -> Moments:
+        """Of both put together."""
+        count = self.count + other.count
+        if not count:
+            return self
+        step = other.mean - self.mean
+        return Moments(count, self.mean + step * (other.count / count),
+                       self.m2 + other.m2 + step ** 2 * (self.count * other.count / count))
+
+    @property
+    def std(self) -> np.ndarray:
+        """[C] float64, that of a population; not a number if there is no vector."""
+        return np.sqrt(self.m2 / self.count) if self.count else np.full_like(self.m2, np.nan)
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """What is known about one modality of a data set.
+
+    Attributes:
+        moments: of its valid pixels.
+        classes: valid pixels of each class of a categorical modality, else empty.
+        pixels: of all files read, valid or not.
+        files, missing: samples whose file was read; that have none.
+        unreadable: messages about files that cannot be read.
+    """
+
+    moments: Moments
+    classes: np.ndarray
+    pixels: int = 0
+    files: int = 0
+    missing: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    def merge(self, other: DatasetStatistics) -> DatasetStatistics:
+        """Of both put together."""
+        return DatasetStatistics(self.moments.merge(other.moments), self.classes + other.classes,
+                                 self.pixels + other.pixels, self.files + other.files, self.missing + other.missing,
+                                 self.unreadable + other.unreadable)
+
+
+def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_workers: int = 0,
+                       progress: bool = False) -> dict[str, DatasetStatistics]:
+    """`compute_statistics` of all samples of some registered data sets.
+
+    Raises:
+        ValueError: if a name is not registered, and as `compute_statistics`.
+    """
+    # Not at the top of the module: worker processes need no Detectron2, which takes seconds to import.
+    from detectron2.data import DatasetCatalog
+
+    from imrsf_d2.data.datasets import NAMES
+
+    samples = []
+    for name in names:
+        if name not in DatasetCatalog:
+            raise ValueError(f"the data set {name!r} is not registered; imrsf_d2 registers {NAMES}.")
+        samples += DatasetCatalog.get(name)
+    if foreign := [sample for sample in samples if "modalities" not in sample]:
+        raise ValueError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
+                         f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
+    return compute_statistics([sample["modalities"] for sample in samples], modalities, num_workers, progress)
+
+
+def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet, num_workers: int = 0,
+                       progress: bool = False) -> dict[str, DatasetStatistics]:
+    """Read all files of all samples.
+
+    Args:
+        samples: path of each modality's file, None or no key where a sample lacks the sensor.
+        modalities: what to read; their MEAN and STD play no part.
+        num_workers: processes; 0 = all cores. The result does not depend on it.
+        progress: show a bar on the terminal.
+
+    Returns:
+        For each modality.
+
+    Raises:
+        ValueError: if there is no sample, a file contradicts its modality, or none of a modality's files can be read.
+    """
+    if not samples:
+        raise ValueError("there is no sample to take statistics of.")
+    paths = [{name: sample[name] for name in modalities.names if sample.get(name) is not None} for sample in samples]
+    results = run_jobs(partial(_sample_statistics, tuple(modalities)), paths, num_workers, progress)
+    merged = {name: reduce(DatasetStatistics.merge, (result[name] for result in results)) for name in modalities.names}
+    for name, found in merged.items():
+        if found.unreadable and not found.files:
+            raise ValueError(f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: "
+                             f"{found.unreadable[0]}")
+    return merged
+
+
+def modalities_yaml(entries: Sequence[Mapping], statistics: Mapping[str, DatasetStatistics]) -> str:
+    """The config's list of modalities with the new MEAN and STD, to paste into a YAML file.
+
+    Args:
+        entries: `MODEL.IMRSF.MODALITIES`. What is not measured stays as it is.
+        statistics: of `compute_statistics`.
+    """
+    lines = ["MODEL:", "  IMRSF:", "    MODALITIES:"]
+    for entry in entries:
+        modality, found = Modality.from_mapping(entry), statistics[entry["NAME"]]
+        entry, remark = _with_statistics(entry, modality, found)
+        text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).strip()
+        lines += [f"      # {modality.name}: {_describe(found)}{remark}", f"      - {text}"]
+    return "\n".join(lines) + "\n"
+
+
+def _sample_statistics(modalities: Sequence[Modality], paths: Mapping[str, str]) -> dict[str, DatasetStatistics]:
+    return {modality.name: _file_statistics(modality, paths.get(modality.name)) for modality in modalities}
+
+
+def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
+    no_classes = np.zeros(modality.classes, dtype=np.int64)
+    nothing = Moments.of(np.empty((modality.channels, 0))), no_classes
+    if path is None:
+        return DatasetStatistics(*nothing, missing=1)
+    try:
+        bands, valid = read_raster(path, modality)
+    except RasterError as error:
+        return DatasetStatistics(*nothing, unreadable=[str(error)])
+    values = bands[:, valid]
+    classes = no_classes
+    if modality.categorical:
+        classes = np.bincount(values[0].astype(np.int64), minlength=modality.classes)
+    return DatasetStatistics(Moments.of(values), classes, pixels=valid.size, files=1)
+
+
+def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistics) -> tuple[dict, str]:
+    """The entry with MEAN and STD where they can be told, as the config files order keys; and a remark."""
+    if not found.moments.count:
+        return dict(entry), "; nothing to measure, left as it was"
+    if modality.categorical:
+        shares = found.classes / found.moments.count
+        return dict(entry), "; classes " + ", ".join(f"{i}: {share:.1%}" for i, share in enumerate(shares))
+    numbers = [_round(mean, std) for mean, std in zip(found.moments.mean.tolist(), found.moments.std.tolist())]
+    constant = [band for band, (_, std) in enumerate(numbers, start=1) if std == 0]
+    measured = {"MEAN": [mean for mean, _ in numbers], "STD": [std or 1.0 for _, std in numbers]}
+    head = {key: entry[key] for key in ("NAME", "CHANNELS") if key in entry}
+    remark = f"; constant: band {', '.join(map(str, constant))}, whose STD of 0 became 1" if constant else ""
+    return {**head, **measured, **{key: value for key, value in entry.items() if key not in {*head, *measured}}}, remark
+
+
+def _round(mean: float, std: float) -> tuple[float, float]:
+    """Both to a thousandth of the deviation or finer: nothing beyond it matters to a normalised value."""
+    decimals = max(0, 3 - math.floor(math.log10(std))) if std > 0 else 3
+    return round(mean, decimals), round(std, decimals)
+
+
+def _describe(found: DatasetStatistics) -> str:
+    parts = [f"{found.files} tiles"]
+    parts += [f"{found.missing} without this sensor"] if found.missing else []
+    parts += [f"{len(found.unreadable)} unreadable"] if found.unreadable else []
+    if found.pixels:
+        parts.append(f"{found.moments.count / found.pixels:.1%} of the pixels valid")
+    return ", ".join(parts)

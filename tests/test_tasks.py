@@ -1,0 +1,72 @@
+"""Every task from files to scores: on synthetic data, and on what the preparation tools make of ugly files."""
+
+import math
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import inference_on_dataset
+from tests.oracle import Oracle
+from tests.preparation.scene_files import write_city
+from tests.tiny import DEMO_CONFIGS, OVERRIDES, SIZE
+from tests.tools.test_train_net import load_tool
+
+from imrsf_d2.data.loaders import build_test_loader
+from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.evaluation import build_evaluator
+from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
+from imrsf_d2.preparation.quadruplets import prepare_quadruplets
+
+
+@pytest.fixture(scope="module")
+def prepared_root(tmp_path_factory):
+    """A DETECTRON2_DATASETS folder made by the preparation tools: crops, and tiles of two ugly cities."""
+    raw, root = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("prepared")
+    write_dfc2023(raw / "dfc2023", num_train=1, num_val=1, size=2 * SIZE, seed=1, num_workers=1, train_cities=["Berlin"],
+                  val_cities=["Rio"])
+    (raw / "dfc2023/track2/train/dsm").rename(raw / "dfc2023/track2/train/height")
+    prepare_dfc2023(raw / "dfc2023", root / "dfc2023", tile_size=SIZE, num_workers=1)
+    write_city(raw / "scenes", "Aix_en_Provence")
+    write_city(raw / "scenes", "Nice", left=340_000.0, seed=1, ending=".shp")
+    (raw / "scenes/Nice/DNW.TIF").unlink()
+    prepare_quadruplets(raw / "scenes", root / "quadruplets", tile_size=SIZE, val_cities=["Nice"], num_workers=1)
+    return root
+
+
+@pytest.fixture(params=["synthetic", "prepared"])
+def root(request, tiny_root, monkeypatch):
+    """Where the data are; DETECTRON2_DATASETS says so too."""
+    path = tiny_root if request.param == "synthetic" else request.getfixturevalue("prepared_root")
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(path))
+    return path
+
+
+@pytest.mark.parametrize("task", DEMO_CONFIGS)
+def test_it_trains_and_evaluates(root, task, tmp_path):
+    assert load_tool("train_net").main(["--config-file", str(DEMO_CONFIGS[task]), *OVERRIDES, "SOLVER.MAX_ITER", "2",
+                                        "OUTPUT_DIR", str(tmp_path)]) == 0
+    assert ("AP50" if task == "instance" else "mIoU") in (tmp_path / "log.txt").read_text()
+    assert (tmp_path / "model_final.pth").is_file()
+
+
+@pytest.mark.parametrize("task", DEMO_CONFIGS)
+def test_perfect_predictions_score_exactly_100(root, task):
+    cfg = load_config(DEMO_CONFIGS[task], OVERRIDES)
+    (dataset,) = cfg.DATASETS.TEST
+    results = inference_on_dataset(Oracle(cfg, dataset), build_test_loader(cfg, dataset), build_evaluator(cfg, dataset))
+    for scores in results.values():
+        known = {name: score for name, score in scores.items() if not math.isnan(score)}
+        assert known and known == dict.fromkeys(known, 100.0)
+    assert results["segm"]["AP50"] == 100 if task == "instance" else results["sem_seg"]["mIoU"] == 100
+
+
+@pytest.mark.parametrize("task", ["semantic", "lulc"])
+def test_label_maps_are_what_the_files_hold(root, task):
+    cfg = load_config(DEMO_CONFIGS[task], OVERRIDES)
+    samples = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    loader = build_test_loader(cfg, cfg.DATASETS.TRAIN[0])
+    assert len(loader.dataset) == len(samples) > 0
+    sizes = {tuple(sample["image"].shape[1:]) for (sample,) in loader}
+    assert sizes == {(samples[0]["height"], samples[0]["width"])}
+    assert all(np.isfinite(sample["image"].numpy()).all() for (sample,) in loader)
