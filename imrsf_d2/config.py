@@ -52,13 +52,15 @@ def add_imrsf_config(cfg: CN) -> None:
     cfg.INPUT.TEST_MODALITIES = []
     # Turn and mirror training samples at random by one of the eight symmetries of a square (overhead imagery has no up).
     cfg.INPUT.DIHEDRAL = True
-    # Large-scale jitter of training samples: [least, most] factor by which things grow, before INPUT.CROP.SIZE is cut.
+    # Large-scale jitter of training samples: [least, most] factor by which things grow, before INPUT.CROP.SIZE is cut;
+    # from 0.1 to 10.
     cfg.INPUT.SCALE_JITTER = [1.0, 1.0]
     # Photometric jitter of training samples: a list of mappings with the keys NAME (of a modality) and any of
     # BRIGHTNESS, CONTRAST (optical), SPECKLE (SAR), OFFSET (elevation), explained in imrsf_d2.data.photometric.Jitter.
     cfg.INPUT.PHOTOMETRIC = []
     # Resample what lies on another pixel grid than the annotations (10 m beside 20 m) through the files' geotransforms:
-    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error.
+    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error, and where
+    # files of one size lie on the ground is not looked at.
     cfg.INPUT.ALIGN = False
 
 
@@ -93,7 +95,8 @@ def finalize_config(cfg: CN) -> None:
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     scale = cfg.INPUT.SCALE_JITTER
-    expect(len(scale) == 2 and 0 < scale[0] <= scale[1], "INPUT.SCALE_JITTER", scale, "[least, most] with 0 < least <= most")
+    expect(len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale)
+           and 0.1 <= scale[0] <= scale[1] <= 10, "INPUT.SCALE_JITTER", scale, "[least, most] with 0.1 <= least <= most <= 10")
     read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.

@@ -55,8 +55,9 @@ def test_the_backbone_reads_every_model_key(cfg):
     ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability below 1"),
     ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
     ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
-    ("INPUT.SCALE_JITTER", [2.0, 0.5], r"SCALE_JITTER is \[2.0, 0.5\], expected \[least, most\] with 0 < least <= most"),
+    ("INPUT.SCALE_JITTER", [2.0, 0.5], r"SCALE_JITTER is \[2.0, 0.5\], expected \[least, most\] with 0.1 <= least"),
     ("INPUT.SCALE_JITTER", [0.0, 2.0], "SCALE_JITTER"),
+    ("INPUT.SCALE_JITTER", ["a", "b"], "SCALE_JITTER"),
     ("INPUT.PHOTOMETRIC", [{"NAME": "sar", "GAIN": 2}], "INPUT.PHOTOMETRIC: entry .*'GAIN'"),
     ("INPUT.TEST_MODALITIES", ["rgb", "lidar"], "TEST_MODALITIES names the unknown modality 'lidar'; .*has .'sar', 'rgb'"),
 ])

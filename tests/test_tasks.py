@@ -1,9 +1,11 @@
 """Every task from files to scores: on synthetic data, and on what the preparation tools make of ugly files."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+import rasterio
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import inference_on_dataset
 from tests.oracle import Oracle
@@ -11,7 +13,7 @@ from tests.preparation.scene_files import write_city
 from tests.tiny import DEMO_CONFIGS, OVERRIDES, SIZE
 from tests.tools.test_train_net import load_tool
 
-from imrsf_d2.data.loaders import build_test_loader
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation import build_evaluator
@@ -61,12 +63,22 @@ def test_perfect_predictions_score_exactly_100(root, task):
     assert results["segm"]["AP50"] == 100 if task == "instance" else results["sem_seg"]["mIoU"] == 100
 
 
-@pytest.mark.parametrize("task", ["semantic", "lulc"])
-def test_label_maps_are_what_the_files_hold(root, task):
-    cfg = load_config(DEMO_CONFIGS[task], OVERRIDES)
-    samples = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
-    loader = build_test_loader(cfg, cfg.DATASETS.TRAIN[0])
-    assert len(loader.dataset) == len(samples) > 0
-    sizes = {tuple(sample["image"].shape[1:]) for (sample,) in loader}
-    assert sizes == {(samples[0]["height"], samples[0]["width"])}
-    assert all(np.isfinite(sample["image"].numpy()).all() for (sample,) in loader)
+@pytest.mark.parametrize("task, changes, message", [
+    ("semantic", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "1"], r"NUM_CLASSES is 1, expected 2, .*\(background, building\)"),
+    ("lulc", ["INPUT.DATASET_MAPPER_NAME", "imrsf_instance"], "is 'imrsf_instance', expected 'imrsf_semantic' for the data set"),
+    ("instance", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "7"], r"NUM_CLASSES is 7, expected 1, .*\(building\)"),
+])
+def test_a_task_that_is_not_the_data_sets_is_refused(tiny_root, monkeypatch, task, changes, message):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    with pytest.raises(ValueError, match=message):
+        build_train_loader(load_config(DEMO_CONFIGS[task], [*OVERRIDES, *changes]))
+
+
+def test_training_labels_are_what_the_files_hold(root):
+    cfg = load_config(DEMO_CONFIGS["lulc"], [*OVERRIDES, "SOLVER.IMS_PER_BATCH", "1"])
+    by_name = {sample["file_name"]: sample for sample in DatasetCatalog.get(cfg.DATASETS.TRAIN[0])}
+    for (sample,) in itertools.islice(build_train_loader(cfg), 6):
+        with rasterio.open(by_name[sample["file_name"]]["sem_seg_file_name"]) as file:
+            labels = file.read(1)
+        symmetries = [np.rot90(side, turns) for side in (labels, labels[:, ::-1]) for turns in range(4)]
+        assert any(np.array_equal(sample["sem_seg"].numpy(), symmetry) for symmetry in symmetries)

@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tiles", type=int, default=32, metavar="N", help="training tiles")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each measurement")
     parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="folder for the tiles")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
-    args = parser.parse_args(argv)
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
+    args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     from imrsf_d2.upstream import UpstreamError, prepare
 
     try:

@@ -71,7 +71,7 @@ class Geometry:
         Args:
             bands: [C, H, W] float32.
             valid: [H, W] bool.
-            fill: one value per band, for invalid pixels and beyond the image's edge.
+            fill: one value per band, for what lies beyond the image's edge, and for invalid pixels where it resizes.
 
         Returns:
             bands [C, *output_size] and validity [*output_size].
@@ -107,7 +107,7 @@ class Geometry:
 
     def _interpolate(self, window: np.ndarray) -> np.ndarray:
         height, width = self._size
-        # Averaging over the area when shrinking: speckle and noise fall as they would in a coarser sensor.
+        # Averaging over the area when shrinking: noise falls as it would in a coarser sensor.
         method = cv2.INTER_AREA if height < self.height else cv2.INTER_LINEAR
         return np.stack([cv2.resize(band, (width, height), interpolation=method) for band in window])
 

@@ -40,7 +40,12 @@ class Grid:
     @property
     def located(self) -> bool:
         """True if it is known where on the ground the pixels lie."""
-        return self.crs is not None and not self.transform.is_identity
+        return self.crs is not None and not self.transform.is_identity and not self.transform.is_degenerate
+
+    def scaled_to(self, height: int, width: int) -> Grid:
+        """The same ground in another number of pixels."""
+        a, across, down = self.transform, self.width / width, self.height / height
+        return Grid(height, width, self.crs, Affine(a.a * across, a.b * down, a.c, a.d * across, a.e * down, a.f))
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from imrsf_d2.data.rasters import read_band, size_text
 
 __all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
 
-#: Pixels that are neither trained on nor scored.
+#: Pixels of no known class: not scored, and in training in the mask of no class (see docs/paper.md).
 IGNORE_LABEL = 255
 
 

@@ -20,6 +20,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
+    MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
@@ -29,7 +30,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
-from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.data.mappers import MAPPERS, build_mapper
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["build_train_loader", "build_test_loader", "DrawSampler", "DrawnSamples"]
@@ -100,7 +101,8 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
         A loader of lists of IMS_PER_BATCH / (number of processes) mapped samples.
 
     Raises:
-        ValueError: if a key asks for what this loader does not do, or no sample has any of the model's modalities.
+        ValueError: if a key asks for what this loader does not do, mapper or classes are not the data set's, or no sample
+            has any of the model's modalities.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         raise ValueError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
@@ -140,9 +142,26 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str]
     return build_detection_test_loader(samples, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
 
+def _check_task(cfg: CfgNode, names: Sequence[str]) -> None:
+    """See that mapper and number of classes are those of the data sets; otherwise a training learns nothing, silently."""
+    if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
+        return  # others have their own heads, with their own keys
+    for name in names:
+        metadata = MetadataCatalog.get(name)
+        task = metadata.get("evaluator_type")
+        mapper = cfg.INPUT.DATASET_MAPPER_NAME
+        if task in MAPPERS and mapper in MAPPERS and task != mapper:
+            raise ValueError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the data set {name!r}.")
+        classes = metadata.get("thing_classes" if mapper == "imrsf_instance" else "stuff_classes")
+        if classes is not None and len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+            raise ValueError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
+                             f"{len(classes)}, the classes of the data set {name!r} ({', '.join(classes)}).")
+
+
 def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty: bool = False) -> list[dict]:
     if not names:
         raise ValueError(f"{source} is empty, expected the name of a registered data set.")
+    _check_task(cfg, names)
     samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
     known = ModalitySet.from_config(cfg).names
     counts = Counter(name for sample in samples for name, path in sample.get("modalities", {}).items()

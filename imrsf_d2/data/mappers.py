@@ -15,7 +15,7 @@ from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
-from imrsf_d2.data.rasters import Raster
+from imrsf_d2.data.rasters import Raster, from_db, to_db
 from imrsf_d2.data.reading import SampleReader, assemble
 from imrsf_d2.modalities import ModalitySet
 
@@ -137,6 +137,10 @@ class SampleMapper(ABC):
             modality = self.modalities[name]
             if modality.categorical:
                 bands, valid = geometry.apply(bands, modality.mean[0]), geometry.apply(valid, False)
+            elif modality.transform == "db" and geometry.resized:
+                # Radar adds up as power: the mean of decibels is lower, and its speckle falls too little.
+                power, valid = geometry.apply_measurements(from_db(bands), valid, from_db(np.asarray(modality.mean)))
+                bands = to_db(power)
             else:
                 bands, valid = geometry.apply_measurements(bands, valid, modality.mean)
             if name in self.jitters:

@@ -5,12 +5,13 @@ Validity is decided on the raw values, in this order; a pixel that fails one tes
 2. the file's no-data tag: in every band for 8-bit data, where the tag is also an ordinary value (black, or 255 in one
    channel of a red roof); in any band otherwise, where it is a sentinel such as -9999 that must not leak into a mean;
 3. `Modality.nodata` in every band (all-black RGB);
-4. NaN or infinity in any band, before or after the transform. "db" has none for a power of zero or below: no echo was
-   recorded there, and any floor value would be an invention of ours.
+4. NaN or infinity in any band;
+5. for "db", a power of zero or below in any band: no echo was recorded there, and any floor value would be an invention
+   of ours.
 Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
 even to code that ignores validity.
 
-An alpha band beyond the modality's own is the file's mask. Complex radar values become their intensity, |z|^2.
+An alpha band beside the modality's own is a mask too. Complex radar values become their intensity, |z|^2.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from imrsf_d2.data.grids import Grid, resample
 from imrsf_d2.modalities import Modality
 
-__all__ = ["RasterError", "Raster", "read_band", "read_grid", "read_raster", "size_text"]
+__all__ = ["RasterError", "Raster", "from_db", "read_band", "read_grid", "read_raster", "size_text", "to_db"]
 
 #: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
@@ -74,13 +76,12 @@ def read_raster(path: str | os.PathLike, modality: Modality, grid: Grid | None =
         bands = raw.astype(np.float32)
         if raw.dtype.kind == "f":
             valid &= np.isfinite(bands).all(axis=0)
-        if grid is not None and not own.equals(grid):
-            _expect_located(own, grid, path, modality)
-            bands, valid = resample(bands, valid, own, grid, modality.categorical)
         if modality.transform == "db":
-            np.log10(bands, out=bands)
-            bands *= 10.0
-            valid &= np.isfinite(bands).all(axis=0)
+            valid &= (bands > 0).all(axis=0)
+        if grid is not None and not own.equals(grid):
+            bands, valid = _resample(bands, valid, own, grid, path, modality)
+        if modality.transform == "db":
+            bands = to_db(bands)
     if modality.categorical:
         _check_classes(path, modality, bands[:, valid])
     if modality.clip is not None:
@@ -121,6 +122,16 @@ def read_grid(path: str | os.PathLike) -> Grid:
         return Grid.of(file)
 
 
+def to_db(power: np.ndarray) -> np.ndarray:
+    """Linear power in decibel; what is not positive becomes infinite or NaN."""
+    return 10.0 * np.log10(power)
+
+
+def from_db(decibel: np.ndarray) -> np.ndarray:
+    """Decibel as linear power."""
+    return 10.0 ** (decibel / 10.0)
+
+
 def size_text(shape: tuple[int, int]) -> str:
     """A size as people write it: width x height."""
     return f"{shape[1]} x {shape[0]} px"
@@ -153,11 +164,14 @@ def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -
 def _read(file: rasterio.DatasetReader, numbers: list[int]) -> Raster:
     """The raw values [C, H, W] in the file's data type, and validity from what the file itself says (tests 1 and 2)."""
     raw = file.read(numbers)
-    has_alpha = len(numbers) < file.count
     flags = [file.mask_flag_enums[number - 1] for number in numbers]
-    own_mask = any(MaskFlags.per_dataset in kinds and MaskFlags.all_valid not in kinds
-                   and (has_alpha or MaskFlags.alpha not in kinds) for kinds in flags)
+    own_mask = any(MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds)
+                   for kinds in flags)
     valid = file.dataset_mask() > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
+    for number, kind in zip(file.indexes, file.colorinterp):
+        # Read as a band: beside a no-data tag GDAL forgets that it is a mask.
+        if kind == ColorInterp.alpha and number not in numbers:
+            valid &= file.read(number) > 0
     tags = [file.nodatavals[number - 1] for number in numbers]
     if any(tag is not None for tag in tags):
         empty = np.stack([band == tag if tag is not None else np.zeros(band.shape, dtype=bool)
@@ -189,8 +203,13 @@ def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
                          "MODEL.IMRSF.MODALITIES.")
 
 
-def _expect_located(own: Grid, wanted: Grid, path: str, modality: Modality) -> None:
+def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, path: str, modality: Modality) -> Raster:
+    where = f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN cannot " \
+            "resample it"
     if not (own.located and wanted.located):
-        raise ValueError(f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; "
-                         "INPUT.ALIGN cannot resample it, because "
-                         f"{'the reference' if own.located else 'the file'} has no georeference (CRS and geotransform).")
+        raise ValueError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference (CRS "
+                         "and geotransform).")
+    try:
+        return resample(bands, valid, own, wanted, modality.categorical)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise RasterError(f"{where}: {error}", path, str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -83,27 +84,27 @@ class SampleReader:
         self._check_sizes(sample, sizes, paths)
         return rasters
 
-    def _grid(self, sample: Mapping) -> Grid:
-        """The grid of the sample's annotations: of the label map, or of the first sensor of their size."""
+    def _grid(self, sample: Mapping) -> Grid | None:
+        """The grid of the sample's annotations: of the label map, or of the first sensor of their size; else the ground
+        of the first sensor that says where it lies, in pixels of their number."""
         expected = (sample["height"], sample["width"])
-        found = []
-        files = {"labels": sample.get("sem_seg_file_name")} | {n: sample["modalities"].get(n) for n in self.modalities.names}
-        for name, path in files.items():
-            if path is None:
-                continue
-            try:
-                grid = read_grid(path)
-            except RasterError:
-                continue  # reported when it is read
-            if grid.shape == expected and grid.located:
+        files = {"labels": sample.get("sem_seg_file_name")} | dict(sample["modalities"])
+        grids = {}
+        for name in ("labels", *self.modalities.names):
+            if files.get(name) is not None:
+                with contextlib.suppress(RasterError):  # reported when it is read
+                    grids[name] = read_grid(files[name])
+        located = [grid for grid in grids.values() if grid.located]
+        for grid in located:
+            if grid.shape == expected:
                 return grid
-            found.append((name, grid))
-        if found and all(grid.shape == expected for _, grid in found):
-            return found[0][1]  # nothing says where it lies, and nothing needs to be moved
-        seen = "; ".join(f"{name!r} is {size_text(grid.shape)}{'' if grid.located else ' without georeference'}"
-                         for name, grid in found) or "no readable file"
-        raise ValueError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeferenced raster of "
-                         f"{size_text(expected)}, the size in the annotations, to resample the others to: {seen}.")
+        if located:
+            return located[0].scaled_to(*expected)
+        if all(grid.shape == expected for grid in grids.values()):
+            return None  # nothing says where it lies, and nothing needs to be moved
+        seen = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in grids.items())
+        raise ValueError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
+                         f"they are not all {size_text(expected)} as in the annotations: {seen}.")
 
     @staticmethod
     def _check_sizes(sample: Mapping, sizes: Mapping[str, tuple[int, int]], paths: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from rasterio.transform import Affine, from_origin, xy
 from rasterio.warp import transform as transform_points
 
 from imrsf_d2.data.grids import Grid, resample
-from imrsf_d2.data.rasters import read_grid, read_raster
+from imrsf_d2.data.rasters import RasterError, read_grid, read_raster
 from imrsf_d2.modalities import Modality
 
 UTM = CRS.from_epsg(32631)
@@ -91,6 +91,26 @@ def test_radar_is_averaged_as_power(tmp_path, write_raster):
     np.testing.assert_allclose(bands, [[[10 * np.log10(50.5)]]], rtol=1e-4)
 
 
+def test_pixels_without_an_echo_take_no_part(tmp_path, write_raster):
+    power = np.ones((4, 6), np.float32)
+    power[:, 3:] = 0
+    path = write_raster(tmp_path / "s.tif", power, crs=UTM, transform=COARSE.transform)
+    bands, valid = read_raster(path, Modality("sar", 1, mean=(-8.0,), transform="db"), FINE)
+    np.testing.assert_array_equal(valid, np.kron(power > 0, np.ones((2, 2), dtype=bool)))
+    np.testing.assert_allclose(bands[0], np.where(valid, 0, -8), atol=1e-5)
+
+
+def test_a_system_that_gdal_cannot_transform_is_named(tmp_path, write_raster):
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    path = write_raster(tmp_path / "a.tif", np.ones((4, 6), np.float32), crs=local, transform=COARSE.transform)
+    with pytest.raises(RasterError, match=r"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot resample it"):
+        read_raster(path, Modality("dem"), FINE)
+
+
+def test_the_same_ground_in_other_pixels():
+    assert COARSE.scaled_to(8, 12).equals(FINE) and FINE.scaled_to(4, 6).equals(COARSE)
+
+
 def test_a_raster_on_the_wanted_grid_is_not_touched(tmp_path, write_raster):
     array = np.random.rand(8, 12).astype(np.float32)
     path = write_raster(tmp_path / "a.tif", array, crs=UTM, transform=FINE.transform)
@@ -103,5 +123,5 @@ def test_without_a_georeference_nothing_can_be_resampled(tmp_path, write_raster,
     path = write_raster(tmp_path / "a.tif", np.ones((4, 6), np.float32), **place)
     grid = FINE if lost == "the file" else Grid(8, 12, None, Affine.identity())
     with pytest.raises(ValueError, match=rf"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot "
-                                         rf"resample it, because {lost} has no georeference"):
+                                         rf"resample it, because {lost} has no usable georeference"):
         read_raster(path, Modality("dem"), grid)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
+from rasterio.transform import from_origin
 
 from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
 from imrsf_d2.data.geometry import Geometry, draw_geometry
@@ -296,6 +297,28 @@ def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
     moved = jittered[4] - plain[4]
     assert 0 < moved.abs().max() <= 3 and torch.allclose(moved, moved[0, 0], atol=1e-3)
     assert (jittered[0] != plain[0]).float().mean() > 0.99
+
+
+def test_radar_is_resized_as_power(make_config, sample):
+    changes = {"INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__DIHEDRAL": False, "INPUT__CROP__ENABLED": True,
+               "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16], "INPUT__SCALE_JITTER": [0.5, 0.5]}
+    result = build_mapper(make_config(**changes), is_train=True)({**sample, "draw": 0})
+    power = tile_arrays(0)["sar"].reshape(16, 2, 16, 2).mean((1, 3))
+    np.testing.assert_allclose(result["image"][0], np.clip(10 * np.log10(power), -25, 12), atol=1e-3)
+
+
+@pytest.mark.parametrize("align", [True, False])
+def test_align_comes_from_the_config(make_config, sample, write_raster, tmp_path, align):
+    place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 1, 1)}
+    half = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 2, 2)}
+    sample["modalities"] = {"rgb": str(write_raster(tmp_path / "rgb.tif", tile_arrays(0)["rgb"], **place)),
+                            "dsm": str(write_raster(tmp_path / "dsm.tif", np.full((16, 16), 3, np.float32), **half))}
+    mapper = build_mapper(make_config(INPUT__ALIGN=align), is_train=False)
+    if align:
+        assert (mapper(sample)["image"][4] == 3).all()
+    else:
+        with pytest.raises(ValueError, match="INPUT.ALIGN True"):
+            mapper(sample)
 
 
 def test_augmentation_is_for_training_only(make_config, sample):

@@ -157,6 +157,14 @@ def test_an_alpha_band_is_the_mask_and_no_band_of_the_modality(tmp_path, write_r
     assert bands[:, 0, 1].tolist() == [81, 87, 71]
 
 
+def test_an_alpha_band_counts_beside_a_nodata_tag_too(tmp_path, write_raster):
+    array = np.full((4, 1, 3), 9, dtype=np.uint8)
+    array[3], array[:3, 0, 2] = [[255, 0, 255]], 0
+    path = write_raster(tmp_path / "rgba.tif", array, photometric="rgb", alpha="non-premultiplied", nodata=0)
+    _, valid = read_raster(path, Modality("rgb", 3))
+    assert valid.tolist() == [[True, False, False]]
+
+
 def test_four_bands_that_are_wanted_are_none_of_them_alpha(tmp_path, write_raster):
     array = np.full((4, 1, 2), 9, dtype=np.uint8)
     array[3] = [[255, 0]]

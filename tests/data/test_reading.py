@@ -62,9 +62,26 @@ def test_without_align_sizes_that_differ_name_both_files(scene):
         reader(S2, DEM, align=False).read(scene, ["s2", "dem"])
 
 
-def test_no_raster_of_the_annotations_size(scene):
-    with pytest.raises(ValueError, match=r"finds no georeferenced raster of 16 x 16 px, .*'s2' is 8 x 8 px; 'dem' is 4 x 4"):
-        reader(S2, DEM).read({**scene, "height": 16, "width": 16}, ["s2", "dem"])
+@pytest.mark.parametrize("fate", ["gone", "corrupt"])
+def test_without_the_reference_the_ground_of_another_sensor_is_cut_as_fine(scene, fate, caplog):
+    expected = reader(S2, DEM, MAP).read(scene, ["dem"])
+    if fate == "gone":
+        scene["modalities"]["s2"] = None
+    else:
+        with open(scene["modalities"]["s2"], "r+b") as file:
+            file.truncate(20)
+    rasters = reader(S2, DEM, MAP, tolerant=True).read(scene, ["s2", "dem"] if fate == "corrupt" else ["dem"])
+    assert list(rasters) == ["dem"]
+    for ours, theirs in zip(rasters["dem"], expected["dem"]):
+        np.testing.assert_array_equal(ours, theirs)
+    assert ("s2.tif" in caplog.text) == (fate == "corrupt")
+
+
+def test_other_sizes_without_any_georeference(tmp_path, write_raster):
+    path = str(write_raster(tmp_path / "a.tif", np.ones((4, 4), np.float32)))
+    sample = {"height": 8, "width": 8, "image_id": 1, "modalities": {"dsm": path}}
+    with pytest.raises(ValueError, match=r"image 1: INPUT\.ALIGN finds no georeference .* not all 8 x 8 px .*'dsm' is 4 x 4 px"):
+        reader(DSM).read(sample, ["dsm"])
 
 
 def test_align_leaves_plain_tiles_without_georeference_alone(tmp_path, write_raster):
