@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -46,6 +46,15 @@ class Geometry:
     def columns(self) -> np.ndarray:
         """As `rows`, for the columns."""
         return self.left + _nearest(self.width, self._size[1])
+
+    def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """The rows and columns that it needs of an image of `size` (H, W)."""
+        return (slice(self.top, min(self.top + self.height, size[0])), slice(self.left, min(self.left + self.width, size[1])))
+
+    @property
+    def within_window(self) -> Geometry:
+        """The same transform for an image of which only `window` was read."""
+        return replace(self, top=0, left=0)
 
     def apply(self, array: np.ndarray, fill: np.ndarray | float = 0.0) -> np.ndarray:
         """Transform [..., H, W], moving pixels and never mixing them, so that validity and classes stay exact.

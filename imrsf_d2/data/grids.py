@@ -47,6 +47,12 @@ class Grid:
         a, across, down = self.transform, self.width / width, self.height / height
         return Grid(height, width, self.crs, Affine(a.a * across, a.b * down, a.c, a.d * across, a.e * down, a.f))
 
+    def part(self, rows: slice, columns: slice) -> Grid:
+        """Some of its rows and columns."""
+        a, row, column = self.transform, rows.start, columns.start
+        return Grid(rows.stop - row, columns.stop - column, self.crs, Affine(
+            a.a, a.b, a.c + a.a * column + a.b * row, a.d, a.e, a.f + a.d * column + a.e * row))
+
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W)."""

@@ -110,9 +110,9 @@ class SampleMapper(ABC):
             rng = self._generator(dataset_dict)
             names = draw_subset(available, rng, self.dropout) if self.dropout else available
             spare = rng.permutation([name for name in available if name not in names]).tolist()
-            rasters = self.reader.read(dataset_dict, names, spare)
             geometry = draw_geometry(size, self.crop, self.dihedral, rng, self.scale)
-            rasters = self.augment(rasters, geometry, rng)
+            rasters = self.reader.read(dataset_dict, names, spare, geometry.window(size))
+            rasters = self.augment(rasters, geometry.within_window, rng)
             size = geometry.output_size
             sample.update(self.targets(dataset_dict, geometry))
         else:

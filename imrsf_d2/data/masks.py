@@ -113,12 +113,14 @@ def instance_masks(annotations: Sequence[Mapping], height: int, width: int, geom
     all_rows, all_columns = geometry.rows, geometry.columns
     pieces, kept = [], []
     for position, annotation in enumerate(annotations):
+        if _lies_outside(annotation["segmentation"], geometry):
+            continue  # as most of a tile does
         rle = segmentation_to_rle(annotation["segmentation"], height, width)
         x, y, w, h = (int(value) for value in coco_mask.toBbox(rle))
         # The part of the window that shows the instance's box.
         rows, columns = slice(*np.searchsorted(all_rows, (y, y + h))), slice(*np.searchsorted(all_columns, (x, x + w)))
         if rows.start >= rows.stop or columns.start >= columns.stop:
-            continue  # outside the window, as most of a tile is
+            continue
         piece = decode_box(rle, x, y, w, h)[all_rows[rows][:, None] - y, all_columns[columns] - x]
         if np.count_nonzero(piece) >= min_pixels:
             pieces.append((rows, columns, piece))
@@ -129,3 +131,15 @@ def instance_masks(annotations: Sequence[Mapping], height: int, width: int, geom
     for window, (rows, columns, piece) in zip(windows, pieces):
         window[rows, columns] = piece
     return masks, kept
+
+
+def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
+    """True if polygons lie outside the window for sure; rasterising them costs far more than looking at their extent."""
+    if isinstance(segmentation, Mapping):
+        return False
+    polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
+    right, bottom = geometry.left + geometry.width, geometry.top + geometry.height
+    # A pixel of margin on each side: rasterising rounds.
+    return bool(polygons) and all(max(polygon[0::2]) < geometry.left - 1 or min(polygon[0::2]) > right + 1
+                                  or max(polygon[1::2]) < geometry.top - 1 or min(polygon[1::2]) > bottom + 1
+                                  for polygon in polygons)

@@ -27,11 +27,12 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
 
 from imrsf_d2.data.grids import Grid, resample
 from imrsf_d2.modalities import Modality
 
-__all__ = ["RasterError", "Raster", "from_db", "read_band", "read_grid", "read_raster", "size_text", "to_db"]
+__all__ = ["RasterError", "Raster", "SizeError", "from_db", "read_band", "read_grid", "read_raster", "size_text", "to_db"]
 
 #: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
@@ -46,27 +47,43 @@ class RasterError(ValueError):
         self.path, self.reason = path, reason
 
 
-def read_raster(path: str | os.PathLike, modality: Modality, grid: Grid | None = None) -> Raster:
+class SizeError(ValueError):
+    """A raster of another size than asked for; `found` is its (H, W)."""
+
+    def __init__(self, message: str, found: tuple[int, int] | None = None):
+        super().__init__(message)
+        self.found = found
+
+
+def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int, int] | None = None,
+                grid: Grid | None = None, window: tuple[slice, slice] | None = None) -> Raster:
     """Read one modality of one sample.
 
     Args:
         path: anything GDAL opens, of any data type; a missing georeference is fine.
         modality: says how many bands there are and what their values mean.
+        size: (H, W) that the raster must have; None takes any.
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
             (radar power is averaged as power). None takes it as it lies.
+        window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
+            the blocks of the file that it touches.
 
     Returns:
         bands [C, H, W] float32 after transform and clip, not normalised; validity [H, W] bool, True = holds data.
 
     Raises:
         RasterError: if the file cannot be read.
+        SizeError: if the raster has another size.
         ValueError: if it is readable but not this modality: another number of bands, or values that are no class
             index; or if it must be resampled and does not say where it lies.
     """
     path = os.fspath(path)
     with _opened(path, repr(modality.name)) as file:
         own = Grid.of(file)
-        raw, valid = _read(file, _band_numbers(file, path, modality))
+        if size is not None and grid is None and own.shape != size:
+            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)
+        moved = grid is not None and not own.equals(grid)
+        raw, valid = _read(file, _band_numbers(file, path, modality), None if moved else window)
     if raw.dtype.kind == "c":
         raw = raw.real ** 2 + raw.imag ** 2
     if modality.nodata is not None:
@@ -78,8 +95,8 @@ def read_raster(path: str | os.PathLike, modality: Modality, grid: Grid | None =
             valid &= np.isfinite(bands).all(axis=0)
         if modality.transform == "db":
             valid &= (bands > 0).all(axis=0)
-        if grid is not None and not own.equals(grid):
-            bands, valid = _resample(bands, valid, own, grid, path, modality)
+        if moved:
+            bands, valid = _resample(bands, valid, own, grid, window, path, modality)
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:
@@ -108,7 +125,7 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
     with _opened(path, what) as file:
         if file.count != 1:
             raise ValueError(f"{path} has {file.count} bands, expected 1 ({what}).")
-        raw, valid = _read(file, [1])
+        raw, valid = _read(file, [1], None)
     return raw[0], valid
 
 
@@ -161,17 +178,18 @@ def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -
     return colours
 
 
-def _read(file: rasterio.DatasetReader, numbers: list[int]) -> Raster:
+def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:
     """The raw values [C, H, W] in the file's data type, and validity from what the file itself says (tests 1 and 2)."""
-    raw = file.read(numbers)
+    window = None if window is None else Window.from_slices(*window)
+    raw = file.read(numbers, window=window)
     flags = [file.mask_flag_enums[number - 1] for number in numbers]
     own_mask = any(MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds)
                    for kinds in flags)
-    valid = file.dataset_mask() > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
+    valid = file.dataset_mask(window=window) > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
     for number, kind in zip(file.indexes, file.colorinterp):
         # Read as a band: beside a no-data tag GDAL forgets that it is a mask.
         if kind == ColorInterp.alpha and number not in numbers:
-            valid &= file.read(number) > 0
+            valid &= file.read(number, window=window) > 0
     tags = [file.nodatavals[number - 1] for number in numbers]
     if any(tag is not None for tag in tags):
         empty = np.stack([band == tag if tag is not None else np.zeros(band.shape, dtype=bool)
@@ -203,13 +221,15 @@ def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
                          "MODEL.IMRSF.MODALITIES.")
 
 
-def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, path: str, modality: Modality) -> Raster:
+def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str,
+              modality: Modality) -> Raster:
     where = f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN cannot " \
             "resample it"
     if not (own.located and wanted.located):
         raise ValueError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference (CRS "
                          "and geotransform).")
+    part = wanted if window is None else wanted.part(*window)
     try:
-        return resample(bands, valid, own, wanted, modality.categorical)
+        return resample(bands, valid, own, part, modality.categorical)
     except (RasterioError, CPLE_BaseError) as error:
         raise RasterError(f"{where}: {error}", path, str(error)) from error

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from imrsf_d2.data.grids import Grid
-from imrsf_d2.data.rasters import Raster, RasterError, read_grid, read_raster, size_text
+from imrsf_d2.data.rasters import Raster, RasterError, SizeError, read_grid, read_raster, size_text
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["SampleReader", "assemble"]
@@ -46,16 +46,18 @@ class SampleReader:
         files = sample["modalities"]
         return {name: files[name] for name in self.keep if files.get(name) is not None}
 
-    def read(self, sample: Mapping, names: Sequence[str], spare: Sequence[str] = ()) -> dict[str, Raster]:
+    def read(self, sample: Mapping, names: Sequence[str], spare: Sequence[str] = (),
+             window: tuple[slice, slice] | None = None) -> dict[str, Raster]:
         """Read some of a sample's modalities.
 
         Args:
             sample: a dataset dict.
             names: modalities to read, of those in `paths`.
             spare: tried in turn if none of `names` holds any data: a bad file must not end a long training.
+            window: rows and columns of the sample to read; None reads all.
 
         Returns:
-            Bands and validity of those with at least one valid pixel: a tile of no data is a missing sensor.
+            Bands and validity of those with at least one valid pixel: an area of no data is a missing sensor.
 
         Raises:
             RasterError: if a file cannot be read; when tolerant, only if no file of the sample can.
@@ -63,19 +65,23 @@ class SampleReader:
         """
         paths = self.paths(sample)
         grid = self._grid(sample) if self.align and paths else None
+        size = (sample["height"], sample["width"])
         rasters, sizes, failed = {}, {}, []
         for name in [*names, *spare]:
             if name in spare and rasters:
                 break
             try:
-                bands, valid = read_raster(paths[name], self.modalities[name], grid)
+                bands, valid = read_raster(paths[name], self.modalities[name], size=size, grid=grid, window=window)
+            except SizeError as error:
+                sizes[name] = error.found
+                continue
             except RasterError as error:
                 if not self.tolerant:
                     raise
                 failed.append(error)
                 self._report(error)
                 continue
-            sizes[name] = valid.shape
+            sizes[name] = size
             if valid.any():
                 rasters[name] = bands, valid
         if failed and not sizes:

@@ -87,7 +87,7 @@ def test_radar_is_averaged_as_power(tmp_path, write_raster):
     power = np.array([[1.0, 100.0], [1.0, 100.0]], np.float32)
     path = write_raster(tmp_path / "s.tif", power, crs=UTM, transform=from_origin(500_000, 5_000_000, 10, 10))
     one = Grid(1, 1, UTM, from_origin(500_000, 5_000_000, 20, 20))
-    bands, _ = read_raster(path, Modality("sar", 1, transform="db"), one)
+    bands, _ = read_raster(path, Modality("sar", 1, transform="db"), grid=one)
     np.testing.assert_allclose(bands, [[[10 * np.log10(50.5)]]], rtol=1e-4)
 
 
@@ -95,7 +95,7 @@ def test_pixels_without_an_echo_take_no_part(tmp_path, write_raster):
     power = np.ones((4, 6), np.float32)
     power[:, 3:] = 0
     path = write_raster(tmp_path / "s.tif", power, crs=UTM, transform=COARSE.transform)
-    bands, valid = read_raster(path, Modality("sar", 1, mean=(-8.0,), transform="db"), FINE)
+    bands, valid = read_raster(path, Modality("sar", 1, mean=(-8.0,), transform="db"), grid=FINE)
     np.testing.assert_array_equal(valid, np.kron(power > 0, np.ones((2, 2), dtype=bool)))
     np.testing.assert_allclose(bands[0], np.where(valid, 0, -8), atol=1e-5)
 
@@ -104,7 +104,20 @@ def test_a_system_that_gdal_cannot_transform_is_named(tmp_path, write_raster):
     local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
     path = write_raster(tmp_path / "a.tif", np.ones((4, 6), np.float32), crs=local, transform=COARSE.transform)
     with pytest.raises(RasterError, match=r"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot resample it"):
-        read_raster(path, Modality("dem"), FINE)
+        read_raster(path, Modality("dem"), grid=FINE)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (4, 6)], ids=["on the grid", "resampled"])
+def test_a_window_is_what_the_whole_has_there(tmp_path, write_raster, size):
+    array = np.random.default_rng(0).uniform(1, 9, size).astype(np.float32)
+    array[1, 2] = -9999
+    path = write_raster(tmp_path / "a.tif", array, mask=array < 8, nodata=-9999, crs=UTM,
+                        transform=(FINE if size == FINE.shape else COARSE).transform)
+    whole = read_raster(path, Modality("dem"), grid=FINE)
+    rows, columns = window = (slice(1, 6), slice(3, 12))
+    for part, all_of_it in zip(read_raster(path, Modality("dem"), grid=FINE, window=window), whole):
+        np.testing.assert_allclose(part, all_of_it[..., rows, columns], rtol=1e-5)
+    assert not whole[1].all() and whole[1].any()
 
 
 def test_the_same_ground_in_other_pixels():
@@ -114,7 +127,7 @@ def test_the_same_ground_in_other_pixels():
 def test_a_raster_on_the_wanted_grid_is_not_touched(tmp_path, write_raster):
     array = np.random.rand(8, 12).astype(np.float32)
     path = write_raster(tmp_path / "a.tif", array, crs=UTM, transform=FINE.transform)
-    bands, _ = read_raster(path, Modality("dem"), read_grid(path))
+    bands, _ = read_raster(path, Modality("dem"), grid=read_grid(path))
     np.testing.assert_array_equal(bands[0], array)
 
 
@@ -124,4 +137,4 @@ def test_without_a_georeference_nothing_can_be_resampled(tmp_path, write_raster,
     grid = FINE if lost == "the file" else Grid(8, 12, None, Affine.identity())
     with pytest.raises(ValueError, match=rf"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot "
                                          rf"resample it, because {lost} has no usable georeference"):
-        read_raster(path, Modality("dem"), grid)
+        read_raster(path, Modality("dem"), grid=grid)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 from rasterio.transform import from_origin
+from rasterio.windows import Window
 
 from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
 from imrsf_d2.data.geometry import Geometry, draw_geometry
@@ -297,6 +298,15 @@ def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
     moved = jittered[4] - plain[4]
     assert 0 < moved.abs().max() <= 3 and torch.allclose(moved, moved[0, 0], atol=1e-3)
     assert (jittered[0] != plain[0]).float().mean() > 0.99
+
+
+def test_no_more_than_the_window_is_decoded(make_config, sample, monkeypatch):
+    areas, from_slices = [], Window.from_slices
+    monkeypatch.setattr("imrsf_d2.data.rasters.Window.from_slices", lambda rows, columns: areas.append(
+        (rows.stop - rows.start, columns.stop - columns.start)) or from_slices(rows, columns))
+    cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[8, 20])
+    build_mapper(cfg, is_train=True)({**sample, "draw": 0})
+    assert set(areas) == {(8, 20)}
 
 
 def test_radar_is_resized_as_power(make_config, sample):
