@@ -11,7 +11,7 @@ Of the data sets in DATASETS.TRAIN:
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml
 
 Of another one, with the radar clipped elsewhere (values are measured after TRANSFORM and CLIP):
-    $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml --dataset my_tiles_train \\
+    $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml --dataset dfc2023_track2_val \\
         MODEL.IMRSF.MODALITIES "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-25, 0]}]"
 
 Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).

@@ -83,14 +83,14 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     """`compute_statistics` of all samples of some registered data sets.
 
     Raises:
-        ValueError: if a name is not registered, and as `compute_statistics`.
+        ValueError: if a name is not registered or there is nothing to measure, and as `compute_statistics`.
     """
     # Not at the top of the module: worker processes need no Detectron2, which takes seconds to import.
     from detectron2.data import DatasetCatalog
 
     from imrsf_d2.data.datasets import NAMES
 
-    samples = []
+    names, samples = list(names), []
     for name in names:
         if name not in DatasetCatalog:
             raise ValueError(f"the data set {name!r} is not registered; imrsf_d2 registers {NAMES}.")
@@ -98,7 +98,14 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     if foreign := [sample for sample in samples if "modalities" not in sample]:
         raise ValueError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
                          f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
-    return compute_statistics([sample["modalities"] for sample in samples], modalities, num_workers, progress)
+    paths = [sample["modalities"] for sample in samples]
+    statistics = compute_statistics(paths, modalities, num_workers, progress)
+    if not any(found.moments.count for found in statistics.values()):
+        there = sorted({name for sample in paths for name, path in sample.items() if path is not None})
+        raise ValueError(f"there is nothing to measure: {', '.join(names)} holds files of "
+                         f"{', '.join(there) or 'no sensor'}, expected some with valid pixels of "
+                         f"{', '.join(modalities.names)} (MODEL.IMRSF.MODALITIES).")
+    return statistics
 
 
 def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet, num_workers: int = 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from imrsf_d2.data.datasets.coco import load_coco
+from imrsf_d2.data.datasets.coco import load_coco, read_images
 from imrsf_d2.data.datasets.dfc2023 import CITIES, CLASSES, FOLDERS, LABELS, city_of, label_file, raster_folders
 from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.dfc2023_layout import raster_names, track_folder
@@ -89,9 +88,8 @@ def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, 
     except ValueError as error:
         problems.append(Problem(shown, str(error).replace(f"{path}: ", ""), "usable labels"))
     try:
-        images = [(Path(image["file_name"]).name, (image["height"], image["width"]))
-                  for image in json.loads(path.read_text(encoding="utf-8"))["images"]]
-    except (ValueError, TypeError, KeyError):  # said above
+        images = [(image["file_name"], (image["height"], image["width"])) for image in read_images(path)]
+    except ValueError:  # said above
         return None
     for name, count in Counter(name for name, _ in images).items():
         if count > 1:

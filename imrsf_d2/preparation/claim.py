@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,11 +30,16 @@ def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequenc
 
     Raises:
         ValueError: if `output` is `source` or lies inside it.
+        NotADirectoryError: if `output`, or what it lies in, is a file.
         FileExistsError: if `output` holds data made with other parameters, or not by this tool.
     """
     if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
         raise ValueError(f"the output {output} lies in the input {source}, which must stay as it is; choose a folder "
                          "outside it.")
+    # lexists: a link to nowhere is in the way too.
+    if not (there := next(path for path in (output, *output.parents) if os.path.lexists(path))).is_dir():
+        raise NotADirectoryError(f"the output {output} cannot be made: {there} is a file, expected a folder. Choose "
+                                 "another output.")
     parameters = json.loads(json.dumps(parameters))
     marker = output / MARKER
     if not marker.exists():

@@ -22,7 +22,7 @@ from imrsf_d2.atomic import write_text
 from imrsf_d2.data.datasets.dfc2023 import CLASSES, FOLDERS, LABELS, label_file, load_dfc2023
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
 from imrsf_d2.parallel import run_jobs
-from imrsf_d2.preparation.claim import claim_output, mark
+from imrsf_d2.preparation.claim import RECORDS, claim_output, mark
 from imrsf_d2.preparation.dfc2023_layout import raster_names, track_folder
 from imrsf_d2.preparation.dfc2023_summary import summarise
 from imrsf_d2.preparation.dfc2023_tiles import Cutter, Tile
@@ -31,6 +31,9 @@ __all__ = ["Outcome", "prepare_dfc2023"]
 
 # Raise this when the same input and parameters no longer give the same files.
 VERSION = 1
+#: Names below the output.
+SUMMARY = "summary.md"
+OWNED = ("track2/train", f"track2/{LABELS[0]}", SUMMARY, RECORDS)
 #: Problems named in an error; --check lists all.
 MAX_NAMED = 10
 
@@ -66,8 +69,8 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
     Raises:
         FileNotFoundError: if `source` lacks a folder or the labels, or a labelled tile has no raster.
         FileExistsError: if `output` holds other data.
-        ValueError: if the labels are unusable, `tile_size` does not divide a tile, or tiles cannot be cut; these are
-            named after all others have been cut.
+        ValueError: if the labels are unusable, `tile_size` does not divide a tile, no tile holds data, or tiles cannot
+            be cut; these are named after all others have been cut.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
     labels = label_file(track_folder(source))
@@ -77,7 +80,7 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
     _check_sizes(tiles, tile_size)
     parameters = {"layout": "dfc2023", "version": VERSION, "tile_size": tile_size or "keep",
                   "min_pixels": MIN_INSTANCE_PIXELS, "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
-    complete = claim_output(source, output, parameters, owned=["track2/train", f"track2/{LABELS[0]}"])
+    complete = claim_output(source, output, parameters, owned=OWNED)
 
     cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
     records = [cutter.done(tile) for tile in tiles]
@@ -93,12 +96,15 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
         for position, record in zip(pending, results, strict=True):
             records[position] = record
         _check_problems(records, source)
+    if not any(record["crops"] for record in records):
+        raise ValueError(f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
+                         f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong.")
     names = {name for names in raster_names(source / "track2").values() for name in names}
     summary = summarise([sample["city"] for sample in samples], records, tile_size=tile_size,
                         min_pixels=MIN_INSTANCE_PIXELS, unlabelled=len(names - {tile.name for tile in tiles}))
     if pending or not complete or not finished.is_file():
         write_text(finished, json.dumps(_coco(records), separators=(",", ":")) + "\n")
-    write_text(output / "summary.md", summary)
+    write_text(output / SUMMARY, summary)
     mark(output, parameters, complete=True)
     return Outcome(len(pending), len(samples), summary)
 

@@ -13,6 +13,8 @@ __all__ = ["City", "find_cities"]
 
 RASTERS = (".tif", ".tiff")
 VECTORS = (".gpkg", ".shp")
+#: Rasters that users may take to be read; GeoTIFFs alone are.
+OTHER_RASTERS = (".jp2", ".img", ".vrt", ".nc", ".hdf", ".h5", ".asc", ".zip", ".tar", ".gz")
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class City:
         vector: path of the vector file.
         listing: file, relative to the city's folder -> [size in bytes, time of last change in seconds]; tells whether
             this is still the same input.
+        ignored: subfolders and rasters that are not read, relative to the city's folder.
     """
 
     name: str
     scenes: dict[str, tuple[str, ...]]
     vector: str
     listing: dict[str, list[int]]
+    ignored: tuple[str, ...] = ()
 
 
 def find_cities(root: str | os.PathLike) -> list[City]:
@@ -61,11 +65,16 @@ def _look_into(folder: Path) -> City:
             raise ValueError(f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
                              "Rename it, or move it out of the city's folder.")
         scenes.setdefault(sensor, []).append(path)
-    for sensor in SENSORS:
-        # A folder of that name says what its files are.
-        scenes.setdefault(sensor, []).extend(_files(folder / sensor, RASTERS))
+    # A folder of that name says what its files are.
+    sensor_folders = [path for path in _visible(folder) if path.is_dir() and path.name.lower() in SENSORS]
+    for path in sensor_folders:
+        scenes.setdefault(path.name.lower(), []).extend(_files(path, RASTERS))
+    ignored = tuple(f"{path.relative_to(folder).as_posix()}{'/' if path.is_dir() else ''}"
+                    for place in (folder, *sensor_folders) for path in _visible(place) if path not in sensor_folders
+                    and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS))
     if not any(scenes.values()):
-        raise ValueError(f"{folder} holds no scenes, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
+        found = f"no scenes but {ignored[0]}, which is not read" if ignored else "no scenes"
+        raise ValueError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
     vectors = _files(folder, VECTORS)
     if len(vectors) != 1:
         raise ValueError(f"{folder} holds {len(vectors)} vector files"
@@ -76,12 +85,13 @@ def _look_into(folder: Path) -> City:
         if vectors[0].suffix.lower() == ".shp" else vectors
     files = sorted({*(path for paths in scenes.values() for path in paths), *parts})
     listing = {p.relative_to(folder).as_posix(): [p.stat().st_size, int(p.stat().st_mtime)] for p in files}
-    return City(folder.name, {sensor: tuple(map(os.fspath, scenes[sensor])) for sensor in SENSORS if scenes[sensor]},
-                os.fspath(vectors[0]), listing)
+    paths = {sensor: tuple(map(os.fspath, scenes[sensor])) for sensor in SENSORS if scenes.get(sensor)}
+    return City(folder.name, paths, os.fspath(vectors[0]), listing, ignored)
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir()
-                  if p.suffix.lower() in endings and not p.name.startswith(".") and p.is_file())
+    return [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

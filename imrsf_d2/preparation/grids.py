@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform, transform_bounds
 
-__all__ = ["Bounds", "Grid", "cover", "metric_crs", "move_bounds"]
+__all__ = ["Bounds", "Grid", "cover", "longitude_latitude", "metric_crs", "move_bounds"]
 
 #: left, bottom, right, top in map units
 Bounds = tuple[float, float, float, float]
@@ -82,15 +83,29 @@ def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
         if preferred.to_epsg() not in MERCATOR:
             return preferred
     x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
-    try:
-        (longitude,), (latitude,) = transform(crs, CRS.from_epsg(4326), [x], [y])
-    except RasterioError as error:
-        raise ValueError(f"{crs.to_string()} has no place ({x:g}, {y:g}): {error}") from error
+    longitude, latitude = longitude_latitude(x, y, crs)
     if not (-180 <= longitude <= 180 and -80 <= latitude <= 84):
         raise ValueError(f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
                          "expected a place between 80 degrees south and 84 north, where UTM is defined.")
     zone = min(int((longitude + 180) // 6) + 1, 60)
     return CRS.from_epsg((32600 if latitude >= 0 else 32700) + zone)
+
+
+def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
+    """Where a place is on Earth, degrees.
+
+    Raises:
+        ValueError: if it is nowhere, or the system itself has no place on Earth, as that of a construction site.
+    """
+    name = crs.to_string()[:60]  # a system without a code is a page of text
+    try:
+        (longitude,), (latitude,) = transform(crs, CRS.from_epsg(4326), [x], [y])
+    except (RasterioError, CPLE_BaseError) as error:
+        raise ValueError(f"({x:g}, {y:g}) in {name} is no place on Earth") from error
+    if not (abs(longitude) <= 360 and abs(latitude) <= 90):
+        raise ValueError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on "
+                         "Earth")
+    return longitude, latitude
 
 
 def move_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
@@ -103,7 +118,7 @@ def move_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
         return bounds  # to the bit
     try:
         moved = transform_bounds(source, target, *bounds, densify_pts=21)
-    except (RasterioError, ValueError) as error:
+    except (RasterioError, CPLE_BaseError, ValueError) as error:
         raise ValueError(f"{bounds} in {source.to_string()} has no place in {target.to_string()}: {error}") from error
     if not all(map(math.isfinite, moved)):
         raise ValueError(f"{bounds} in {source.to_string()} lies outside the domain of {target.to_string()}.")

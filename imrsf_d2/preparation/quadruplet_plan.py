@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from imrsf_d2.preparation.exports import City
-from imrsf_d2.preparation.grids import cover, metric_crs, move_bounds
+from imrsf_d2.preparation.grids import Grid, cover, longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.preparation.quadruplet_tiles import TileJob
-from imrsf_d2.preparation.scenes import open_mosaics
+from imrsf_d2.preparation.scenes import Mosaic, open_mosaics
 from imrsf_d2.preparation.vectors import find_layer, read_features
 
 __all__ = ["CityPlan", "Planner"]
@@ -22,11 +23,13 @@ class CityPlan:
         city: its name.
         jobs: tiles that may hold labels, by row and column.
         bare: number of tiles that no feature touches.
+        elsewhere: sensor -> where its files lie, for the sensors of which no file meets the labels.
     """
 
     city: str
     jobs: tuple[TileJob, ...]
     bare: int
+    elsewhere: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,26 @@ class Planner:
                     jobs.append(TileJob(f"{city.name}_{row:04d}_{column:04d}", tile, mosaics, layer, ids, labels))
                 else:
                     bare += 1
+            elsewhere = {sensor: _describe(group[0], grid) for sensor, group in mosaics.items()
+                         if not any(_meets(mosaic, grid) for mosaic in group)}
         except ValueError as error:
             raise ValueError(f"{city.vector}: {error}") from error
-        return CityPlan(city.name, tuple(jobs), bare)
+        return CityPlan(city.name, tuple(jobs), bare, elsewhere)
+
+
+def _meets(mosaic: Mosaic, grid: Grid) -> bool:
+    """Whether the outline of one of its files meets that of a grid."""
+    try:
+        left, bottom, right, top = move_bounds(grid.bounds, grid.crs, mosaic.crs)
+    except ValueError:  # the grid is outside the domain of the scene's projection
+        return False
+    return any(w < right and left < e and s < top and bottom < n for w, s, e, n in mosaic.bounds)
+
+
+def _describe(mosaic: Mosaic, grid: Grid) -> str:
+    """Where a mosaic's first file lies, and where a grid."""
+    places = (mosaic.bounds[0], mosaic.crs), (grid.bounds, grid.crs)
+    here, there = (longitude_latitude((left + right) / 2, (bottom + top) / 2, crs)
+                   for (left, bottom, right, top), crs in places)
+    return (f"{Path(mosaic.pieces[0].path).name} lies around longitude {here[0]:.4f}, latitude {here[1]:.4f}, the "
+            f"labels around {there[0]:.4f}, {there[1]:.4f}")

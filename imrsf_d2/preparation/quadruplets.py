@@ -12,11 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-from tabulate import tabulate
 
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
@@ -25,8 +22,9 @@ from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, spl
 from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.claim import MARKER, RECORDS, claim_output, mark
 from imrsf_d2.preparation.exports import City, find_cities
-from imrsf_d2.preparation.quadruplet_plan import CityPlan, Planner
-from imrsf_d2.preparation.quadruplet_tiles import TileRecord, TileWriter
+from imrsf_d2.preparation.quadruplet_plan import Planner
+from imrsf_d2.preparation.quadruplet_summary import city_warnings, summarise
+from imrsf_d2.preparation.quadruplet_tiles import TileWriter
 from imrsf_d2.preparation.sensors import S1_UNITS
 from imrsf_d2.preparation.splits import choose_val_cities
 from imrsf_d2.preparation.vectors import CODE_COLUMN
@@ -35,6 +33,9 @@ __all__ = ["prepare_quadruplets"]
 
 # Raise this when the same input and parameters no longer give the same files.
 VERSION = 1
+#: Names below the output.
+SUMMARY = "summary.md"
+OWNED = (*SENSORS, LABELS, "splits", SUMMARY, RECORDS)
 
 
 def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *, tile_size: int = 256,
@@ -79,12 +80,14 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
     parameters = {"layout": "quadruplets", "version": VERSION, "tile_size": tile_size, "resolution": resolution,
                   "s1_unit": s1_unit, "code_column": code_column, "layer": layer, "min_labelled": min_labelled,
                   "classes": list(table.classes), "merge_table_sha256": _digest(table.codes)}
-    claim_output(source, output, parameters, owned=(*SENSORS, LABELS, "splits"))
+    claim_output(source, output, parameters, owned=OWNED)
     _claim_cities(output, cities)
     mark(output, parameters, complete=False)
     jobs = [job for plan in plans for job in plan.jobs]
     records = iter(run_jobs(TileWriter(output, NODATA, min_labelled), jobs, num_workers, progress))
     made = {plan.city: {job.name: next(records) for job in plan.jobs} for plan in plans}
+    warnings = [warning for city, plan in zip(cities, plans, strict=True)
+                for warning in city_warnings(city, plan, made[city.name].values())]
 
     tiles = {city: [name for name, record in of_city.items() if not record.skipped] for city, of_city in made.items()}
     if not any(tiles.values()):
@@ -92,12 +95,13 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
         shutil.rmtree(output / RECORDS)
         (output / MARKER).unlink()
         examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
-        raise ValueError(f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show "
-                         f"the same place, and is --min-labelled {min_labelled:g} low enough?")
+        raise ValueError(" ".join([
+            f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show the same "
+            f"place, and is --min-labelled {min_labelled:g} low enough?", *warnings]))
     held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
     splits = {city: "val" if city in held_out else "train" for city in tiles}
-    summary = _summarise(plans, made, splits, table.classes)
-    write_text(output / "summary.md", summary)
+    summary = summarise(plans, made, splits, table.classes, warnings)
+    write_text(output / SUMMARY, summary)
     for split in SPLITS:
         path = split_file(output, split)
         listed = sorted(name for city, names in tiles.items() if splits[city] == split for name in names)
@@ -145,24 +149,3 @@ def _claim_cities(output: Path, cities: Sequence[City]) -> None:
             raise FileExistsError(f"{output} holds tiles of {city} made from other files: {', '.join(changed[:5])}"
                                   f"{' ...' if len(changed) > 5 else ''} came, went or changed. {remedy}")
     write_text(path, json.dumps(now, indent=1, sort_keys=True) + "\n")
-
-
-def _summarise(plans: Sequence[CityPlan], made: Mapping[str, Mapping[str, TileRecord]], splits: Mapping[str, str],
-               classes: Sequence[str]) -> str:
-    """A Markdown table, one row per city: tiles, tiles with each sensor, share of each class."""
-    rows = []
-    for plan in plans:
-        records = [record for record in made[plan.city].values() if not record.skipped]
-        pixels = sum((Counter(record.pixels) for record in records), Counter())
-        labelled = sum(count for label, count in pixels.items() if label != IGNORE_LABEL)
-        shares = [f"{100 * pixels[label] / max(labelled, 1):.1f}" for label in range(len(classes))]
-        rows.append([plan.city, splits[plan.city] if records else "none", len(records),
-                     len(plan.jobs) - len(records) + plan.bare,
-                     *(sum(sensor in record.sensors for record in records) for sensor in SENSORS),
-                     f"{100 * pixels[IGNORE_LABEL] / max(pixels.total(), 1):.1f}", *shares])
-    table = tabulate(rows, headers=["city", "split", "tiles", "skipped", *SENSORS, "unlabelled %",
-                                    *(f"{name} %" for name in classes)], tablefmt="pipe", disable_numparse=True)
-    return (f"Quadruplets.\n\n{table}\n\n"
-            f"- skipped: tiles with too few labels, or without data of any sensor; {', '.join(SENSORS)}: tiles with "
-            "data of that sensor.\n"
-            "- unlabelled: share of the pixels of all tiles; classes: share of the labelled ones.\n")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
@@ -95,7 +96,7 @@ def _outline(mosaic: Mosaic, grid: Grid) -> tuple[float, float, tuple[float, flo
     xs, ys = np.meshgrid(np.linspace(left, right, OUTLINE), np.linspace(top, bottom, OUTLINE))
     try:
         xs, ys = (np.asarray(side) for side in transform(grid.crs, mosaic.crs, xs.ravel(), ys.ravel()))
-    except RasterioError:
+    except (RasterioError, CPLE_BaseError):
         return None
     if not (np.isfinite(xs) & np.isfinite(ys)).all():
         return None  # partly outside the domain of the scene's projection, so not in the scene

@@ -12,10 +12,11 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.transform import Affine
+from rasterio.transform import Affine, xy
 from rasterio.windows import Window
 
 from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.preparation.grids import Bounds, longitude_latitude
 from imrsf_d2.preparation.sensors import SENSORS, check_scale, decode, pick_bands
 
 __all__ = ["Mosaic", "Piece", "open_mosaics", "read_window"]
@@ -64,6 +65,16 @@ class Mosaic:
     transform: Affine
     pieces: tuple[Piece, ...]
 
+    @property
+    def bounds(self) -> list[Bounds]:
+        """Of each piece, in the CRS of the lattice."""
+        extents = []
+        for piece in self.pieces:
+            rows, columns = (piece.row, piece.row + piece.height), (piece.column, piece.column + piece.width)
+            xs, ys = xy(self.transform, rows * 2, (columns[0], columns[0], columns[1], columns[1]), offset="ul")
+            extents.append((float(min(xs)), float(min(ys)), float(max(xs)), float(max(ys))))
+        return extents
+
 
 def open_mosaics(sensor: str, paths: Sequence[str], s1_unit: str = "linear") -> list[Mosaic]:
     """Look at the files of one sensor and city, and put those of one lattice together.
@@ -78,7 +89,7 @@ def open_mosaics(sensor: str, paths: Sequence[str], s1_unit: str = "linear") -> 
 
     Raises:
         RasterError: if a file cannot be read.
-        ValueError: if a file has no georeference, or other bands or units than this sensor.
+        ValueError: if a file does not say where on Earth it lies, or has other bands or units than this sensor.
     """
     mosaics: list[Mosaic] = []
     for path in paths:
@@ -121,11 +132,10 @@ def read_window(mosaic: Mosaic, row: int, column: int, height: int, width: int) 
 
 def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
     with _opened(path) as file:
-        if file.crs is None or file.transform.is_identity:
-            raise ValueError(f"{path} has no georeference (CRS {file.crs}, transform {tuple(file.transform)[:6]}), "
-                             "expected a GeoTIFF on a map grid. If it has ground control points: gdalwarp -t_srs "
-                             "EPSG:4326.")
+        _check_place(file, path)
         alpha = file.colorinterp.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in file.colorinterp else 0
+        if file.count == len(SENSORS[sensor].bands):
+            alpha = 0  # GDAL takes the fourth band of any 8-bit file for alpha
         numbers = [number for number in file.indexes if number != alpha]
         picked = pick_bands(SENSORS[sensor], [file.descriptions[number - 1] for number in numbers], path)
         bands = tuple(numbers[i] for i in picked)
@@ -139,6 +149,22 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
                    for column in np.linspace(0, file.width - width, SAMPLES)]
         check_scale(SENSORS[sensor], np.stack(samples, axis=1), path, s1_unit)
     return mosaic
+
+
+def _check_place(file: DatasetReader, path: str) -> None:
+    """See that a file says where on Earth it lies."""
+    where = f"(CRS {str(file.crs)[:60]}, transform {tuple(file.transform)[:6]})"
+    if file.crs is None or file.transform.is_identity:
+        raise ValueError(f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
+                         "control points: gdalwarp -t_srs EPSG:4326.")
+    if file.transform.is_degenerate:
+        raise ValueError(f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
+                         "-a_ullr gives it the right corners.")
+    try:
+        longitude_latitude(*file.xy(file.height // 2, file.width // 2), file.crs)
+    except ValueError as error:
+        raise ValueError(f"{path} does not say where on Earth it lies: its centre {error}. gdal_edit.py -a_srs "
+                         "gives it the right coordinate system.") from error
 
 
 def _place_on(mosaic: Mosaic, new: Mosaic) -> tuple[int, int] | None:

@@ -27,10 +27,13 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
         Names, sorted.
 
     Raises:
-        ValueError: if there is only one city and nobody said what to do with it.
+        ValueError: if a wanted city has no tiles, or there is only one city and nobody said what to do with it.
     """
     if wanted is not None:
-        return sorted(set(wanted) & set(tiles))
+        if without := sorted(set(wanted) - set(tiles)):
+            raise ValueError(f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
+                             "show the same place, and is --min-labelled low enough? Otherwise leave it out.")
+        return sorted(set(wanted))
     if len(tiles) < 2:
         raise ValueError(f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
                          "trained on. Say what it is for: --val-cities with its name for validation, --val-cities "

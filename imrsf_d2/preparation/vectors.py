@@ -121,9 +121,10 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
     if not usable.all():
         log.warning("%s: %d of %d features have no geometry and are left out.", layer.path, (~usable).sum(), len(ids))
     distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
-    if unknown := [str(code) for code in distinct if code not in classes]:
+    if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct
+                   if code not in classes]:
         raise ValueError(f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
-                         f"lacks: {', '.join(map(repr, unknown[:20]))}{' ...' if len(unknown) > 20 else ''}. Give each "
+                         f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
                          "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
                          "no data), and name it with --merge-table.")
     labels = np.array([ignore if (label := classes[code]) is None else label for code in distinct], dtype=np.uint8)
@@ -177,7 +178,7 @@ def _repaired(geometries: np.ndarray) -> np.ndarray:
 
 
 def _text(code: object) -> str:
-    """A code as the merge table writes it: shapefiles made by spreadsheets hold 11100 or 11100.0 for '11100'."""
+    """A code as the merge table writes it, empty for null: spreadsheets make shapefiles with 11100.0 for '11100'."""
     if code is None or code != code:
         return ""
     return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()

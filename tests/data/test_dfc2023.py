@@ -129,7 +129,11 @@ def test_missing_labels_name_both_places(dfc2023):
     ('{"images": [{"id": 1, "file_name": "a.tif"}], "annotations": [], "categories": []}', "'a.tif' has no 'height'"),
     ('{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [{"image_id": 1}], '
      '"categories": []}', "an annotation of image 1 has no 'id'"),
-], ids=["cut off", "a list", "no annotations", "no categories", "no images", "no size", "no annotation id"])
+    ('{"images": ["a.tif"], "annotations": [], "categories": []}', "has the image 'a.tif', expected an object"),
+    ('{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [[1]], "categories": []}',
+     r"the file has the annotation \[1\], expected an object"),
+], ids=["cut off", "a list", "no annotations", "no categories", "no images", "no size", "no annotation id",
+        "an image that is text", "an annotation that is a list"])
 def test_an_unusable_label_file_is_named(dfc2023, content, message):
     (dfc2023 / "track2" / "buildings_only_train.json").write_text(content)
     with pytest.raises(ValueError, match=rf"buildings_only_train\.json.*{message}"):
@@ -143,6 +147,38 @@ def test_repeated_image_ids_are_an_error(dfc2023, edit_labels):
 
 
 @pytest.mark.parametrize(("change", "message"), [
+    ({"id": [1]}, rf"image '{TILES[0]}' has id \[1\], expected a number"),
+    ({"id": None}, f"image '{TILES[0]}' has id None, expected a number"),
+    ({"file_name": None}, "image 10 has file_name None, expected the name of a raster"),
+    ({"file_name": ""}, "image 10 has file_name '', expected the name of a raster"),
+    ({"height": "32"}, f"image '{TILES[0]}' has height '32', expected a whole number above 0"),
+    ({"width": 32.5}, "has width 32.5, expected a whole number above 0"),
+    ({"width": 0}, "has width 0, expected a whole number above 0"),
+    ({"height": None}, "has height None, expected a whole number above 0"),
+    ({"height": True}, "has height True, expected a whole number above 0"),
+])
+def test_an_unusable_image_is_named(dfc2023, edit_labels, change, message):
+    edit_labels(dfc2023, lambda data: data["images"][0].update(change))
+    with pytest.raises(ValueError, match=rf"buildings_only_train\.json: .*{message}"):
+        load_dfc2023(dfc2023, "train")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"id": [1]}, r"annotation \[1\] has id \[1\], expected a number"),
+    ({"category_id": [1]}, r"has category_id \[1\], expected one of \[1\]"),
+    ({"category_id": "1"}, r"has category_id '1', expected one of \[1\]"),
+    ({"image_id": [10]}, r"annotation 1 belongs to image \[10\], expected one of the ids"),
+    ({"image_id": {}}, r"annotation 1 belongs to image \{\}, expected one of the ids"),
+    ({"iscrowd": None}, "has iscrowd None, expected 0 or 1"),
+    ({"segmentation": {"size": [32, 32], "counts": ["5"]}}, "run lengths with '5', expected whole numbers from 0"),
+    ({"segmentation": {"size": [32, 32], "counts": [5, -2, 1021]}}, "run lengths with -2, expected whole numbers"),
+    ({"segmentation": {"size": [32, 32], "counts": [1023.5, 0.5]}}, "run lengths with 1023.5, expected whole numbers"),
+    ({"segmentation": {"size": [32, 32], "counts": 5}}, "run lengths 5, expected a list of numbers"),
+    ({"segmentation": {"size": [32, 32], "counts": "\u00e9"}}, "run lengths that cannot be read"),
+    ({"segmentation": {"size": "32", "counts": [1024]}}, "a run-length code of size 32, expected"),
+    ({"segmentation": "0"}, "unusable segmentation: '0', expected polygons"),
+    ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "something else than finite numbers"),
+    ({"segmentation": [[1, 1, 2, 2, 3, 10 ** 400]]}, "something else than finite numbers"),
     ({"category_id": 7}, rf"annotation 1 of '{TILES[0]}' has category_id 7, expected one of \[1\]"),
     ({"image_id": 99}, "annotation 1 belongs to image 99, expected one of the ids of the file's 5 images"),
     ({"segmentation": []}, r"unusable segmentation: \[\], expected polygons"),

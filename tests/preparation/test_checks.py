@@ -157,7 +157,10 @@ def test_tiles_labels_and_names_that_do_not_match(root):
 
 @pytest.mark.parametrize("text, problem", [
     (None, "no such file"), ("{", "is not JSON"), ("[]", "has no list 'images'"),
-    ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "has no 'file_name'")])
+    ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "has no 'file_name'"),
+    ('{"images": ["a.tif"], "annotations": [], "categories": []}', "the file has the image 'a.tif'"),
+    (f'{{"images": [{{"id": 1, "file_name": "{GOOD}", "height": "32", "width": 32}}], "annotations": [], '
+     '"categories": []}', "has height '32', expected a whole number above 0")])
 def test_unusable_labels_do_not_hide_bad_rasters(root, text, problem):
     (root / LABELS).unlink()
     if text is not None:
@@ -170,10 +173,13 @@ def test_unusable_labels_do_not_hide_bad_rasters(root, text, problem):
 
 def test_an_annotation_that_cannot_be_read_is_named(root):
     data = json.loads((root / LABELS).read_text())
-    data["annotations"] = [{"id": 5, "image_id": 0, "category_id": 9, "segmentation": [[1, 1, 5, 1, 5, 5]]}]
-    (root / LABELS).write_text(json.dumps(data))
-    ((file, problem, _),) = check(root)
-    assert file == LABELS and problem.startswith("annotation 5 of") and "category_id 9" in problem
+    for change, message in (({"category_id": 9}, "has category_id 9"),
+                            ({"segmentation": {"size": [SIZE, SIZE], "counts": [5, -2, SIZE * SIZE - 3]}}, "with -2")):
+        data["annotations"] = [{"id": 5, "image_id": 0, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5]],
+                                **change}]
+        (root / LABELS).write_text(json.dumps(data))
+        ((file, problem, _),) = check(root)
+        assert file == LABELS and problem.startswith("annotation 5 of") and message in problem
 
 
 def test_a_missing_folder_is_named(root):

@@ -496,10 +496,36 @@ def test_a_folder_of_other_origin_is_left_alone(source, tmp_path):
     with pytest.raises(FileExistsError, match=r"track2/train exists and was not written by this tool \(no prep"):
         prepare_dfc2023(source, foreign, tile_size=CROP, num_workers=1)
     assert all_files(foreign) == before
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/summary.md").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes/summary.md exists and was not written by this tool"):
+        prepare_dfc2023(source, tmp_path / "notes", tile_size=CROP, num_workers=1)
+    assert all_files(tmp_path / "notes") == {"summary.md": b"mine"}
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/prepared.json").write_text("[1]")
     with pytest.raises(FileExistsError, match="prepared.json is not what this tool writes there"):
         prepare_dfc2023(source, tmp_path / "odd", tile_size=CROP, num_workers=1)
+
+
+@pytest.mark.parametrize("output", ["file", "file/below/it", "link"])
+def test_an_output_that_is_a_file_is_named(source, tmp_path, output):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    obstacle = tmp_path / output.split("/")[0]
+    with pytest.raises(OSError, match=f"the output .* cannot be made: {obstacle} is a file") as error:
+        prepare_dfc2023(source, tmp_path / output, tile_size=CROP, num_workers=1)
+    assert "Errno" not in str(error.value) and all_files(tmp_path) == {"file": b"mine"}
+
+
+def test_tiles_without_any_valid_pixel_are_an_error_not_an_empty_data_set(own_source, tmp_path):
+    for name in FOOTPRINTS:
+        for modality in ("rgb", "dsm"):
+            (own_source / "track2/train" / modality / name).unlink(missing_ok=True)
+        write_raster_file(own_source / "track2/train/sar" / name, np.zeros((SIZE, SIZE), dtype=np.float32))
+    for _ in range(2):  # the second time nothing is left to cut
+        with pytest.raises(ValueError, match="no crop is left of 3 tiles: no sensor has a valid pixel.* --check"):
+            prepare_dfc2023(own_source, tmp_path / "out", tile_size=CROP, num_workers=1)
+        assert not (tmp_path / "out" / LABELS).exists() and not (tmp_path / "out/summary.md").exists()
 
 
 def test_a_second_run_does_nothing(source, tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from tests.preparation.scene_files import CITY_LEFT, TOP, write_city, write_layer, write_scene
+import shapely
+from tests.preparation.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
 from tests.tiny import REPOSITORY
 
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
@@ -20,6 +21,7 @@ from imrsf_d2.data.rasters import read_raster
 from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation import quadruplet_tiles, sensors
 from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities
+
 
 @pytest.fixture
 def exports(tmp_path):
@@ -221,6 +223,18 @@ def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
         assert file.transform.c % 10 == 0 and file.transform.f % 10 == 0
 
 
+def spoil_s2(root, crs="EPSG:32631", transform=rasterio.transform.from_origin(CITY_LEFT, TOP, 10, 10)):
+    with rasterio.open(root / "Aix_en_Provence/s2.tif", "w", driver="GTiff", count=4, dtype="uint16", height=150,
+                       width=150, crs=crs, transform=transform) as file:
+        file.write(np.full((4, 150, 150), 7, np.uint16))
+
+
+def relabel(city, code):
+    for path in city.glob("ua.*"):
+        path.unlink()
+    write_layer(city / "ua.gpkg", [shapely.box(340_000, TOP - 1000, 341_000, TOP)], [code])
+
+
 MISTAKES = {
     "no input": (lambda root: shutil.rmtree(root), [], "expected the one that holds a folder for each city"),
     "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
@@ -240,6 +254,12 @@ MISTAKES = {
     "labelled": (None, ["--min-labelled", "1.5"], "expected 0 to 1"),
     "nothing left": (None, ["--min-labelled", "1"], "no tile is left of"),
     "resolution": (None, ["--resolution", "0"], "the resolution is 0.0 m"),
+    "degenerate": (lambda root: spoil_s2(root, transform=rasterio.Affine(0, 0, CITY_LEFT, 0, 0, TOP)), [],
+                   "s2.tif has pixels without an area"),
+    "construction site": (lambda root: spoil_s2(root, crs='LOCAL_CS["site",UNIT["metre",1]]'), [],
+                          "s2.tif does not say where on Earth it lies"),
+    "city without tiles": (lambda root: relabel(root / "Nice", "92000"), ["--val-cities", "Nice"],
+                           "--val-cities names 'Nice', of which no tile is left"),
     "inside": (None, ["--output", "{input}/out"], "lies in the input"),
 }
 
@@ -252,6 +272,95 @@ def test_mistakes_end_with_one_line_and_exit_code_2(prepare, exports, capsys, mi
     assert prepare(*(argument.format(input=exports) for argument in arguments)) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0]
+
+
+@pytest.mark.parametrize("mistake", ["degenerate", "construction site", "column", "decibels"])
+def test_what_can_be_known_is_said_before_the_output_is_claimed(prepare, exports, tmp_path, mistake):
+    spoil, arguments, _ = MISTAKES[mistake]
+    if spoil:
+        spoil(exports)
+    assert prepare(*arguments) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_as_output_is_named(prepare, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert prepare() == 2
+    assert f"error: the output {out} cannot be made: {out} is a file" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+
+
+def test_folders_match_in_any_case(prepare, exports, tmp_path):
+    assert prepare(output="plain") == 0
+    for city in exports.iterdir():
+        (city / "S1").mkdir()
+        for path in sorted(city.glob("s1*.tif")):
+            path.rename(city / "S1" / path.name)
+        (city / "dem").rename(city / "Dem")
+    assert prepare() == 0
+    skip = ".prepared/cities.json"
+    assert {name: content for name, content in contents(tmp_path / "out").items() if name != skip} == {
+        name: content for name, content in contents(tmp_path / "plain").items() if name != skip}
+
+
+def warnings_of(capsys, out):
+    text = capsys.readouterr().out
+    assert text == (out / "summary.md").read_text() + "\n"
+    return [line.removeprefix("- WARNING ") for line in text.splitlines() if line.startswith("- WARNING ")]
+
+
+def test_what_is_not_read_is_named_once_per_city(prepare, exports, tmp_path, capsys):
+    assert prepare("--val-cities", "Nice") == 0
+    assert warnings_of(capsys, tmp_path / "out") == []
+    for name in ("s2.tif.d/x", "old/s2.tif", "dem/parts/a.tif", ".trash/x"):
+        (exports / "Nice" / name).parent.mkdir()
+        (exports / "Nice" / name).write_text("")
+    for name in ("s2_b8.jp2", "s2.tif.aux.xml", "notes.txt", "dem/more.img"):
+        (exports / "Nice" / name).write_text("")
+    (exports / "Nice/s2.tif.d").rename(exports / "Nice/s2_more.tif")  # a folder that is called like a file
+    assert prepare("--val-cities", "Nice") == 0
+    assert warnings_of(capsys, tmp_path / "out") == [
+        "Nice: not read: old/, s2_b8.jp2, s2_more.tif/, dem/more.img, dem/parts/; expected GeoTIFFs in the city's "
+        "folder or in folders named s1, s2, dem, dnw."]
+
+
+def test_a_city_whose_only_scenes_are_not_read_says_which(prepare, exports, capsys):
+    (exports / "Oslo/Sentinel").mkdir(parents=True)
+    assert prepare() == 2
+    assert "Oslo holds no scenes but Sentinel/, which is not read, expected files named" in capsys.readouterr().err
+
+
+def test_a_sensor_that_came_to_nothing_is_named_with_the_likely_reason(prepare, exports, tmp_path, capsys):
+    write_scene(exports / "Aix_en_Provence/s2.tif", np.full((4, 150, 150), 7, np.uint16), left=100_000.0)  # mistyped
+    write_scene(exports / "Nice/s2.tif", np.zeros((4, 150, 150), np.uint16), left=340_000.0)  # nothing but no data
+    assert prepare("--val-cities", "Nice") == 0
+    aix, nice = warnings_of(capsys, tmp_path / "out")
+    here, there = (from_utm(left, middle, 31) for left, middle in ((100_750, TOP - 750), (CITY_LEFT + 650, TOP - 650)))
+    assert aix == ("Aix_en_Provence: no tile has data of s2, although there is s2.tif: s2.tif lies around longitude "
+                   f"{here[0]:.4f}, latitude {here[1]:.4f}, the labels around {there[0]:.4f}, {there[1]:.4f}. Is "
+                   "this the right file, and its coordinate system right?")
+    assert nice.startswith("Nice: no tile has data of s2, although there is s2.tif: no pixel of it is valid where the")
+
+
+def test_if_nothing_is_left_the_likely_reason_is_said_too(prepare, exports, capsys):
+    for city in exports.iterdir():
+        for path in (*city.glob("s1*"), *city.glob("DNW*"), *city.glob("dem/*")):
+            path.unlink()
+        write_scene(city / "s2.tif", np.full((4, 150, 150), 7, np.uint16), left=900_000.0)
+    assert prepare() == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "no tile is left" in error and "Nice: no tile has data of s2" in error and "the labels around" in error
+
+
+def test_a_summary_of_others_is_left_alone(prepare, tmp_path, capsys):
+    for name in ("summary.md", ".prepared/notes"):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        assert prepare() == 2
+        assert "was not written by this tool" in capsys.readouterr().err and path.read_text() == "mine"
+        path.unlink()
 
 
 def test_an_attempt_that_made_nothing_binds_to_nothing(prepare, tmp_path, capsys):
@@ -272,6 +381,12 @@ def test_data_of_others_are_left_alone(prepare, tmp_path, capsys):
     (tmp_path / "out" / "labels").mkdir(parents=True)
     assert prepare() == 2
     assert "was not written by this tool" in capsys.readouterr().err
+
+
+def test_a_city_to_hold_out_must_have_tiles():
+    assert choose_val_cities({"A": 1, "B": 1}, ["B"]) == ["B"] and choose_val_cities({"A": 1}, []) == []
+    with pytest.raises(ValueError, match="--val-cities names 'C', of which no tile is left"):
+        choose_val_cities({"A": 1, "B": 1}, ["B", "C"])
 
 
 @pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, {name: 100 for name in "ABCDEFGHIJKL"},

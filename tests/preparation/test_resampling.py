@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.crs import CRS
-from tests.preparation.scene_files import LEFT, TOP, centres, from_utm, interpolate, to_utm, write_scene
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine, from_origin
+from tests.preparation.scene_files import LEFT, TOP, UTM, centres, from_utm, interpolate, to_utm, write_scene
 
 from imrsf_d2.preparation import resampling
 from imrsf_d2.preparation.grids import Grid
@@ -219,6 +222,42 @@ def test_bands_are_picked_by_description(tmp_path, sensor, names, order):
     assert found[:, 4, 4].tolist() == [3 + i for i in order]
 
 
+def test_a_band_that_gdal_takes_for_alpha_is_one_of_the_sensors_if_its_number_says_so(tmp_path, rng):
+    scene = rng.integers(1, 200, (4, 70, 70), dtype=np.uint8)
+    scene[3, 5:9] = 0  # dark in the near infrared: water, not absence
+    place = {"driver": "GTiff", "height": 70, "width": 70, "crs": UTM, "transform": from_origin(LEFT, TOP, 10, 10)}
+    with rasterio.open(tmp_path / "s2.tif", "w", count=4, dtype="uint8", **place) as file:
+        file.write(scene)
+    with rasterio.open(tmp_path / "s2.tif") as file:
+        assert file.colorinterp[3] == ColorInterp.alpha
+    found = tile("s2", tmp_path / "s2.tif", grid=Grid(GRID.crs, LEFT, TOP, 10.0, 70, 70))
+    np.testing.assert_array_equal(found, scene)
+
+
+@pytest.mark.parametrize("degrees", [0, 37], ids=["north up", "turned"])
+def test_the_bounds_of_a_mosaic_are_those_of_its_files(tmp_path, degrees):
+    paths = []
+    for i, column in enumerate((0, 70)):
+        turned = (Affine.translation(LEFT, TOP) * Affine.rotation(degrees) * Affine.scale(10, -10)
+                  * Affine.translation(column, 0))
+        paths.append(str(tmp_path / f"dem{i}.tif"))
+        with rasterio.open(paths[-1], "w", driver="GTiff", count=1, dtype="float32", height=50, width=70, crs=UTM,
+                           transform=turned) as file:
+            file.write(np.ones((1, 50, 70), np.float32))
+    (mosaic,) = open_mosaics("dem", paths)
+    for path, bounds in zip(paths, mosaic.bounds):
+        with rasterio.open(path) as file:
+            a, corners = file.transform, ((0, 0), (70, 0), (0, 50), (70, 50))
+        corners = [(a.a * column + a.b * row + a.c, a.d * column + a.e * row + a.f) for column, row in corners]
+        np.testing.assert_allclose(bounds, [*np.min(corners, axis=0), *np.max(corners, axis=0)])
+
+
+def test_a_tile_outside_the_domain_of_the_scenes_projection_has_no_data(tmp_path):
+    path = write_scene(tmp_path / "dem.tif", np.ones((70, 70), np.float32))
+    antipode = Grid(CRS.from_epsg(32760), 500_000.0, 5_000_000.0, 10.0, 8, 8)
+    assert np.isnan(tile("dem", path, grid=antipode)).all()
+
+
 @pytest.mark.parametrize("sensor, bands, options, message", [
     ("s2", np.ones((6, 70, 70), np.uint16), {"names": list("abcdef")}, "has 6 bands (a, b, c, d, e, f), expected 4"),
     ("s2", np.ones((4, 70, 70), np.uint16), {"names": ["B2", "B3", "B4", "B11"]}, "in the order B2, B3, B4, B8"),
@@ -230,6 +269,10 @@ def test_bands_are_picked_by_description(tmp_path, sensor, names, order):
     ("dnw", np.full((70, 70), 9, np.uint8), {}, "holds 9, expected Dynamic World classes 0 to 8"),
     ("dnw", np.full((70, 70), 1.5, np.float32), {}, "holds 1.5, expected Dynamic World classes 0 to 8"),
     ("dem", np.ones((70, 70), np.float32), {"crs": None}, "has no georeference"),
+    ("dem", np.ones((70, 70), np.float32), {"pixel": 0}, "has pixels without an area"),
+    ("dem", np.ones((70, 70), np.float32), {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "does not say where on Earth"),
+    ("dem", np.ones((70, 70), np.float32), {"crs": "EPSG:4326"}, "latitude 5.06964e+06, no place on Earth"),
+    ("dem", np.ones((70, 70), np.float32), {"left": 1e30}, "does not say where on Earth"),
 ], ids=lambda value: value if isinstance(value, str) and len(value) < 4 else "")
 def test_files_of_something_else_are_refused(tmp_path, sensor, bands, options, message):
     path = write_scene(tmp_path / "x.tif", bands, **options)

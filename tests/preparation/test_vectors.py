@@ -133,6 +133,13 @@ def test_codes_may_be_numbers(tmp_path, codes):
     assert (paint(write_layer(tmp_path / "a.gpkg", [box(0, 0, 8, 8), box(1, 1, 2, 2)], codes)) == 4).all()
 
 
+def test_a_null_code_can_be_merged_like_any_other(tmp_path):
+    path = write_layer(tmp_path / "a.gpkg", [box(0, 0, 8, 4), box(0, 4, 8, 8)], np.array(["1", None], dtype=object))
+    (tmp_path / "table.csv").write_text("code,name,class\n1,one,land\n,not mapped,\n")
+    layer = find_layer(str(path))
+    assert read_features(layer, read_merge_table(tmp_path / "table.csv").codes, 255).labels.tolist() == [0, 255]
+
+
 def test_the_column_is_found_in_any_case(tmp_path):
     path = write_layer(tmp_path / "a.shp", [box(0, 0, 8, 8)], ["1"], column="CODE_2018")
     assert (paint(path) == 0).all()
@@ -158,9 +165,10 @@ def test_the_layer_with_codes_is_taken(tmp_path):
     ([], np.array([], dtype=object), {}, "has 0 features, none of them with an area, expected polygons"),
     ([None], ["1"], {}, "has 1 features, none of them"),
     ([box(0, 0, 1, 1)] * 3, ["1", "77", "odd"], {}, "that the merge table lacks: '77', 'odd'. Give each a line"),
+    ([box(0, 0, 1, 1)] * 2, np.array(["1", None], dtype=object), {}, "merge table lacks: null (its CODE is empty)."),
     ([box(0, 0, 1, 1)], ["1"], {"crs": None}, "has no coordinate reference system"),
     ([box(0, 0, 1, 1)], ["1"], {"column": "CLC"}, "no polygon layer with the column 'code_2018', found: a (Polygon: C"),
-], ids=["empty", "null", "unknown code", "no CRS", "no column"])
+], ids=["empty", "null", "unknown code", "null code", "no CRS", "no column"])
 @ENDINGS
 def test_unusable_layers_are_named(tmp_path, ending, polygons, codes, options, message):
     path = write_layer(tmp_path / f"a{ending}", polygons, codes, **options)

@@ -1,6 +1,7 @@
 """The command line of tools/compute_statistics.py."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 import rasterio
 import yaml
 from tests.tiny import NUM_TRAIN, NUM_VAL, REPOSITORY
+
+from imrsf_d2.data.datasets import NAMES
 
 TOOL = REPOSITORY / "tools/compute_statistics.py"
 CONFIG = REPOSITORY / "configs/dfc2023_instance.yaml"
@@ -81,6 +84,8 @@ def test_unreadable_files_are_listed_and_the_rest_is_measured(main, tiny_root, t
     (["MODEL.IMRSF.MODALITIES", "[]"], "MODEL.IMRSF.MODALITIES is empty"),
     (["DATASETS.TRAIN"], "KEY VALUE pairs"),
     (["DATASETS.TRAIN", "()"], "there is no sample"),
+    (["MODEL.IMRSF.MODALITIES", "[{'NAME': 'lidar'}]"], "nothing to measure: dfc2023_track2_train holds files of dsm, "
+                                                        "rgb, sar, expected some with valid pixels of lidar"),
 ])
 def test_mistakes_end_with_one_line_and_exit_code_2(main, arguments, message, capsys):
     assert main(*arguments) == 2
@@ -92,3 +97,5 @@ def test_help_runs_from_any_folder_and_shows_an_example(tmp_path):
     result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
                             timeout=60)
     assert result.returncode == 0 and "python tools/compute_statistics.py --" in result.stdout
+    for name in re.findall(r"--dataset (\w+)", result.stdout.partition("Examples:")[2]):
+        assert name in NAMES

@@ -79,6 +79,13 @@ def test_mistakes_end_with_one_line_and_exit_code_2(main, tmp_path, action, caps
     assert capsys.readouterr().err.startswith(f"error: no folder 'track2' in {tmp_path / 'nowhere'}")
 
 
+def test_a_file_as_output_is_named(main, tiny_root, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert main("--input", tiny_root / "dfc2023", "--output", out, "--tile-size", "keep") == 2
+    assert capsys.readouterr().err.startswith(f"error: the output {out} cannot be made: {out} is a file, expected")
+
+
 def test_an_interruption_says_how_to_go_on(main, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
