@@ -21,7 +21,7 @@ from imrsf_d2.data.synthetic.footprints import to_coco
 from imrsf_d2.data.synthetic.scene import PIXEL_M, Scene, make_scene
 from imrsf_d2.data.synthetic.sensors import render_dsm, render_rgb, render_sar
 from imrsf_d2.data.synthetic.style import SceneStyle, SensorStyle
-from imrsf_d2.data.synthetic.writing import claim_folder, mark_complete, write_json
+from imrsf_d2.data.synthetic.writing import check_request, claim_folder, mark_complete, write_json
 from imrsf_d2.data.writing import write_raster
 from imrsf_d2.parallel import run_jobs
 
@@ -124,10 +124,7 @@ def write_dfc2023(output: str | Path, *, num_train: int, num_val: int, size: int
         ValueError: for a size, count, seed or city that cannot be had.
         FileExistsError: if `output` holds other data (see `writing.claim_folder`).
     """
-    if size < 64 or size % 32:
-        raise ValueError(f"size is {size} px, expected a multiple of 32 and at least 64.")
-    if num_train < 0 or num_val < 0 or num_train + num_val == 0 or seed < 0:
-        raise ValueError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
+    check_request(num_train, num_val, size, seed)
     if unknown := sorted({*train_cities, *val_cities} - set(CITIES)):
         raise ValueError(f"unknown cities {unknown}; known are {sorted(CITIES)} (imrsf_d2/data/synthetic/cities.py).")
     recipe = Recipe(size, seed, tuple(train_cities), tuple(val_cities), scene, sensors)

@@ -28,7 +28,7 @@ from imrsf_d2.data.synthetic.orbit_sensors import (
     render_s2,
 )
 from imrsf_d2.data.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
-from imrsf_d2.data.synthetic.writing import claim_folder, mark_complete
+from imrsf_d2.data.synthetic.writing import check_request, claim_folder, mark_complete
 from imrsf_d2.data.writing import write_raster
 from imrsf_d2.parallel import run_jobs
 
@@ -138,10 +138,7 @@ def write_quadruplets(output: str | Path, *, num_train: int, num_val: int, size:
         ValueError: for a size, count or seed that cannot be had.
         FileExistsError: if `output` holds other data (see `writing.claim_folder`).
     """
-    if size < 64 or size % 32:
-        raise ValueError(f"size is {size} px, expected a multiple of 32 and at least 64.")
-    if num_train < 0 or num_val < 0 or num_train + num_val == 0 or seed < 0:
-        raise ValueError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
+    check_request(num_train, num_val, size, seed)
     recipe = Recipe(size, seed, landscape, sensors)
     parameters = {"layout": "quadruplets", "version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val,
                   **asdict(recipe)}

@@ -16,6 +16,18 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, separators=(",", ":")) + "\n")
 
 
+def check_request(num_train: int, num_val: int, size: int, seed: int) -> None:
+    """See that the numbers asked for can be had.
+
+    Raises:
+        ValueError: naming what cannot.
+    """
+    if size < 64 or size % 32:
+        raise ValueError(f"size is {size} px, expected a multiple of 32 and at least 64.")
+    if num_train < 0 or num_val < 0 or num_train + num_val == 0 or seed < 0:
+        raise ValueError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
+
+
 def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite: bool) -> bool:
     """Decide whether `output` must be (re)written, and mark it as being written if so.
 
