@@ -23,6 +23,7 @@ INSTALL_REQUIRES = [
     "hydra-core>=1.1",
     "yacs>=0.1.8",
     "pycocotools>=2.0.6",
+    "faster-coco-eval>=1.6",
     "opencv-python-headless>=4.6",
     "pillow>=9.4",
     "scipy>=1.9",
@@ -51,8 +52,8 @@ setup(
     package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.yaml"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
-        # faster-coco-eval stands in for detectron2's compiled COCOeval where that is not built.
-        "fallbacks": ["faster-coco-eval>=1.6", "torch-ms-deform-attn>=0.1.1"],
+        # The compiled attention op, where Mask2Former's own is not built.
+        "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
         "test": ["pytest>=7"],
     },
 )

@@ -7,6 +7,7 @@ from detectron2.config import CfgNode as CN
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.precision import DTYPES
 
 __all__ = ["add_imrsf_config", "finalize_config"]
 
@@ -40,6 +41,19 @@ def add_imrsf_config(cfg: CN) -> None:
     # What becomes of an absent modality: "skip" computes none of its tokens; "zeros" feeds it as a mean-valued image,
     # as models that know nothing of missing sensors do (the MultiViT baseline).
     imrsf.ABSENT = "skip"
+    # Keep of each encoder block only its input for the backward pass and compute the rest again: less memory, more
+    # time, the same numbers.
+    imrsf.CHECKPOINT_BLOCKS = False
+
+    # ---- training --------------------------------------------------------------------------------------------------
+    # The type that SOLVER.AMP.ENABLED computes in, training and evaluation alike: "bf16" (needs no scaling of the loss;
+    # GPUs since Ampere, and CPUs) or "fp16" (older GPUs; no CPU). Weights, gradients and checkpoints stay float32.
+    cfg.SOLVER.AMP.PRECISION = "bf16"
+    # Micro-batches per step of the optimiser, for a batch that does not fit in memory at once. SOLVER.IMS_PER_BATCH
+    # stays what a step sees, all processes and micro-batches together, and must be a multiple of their number.
+    # Gradients are those of the micro-batches' mean loss. Mask2Former divides its mask losses by the number of objects
+    # in what it is given, so an object in a micro-batch with few of them weighs more than it would in one whole batch.
+    cfg.SOLVER.ACCUMULATE = 1
 
     # ---- input -----------------------------------------------------------------------------------------------------
     # Training draws a random subset of each sample's modalities before reading them. STRATEGY:
@@ -92,6 +106,11 @@ def finalize_config(cfg: CN) -> None:
     expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a share above 0 and up to 1")
     expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability below 1")
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
+    solver = cfg.SOLVER
+    expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION,
+           " or ".join(map(repr, DTYPES)))
+    expect(solver.ACCUMULATE >= 1 and solver.IMS_PER_BATCH % solver.ACCUMULATE == 0, "SOLVER.ACCUMULATE",
+           solver.ACCUMULATE, f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}")
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     scale = cfg.INPUT.SCALE_JITTER

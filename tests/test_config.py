@@ -34,11 +34,13 @@ def test_the_backbone_reads_every_model_key(cfg):
                          "MODEL.IMRSF.NUM_HEADS", 2, "MODEL.IMRSF.MLP_RATIO", 2.0, "MODEL.IMRSF.DROP_PATH", 0.2,
                          "MODEL.IMRSF.OUT_LAYERS", [1, 2], "MODEL.IMRSF.OUT_FEATURES", ["res3", "res4"],
                          "MODEL.IMRSF.BILSTM", False, "MODEL.IMRSF.MASKED_ATTENTION", False,
-                         "MODEL.IMRSF.MIN_VALID", 0.3, "MODEL.IMRSF.ABSENT", "zeros"])
+                         "MODEL.IMRSF.MIN_VALID", 0.3, "MODEL.IMRSF.ABSENT", "zeros",
+                         "MODEL.IMRSF.CHECKPOINT_BLOCKS", True])
     finalize_config(cfg)
     vit = IncompleteMultimodalViT(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
     assert (vit.out_layers, tuple(vit.output_shape())) == ((1, 2), ("res3", "res4"))
+    assert vit.checkpoint_blocks
     block = vit.blocks[-1]
     assert (block.attn.num_heads, block.attn.masked, block.drop_path) == (2, False, 0.2)
     assert block.mlp.fc1.out_features == 48 and vit.bilstm is None and vit.modalities.names == ("sar", "rgb")
@@ -54,6 +56,9 @@ def test_the_backbone_reads_every_model_key(cfg):
     ("MODEL.IMRSF.MIN_VALID", 0.0, "MIN_VALID is 0.0, expected a share above 0"),
     ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability below 1"),
     ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
+    ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
+    ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),
+    ("SOLVER.ACCUMULATE", 0, "ACCUMULATE is 0"),
     ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
     ("INPUT.SCALE_JITTER", [2.0, 0.5], r"SCALE_JITTER is \[2.0, 0.5\], expected \[least, most\] with 0.1 <= least"),
     ("INPUT.SCALE_JITTER", [0.0, 2.0], "SCALE_JITTER"),

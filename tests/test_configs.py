@@ -133,7 +133,7 @@ def test_the_quadruplets_are_four_modalities_one_of_them_a_map():
 
 
 def our_keys():
-    cfg = CfgNode({"MODEL": {}, "INPUT": {}})
+    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}})
     add_imrsf_config(cfg)
     return sorted(key for key, _ in flatten(cfg))
 

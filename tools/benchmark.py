@@ -1,14 +1,18 @@
 #!/usr/bin/env python
-"""Measure how fast things are on this machine and print a table.
+"""Measure how fast things are on this machine, and say which target each value meets.
 
-Example:
+Examples:
+    python tools/benchmark.py all --json output/benchmark.json
+    python tools/benchmark.py backbone --quick
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
 
-`loader` writes synthetic tiles below --output and reads them as a training of --config-file would; KEY VALUE pairs
-change the config.
+What is compared is measured in turn within one run, so that the ratios mean something on a machine with other work
+too. `loader` writes synthetic tiles below --output and reads them as a training of --config-file would; KEY VALUE
+pairs change the config.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,8 +20,9 @@ from pathlib import Path
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-def benchmark_loader(args):
+def measure_loader(args):
     from imrsf_d2.benchmarks.loader import benchmark_loader
+    from imrsf_d2.benchmarks.results import Result
     from imrsf_d2.data.synthetic.layouts import write_layout
     from imrsf_d2.engine.configuration import load_config
 
@@ -25,19 +30,21 @@ def benchmark_loader(args):
     cfg = load_config(args.config_file, args.opts)
     layout = "dfc2023" if cfg.DATASETS.TRAIN[0].startswith("dfc2023") else "quadruplets"
     write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0)
-    return benchmark_loader(cfg, repeats=args.repeats)
+    return [Result("Loader", notes=[benchmark_loader(cfg, repeats=args.repeats or 5)])]
 
 
-BENCHMARKS = {"loader": benchmark_loader}
+BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "loader")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=list(BENCHMARKS), help="what to measure")
+    parser.add_argument("what", choices=[*BENCHMARKS, "all"], help="what to measure")
+    parser.add_argument("--quick", action="store_true", help="a tiny model, to see that the benchmark works")
+    parser.add_argument("--repeats", type=int, metavar="N", help="of each measurement (default: what each needs)")
+    parser.add_argument("--json", metavar="FILE", help="write all values here too")
     parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F")
     parser.add_argument("--size", type=int, default=512, metavar="S", help="tile side in pixels")
     parser.add_argument("--tiles", type=int, default=32, metavar="N", help="training tiles")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each measurement")
     parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="folder for the tiles")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
@@ -45,9 +52,18 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         prepare()
-        from imrsf_d2.evaluation.report import describe_machine, describe_versions
+        from imrsf_d2.atomic import write_text
+        from imrsf_d2.benchmarks.suite import describe_run, run_benchmark
 
-        print(f"{describe_machine()}; {describe_versions()}\n\n{BENCHMARKS[args.what](args)}")
+        about = describe_run()
+        print(". ".join(about.values()) + ".\n", flush=True)
+        results = []
+        for what in BENCHMARKS if args.what == "all" else [args.what]:
+            for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
+                results.append(result.as_json())
+                print(result.as_markdown() + "\n", flush=True)
+        if args.json:
+            write_text(args.json, json.dumps({**about, "results": results}, indent=1))
     except (UpstreamError, ValueError, FileNotFoundError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

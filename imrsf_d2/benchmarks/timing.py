@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Measurement", "measure"]
+__all__ = ["Measurement", "measure", "measure_together"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Measurement:
         """Items per second as `120 (98 to 131)`, for calls that handle `items` each."""
         return f"{items / self.median:.0f} ({items / self.spread[1]:.0f} to {items / self.spread[0]:.0f})"
 
+    def over(self, other: Measurement, factor: float = 1.0) -> tuple[float, ...]:
+        """`factor` * ours / theirs, repeat by repeat, of two works that were measured together."""
+        return tuple(factor * ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
+
 
 def measure(work: Callable[[], object], repeats: int, warm_up: int = 1,
             synchronise: Callable[[], object] = lambda: None) -> Measurement:
@@ -49,12 +53,28 @@ def measure(work: Callable[[], object], repeats: int, warm_up: int = 1,
         warm_up: calls before those, for caches and lazy initialisation.
         synchronise: waits until an accelerator has finished what `work` queued.
     """
-    seconds: list[float] = []
+    return measure_together({"work": work}, repeats, warm_up, synchronise)["work"]
+
+
+def measure_together(works: Mapping[str, Callable[[], object]], repeats: int, warm_up: int = 1,
+                     synchronise: Callable[[], object] = lambda: None) -> dict[str, Measurement]:
+    """Time several calls in turn, so that what else the machine does meanwhile falls on all of them alike.
+
+    Args:
+        works: name -> what to time; every second round runs them backwards, against drift.
+        repeats: timed rounds.
+        warm_up, synchronise: as in `measure`.
+
+    Returns:
+        name -> one duration per round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(warm_up + repeats):
-        synchronise()
-        start = time.perf_counter()
-        work()
-        synchronise()
-        if repeat >= warm_up:
-            seconds.append(time.perf_counter() - start)
-    return Measurement(tuple(seconds))
+        for name in list(works)[::-1 if repeat % 2 else 1]:
+            synchronise()
+            start = time.perf_counter()
+            works[name]()
+            synchronise()
+            if repeat >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: Measurement(tuple(durations)) for name, durations in seconds.items()}

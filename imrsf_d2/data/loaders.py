@@ -33,7 +33,7 @@ import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.mappers import MAPPERS, build_mapper
 from imrsf_d2.modalities import ModalitySet
 
-__all__ = ["build_train_loader", "build_test_loader", "DrawSampler", "DrawnSamples"]
+__all__ = ["build_train_loader", "build_test_loader", "read_test_samples", "DrawSampler", "DrawnSamples"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,23 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
     )
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str] | None = None) -> DataLoader:
+def read_test_samples(cfg: CfgNode, dataset_name: str) -> list[dict]:
+    """The dataset dicts of a test set, for several loaders.
+
+    Raises:
+        ValueError: if no sample has any of the model's modalities.
+    """
+    return _dataset_dicts(cfg, [dataset_name], "the test loader's data set")
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str] | None = None,
+                      samples: Sequence[dict] | None = None) -> DataLoader:
     """Every sample of a data set once, whole, in order; shared out over the processes.
 
     Args:
         dataset_name: a registered name.
         modalities: keep only these; None leaves it to INPUT.TEST_MODALITIES.
+        samples: of `read_test_samples`; None reads them.
 
     Returns:
         A loader of lists of one mapped sample.
@@ -137,7 +148,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str]
     Raises:
         ValueError: if a modality is unknown, or no sample has any of the model's modalities.
     """
-    samples = _dataset_dicts(cfg, [dataset_name], "the test loader's data set")
+    samples = read_test_samples(cfg, dataset_name) if samples is None else samples
     mapper = build_mapper(cfg, is_train=False, keep=modalities)
     return build_detection_test_loader(samples, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 

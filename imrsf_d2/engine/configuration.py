@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from imrsf_d2.config import add_imrsf_config, finalize_config
+from imrsf_d2.precision import check_precision
 from imrsf_d2.upstream import prepare, verify_op
 
 __all__ = ["load_config", "default_config", "setup_run"]
@@ -22,7 +23,7 @@ def default_config() -> CfgNode:
     """All keys with their defaults: Detectron2's, Mask2Former's and ours; everything of ours is registered."""
     prepare()
     import imrsf_d2.data.datasets
-    import imrsf_d2.modeling  # noqa: F401 (both imports register names that configs use)
+    import imrsf_d2.modeling.backbone  # noqa: F401 (both imports register names that configs use)
     from mask2former.config import add_maskformer2_config
 
     cfg = get_cfg()
@@ -72,12 +73,13 @@ def setup_run(cfg: CfgNode, args) -> None:
         args: the command line's namespace; only logged, and `eval_only` looked at.
 
     Raises:
-        ValueError: if the config asks for a GPU that this machine does not have.
+        ValueError: if the config asks for a GPU that this machine does not have, or a precision it cannot compute in.
         UpstreamError: if the compiled attention op fails on the config's device.
     """
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
                          "append MODEL.DEVICE cpu to the command to run on the CPU.")
+    check_precision(cfg)
     # Detectron2 sets up its own logger only; ours writes to the same places.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="imrsf_d2", abbrev_name="imrsf")
     default_setup(cfg, args)

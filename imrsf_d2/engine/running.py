@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
+from collections.abc import Iterator
 
 import torch
 from detectron2.config import CfgNode
@@ -16,6 +19,7 @@ from imrsf_d2.data.datasets import NAMES
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.parallel import usable_cores
 
 __all__ = ["check_data_sets", "launch_run", "run"]
 
@@ -26,16 +30,38 @@ def launch_run(args: argparse.Namespace) -> None:
     """Start `run` in one process per GPU, or in this process if there is but one.
 
     Args:
-        args: of Detectron2's `default_argument_parser`.
+        args: of Detectron2's `default_argument_parser`; with MODEL.DEVICE cpu, `num_gpus` is the number of processes
+            that share the machine's cores.
 
     Raises:
         FileNotFoundError, ValueError: see `load_config`, `setup_run` and `Checkpointer.load`.
     """
-    load_config(args.config_file, args.opts)  # a mistake in the config is reported once, before processes start
-    if args.num_gpus > max(1, torch.cuda.device_count()):
-        raise ValueError(f"--num-gpus is {args.num_gpus}, this machine has {torch.cuda.device_count()}.")
-    launch(run, args.num_gpus, num_machines=args.num_machines, machine_rank=args.machine_rank, dist_url=args.dist_url,
-           args=(args,))
+    cfg = load_config(args.config_file, args.opts)  # a mistake in the config is reported once, before processes start
+    processes, on_cpu = args.num_gpus, torch.device(cfg.MODEL.DEVICE).type == "cpu"
+    most = usable_cores() if on_cpu else torch.cuda.device_count()
+    if processes > max(1, most):
+        what = "processors for MODEL.DEVICE cpu" if on_cpu else "GPUs"
+        raise ValueError(f"--num-gpus is {processes}, this machine has {most} {what}.")
+    # Detectron2 joins the processes by NCCL, which knows no CPU tensors, wherever it sees a GPU.
+    share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu and processes > 1 else {}
+    with _environment(share):
+        launch(run, processes, num_machines=args.num_machines, machine_rank=args.machine_rank, dist_url=args.dist_url,
+               args=(args,))
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:

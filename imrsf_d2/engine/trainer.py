@@ -10,16 +10,18 @@ import weakref
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, create_ddp_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
 from imrsf_d2.evaluation import build_evaluator
+from imrsf_d2.precision import autocast, grad_scaler
 
 __all__ = ["Trainer"]
 
@@ -31,7 +33,27 @@ class Trainer(DefaultTrainer):
 
     Interrupted and resumed equals never interrupted: the checkpoint carries model, optimiser and schedule; the loader
     continues at the sample it stopped before; and each iteration draws from its own seed.
+
+    Args:
+        cfg: finished by `load_config`.
     """
+
+    def __init__(self, cfg: CfgNode):
+        # The parent's constructor knows several processes on GPUs only, and of mixed precision only fp16 on a GPU.
+        super(DefaultTrainer, self).__init__()
+        self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        # None: where the model is; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
+        # each of its own a gradient whatever sensors a process's batch lacks.
+        devices = {} if torch.device(cfg.MODEL.DEVICE).type == "cuda" else {"device_ids": None}
+        self._trainer = TrainingLoop(create_ddp_model(model, broadcast_buffers=False, **devices), loader, optimizer,
+                                     accumulate=cfg.SOLVER.ACCUMULATE, autocast=autocast(cfg), scaler=grad_scaler(cfg))
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        self.register_hooks(self.build_hooks())
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_draw: int = 0):
@@ -52,12 +74,6 @@ class Trainer(DefaultTrainer):
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """See `imrsf_d2.engine.optimizer`."""
         return build_optimizer(cfg, model)
-
-    def build_hooks(self) -> list:
-        """Detectron2's hooks, saving through our checkpointer."""
-        # The parent's constructor calls this last; the hooks must not get hold of its own checkpointer.
-        self.checkpointer = Checkpointer(self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
-        return super().build_hooks()
 
     def build_writers(self) -> list[EventWriter]:
         """A readable line in the log, metrics.json, and TensorBoard."""
@@ -84,6 +100,12 @@ class Trainer(DefaultTrainer):
             state = np.random.SeedSequence([self.cfg.SEED, comm.get_rank(), self.iter]).generate_state(1, np.uint64)
             torch.manual_seed(int(state[0] >> np.uint64(1)))
         super().run_step()
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:
+        """Evaluate on `DATASETS.TEST` (see Detectron2), in the precision of `SOLVER.AMP`."""
+        with autocast(cfg):
+            return super().test(cfg, model, evaluators)
 
     def train(self) -> dict:
         """Train to MAX_ITER.

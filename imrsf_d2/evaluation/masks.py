@@ -7,7 +7,7 @@ import pycocotools.mask as mask_util
 
 from imrsf_d2.data.masks import segmentation_to_rle
 
-__all__ = ["annotation_to_rle", "rle_to_area", "rle_to_box", "rle_to_mask"]
+__all__ = ["annotation_to_rle", "masks_to_rles", "rle_to_area", "rle_to_box", "rle_to_mask"]
 
 
 def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
@@ -28,6 +28,33 @@ def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
     except Exception as error:  # pycocotools raises whatever its C code came across
         raise ValueError(f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: "
                          f"{error}") from error
+
+
+def masks_to_rles(masks: np.ndarray) -> list[dict]:
+    """Masks as compressed run-length codes, the same as pycocotools' `encode` gives.
+
+    That reads every pixel of every mask in the order of the columns. An object takes a few columns of a tile: only
+    those are looked at here.
+
+    Args:
+        masks: [n, H, W] bool.
+
+    Returns:
+        n codes {"size": [H, W], "counts": bytes}.
+    """
+    if not len(masks):
+        return []
+    height, width = masks.shape[1:]
+    codes = []
+    for mask, marked in zip(masks, masks.any(axis=1)):
+        columns = np.flatnonzero(marked)
+        first, last = (columns[0], columns[-1] + 1) if len(columns) else (0, 0)
+        # Runs go down the columns; the pixels around the object's columns are one run each.
+        pixels = np.concatenate([[False], mask[:, first:last].T.ravel(), [False]])
+        edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + first * height
+        runs = np.diff(edges, prepend=0, append=height * width)
+        codes.append({"size": [height, width], "counts": runs if runs[-1] else runs[:-1]})
+    return mask_util.frPyObjects(codes, height, width)
 
 
 def rle_to_box(rle: dict) -> list[float]:

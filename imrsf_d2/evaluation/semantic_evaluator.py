@@ -38,7 +38,7 @@ class SemanticEvaluator(DatasetEvaluator):
         self._classes = list(metadata.stuff_classes)
         self._ignore_label = metadata.ignore_label
         self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
-        self._folder = output_dir
+        self.output_dir = output_dir
         self.reset()
 
     def reset(self) -> None:
@@ -86,7 +86,7 @@ class SemanticEvaluator(DatasetEvaluator):
                 for name, count in zip(self._classes, confusion.sum(axis=1))]
         logger.info("%s: mIoU %.2f, IoU of each class in percent:\n%s", self._dataset_name, scores["mIoU"],
                     markdown_table(["class", "IoU", "share of pixels"], rows, centred=1))
-        if self._folder:
-            write_text(os.path.join(self._folder, "confusion.json"),
+        if self.output_dir:
+            write_text(os.path.join(self.output_dir, "confusion.json"),
                        json.dumps({"classes": self._classes, "confusion": confusion.tolist()}))
         return {"sem_seg": scores}

@@ -14,10 +14,11 @@ from detectron2.utils import comm
 from torch import nn
 
 from imrsf_d2.atomic import write_text
-from imrsf_d2.data.loaders import build_test_loader
+from imrsf_d2.data.loaders import build_test_loader, read_test_samples
 from imrsf_d2.evaluation.build import build_evaluator
 from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.modalities import ModalitySet, subset_label
+from imrsf_d2.precision import autocast
 
 __all__ = ["RESULTS_FILE", "sweep_subsets"]
 
@@ -47,14 +48,18 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
     """
     modalities = ModalitySet.from_config(cfg)
     wanted = modalities.subsets() if subsets is None else [modalities.check_subset(s, "subsets") for s in subsets]
+    # Read once: the labels of a large data set take longer than a subset of its images.
+    samples = read_test_samples(cfg, dataset_name)
+    evaluator = build_evaluator(cfg, dataset_name)
     rows = []
     for number, subset in enumerate(wanted, start=1):
         label = subset_label(subset)
         logger.info("Subset %d of %d: %s", number, len(wanted), label)
-        folder = os.path.join(output_dir, label) if output_dir else None
-        loader = build_test_loader(cfg, dataset_name, modalities=subset)
+        evaluator.output_dir = os.path.join(output_dir, label) if output_dir else None
+        loader = build_test_loader(cfg, dataset_name, modalities=subset, samples=samples)
         start = time.perf_counter()
-        results = inference_on_dataset(model, loader, build_evaluator(cfg, dataset_name, folder))
+        with autocast(cfg):
+            results = inference_on_dataset(model, loader, evaluator)
         rows.append({"modalities": list(subset), "results": results, "images": len(loader.dataset),
                      "seconds": round(time.perf_counter() - start, 2)})
         if output_dir and comm.is_main_process():

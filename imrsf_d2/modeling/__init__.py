@@ -1,7 +1,22 @@
-"""The model. Importing it registers `build_imrsf_vit_backbone` with Detectron2."""
+"""The model. Importing `imrsf_d2.modeling.backbone` registers `build_imrsf_vit_backbone` with Detectron2.
 
-from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.modeling.backbone import IncompleteMultimodalViT, build_imrsf_vit_backbone
-from imrsf_d2.modeling.encoder import EncoderOutput
+The names below are loaded when they are first used, so that the parts that need PyTorch alone load no Detectron2.
+"""
 
-__all__ = ["EncoderOutput", "IncompleteMultimodalViT", "Modality", "ModalitySet", "build_imrsf_vit_backbone"]
+import importlib
+
+#: name -> the module it is defined in
+_HOMES = {
+    "EncoderOutput": "imrsf_d2.modeling.encoder",
+    "IncompleteMultimodalViT": "imrsf_d2.modeling.backbone",
+    "Modality": "imrsf_d2.modalities",
+    "ModalitySet": "imrsf_d2.modalities",
+    "build_imrsf_vit_backbone": "imrsf_d2.modeling.backbone",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

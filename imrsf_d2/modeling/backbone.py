@@ -11,7 +11,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor
 
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.encoder import EncoderOutput, IncompleteMultimodalEncoder
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
 
 __all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone"]
@@ -62,6 +62,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
             "masked_attention": imrsf.MASKED_ATTENTION,
             "min_valid": imrsf.MIN_VALID,
             "absent": imrsf.ABSENT,
+            "checkpoint_blocks": imrsf.CHECKPOINT_BLOCKS,
             "out_layers": imrsf.OUT_LAYERS,
             "out_features": imrsf.OUT_FEATURES,
         }
@@ -86,7 +87,21 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
         Returns:
             name -> [B, D, ceil(H / stride), ceil(W / stride)].
         """
-        output = self.encode(image, layers=self.out_layers)
+        return self._maps(self.encode(image, layers=self.out_layers))
+
+    def forward_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]]) -> list[dict[str, Tensor]]:
+        """Feature maps of a batch as seen with each of several subsets of its modalities; see `encode_subsets`.
+
+        Args:
+            image: as in `forward`.
+            subsets: names of modalities; an empty subset leaves none.
+
+        Returns:
+            One dictionary as from `forward` per subset, in order.
+        """
+        return [self._maps(output) for output in self.encode_subsets(image, subsets, layers=self.out_layers)]
+
+    def _maps(self, output: EncoderOutput) -> dict[str, Tensor]:
         grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]
         return self.pyramid(grids)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.linear import linear
 
 __all__ = ["BiLSTMAttention"]
 
@@ -43,8 +44,8 @@ class BiLSTMAttention(nn.Module):
         dim = hidden.shape[-1]
         # W [h_t; h_i] splits into W_f h_t + W_m h_i: the fusion half is computed once, not once per modality.
         weight_fusion, weight_modality = self.attn.weight.split(dim, dim=1)
-        fusion_part = nn.functional.linear(hidden[-1], weight_fusion, self.attn.bias)
-        modality_part = nn.functional.linear(hidden[:-1], weight_modality)
+        fusion_part = linear(hidden[-1], weight_fusion, self.attn.bias)
+        modality_part = linear(hidden[:-1].flatten(0, 1), weight_modality).view(hidden[:-1].shape)
         beta = self.score(torch.tanh(fusion_part + modality_part)).softmax(dim=0)
         return (beta * hidden[:-1]).sum(dim=0), beta.squeeze(-1)
 
@@ -53,12 +54,12 @@ class BiLSTMAttention(nn.Module):
 
         Args:
             streams: [P, N, D] packed modality tokens.
-            fusion: [B, N, D] fusion tokens in packed order.
+            fusion: [R, N, D] fusion tokens in packed order.
 
         Returns:
-            The new fusion tokens [B, N, D], and beta [B, M, N] (0 where absent, no gradient), in packed order.
+            The new fusion tokens [R, N, D], and beta [R, M, N] (0 where absent, no gradient), in packed order.
         """
-        importance = fusion.new_zeros(layout.batch_size, layout.num_modalities, layout.num_patches)
+        importance = fusion.new_zeros(layout.num_fusion, layout.num_modalities, layout.num_patches)
         gathered = []
         for group, samples, pairs in layout.spans():
             tokens = fusion[samples]

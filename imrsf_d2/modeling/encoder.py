@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.masked_attention import Block
-from imrsf_d2.modeling.tokens import PatchEmbed, patch_presence, sincos_position_embedding, split_image
+from imrsf_d2.modeling.tokens import (PatchEmbed, keep_modalities, patch_presence, sincos_position_embedding,
+                                       split_image)
 
 __all__ = ["EncoderOutput", "IncompleteMultimodalEncoder"]
 
@@ -55,6 +57,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         masked_attention: eq. 4; False for full attention.
         min_valid: smallest share of valid pixels of a present patch.
         absent: "skip" computes no token of an absent modality; "zeros" feeds it as a mean-valued image.
+        checkpoint_blocks: keep only each block's input for the backward pass and compute the rest of it again.
 
     Raises:
         ValueError: if an argument is out of range; the message names it.
@@ -62,7 +65,8 @@ class IncompleteMultimodalEncoder(nn.Module):
 
     def __init__(self, *, modalities: Iterable[Modality], patch_size: int = 16, embed_dim: int = 768, depth: int = 12,
                  num_heads: int = 12, mlp_ratio: float = 4.0, drop_path: float = 0.0, bilstm: bool = True,
-                 masked_attention: bool = True, min_valid: float = 0.5, absent: str = "skip"):
+                 masked_attention: bool = True, min_valid: float = 0.5, absent: str = "skip",
+                 checkpoint_blocks: bool = False):
         super().__init__()
         if embed_dim % num_heads or embed_dim % 4:
             raise ValueError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
@@ -79,6 +83,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.embed_dim = embed_dim
         self.min_valid = min_valid
         self.absent = absent
+        self.checkpoint_blocks = checkpoint_blocks
+        self.masked_attention = masked_attention
         self.patch_embed = nn.ModuleDict({m.name: PatchEmbed(m, patch_size, embed_dim) for m in self.modalities})
         self.fusion_tokens = nn.Parameter(torch.empty(1, embed_dim, FUSION_GRID, FUSION_GRID))
         nn.init.trunc_normal_(self.fusion_tokens, std=0.02)
@@ -100,17 +106,63 @@ class IncompleteMultimodalEncoder(nn.Module):
         Raises:
             ValueError: if the channels fit neither layout, or H, W are not divisible by the patch size.
         """
+        bands, valid, present, grid = self._read(image)
+        layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
+        return self._run(bands, valid, layout, grid, streams, layers)
+
+    def encode_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]],
+                       layers: Sequence[int] = ()) -> list[EncoderOutput]:
+        """Encode a batch as seen with each of several subsets of its modalities, as a sweep does.
+
+        The same as `encode` of the image with the other modalities made invalid, once per subset; but a modality's
+        stream does not depend on what else is there, so that it is computed once and only fusion tokens are computed
+        per subset. Over all subsets of M = 3 (4) modalities, that is 10 (19) streams and fusions instead of 19 (47).
+        Where streams do depend on each other (`masked_attention=False`) or are never left out (`absent="zeros"`),
+        there is nothing to share: the subsets are then encoded one by one.
+
+        Args:
+            image: as in `encode`.
+            subsets: names of modalities; an empty subset leaves none.
+            layers: as in `encode`.
+
+        Returns:
+            One output per subset, in order, without streams.
+
+        Raises:
+            ValueError: as in `encode`, or if a subset names an unknown modality or one twice.
+        """
+        kept = [self.modalities.check_subset(subset, "subsets") if subset else () for subset in map(tuple, subsets)]
+        if not kept:
+            return []
+        if not self.masked_attention or self.absent != "skip":
+            return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in kept]
+        bands, valid, present, grid = self._read(image)
+        batch_size = len(present)
+        keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept],
+                             device=present.device)
+        rows = (present & keeps[:, None, :, None]).flatten(0, 1)
+        layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept))
+        output = self._run(bands, valid, layout, grid, False, layers)
+        parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
+        layer_parts = [values.split(batch_size) for values in output.layers]
+        return [EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], grid)
+                for i, (fusion, present, importance) in enumerate(parts)]
+
+    def _read(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
+        """Bands [B, C, H, W], their validity [B, M, H, W], the presence of patches [B, M, N] and the grid (Hp, Wp)."""
         if image.shape[-2] % self.patch_size or image.shape[-1] % self.patch_size:
             raise ValueError(f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
                              f"{self.patch_size}; pad with invalid pixels (Detectron2 does, see size_divisibility).")
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         bands, valid = split_image(image, self.modalities)
-        present = patch_presence(valid, self.patch_size, self.min_valid)
-        layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
+        return bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid
 
+    def _run(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int], streams: bool,
+             layers: Sequence[int]) -> EncoderOutput:
+        """Everything after the layout is known: embed, gather, and the blocks."""
         stream_tokens = self._embed_streams(bands, valid, layout, grid)
-        fusion = self._fusion_tokens(grid, layout.batch_size)
-        importance = fusion.new_zeros(present.shape)
+        fusion = self._fusion_tokens(grid, layout.num_fusion)
+        importance = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
         if self.bilstm is not None:
             fusion, importance = self.bilstm(stream_tokens, fusion, layout)
         fusion = fusion + self._touch_unused(layout, fusion)
@@ -119,38 +171,43 @@ class IncompleteMultimodalEncoder(nn.Module):
         collected: dict[int, Tensor] = {}
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            tokens = block(tokens, layout, fusion_only=i == last and not streams)
+            fusion_only = i == last and not streams
+            if self.checkpoint_blocks and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, layout, fusion_only, use_reentrant=False)
+            else:
+                tokens = block(tokens, layout, fusion_only)
             if i in layers or i == last:
-                fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.batch_size:]
-                collected[i] = layout.unpack_samples(fusion)
+                fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion:]
+                # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
+                collected[i] = layout.unpack_rows(fusion.clone())
         named_streams = {}
         if streams:
             packed = tokens.unflatten(0, (-1, layout.num_patches))[:layout.num_pairs]
             named_streams = {name: layout.unpack_streams(packed, m) for m, name in enumerate(self.modalities.names)}
-        return EncoderOutput(collected[last], named_streams, layout.present, layout.unpack_samples(importance),
+        return EncoderOutput(collected[last], named_streams, layout.present, layout.unpack_rows(importance),
                              [collected[i] for i in layers], grid)
 
     def _embed_streams(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int]) -> Tensor:
-        """[P, N, D] tokens with positions, of the samples that have each modality and no others."""
+        """[P, N, D] tokens with positions, of the images that have each modality and no others."""
         tokens = []
         for m, name in enumerate(self.modalities.names):
-            samples = layout.samples_with(m)
-            if samples:
-                # A slice where possible: picking every sample of a complete batch would copy it for nothing.
-                at = slice(None) if samples == list(range(layout.batch_size)) else samples
+            images = layout.images_with(m)
+            if images:
+                # A slice where possible: picking every image of a complete batch would copy it for nothing.
+                at = slice(None) if images == list(range(layout.num_images)) else images
                 tokens.append(self.patch_embed[name](bands[at, self.modalities.bands(name)], valid[at, m]))
         if not tokens:
             return self.fusion_tokens.new_zeros(0, layout.num_patches, self.embed_dim)
         # Positions keep the parameters' type: under autocast the residual stream is float32 from here on.
         return layout.pack(tokens) + self._positions(grid)
 
-    def _fusion_tokens(self, grid: tuple[int, int], batch_size: int) -> Tensor:
-        """[B, N, D]: the learned grid, resized bicubically to the actual one, with positions."""
+    def _fusion_tokens(self, grid: tuple[int, int], number: int) -> Tensor:
+        """[R, N, D]: the learned grid, resized bicubically to the actual one, with positions."""
         learned = self.fusion_tokens
         if grid != learned.shape[-2:]:
             learned = F.interpolate(learned, size=grid, mode="bicubic", align_corners=False)
         tokens = learned.flatten(2).transpose(1, 2) + self._positions(grid)
-        return tokens.expand(batch_size, -1, -1)
+        return tokens.expand(number, -1, -1)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         return sincos_position_embedding(*grid, self.embed_dim, self.fusion_tokens.device, self.fusion_tokens.dtype)

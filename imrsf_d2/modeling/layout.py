@@ -3,12 +3,16 @@
 Streams are packed as [P, N, D], one row per (sample, modality) pair that exists; fusion tokens as [B, N, D]. Samples
 are sorted so that those with the same subset of modalities lie side by side: a group's streams are then a plain view
 [G, k * N, D] (k modalities, config order) and nothing absent is ever computed, attended or padded.
+
+A sweep looks at one image with several subsets. Streams see only themselves, so they are the same in each: the image
+then has one fusion row per subset, and its streams exist once.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +27,7 @@ class SubsetGroup:
     Attributes:
         subset: indices of the modalities they have, in config order; may be empty.
         partial: True if one of these modalities lacks some patch in one of these samples.
-        index: positions of the samples in the batch as it came, ascending.
+        index: positions of the samples in the batch as it came, ascending (of rows, where an image is seen repeatedly).
     """
 
     subset: tuple[int, ...]
@@ -60,52 +64,77 @@ def group_by_subset(present: Tensor) -> list[SubsetGroup]:
 class TokenLayout:
     """Index book-keeping for one batch, made once and shared by all blocks.
 
+    A row of the batch is an image seen with some of its modalities: F rows in the order that they came, of which R
+    distinct ones are packed. Without `images`, every row is an image of its own: F = R = B.
+
     Args:
-        present: [B, M, N] bool, True = this patch of this modality is usable.
+        present: [F, M, N] bool, True = this patch of this modality is usable in this row.
+        images: which image, 0..B - 1, each row shows. Rows of one image differ in the modalities that they leave out
+            and in nothing else: they share its streams, and are packed once if they have the same modalities.
 
     Attributes:
-        groups: the sample groups in packed order.
-        order: [B] long, batch position of each packed sample; None if nothing moved.
-        pair_sample, pair_modality: the packed sample position and the modality of each of the P streams.
-        num_full_pairs: streams before this one lie in groups of full coverage and need no key mask.
+        groups: the groups of rows in packed order.
+        num_images: B, the images.
+        num_fusion: R, the packed rows; each has N fusion tokens.
+        num_pairs: P, the streams.
+        num_full_pairs: streams before this one are of full coverage and need no key mask.
+        row_image: the image of each packed row; `pair_image`, `pair_modality`: the image and modality of each stream.
     """
 
-    def __init__(self, present: Tensor):
+    def __init__(self, present: Tensor, images: Sequence[int] | None = None):
         self.present = present
-        self.batch_size, self.num_modalities, self.num_patches = present.shape
-        self.groups = group_by_subset(present)
-        order = [sample for group in self.groups for sample in group.index]
-        self.order = None if order == list(range(len(order))) else torch.tensor(order, device=present.device)
-        pairs = []
+        self.num_rows, self.num_modalities, self.num_patches = present.shape
+        images = range(self.num_rows) if images is None else images
+        self.num_images = len(set(images))
+        self.groups = []
+        rows, packed, pairs = [], {}, {}
         self.num_full_pairs = 0
-        for group, samples, _ in self.spans():
-            pairs += [(sample, m) for sample in range(samples.start, samples.stop) for m in group.subset]
+        for group in group_by_subset(present):
+            distinct = {}
+            for row in group.index:
+                distinct.setdefault(images[row], row)
+            at = {image: len(rows) + i for i, image in enumerate(distinct)}
+            packed.update((row, at[images[row]]) for row in group.index)
+            rows += distinct.values()
+            for image, row in distinct.items():
+                for m in group.subset:
+                    pairs.setdefault((image, m), (len(pairs), row))
             if not group.partial:
                 self.num_full_pairs = len(pairs)
-        self.pair_sample = [sample for sample, _ in pairs]
-        self.pair_modality = [m for _, m in pairs]
+            self.groups.append(replace(group, index=tuple(distinct.values())))
+        self.num_fusion = len(rows)
         self.num_pairs = len(pairs)
-        self._order = order
+        self.row_image = [images[row] for row in rows]
+        self.pair_image = [image for image, _ in pairs]
+        self.pair_modality = [m for _, m in pairs]
+        self._pairs = pairs
+        self._rows = rows
+        self._packed = [packed[row] for row in range(self.num_rows)]
         self._key_masks: dict[SubsetGroup, Tensor] = {}
 
-    def spans(self):
-        """Yield (group, slice of its packed samples, slice of its packed streams)."""
-        sample = pair = 0
-        for group in self.groups:
-            samples = slice(sample, sample + len(group.index))
-            pairs = slice(pair, pair + len(group.index) * len(group.subset))
-            sample, pair = samples.stop, pairs.stop
-            yield group, samples, pairs
+    def spans(self) -> Iterator[tuple[SubsetGroup, slice, slice | list[int]]]:
+        """Yield (group, its packed rows, its streams). Streams of rows that share them may be an index list."""
+        return iter(self._spans)
 
-    def samples_with(self, modality: int) -> list[int]:
-        """Batch positions of the samples that have a modality, in packed order."""
-        return [self._order[s] for s, m in zip(self.pair_sample, self.pair_modality) if m == modality]
+    @functools.cached_property
+    def _spans(self) -> list[tuple[SubsetGroup, slice, slice | list[int]]]:
+        spans, row = [], 0
+        for group in self.groups:
+            rows = slice(row, row + len(group.index))
+            row = rows.stop
+            pairs = [self._pairs[image, m][0] for image in self.row_image[rows] for m in group.subset]
+            spans.append((group, rows, _as_slice(pairs)))
+        return spans
+
+    def images_with(self, modality: int) -> list[int]:
+        """The images that have a stream of a modality, in the order of the streams."""
+        return [image for image, m in self._pairs if m == modality]
 
     def pack(self, tokens: list[Tensor]) -> Tensor:
         """Bring the tokens of all modalities into packed order.
 
         Args:
-            tokens: for each modality that some sample has, in config order, [S_m, N, D] over `samples_with(m)`.
+            tokens: for each modality that some image has, in config order, [S_m, N, D] over `images_with(m)`.
 
         Returns:
             [P, N, D].
@@ -120,50 +149,56 @@ class TokenLayout:
             return by_modality
         return by_modality[torch.tensor(source, device=by_modality.device)]
 
-    def pack_samples(self, values: Tensor) -> Tensor:
-        """[B, ...] from batch order to packed order."""
-        return values if self.order is None else values[self.order]
-
-    def unpack_samples(self, values: Tensor) -> Tensor:
-        """[B, ...] from packed order back to batch order."""
-        return values if self.order is None else values[self._inverse_order]
-
-    @functools.cached_property
-    def _inverse_order(self) -> Tensor:
-        return torch.argsort(self.order)
+    def unpack_rows(self, values: Tensor) -> Tensor:
+        """[R, ...] in packed order to [F, ...] in the order that the rows came."""
+        if self._packed == list(range(self.num_fusion)):
+            return values
+        return values[torch.tensor(self._packed, device=values.device)]
 
     def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
-        """One modality's stream in batch order, zero where the sample or the patch lacks it.
+        """One modality's stream in the order of the rows, zero where the row or the patch lacks it.
 
         Args:
             streams: [P, N, D] packed.
 
         Returns:
-            [B, N, D].
+            [F, N, D].
         """
-        pairs = [p for p, m in enumerate(self.pair_modality) if m == modality]
-        full = streams.new_zeros(self.batch_size, *streams.shape[1:])
-        if pairs:
-            target = torch.tensor(self.samples_with(modality), device=streams.device)
-            full = full.index_copy(0, target, streams[torch.tensor(pairs, device=streams.device)])
+        full = streams.new_zeros(self.num_rows, *streams.shape[1:])
+        images = [self.row_image[at] for at in self._packed]
+        have = [(row, self._pairs[image, modality][0]) for row, image in enumerate(images)
+                if (image, modality) in self._pairs]
+        if have:
+            target, source = torch.tensor(have, device=streams.device).unbind(1)
+            full = full.index_copy(0, target, streams[source])
         return full.masked_fill(~self.present[:, modality, :, None], 0.0)
 
     @functools.cached_property
     def partial_stream_mask(self) -> Tensor:
         """[P - num_full_pairs, N] bool: usable keys of the streams in groups of partial coverage."""
-        rows = [(self._order[s], m) for s, m in zip(self.pair_sample, self.pair_modality)][self.num_full_pairs:]
-        sample, modality = torch.tensor(rows, device=self.present.device).unbind(1)
-        return self.present[sample, modality]
+        pairs = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs:]
+        row, modality = torch.tensor(pairs, device=self.present.device).unbind(1)
+        return self.present[row, modality]
 
     def group_mask(self, group: SubsetGroup) -> Tensor:
-        """[G, k, N] bool: usable patches of a group's samples and modalities."""
+        """[G, k, N] bool: usable patches of a group's rows and modalities."""
         return self.present[list(group.index)][:, list(group.subset)]
 
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
-        """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if coverage is full."""
+        """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if full coverage."""
         if not group.partial:
             return None
         if group not in self._key_masks:
             usable = self.group_mask(group).flatten(1)
             self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.num_patches)], dim=1)
         return self._key_masks[group]
+
+
+def _as_slice(indices: list[int]) -> slice | list[int]:
+    """The same indices as a slice if they are evenly spaced: a view then, where a list would copy."""
+    if not indices:
+        return slice(0, 0)
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
+        return slice(indices[0], indices[-1] + 1, step)
+    return indices

@@ -11,8 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.linear import Linear, linear
 
 __all__ = ["MaskedAttention", "Block"]
+
+#: Tokens that pass an MLP at once in inference: plenty for full speed, on a GPU too.
+MLP_ROWS = 8192
 
 
 class MaskedAttention(nn.Module):
@@ -27,24 +31,24 @@ class MaskedAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.masked = masked
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, tokens: Tensor, layout: TokenLayout, fusion_only: bool = False) -> Tensor:
         """Attend.
 
         Args:
-            tokens: [(P + B) * N, D] packed: all streams, then all fusion tokens.
+            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens.
             fusion_only: compute only what fusion queries return (all that the last block is asked for).
 
         Returns:
-            [(P + B) * N, D], or [B * N, D] if `fusion_only`.
+            [(P + R) * N, D], or [R * N, D] if `fusion_only`.
         """
         dim = tokens.shape[-1]
         boundary = layout.num_pairs * layout.num_patches
         if fusion_only:
             # Streams are keys and values here, never queries: their share of the projection is two thirds.
-            stream_kv = F.linear(tokens[:boundary], self.qkv.weight[dim:], self.qkv.bias[dim:])
+            stream_kv = linear(tokens[:boundary], self.qkv.weight[dim:], self.qkv.bias[dim:])
             stream_qkv = self._split(stream_kv, layout)
             fusion_qkv = self._split(self.qkv(tokens[boundary:]), layout)
             mixed = torch.cat(self._attend_fusion(stream_qkv, fusion_qkv, layout)).flatten(0, 1)
@@ -84,7 +88,7 @@ class MaskedAttention(nn.Module):
         return parts
 
     def _attend_all(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> Tensor:
-        """Full attention within each sample; returns [(P + B) * N, D]."""
+        """Full attention within each sample; returns [(P + R) * N, D]."""
         stream_parts, fusion_parts = [], []
         for group, samples, pairs in layout.spans():
             qkv = self._group_tokens(stream_qkv[pairs], fusion_qkv[samples])
@@ -139,26 +143,33 @@ class Block(nn.Module):
         """One block.
 
         Args:
-            tokens: [(P + B) * N, D] packed: all streams, then all fusion tokens.
+            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens.
             fusion_only: return only the fusion tokens.
 
         Returns:
-            [(P + B) * N, D], or [B * N, D] if `fusion_only`.
+            [(P + R) * N, D], or [R * N, D] if `fusion_only`.
         """
         mixed = self.attn(self.norm1(tokens), layout, fusion_only)
         if fusion_only:
             tokens = tokens[layout.num_pairs * layout.num_patches:]
         tokens = tokens + self._skip_some(mixed, layout, fusion_only)
-        return tokens + self._skip_some(self.mlp(self.norm2(tokens)), layout, fusion_only)
+        del mixed  # or it would be held while the MLP, where a block needs most, computes
+        return tokens + self._skip_some(self._feed_forward(tokens), layout, fusion_only)
+
+    def _feed_forward(self, tokens: Tensor) -> Tensor:
+        """The MLP branch. Without gradients its hidden layer, the widest tensor there is, never exists whole."""
+        if torch.is_grad_enabled() or len(tokens) <= MLP_ROWS:
+            return self.mlp(self.norm2(tokens))
+        return torch.cat([self.mlp(self.norm2(part)) for part in tokens.split(MLP_ROWS)])
 
     def _skip_some(self, branch: Tensor, layout: TokenLayout, fusion_only: bool) -> Tensor:
         """Stochastic depth: drop the branch for whole samples, all their streams alike, and rescale the others."""
         if not self.training or self.drop_path == 0.0:
             return branch
-        keep = branch.new_empty(layout.batch_size).bernoulli_(1.0 - self.drop_path) / (1.0 - self.drop_path)
-        samples = [] if fusion_only else layout.pair_sample
-        row_sample = torch.tensor([*samples, *range(layout.batch_size)], device=branch.device)
-        return (branch.unflatten(0, (-1, layout.num_patches)) * keep[row_sample, None, None]).flatten(0, 1)
+        keep = branch.new_empty(layout.num_images).bernoulli_(1.0 - self.drop_path) / (1.0 - self.drop_path)
+        streams = [] if fusion_only else layout.pair_image
+        image = torch.tensor([*streams, *layout.row_image], device=branch.device)
+        return (branch.unflatten(0, (-1, layout.num_patches)) * keep[image, None, None]).flatten(0, 1)
 
 
 class Mlp(nn.Module):
@@ -166,8 +177,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = Linear(dim, hidden_dim)
+        self.fc2 = Linear(hidden_dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(tokens)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from imrsf_d2.modalities import Modality, ModalitySet
 
-__all__ = ["PatchEmbed", "sincos_position_embedding", "split_image", "patch_presence"]
+__all__ = ["PatchEmbed", "keep_modalities", "sincos_position_embedding", "split_image", "patch_presence"]
 
 #: Width of the class embedding of a categorical modality, before its patch projection.
 CLASS_EMBED_DIM = 64
@@ -43,6 +44,22 @@ def split_image(image: Tensor, modalities: ModalitySet) -> tuple[Tensor, Tensor]
         bands.append(values.masked_fill(~usable[:, None], 0.0))
         valid.append(usable)
     return torch.cat(bands, dim=1), torch.stack(valid, dim=1)
+
+
+def keep_modalities(image: Tensor, modalities: ModalitySet, names: Collection[str]) -> Tensor:
+    """A copy of the image in which every other modality is missing, in both input layouts.
+
+    Args:
+        image: [B, C + M, H, W] with validity channels, or [B, C, H, W] where NaN means missing.
+        names: modalities that stay.
+    """
+    image = image.clone()
+    for name in set(modalities.names) - set(names):
+        if image.shape[1] == modalities.num_channels:
+            image[:, modalities.validity(name)] = 0.0
+        else:
+            image[:, modalities.bands(name)] = float("nan")
+    return image
 
 
 def patch_presence(valid: Tensor, patch_size: int, min_valid: float) -> Tensor:

@@ -25,12 +25,17 @@ def train(cfg, until=None, resume=False):
     return trainer.losses, scores
 
 
-def test_resumed_equals_uninterrupted(tiny_config, tmp_path):
-    whole = tiny_config("OUTPUT_DIR", str(tmp_path / "whole"))
+@pytest.mark.parametrize("opts", [(), ("SOLVER.AMP.ENABLED", "True", "SOLVER.ACCUMULATE", "2",
+                                       "MODEL.IMRSF.CHECKPOINT_BLOCKS", "True", "MODEL.IMRSF.DROP_PATH", "0.2")],
+                         ids=["plain", "bf16, accumulated, checkpointed"])
+def test_resumed_equals_uninterrupted(tiny_config, tmp_path, opts):
+    # TorchScript compiles Mask2Former's losses when they have been called before, and rounds otherwise from then on.
+    train(tiny_config(*opts, "DATASETS.TEST", "()", "OUTPUT_DIR", str(tmp_path / "first")), until=2)
+    whole = tiny_config(*opts, "OUTPUT_DIR", str(tmp_path / "whole"))
     expected, scores = train(whole)
     assert sorted(expected) == [0, 1, 2, 3]
 
-    parts = tiny_config("OUTPUT_DIR", str(tmp_path / "parts"))
+    parts = tiny_config(*opts, "OUTPUT_DIR", str(tmp_path / "parts"))
     first, _ = train(parts, until=2)
     torch.rand(5)  # whatever else drew random numbers meanwhile
     second, resumed_scores = train(parts, resume=True)
@@ -45,3 +50,17 @@ def test_resumed_equals_uninterrupted(tiny_config, tmp_path):
 def test_weights_that_do_not_exist_stop_the_training(tiny_config):
     with pytest.raises(FileNotFoundError, match="MODEL.WEIGHTS"):
         train(tiny_config("MODEL.WEIGHTS", "nowhere.pth"))
+
+
+def test_an_accumulated_iteration_takes_the_samples_of_a_whole_one(tiny_config, monkeypatch):
+    seen = {}
+    for count in (1, 2):
+        trainer = Trainer(tiny_config("SOLVER.ACCUMULATE", str(count), "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)",
+                                      "DATASETS.TEST", "()"))
+        images = seen[count] = []
+        forward = trainer.model.forward
+        monkeypatch.setattr(trainer.model, "forward",
+                            lambda batch: images.append([s["file_name"] for s in batch]) or forward(batch))
+        trainer.train()
+    assert [len(batch) for batch in seen[1]] == [2, 2] and [len(batch) for batch in seen[2]] == [1] * 4
+    assert sum(seen[1], []) == sum(seen[2], [])

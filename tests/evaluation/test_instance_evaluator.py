@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sys
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -13,7 +14,7 @@ from detectron2.structures import Boxes, Instances
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator, coco_eval
 
 SIZE = 48
 SPLIT = (1, 2, 3)  # image 4 belongs to another split
@@ -195,3 +196,61 @@ def test_an_image_that_the_labels_lack_is_named(dataset):
     DatasetCatalog.register(NAME, lambda: [{"image_id": 99}])
     with pytest.raises(ValueError, match="1 images of the split are not in the annotation file, e.g. id 99"):
         InstanceEvaluator(dataset)
+
+
+def test_a_class_that_the_data_set_lacks_is_named(dataset):
+    prediction = instances([disc(9, 9, 4)], [0.5])
+    prediction.pred_classes += 7
+    with pytest.raises(ValueError, match="predicts the class 7, 'evaluator_test' has 1 .building."):
+        InstanceEvaluator(dataset).process([{"image_id": 1}], [{"instances": prediction}])
+
+
+def test_an_evaluator_may_be_used_again(dataset):
+    evaluator = InstanceEvaluator(dataset)
+    scores = []
+    for predictions in (perfect(), random_predictions(), perfect()):
+        evaluator.reset()
+        for image_id in SPLIT:
+            evaluator.process([{"image_id": image_id}], [{"instances": predictions[image_id]}])
+        scores.append(evaluator.evaluate())
+    assert scores[1] == evaluate(dataset, random_predictions()) != scores[0]
+    for task in ("segm", "bbox"):
+        assert scores[2][task] == pytest.approx(scores[0][task], nan_ok=True)
+
+
+def crowded(classes=2, images=6, objects=25):
+    """COCO annotations and predictions of several classes, with crowds, ties of scores and objects of every size."""
+    rng = np.random.default_rng(1)
+    kinds = []
+    for shift in (0, 3):  # predictions lie near the objects
+        annotations = []
+        state = np.random.default_rng(2)
+        for image_id in range(1, images + 1):
+            for number in range(objects):
+                x, y, w, h = state.integers([0, 0, 2, 2], [300, 300, 150, 150])
+                x, y = np.maximum([x, y] + rng.integers(-shift, shift + 1, 2), 0).tolist()
+                mask = np.zeros((500, 500), np.uint8, order="F")
+                mask[y:y + h, x:x + w] = 1
+                rle = mask_util.encode(mask)
+                annotations.append({
+                    "id": len(annotations) + 1, "image_id": image_id, "category_id": 1 + number % classes, "bbox": [
+                        x, y, int(w), int(h)], "area": float(mask.sum()), "segmentation": rle,
+                    "iscrowd": int(not shift and number % 9 == 0), "score": float(rng.integers(1, 9) / 10)})
+        coco = COCO()
+        coco.dataset = {"info": {}, "images": [{"id": i + 1, "height": 500, "width": 500} for i in range(images)],
+                        "categories": [{"id": i + 1} for i in range(classes)], "annotations": annotations}
+        coco.createIndex()
+        kinds.append(coco)
+    return kinds
+
+
+@pytest.mark.parametrize("task", ["segm", "bbox"])
+@pytest.mark.parametrize("max_detections", [5, 100, 300])
+def test_the_fast_scorer_gives_the_numbers_of_the_official_one(task, max_detections, monkeypatch):
+    fast = coco_eval(*crowded(), task, max_detections)
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    official = coco_eval(*crowded(), task, max_detections)
+    assert type(fast) is not type(official) and isinstance(official, COCOeval)
+    assert 0.1 < official.stats[0] < official.stats[1] < 1
+    assert fast.stats[:6] == pytest.approx(official.stats[:6], abs=1e-12)
+    assert np.allclose(fast.eval["precision"], official.eval["precision"], atol=1e-12)

@@ -1,7 +1,8 @@
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 
-from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_area, rle_to_box, rle_to_mask
+from imrsf_d2.evaluation.masks import annotation_to_rle, masks_to_rles, rle_to_area, rle_to_box, rle_to_mask
 
 #: columns 1-2 of rows 1-3 in an image of 4 rows and 5 columns
 MASK = np.zeros((4, 5), bool)
@@ -30,3 +31,16 @@ def test_every_form_gives_the_same_mask_box_and_area(form):
 def test_an_unreadable_segmentation_is_named(segmentation, message):
     with pytest.raises(ValueError, match=message):
         annotation_to_rle({"id": 7, "image_id": 3, "segmentation": segmentation}, 4, 5)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (7, 1), (16, 24), (13, 5)])
+def test_masks_are_encoded_as_pycocotools_encodes_them(height, width):
+    rng = np.random.default_rng(0)
+    masks = [rng.random((height, width)) < share for share in (0.0, 1.0, 0.5, 0.1)]
+    for rows, columns in ((slice(0, 1), slice(None)), (slice(-1, None), slice(-1, None)), (slice(None), slice(0, 1)),
+                          (slice(height // 2, None), slice(width // 3, width // 2 + 1))):  # at every border and at none
+        masks.append(np.zeros((height, width), bool))
+        masks[-1][rows, columns] = True
+    masks = np.array(masks)
+    assert masks_to_rles(masks) == mask_util.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))
+    assert masks_to_rles(masks[:0]) == []

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from detectron2.data import DatasetCatalog
 from tests.oracle import Oracle
 from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES
 
@@ -29,6 +30,14 @@ def test_all_subsets_are_evaluated_with_exactly_their_modalities(cfg, tmp_path):
     written = json.loads((tmp_path / "modalities.json").read_text())
     assert [row["modalities"] for row in written["rows"]] == [list(subset) for subset in subsets]
     assert (tmp_path / "rgb+dsm" / "coco_instances_results.json").is_file()
+
+
+def test_the_labels_are_read_once_whatever_the_number_of_subsets(cfg, monkeypatch):
+    model, read = Oracle(cfg, DATASET), []
+    get = DatasetCatalog.get
+    monkeypatch.setattr(DatasetCatalog, "get", lambda name: read.append(name) or get(name))
+    sweep_subsets(cfg, model, DATASET)
+    assert read == [DATASET] * 2  # for the loaders, and for the evaluator
 
 
 def test_chosen_subsets_come_in_config_order(cfg):

@@ -51,12 +51,12 @@ def test_samples_are_grouped_by_subset_full_coverage_first():
 
 def test_packing_puts_each_groups_streams_side_by_side():
     layout = TokenLayout(present_table("p1", "01", "11"))
-    assert layout.samples_with(0) == [2, 0] and layout.samples_with(1) == [1, 2, 0]
+    assert layout.images_with(0) == [2, 0] and layout.images_with(1) == [1, 2, 0]
     assert layout.num_full_pairs == 3 and layout.num_pairs == 5
     tokens = [torch.tensor([[20.0], [0.0]]), torch.tensor([[11.0], [21.0], [1.0]])]  # sample * 10 + modality
     assert layout.pack(tokens).flatten().tolist() == [11.0, 20.0, 21.0, 0.0, 1.0]
-    values = torch.arange(3)
-    assert layout.unpack_samples(layout.pack_samples(values)).tolist() == [0, 1, 2]
+    assert layout.row_image == [1, 2, 0]
+    assert layout.unpack_rows(torch.tensor(layout.row_image)).tolist() == [0, 1, 2]
 
 
 def test_group_by_subset_rejects_a_number_mask():

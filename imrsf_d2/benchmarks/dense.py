@@ -1,0 +1,76 @@
+"""The plain way to run the same weights: all tokens of all modalities, and an explicit mask of tokens x tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imrsf_d2.modeling import EncoderOutput, IncompleteMultimodalViT
+from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.masked_attention import Block
+from imrsf_d2.modeling.tokens import keep_modalities
+
+__all__ = ["DenseMaskViT", "dense_mask"]
+
+
+def dense_mask(present: Tensor) -> Tensor:
+    """Eq. 4 written out: streams one after the other in config order, fusion tokens last.
+
+    Args:
+        present: [B, M, N] bool.
+
+    Returns:
+        [B, T, T] bool with T = (M + 1) * N, True = the query (row) sees the key (column). A token that is not present
+        sees itself, since a row without any key has no softmax; nobody else sees it.
+    """
+    batch, modalities, patches = present.shape
+    owner = torch.arange(modalities + 1, device=present.device).repeat_interleave(patches)
+    allowed = (owner[:, None] == owner) | (owner[:, None] == modalities)
+    usable = torch.cat([present.flatten(1), present.new_ones(batch, patches)], dim=1)
+    return (allowed & usable[:, None]) | torch.eye(len(owner), dtype=torch.bool, device=present.device)
+
+
+class DenseMaskViT(IncompleteMultimodalViT):
+    """The same model without any saving: the baseline that the structured form is measured against.
+
+    Only the Bi-LSTM attention is shared with it, because eqs. 2-3 are defined over present modalities.
+    """
+
+    def encode_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]],
+                       layers: Sequence[int] = ()) -> list[EncoderOutput]:
+        return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in subsets]
+
+    def _run(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int], streams: bool,
+             layers: Sequence[int]) -> EncoderOutput:
+        names = self.modalities.names
+        positions = self._positions(grid)
+        embedded = [self.patch_embed[name](bands[:, self.modalities.bands(name)], valid[:, m]) + positions
+                    for m, name in enumerate(names)]
+        fusion = self._fusion_tokens(grid, len(bands))
+        importance = fusion.new_zeros(layout.present.shape)
+        if self.bilstm is not None:
+            have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
+            packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[:0]
+            fusion, importance = map(layout.unpack_rows, self.bilstm(packed, fusion, layout))
+        tokens = torch.cat([*embedded, fusion], dim=1)
+        mask = dense_mask(layout.present)
+        collected = []
+        for block in self.blocks:
+            tokens = _dense_block(block, tokens, mask)
+            collected.append(tokens[:, -layout.num_patches:])
+        parts = tokens.split(layout.num_patches, dim=1)
+        named = {name: part.masked_fill(~layout.present[:, m, :, None], 0.0)
+                 for m, (name, part) in enumerate(zip(names, parts))} if streams else {}
+        return EncoderOutput(parts[-1], named, layout.present, importance, [collected[i] for i in layers], grid)
+
+
+def _dense_block(block: Block, tokens: Tensor, mask: Tensor) -> Tensor:
+    """A pre-norm ViT block over [B, T, D] with a mask [B, T, T]."""
+    attention = block.attn
+    qkv = attention.qkv(block.norm1(tokens)).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(*qkv, mask[:, None]).transpose(1, 2).flatten(2)
+    tokens = tokens + attention.proj(mixed)
+    return tokens + block.mlp(block.norm2(tokens))

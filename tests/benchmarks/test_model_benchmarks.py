@@ -1,0 +1,204 @@
+"""What the model's benchmarks compare is the same computation, and what they count is what runs.
+
+No ratio of times is asserted: those are for tools/benchmark.py on a machine with nothing else to do.
+"""
+
+import json
+import math
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from imrsf_d2.benchmarks.backbone import draw_subsets
+from imrsf_d2.benchmarks.cases import QUICK
+from imrsf_d2.benchmarks.compilation import compile_per_token
+from imrsf_d2.benchmarks.dense import DenseMaskViT, dense_mask
+from imrsf_d2.benchmarks.flops import dense_block_flops, encoder_flops
+from imrsf_d2.benchmarks.matrix_rate import matrix_products
+from imrsf_d2.benchmarks.memory import STATUS, measure_here
+from imrsf_d2.benchmarks.mixed_precision import benchmark_gpu, benchmark_mixed_precision
+from imrsf_d2.benchmarks.suite import run_benchmark
+from imrsf_d2.modeling import IncompleteMultimodalViT
+from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.linear import linear
+
+SIZE = 64
+MIXED = [("sar",), ("rgb", "dsm"), ("sar",), (), ("sar", "rgb", "dsm")]
+
+
+def build_pair():
+    """The structured model and the dense one with the same, trained-like weights."""
+    model, dense = QUICK.build(), QUICK.build(DenseMaskViT)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    dense.load_state_dict(model.state_dict())
+    return model, dense
+
+
+@pytest.mark.parametrize("lacking", [0.0, 0.3], ids=["full", "partial"])
+@pytest.mark.parametrize("subsets", [None, MIXED], ids=["complete", "mixed"])
+def test_the_dense_mask_gives_what_the_structured_form_gives(subsets, lacking):
+    model, dense = build_pair()
+    images = QUICK.images(SIZE, subsets, lacking)
+    ours, theirs = (m.encode(images, streams=True, layers=(0, 1)) for m in (model, dense))
+    for a, b in [(ours.fusion, theirs.fusion), *zip(ours.layers, theirs.layers), (ours.importance, theirs.importance),
+                 *zip(ours.streams.values(), theirs.streams.values())]:
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    every = QUICK.modalities.subsets()
+    for a, b in zip(model.encode_subsets(images, every), dense.encode_subsets(images, every), strict=True):
+        torch.testing.assert_close(a.fusion, b.fusion, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_of_the_dense_mask_equal_those_of_the_structured_form():
+    model, dense = build_pair()
+    for m in (model, dense):
+        m.encode(QUICK.images(SIZE, MIXED, 0.3)).fusion.square().mean().backward()
+    for (name, a), b in zip(model.named_parameters(), dense.parameters()):
+        if a.grad is not None and a.grad.any():
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4, msg=lambda text: f"{name}: {text}")
+
+
+def test_the_mask_by_hand():
+    present = torch.tensor([[[True, False], [True, True]]])  # two modalities, two patches, one of them missing
+    rows = ["100000", "110000", "001100", "001100", "101111", "101111"]  # the missing token sees itself, nobody sees it
+    assert dense_mask(present)[0].tolist() == [[digit == "1" for digit in row] for row in rows]
+
+
+@pytest.mark.parametrize("lacking", [0.0, 0.3], ids=["full", "partial"])
+@pytest.mark.parametrize("subsets", [None, MIXED, [()]], ids=["complete", "mixed", "nothing"])
+def test_counted_flops_are_those_that_run(subsets, lacking, monkeypatch):
+    # oneDNN's LSTM is one operation that the counter does not know; without oneDNN it is made of products.
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    model = QUICK.build()
+    images = QUICK.images(SIZE, subsets, lacking)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        output = model.encode(images)
+    assert counter.get_total_flops() == encoder_flops(model, TokenLayout(output.present))
+
+
+def test_counted_flops_of_a_shared_sweep_are_those_that_run(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    model, images = QUICK.build(), QUICK.images(SIZE)
+    subsets = QUICK.modalities.subsets()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        outputs = model.encode_subsets(images, subsets)
+    rows = torch.cat([output.present for output in outputs])
+    layout = TokenLayout(rows, images=list(range(QUICK.batch_size)) * len(subsets))
+    assert counter.get_total_flops() == encoder_flops(model, layout)
+
+
+def test_counted_flops_of_a_dense_block_are_those_that_run():
+    dense = QUICK.build(DenseMaskViT)
+    batch, tokens = QUICK.batch_size, 4 * QUICK.num_patches(SIZE)
+    counts = []
+    for blocks in (dense.blocks, dense.blocks[:1]):
+        dense.blocks = blocks
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            dense.encode(QUICK.images(SIZE))
+        counts.append(counter.get_total_flops())
+    assert counts[0] - counts[1] == dense_block_flops(32, 128, batch, tokens)
+
+
+@pytest.mark.parametrize("product", [torch.nn.functional.linear, linear], ids=["torch", "oneDNN"])
+def test_bare_products_count_themselves(product):
+    run, flops = matrix_products(QUICK, rows=10, repeats=3, product=product)
+    with FlopCounterMode(display=False) as counter:
+        run()
+    assert counter.get_total_flops() == flops == 3 * 10 * 24 * 32 * 32
+
+
+def test_random_subsets_come_equally_often():
+    drawn = draw_subsets(QUICK, 28)
+    assert sorted(drawn) == sorted(QUICK.modalities.subsets() * 4)
+    assert set(draw_subsets(QUICK, 7)) == set(QUICK.modalities.subsets())
+    assert drawn != draw_subsets(QUICK, 28, seed=1)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the largest result of any operation."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize("model_class", [DenseMaskViT, IncompleteMultimodalViT], ids=["dense", "structured"])
+def test_only_the_dense_form_holds_more_than_the_image(model_class):
+    case = QUICK.with_(batch_size=1)
+    images = case.images(512)  # 1024 patches, 4096 tokens
+    with LargestTensor() as seen, torch.no_grad():
+        case.build(model_class).encode(images)
+    assert (seen.elements == 4096 * 4096) if model_class is DenseMaskViT else (seen.elements <= images.numel())
+
+
+def test_memory_grows_by_what_a_pass_needs():
+    if not STATUS.exists():
+        pytest.skip("needs /proc")
+    assert measure_here("dense", QUICK.with_(batch_size=1)) >= 4096 * 4096
+
+
+@pytest.mark.parametrize("what", ["backbone", "train-step", "sweep", pytest.param("memory", marks=pytest.mark.slow)])
+def test_a_quick_run_measures_every_line(what):
+    results = run_benchmark(what, quick=True, repeats=1)
+    assert results
+    for result in results:
+        assert json.loads(json.dumps(result.as_json()))["title"] in result.as_markdown()
+        for line in result.lines:
+            assert line.values and all(math.isfinite(value) and value > 0 for value in line.values), line.what
+    targets = {"backbone": 10, "train-step": 1, "sweep": 4, "memory": 1}[what]
+    assert sum(line.target is not None for result in results for line in result.lines) == targets
+
+
+def test_without_a_gpu_its_lines_are_skipped_with_a_word(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert benchmark_gpu(QUICK)[0].notes == ["Skipped: no CUDA device here."]
+
+
+def test_the_gpu_benchmark_runs_on_any_device(monkeypatch):
+    """On the CPU, where its numbers mean nothing; compilation is left out, it takes half a minute."""
+    monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision.compile_per_token", lambda model: model)
+    results = benchmark_mixed_precision(QUICK, repeats=1)
+    assert [len(result.lines) for result in results] == [5, 4, 4]
+    assert all(value > 0 for result in results for line in result.lines for value in line.values)
+
+
+def test_what_does_not_fit_is_left_out_with_a_word(monkeypatch):
+    def too_large(case):
+        raise torch.OutOfMemoryError("too large")
+
+    monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision._forward_backward",
+                        lambda model, images: too_large(model))
+    monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision.compile_per_token", lambda model: model)
+    result = benchmark_mixed_precision(QUICK, repeats=1)[0]
+    assert [line.what for line in result.lines] == ["bare products"]
+    assert result.notes[1:] == ["Left out: as it is (OutOfMemoryError: too large).",
+                                "Left out: norms and MLPs compiled (OutOfMemoryError: too large)."]
+
+
+@pytest.mark.slow
+def test_per_token_parts_compile_once_for_all_subsets():
+    from imrsf_d2.benchmarks.compilation import benchmark_compilation
+
+    lines = benchmark_compilation(QUICK, repeats=1)[0].lines
+    if not lines:
+        pytest.skip("torch.compile does not work here")
+    assert lines[0].values[0] <= 3 < lines[1].values[0]
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_same():
+    images = QUICK.images(SIZE, MIXED)
+    with torch.no_grad():
+        try:
+            actual = compile_per_token(QUICK.build()).encode(images).fusion
+        except Exception:
+            pytest.skip("torch.compile does not work here")
+        torch.testing.assert_close(actual, QUICK.build().encode(images).fusion, rtol=1e-4, atol=1e-5)
