@@ -115,7 +115,8 @@ def finalize_config(cfg: CN) -> None:
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     scale = cfg.INPUT.SCALE_JITTER
     expect(len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale)
-           and 0.1 <= scale[0] <= scale[1] <= 10, "INPUT.SCALE_JITTER", scale, "[least, most] with 0.1 <= least <= most <= 10")
+           and 0.1 <= scale[0] <= scale[1] <= 10, "INPUT.SCALE_JITTER", scale,
+           "[least, most] with 0.1 <= least <= most <= 10")
     read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.

@@ -45,7 +45,8 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
         timings = {"0, in this process": measure(lambda: _map_all(mapper, samples), repeats)}
         for number in workers:
             timings[str(number)] = _time_loader(config, number, len(samples), repeats)
-        rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))] for number, timed in timings.items()]
+        rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))]
+                 for number, timed in timings.items()]
     stages = _time_stages(build_mapper(whole, is_train=True), samples, repeats)
     total = sum(timed.median for timed in stages.values())
     shares = [[stage, timed.in_ms(len(samples)), f"{timed.median / total:.0%}"] for stage, timed in stages.items()]

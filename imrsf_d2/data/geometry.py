@@ -49,7 +49,8 @@ class Geometry:
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """The rows and columns that it needs of an image of `size` (H, W)."""
-        return (slice(self.top, min(self.top + self.height, size[0])), slice(self.left, min(self.left + self.width, size[1])))
+        return (slice(self.top, min(self.top + self.height, size[0])),
+                slice(self.left, min(self.left + self.width, size[1])))
 
     @property
     def within_window(self) -> Geometry:

@@ -32,7 +32,8 @@ from rasterio.windows import Window
 from imrsf_d2.data.grids import Grid, resample
 from imrsf_d2.modalities import Modality
 
-__all__ = ["RasterError", "Raster", "SizeError", "from_db", "read_band", "read_grid", "read_raster", "size_text", "to_db"]
+__all__ = ["Raster", "RasterError", "SizeError", "from_db", "read_band", "read_grid", "read_raster", "size_text",
+           "to_db"]
 
 #: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
@@ -81,7 +82,8 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
     with _opened(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
-            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)
+            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.",
+                            own.shape)
         moved = grid is not None and not own.equals(grid)
         raw, valid = _read(file, _band_numbers(file, path, modality), None if moved else window)
     if raw.dtype.kind == "c":
@@ -221,10 +223,10 @@ def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
                          "MODEL.IMRSF.MODALITIES.")
 
 
-def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str,
-              modality: Modality) -> Raster:
-    where = f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN cannot " \
-            "resample it"
+def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, window: tuple[slice, slice] | None,
+              path: str, modality: Modality) -> Raster:
+    where = (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
+             "cannot resample it")
     if not (own.located and wanted.located):
         raise ValueError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference (CRS "
                          "and geotransform).")

@@ -21,7 +21,14 @@ from imrsf_d2.atomic import write_text
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.evaluation.report import MEANINGS, describe_machine, describe_versions, main_score, markdown_table, subset_table
+from imrsf_d2.evaluation.report import (
+    MEANINGS,
+    describe_machine,
+    describe_versions,
+    main_score,
+    markdown_table,
+    subset_table,
+)
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title

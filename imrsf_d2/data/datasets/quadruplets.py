@@ -91,7 +91,8 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
     DatasetCatalog.register(name, lambda: load_quadruplets(root, split))
     MetadataCatalog.get(name).set(
         stuff_classes=classes,
-        stuff_colors=[COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, label in enumerate(classes)],
+        stuff_colors=[COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)]
+                      for i, label in enumerate(classes)],
         ignore_label=IGNORE_LABEL,
         evaluator_type="imrsf_semantic",
         split=split,
@@ -102,8 +103,9 @@ def _read_split(root: Path, split: str) -> list[str]:
     path = split_file(root, split)
     if not path.is_file():
         raise FileNotFoundError(
-            f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your "
-            "scenes, datasets/make_synthetic.py writes synthetic tiles to try things out.")
+            f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. "
+            "datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your scenes, "
+            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     tiles = [line for line in lines if line]
     if not tiles:
