@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from imrsf_d2.data.decibel import to_db
 from imrsf_d2.modalities import Modality, ModalitySet
 
 __all__ = ["Jitter", "read_jitters"]
@@ -63,7 +64,7 @@ class Jitter:
             looks = self.speckle ** -2
             noise = rng.gamma(looks, 1 / looks, bands.shape).astype(np.float32)
             if modality.transform == "db":
-                result = result + 10 * np.log10(np.maximum(noise, np.finfo(np.float32).tiny))
+                result = result + to_db(np.maximum(noise, np.finfo(np.float32).tiny))
             else:
                 result = result * noise
         if modality.clip is not None:

@@ -29,11 +29,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from imrsf_d2.data.decibel import to_db
 from imrsf_d2.data.grids import Grid, resample
 from imrsf_d2.modalities import Modality
 
-__all__ = ["Raster", "RasterError", "SizeError", "from_db", "read_band", "read_grid", "read_raster", "size_text",
-           "to_db"]
+__all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read_raster", "size_text"]
 
 #: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
@@ -139,16 +139,6 @@ def read_grid(path: str | os.PathLike) -> Grid:
     """
     with _opened(os.fspath(path), "its size") as file:
         return Grid.of(file)
-
-
-def to_db(power: np.ndarray) -> np.ndarray:
-    """Linear power in decibel; what is not positive becomes infinite or NaN."""
-    return 10.0 * np.log10(power)
-
-
-def from_db(decibel: np.ndarray) -> np.ndarray:
-    """Decibel as linear power."""
-    return 10.0 ** (decibel / 10.0)
 
 
 def size_text(shape: tuple[int, int]) -> str:

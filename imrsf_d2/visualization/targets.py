@@ -9,7 +9,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from matplotlib.axes import Axes
 
-from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_picture, hatch, outline
@@ -102,7 +102,7 @@ class SemanticReader:
 
     def __init__(self, metadata: Metadata):
         self._palette = dataset_palette(metadata)
-        self._ignore_label = metadata.get("ignore_label", 255)
+        self._ignore_label = metadata.get("ignore_label", IGNORE_LABEL)
 
     def of_dataset(self, sample: Mapping) -> LabelMap:
         """The truth of a dataset dict."""

@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from tests.largest_tensor import LargestTensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from imrsf_d2.benchmarks.backbone import draw_subsets
@@ -115,19 +115,6 @@ def test_random_subsets_come_equally_often():
     assert sorted(drawn) == sorted(QUICK.modalities.subsets() * 4)
     assert set(draw_subsets(QUICK, 7)) == set(QUICK.modalities.subsets())
     assert drawn != draw_subsets(QUICK, 28, seed=1)
-
-
-class LargestTensor(TorchDispatchMode):
-    """Records the largest result of any operation."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return result
 
 
 @pytest.mark.parametrize("model_class", [DenseMaskViT, IncompleteMultimodalViT], ids=["dense", "structured"])

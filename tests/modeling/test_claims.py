@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from tests.largest_tensor import LargestTensor
 from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
 
@@ -147,19 +147,6 @@ def test_the_gpu_gives_what_the_cpu_gives(coverage):
     expected = outputs(model, images)
     for a, b in zip(expected, outputs(model.cuda(), images.cuda())):
         torch.testing.assert_close(a, b.cpu(), rtol=1e-8, atol=1e-8)
-
-
-class LargestTensor(TorchDispatchMode):
-    """Records the largest result of any operation."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                self.elements = max(self.elements, tensor.numel())
-        return result
 
 
 @pytest.mark.parametrize("coverage", ["full", "partial"])

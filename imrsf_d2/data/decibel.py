@@ -1,0 +1,17 @@
+"""Radar power in two units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["from_db", "to_db"]
+
+
+def to_db(power: np.ndarray) -> np.ndarray:
+    """Linear power in decibel; what is not positive becomes infinite or NaN."""
+    return 10.0 * np.log10(power)
+
+
+def from_db(decibel: np.ndarray) -> np.ndarray:
+    """Decibel as linear power."""
+    return 10.0 ** (decibel / 10.0)
