@@ -13,6 +13,7 @@ pairs change the config.
 
 import argparse
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="folder for the tiles")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress, beside the tables
     from imrsf_d2.upstream import UpstreamError, prepare
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -9,11 +10,10 @@ import torch
 
 from imrsf_d2.benchmarks.cases import Case
 from imrsf_d2.benchmarks.dense import DenseMaskViT
-from imrsf_d2.benchmarks.flops import encoder_flops
+from imrsf_d2.benchmarks.flops import count_flops
 from imrsf_d2.benchmarks.matrix_rate import matrix_products
 from imrsf_d2.benchmarks.results import Line, Result
 from imrsf_d2.benchmarks.timing import measure_together
-from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.linear import linear
 
 __all__ = ["benchmark_backbone", "draw_subsets"]
@@ -32,14 +32,14 @@ def draw_subsets(case: Case, number: int, seed: int = 0) -> list[tuple[str, ...]
     return drawn[:number]
 
 
-@torch.inference_mode()
-def benchmark_backbone(case: Case, repeats: int = 5) -> list[Result]:
+def benchmark_backbone(case: Case, repeats: int = 5) -> Iterator[Result]:
     """One result per image size; both models hold the same weights."""
     model, dense = case.build(), case.build(DenseMaskViT)
-    return [_benchmark_size(case, model, dense, size, target, repeats)
-            for size, target in zip(case.sizes, DENSE_TARGETS, strict=True)]
+    for size, target in zip(case.sizes, DENSE_TARGETS, strict=True):
+        yield _benchmark_size(case, model, dense, size, target, repeats)
 
 
+@torch.inference_mode()
 def _benchmark_size(case, model, dense, size: int, dense_target: float, repeats: int) -> Result:
     names, batch = case.modalities.names, case.batch_size
     complete, partial_images = case.images(size), case.images(size, lacking=0.25)
@@ -63,7 +63,7 @@ def _benchmark_size(case, model, dense, size: int, dense_target: float, repeats:
         "complete, with feature maps": lambda: model(complete),
     }
     timed = measure_together(works, repeats, synchronise=case.synchronise)
-    flops = encoder_flops(model, TokenLayout(encode(complete).present))
+    flops = count_flops(lambda: encode(complete))
     tokens = sum(len(subset) + 1 for subset in drawn) / ((len(names) + 1) * batch)  # of complete batches
     of_complete = {name: timed[name].over(timed["complete"]) for name in works}
     own = timed["bare products, as our layers form them"]

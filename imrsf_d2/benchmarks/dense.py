@@ -49,13 +49,13 @@ class DenseMaskViT(IncompleteMultimodalViT):
         positions = self._positions(grid)
         embedded = [self.patch_embed[name](bands[:, self.modalities.bands(name)], valid[:, m]) + positions
                     for m, name in enumerate(names)]
-        fusion = self._fusion_tokens(grid, len(bands))
+        fusion = self._fusion_tokens(grid)
         importance = fusion.new_zeros(layout.present.shape)
         if self.bilstm is not None:
             have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
-            packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[:0]
+            packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
             fusion, importance = map(layout.unpack_rows, self.bilstm(packed, fusion, layout))
-        tokens = torch.cat([*embedded, fusion], dim=1)
+        tokens = torch.cat([*embedded, fusion.expand(len(bands), -1, -1)], dim=1)
         mask = dense_mask(layout.present)
         collected = []
         for block in self.blocks:

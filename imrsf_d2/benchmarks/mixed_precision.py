@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -11,13 +11,12 @@ from torch import Tensor
 from imrsf_d2.benchmarks.cases import Case
 from imrsf_d2.benchmarks.compilation import compile_per_token
 from imrsf_d2.benchmarks.dense import DenseMaskViT
-from imrsf_d2.benchmarks.flops import encoder_flops
+from imrsf_d2.benchmarks.flops import count_flops
 from imrsf_d2.benchmarks.matrix_rate import matrix_products
 from imrsf_d2.benchmarks.results import Line, Result
 from imrsf_d2.benchmarks.timing import measure_together
 from imrsf_d2.benchmarks.train_step import make_step
 from imrsf_d2.modeling import IncompleteMultimodalViT
-from imrsf_d2.modeling.layout import TokenLayout
 
 __all__ = ["benchmark_gpu", "benchmark_mixed_precision"]
 
@@ -25,16 +24,19 @@ __all__ = ["benchmark_gpu", "benchmark_mixed_precision"]
 TARGET = 0.45
 
 
-def benchmark_gpu(case: Case, repeats: int = 10) -> list[Result]:
+def benchmark_gpu(case: Case, repeats: int = 10) -> Iterator[Result]:
     """`benchmark_mixed_precision` with 32 images a batch where there is a GPU, else a word."""
-    if not torch.cuda.is_available():
-        return [Result("GPU, bfloat16", notes=["Skipped: no CUDA device here."])]
-    return benchmark_mixed_precision(case.with_(device="cuda", batch_size=32), repeats)
+    if torch.cuda.is_available():
+        yield from benchmark_mixed_precision(case.with_(device="cuda", batch_size=32), repeats)
+    else:
+        yield Result("GPU, bfloat16", notes=["Skipped: no CUDA device here."])
 
 
-def benchmark_mixed_precision(case: Case, repeats: int) -> list[Result]:
+def benchmark_mixed_precision(case: Case, repeats: int) -> Iterator[Result]:
     """Autocast to bfloat16 on the case's device."""
-    return [_benchmark_rate(case, repeats), *(_benchmark_images(case, size, repeats) for size in case.sizes)]
+    yield _benchmark_rate(case, repeats)
+    for size in case.sizes:
+        yield _benchmark_images(case, size, repeats)
 
 
 def _benchmark_rate(case: Case, repeats: int) -> Result:
@@ -42,8 +44,7 @@ def _benchmark_rate(case: Case, repeats: int) -> Result:
     size = case.sizes[-1]
     images = case.images(size)
     model = case.build().train()
-    layout = TokenLayout(torch.ones(case.batch_size, case.num_modalities, case.num_patches(size), dtype=torch.bool))
-    flops = 3 * encoder_flops(model, layout)  # the backward pass forms two products for each of the forward pass
+    flops = 3 * count_flops(partial(model.encode, images))  # the backward pass forms two products for each of the forward pass
     rows = (case.num_modalities + 1) * case.batch_size * case.num_patches(size)
     products, product_flops = matrix_products(case, rows, len(model.blocks), torch.bfloat16)
     works = {"as it is": partial(_forward_backward, model, images),

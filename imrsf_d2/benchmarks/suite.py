@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 import torch
 
@@ -23,8 +24,8 @@ BENCHMARKS = {"backbone": benchmark_backbone, "train-step": benchmark_train_step
               "memory": benchmark_memory, "gpu": benchmark_gpu, "compile": benchmark_compilation}
 
 
-def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> list[Result]:
-    """Run one benchmark.
+def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> Iterable[Result]:
+    """Run one benchmark, and hand back each of its results as it is there.
 
     Args:
         what: a key of BENCHMARKS.

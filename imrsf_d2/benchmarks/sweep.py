@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from imrsf_d2.benchmarks.cases import Case
@@ -16,13 +18,13 @@ __all__ = ["benchmark_sweep"]
 TARGETS = {3: (0.60, 0.40), 4: (0.48, 0.30)}
 
 
-@torch.inference_mode()
-def benchmark_sweep(case: Case, repeats: int = 3) -> list[Result]:
+def benchmark_sweep(case: Case, repeats: int = 3) -> Iterator[Result]:
     """One result per number of modalities."""
-    return [_benchmark_number(case.with_(num_modalities=number), targets, repeats)
-            for number, targets in TARGETS.items()]
+    for number, targets in TARGETS.items():
+        yield _benchmark_number(case.with_(num_modalities=number), targets, repeats)
 
 
+@torch.inference_mode()
 def _benchmark_number(case: Case, targets: tuple[float, float], repeats: int) -> Result:
     model, dense = case.build(), case.build(DenseMaskViT)
     size = case.sizes[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Measurement", "measure", "measure_together"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def measure_together(works: Mapping[str, Callable[[], object]], repeats: int, wa
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(warm_up + repeats):
+        round_start = time.perf_counter()
         for name in list(works)[::-1 if repeat % 2 else 1]:
             synchronise()
             start = time.perf_counter()
@@ -77,4 +81,5 @@ def measure_together(works: Mapping[str, Callable[[], object]], repeats: int, wa
             synchronise()
             if repeat >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
+        logger.info("Round %d of %d took %.0f s", repeat + 1, warm_up + repeats, time.perf_counter() - round_start)
     return {name: Measurement(tuple(durations)) for name, durations in seconds.items()}

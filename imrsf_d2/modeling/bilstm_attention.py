@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import Tensor, nn
 
-from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.layout import ImageGroup, TokenLayout
 from imrsf_d2.modeling.linear import linear
 
 __all__ = ["BiLSTMAttention"]
+
+#: Stands for the fusion token where modalities are given by index.
+FUSION = -1
+FORWARD, BACKWARD = 0, 1
+
+#: New fusion tokens [G, N, D], and beta [G, M, N]: 0 where absent, no gradient.
+Gathered = tuple[Tensor, Tensor]
 
 
 class BiLSTMAttention(nn.Module):
@@ -24,6 +33,7 @@ class BiLSTMAttention(nn.Module):
 
     def __init__(self, embed_dim: int):
         super().__init__()
+        # Its parameters only: `_States` runs it step by step, to compute what sequences have in common once.
         self.lstm = nn.LSTM(embed_dim, embed_dim // 2, bidirectional=True)
         self.attn = nn.Linear(2 * embed_dim, embed_dim)
         self.score = nn.Linear(embed_dim, 1, bias=False)
@@ -31,74 +41,142 @@ class BiLSTMAttention(nn.Module):
         nn.init.zeros_(self.attn.bias)
         nn.init.xavier_uniform_(self.score.weight)
 
-    def gather(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
-        """Eqs. 2-3 for positions that all have the same number of modalities.
-
-        Args:
-            sequence: [t, R, D], fusion token last.
-
-        Returns:
-            The new fusion tokens [R, D] and beta [t - 1, R].
-        """
-        hidden, _ = self.lstm(sequence)
-        dim = hidden.shape[-1]
-        # W [h_t; h_i] splits into W_f h_t + W_m h_i: the fusion half is computed once, not once per modality.
-        weight_fusion, weight_modality = self.attn.weight.split(dim, dim=1)
-        fusion_part = linear(hidden[-1], weight_fusion, self.attn.bias)
-        modality_part = linear(hidden[:-1].flatten(0, 1), weight_modality).view(hidden[:-1].shape)
-        beta = self.score(torch.tanh(fusion_part + modality_part)).softmax(dim=0)
-        return (beta * hidden[:-1]).sum(dim=0), beta.squeeze(-1)
-
     def forward(self, streams: Tensor, fusion: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
         """Gather all positions of a batch.
 
         Args:
             streams: [P, N, D] packed modality tokens.
-            fusion: [R, N, D] fusion tokens in packed order.
+            fusion: [N, D] fusion tokens, the same for every row.
 
         Returns:
             The new fusion tokens [R, N, D], and beta [R, M, N] (0 where absent, no gradient), in packed order.
         """
-        importance = fusion.new_zeros(layout.num_fusion, layout.num_modalities, layout.num_patches)
-        gathered = []
-        for group, samples, pairs in layout.spans():
-            tokens = fusion[samples]
-            if group.subset:
-                size, patches, dim = tokens.shape
-                by_modality = streams[pairs].view(size, len(group.subset), patches, dim).transpose(0, 1)
-                sequence = torch.cat([by_modality, tokens[None]]).flatten(1, 2)
-                if group.partial:
-                    usable = layout.group_mask(group).transpose(0, 1).flatten(1)
-                    tokens, beta = self._gather_by_pattern(sequence, usable)
-                else:
-                    tokens, beta = self.gather(sequence)
-                tokens = tokens.view(size, patches, dim)
-                beta = beta.detach().view(-1, size, patches).transpose(0, 1)
-                importance[samples, list(group.subset)] = beta.to(importance.dtype)
-            # The LSTM may compute in a narrower type under autocast; the token tensor keeps its own.
-            gathered.append(tokens.to(fusion.dtype))
-        return torch.cat(gathered), importance
+        rows, tokens, importance = [], [], []
+        for group in layout.image_groups():
+            gather = self._gather_by_pattern if group.partial else self._gather_whole
+            for group_rows, (new, beta) in zip(group.rows.values(), gather(streams, fusion, group, layout)):
+                rows += group_rows
+                # The LSTM may compute in a narrower type under autocast; the token tensor keeps its own.
+                tokens.append(new.to(fusion.dtype))
+                importance.append(beta.to(fusion.dtype))
+        return layout.in_packed_order(rows, tokens), layout.in_packed_order(rows, importance)
 
-    def _gather_by_pattern(self, sequence: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
-        """Eqs. 2-3 where positions differ in what they have: one call per distinct pattern, on its positions only.
+    def _gather_whole(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
+        """Eqs. 2-3 for images that have every patch of their modalities; one result per subset."""
+        tokens = {m: streams[pairs] for m, pairs in group.streams.items()}
+        size = len(group.images)
+        return [(new.expand(size, -1, -1), beta.expand(size, -1, -1))
+                for new, beta in self._gather(tokens, fusion[None], group.rows, layout.num_modalities)]
+
+    def _gather_by_pattern(self, streams: Tensor, fusion: Tensor, group: ImageGroup,
+                           layout: TokenLayout) -> list[Gathered]:
+        """Eqs. 2-3 where positions differ in what they have: once per distinct pattern, on its positions only."""
+        usable = layout.usable_patches(group)  # [k, G, N]
+        steps, size, patches = usable.shape
+        code = (usable.flatten(1).long() << torch.arange(steps, device=usable.device)[:, None]).sum(dim=0)
+        tokens = {m: streams[pairs].flatten(0, 1) for m, pairs in group.streams.items()}
+        positions, gathered = [], []
+        for pattern in code.unique().tolist():
+            at = (code == pattern).nonzero().squeeze(1)
+            here = {m: tokens[m][None, at] for i, m in enumerate(tokens) if pattern >> i & 1}
+            subsets = [tuple(m for m in subset if m in here) for subset in group.rows]
+            positions.append(at)
+            gathered.append(self._gather(here, fusion[None, at % patches], subsets, layout.num_modalities))
+        order = torch.cat(positions).argsort()
+        results = []
+        for of_subset in zip(*gathered):
+            new, beta = (torch.cat(parts, dim=dim)[0] for parts, dim in zip(zip(*of_subset), (1, 2)))
+            results.append((new[order].unflatten(0, (size, patches)),
+                            beta[:, order].unflatten(1, (size, patches)).transpose(0, 1)))
+        return results
+
+    def _gather(self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]],
+                num_modalities: int) -> list[Gathered]:
+        """Eqs. 2-3 for positions that all have the same modalities.
 
         Args:
-            sequence: [k + 1, R, D]; usable: [k, R] bool.
+            tokens: [G, N, D] of each modality that is there, in config order.
+            fusion: [1, N, D].
+            subsets: modalities to gather.
+            num_modalities: M.
 
         Returns:
-            New fusion tokens [R, D] and beta [k, R], 0 where unusable.
+            For each subset the new fusion tokens and beta; if it is empty, [1, N, D] as they were and [1, M, N].
         """
-        steps = usable.shape[0]
-        code = (usable.long() << torch.arange(steps, device=usable.device)[:, None]).sum(dim=0)
-        fusion = sequence[-1]
-        beta = sequence.new_zeros(steps, sequence.shape[1])
-        for pattern in code.unique().tolist():
-            if pattern == 0:
-                continue
-            at = (code == pattern).nonzero().squeeze(1)
-            chosen = torch.tensor([i for i in range(steps) if pattern >> i & 1], device=at.device)
-            rows = torch.cat([chosen, chosen.new_tensor([steps])])
-            tokens, weights = self.gather(sequence[rows[:, None], at])
-            fusion = fusion.index_copy(0, at, tokens.to(fusion.dtype))
-            beta[chosen[:, None], at] = weights.detach().to(beta.dtype)
-        return fusion, beta
+        states = _States(self, {**tokens, FUSION: fusion})
+        done = {(): (fusion, fusion.new_zeros(1, num_modalities, fusion.shape[1]))}
+        for subset in subsets:
+            if subset not in done:
+                new, beta = states.attend(subset)
+                of_all = beta.new_zeros(beta.shape[1], num_modalities, beta.shape[2])
+                of_all[:, list(subset)] = beta.detach().transpose(0, 1)
+                done[subset] = new, of_all
+        return [done[subset] for subset in subsets]
+
+
+class _States:
+    """States of the Bi-LSTM at positions that all have the same modalities, each computed when first asked for.
+
+    A forward state depends on the modalities up to it, a backward state on those from it on. Seen with several subsets,
+    a position shares them: all 15 of four modalities take 46 steps of one direction, where one by one they take 94. The
+    backward direction starts at the fusion token, which is the same in every image.
+
+    Args:
+        module: holds the parameters.
+        tokens: [G, N, D] of each modality; [1, N, D] of FUSION.
+    """
+
+    def __init__(self, module: BiLSTMAttention, tokens: Mapping[int, Tensor]):
+        self.module = module
+        self._tokens = tokens
+        lstm = module.lstm
+        self._recurrent = (lstm.weight_hh_l0, lstm.weight_hh_l0_reverse)
+        self._weight = torch.cat([lstm.weight_ih_l0, lstm.weight_ih_l0_reverse])
+        self._bias = torch.cat([lstm.bias_ih_l0, lstm.bias_ih_l0_reverse])
+        self._bias = self._bias + torch.cat([lstm.bias_hh_l0, lstm.bias_hh_l0_reverse])
+        self._inputs: dict[int, tuple[Tensor, Tensor]] = {}
+        # W [h_t; h_i] = W_t h_t + W_i h_i, and each h is [forward; backward]: four parts, computed once each.
+        self._of_last, self._of_each = (half.chunk(2, dim=1) for half in module.attn.weight.chunk(2, dim=1))
+        self._states: dict[tuple[int, tuple[int, ...]], tuple[Tensor, Tensor]] = {}
+        self._projected: dict[tuple[int, tuple[int, ...]], Tensor] = {}
+
+    def attend(self, subset: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Eqs. 2-3: the new fusion tokens [G, N, D] and beta [k, G, N] of a subset of k >= 1 modalities."""
+        last = linear(self._state(FORWARD, (*subset, FUSION))[0], self._of_last[FORWARD], self.module.attn.bias)
+        last = last + linear(self._state(BACKWARD, (FUSION,))[0], self._of_last[BACKWARD])
+        orders = [(subset[:i + 1], (FUSION, *reversed(subset[i:]))) for i in range(len(subset))]
+        scores = [self.module.score(torch.tanh(last + self._project(FORWARD, before) + self._project(BACKWARD, after)))
+                  for before, after in orders]
+        beta = torch.stack(scores).softmax(dim=0)  # [k, G, N, 1]
+        halves = (torch.stack([self._state(direction, pair[direction])[0] for pair in orders])
+                  for direction in (FORWARD, BACKWARD))
+        tokens = torch.cat([(beta * half).sum(dim=0) for half in halves], dim=-1)
+        return tokens, beta.squeeze(-1)
+
+    def _project(self, direction: int, order: tuple[int, ...]) -> Tensor:
+        """[G, N, D]: a state's part in tanh(...)."""
+        key = direction, order
+        if key not in self._projected:
+            self._projected[key] = linear(self._state(direction, order)[0], self._of_each[direction])
+        return self._projected[key]
+
+    def _input(self, m: int) -> tuple[Tensor, Tensor]:
+        """[G, N, 2 D] of each direction: what a token adds to the four gates."""
+        if m not in self._inputs:
+            self._inputs[m] = linear(self._tokens[m], self._weight, self._bias).chunk(2, dim=-1)
+        return self._inputs[m]
+
+    def _state(self, direction: int, order: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Hidden and cell state [G, N, D / 2] of one direction after the tokens of `order`."""
+        key = direction, order
+        if key not in self._states:
+            gates = self._input(order[-1])[direction]
+            cell = None
+            if len(order) > 1:
+                hidden, cell = self._state(direction, order[:-1])
+                gates = gates + linear(hidden, self._recurrent[direction])
+            take, forget, new, give = gates.chunk(4, dim=-1)
+            taken = take.sigmoid() * new.tanh()
+            cell = taken if cell is None else taken + forget.sigmoid() * cell
+            self._states[key] = give.sigmoid() * cell.tanh(), cell
+        return self._states[key]

@@ -161,10 +161,12 @@ class IncompleteMultimodalEncoder(nn.Module):
              layers: Sequence[int]) -> EncoderOutput:
         """Everything after the layout is known: embed, gather, and the blocks."""
         stream_tokens = self._embed_streams(bands, valid, layout, grid)
-        fusion = self._fusion_tokens(grid, layout.num_fusion)
-        importance = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
+        fusion = self._fusion_tokens(grid)
         if self.bilstm is not None:
             fusion, importance = self.bilstm(stream_tokens, fusion, layout)
+        else:
+            fusion = fusion.expand(layout.num_fusion, -1, -1)
+            importance = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
         fusion = fusion + self._touch_unused(layout, fusion)
 
         tokens = torch.cat([stream_tokens, fusion]).flatten(0, 1)
@@ -201,13 +203,12 @@ class IncompleteMultimodalEncoder(nn.Module):
         # Positions keep the parameters' type: under autocast the residual stream is float32 from here on.
         return layout.pack(tokens) + self._positions(grid)
 
-    def _fusion_tokens(self, grid: tuple[int, int], number: int) -> Tensor:
-        """[R, N, D]: the learned grid, resized bicubically to the actual one, with positions."""
+    def _fusion_tokens(self, grid: tuple[int, int]) -> Tensor:
+        """[N, D]: the learned grid, resized bicubically to the actual one, with positions; the same for every image."""
         learned = self.fusion_tokens
         if grid != learned.shape[-2:]:
             learned = F.interpolate(learned, size=grid, mode="bicubic", align_corners=False)
-        tokens = learned.flatten(2).transpose(1, 2) + self._positions(grid)
-        return tokens.expand(number, -1, -1)
+        return learned[0].flatten(1).T + self._positions(grid)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         return sincos_position_embedding(*grid, self.embed_dim, self.fusion_tokens.device, self.fusion_tokens.dtype)

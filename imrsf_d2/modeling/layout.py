@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["SubsetGroup", "TokenLayout", "group_by_subset"]
+__all__ = ["ImageGroup", "SubsetGroup", "TokenLayout", "group_by_subset"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,23 @@ class SubsetGroup:
     subset: tuple[int, ...]
     partial: bool
     index: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """Images that are seen with the same subsets of modalities.
+
+    Attributes:
+        images: which; ascending.
+        partial: True if one of them lacks some patch of a modality in one of the subsets.
+        rows: subset -> the packed rows that show the images with it, in the order of `images`.
+        streams: modality -> the streams of the images, likewise; in config order.
+    """
+
+    images: tuple[int, ...]
+    partial: bool
+    rows: dict[tuple[int, ...], list[int]]
+    streams: dict[int, slice | list[int]]
 
 
 def group_by_subset(present: Tensor) -> list[SubsetGroup]:
@@ -126,6 +143,44 @@ class TokenLayout:
             spans.append((group, rows, _as_slice(pairs)))
         return spans
 
+    def image_groups(self) -> list[ImageGroup]:
+        """The images by the subsets that they are seen with; without shared streams, the groups of rows."""
+        seen: dict[int, list[tuple[SubsetGroup, int]]] = {}
+        for group, rows, _ in self.spans():
+            for row in range(rows.start, rows.stop):
+                seen.setdefault(self.row_image[row], []).append((group, row))
+        members: dict[tuple, list[int]] = {}
+        for image, views in seen.items():
+            subsets = tuple(group.subset for group, _ in views)
+            members.setdefault((subsets, any(group.partial for group, _ in views)), []).append(image)
+        groups = []
+        for (subsets, partial), images in members.items():
+            rows = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
+            streams = {m: _as_slice([self._pairs[image, m][0] for image in images])
+                       for m in sorted(set().union(*subsets))}
+            groups.append(ImageGroup(tuple(images), partial, rows, streams))
+        return groups
+
+    def usable_patches(self, group: ImageGroup) -> Tensor:
+        """[k, G, N] bool: the patches that a group's images have of each of its k modalities."""
+        rows = [[self._pairs[image, m][1] for image in group.images] for m in group.streams]
+        return torch.stack([self.present[of_one, m] for m, of_one in zip(group.streams, rows)])
+
+    def in_packed_order(self, rows: list[int], parts: list[Tensor]) -> Tensor:
+        """Bring values that were computed group by group into packed order.
+
+        Args:
+            rows: the packed row of each value, part after part.
+            parts: [S, ...], R values together.
+
+        Returns:
+            [R, ...].
+        """
+        values = torch.cat(parts)
+        if rows == list(range(self.num_fusion)):
+            return values
+        return values[torch.tensor(rows, device=values.device).argsort()]
+
     def images_with(self, modality: int) -> list[int]:
         """The images that have a stream of a modality, in the order of the streams."""
         return [image for image, m in self._pairs if m == modality]
@@ -184,6 +239,26 @@ class TokenLayout:
         """[G, k, N] bool: usable patches of a group's rows and modalities."""
         return self.present[list(group.index)][:, list(group.subset)]
 
+    def stream_parts(self, most: int | None = None) -> Iterator[tuple[slice, Tensor | None]]:
+        """Yield (streams, their usable keys [S, N] or None if coverage is full), `most` streams at a time."""
+        for first, last in _cut(0, self.num_full_pairs, most):
+            yield slice(first, last), None
+        for first, last in _cut(self.num_full_pairs, self.num_pairs, most):
+            yield slice(first, last), self.partial_stream_mask[first - self.num_full_pairs:last - self.num_full_pairs]
+
+    def fusion_parts(self, most: int | None = None) -> Iterator[tuple[slice, slice | list[int], Tensor | None]]:
+        """Cut the groups into parts of `most` packed rows.
+
+        Yields:
+            The rows; their streams, as in `spans`; and their usable keys [G, (k + 1) * N], fusion tokens last, or None
+            if coverage is full.
+        """
+        for group, rows, pairs in self.spans():
+            mask, steps = self.group_key_mask(group), len(group.subset)
+            for first, last in _cut(0, len(group.index), most):
+                yield (slice(rows.start + first, rows.start + last), _part(pairs, first * steps, last * steps),
+                       None if mask is None else mask[first:last])
+
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
         """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if full coverage."""
         if not group.partial:
@@ -202,3 +277,18 @@ def _as_slice(indices: list[int]) -> slice | list[int]:
     if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
         return slice(indices[0], indices[-1] + 1, step)
     return indices
+
+
+def _part(indices: slice | list[int], first: int, last: int) -> slice | list[int]:
+    """The indices from position `first` up to `last` of such a list or slice."""
+    if isinstance(indices, slice):
+        step = indices.step or 1
+        return slice(indices.start + first * step, min(indices.start + last * step, indices.stop), step)
+    return _as_slice(indices[first:last])
+
+
+def _cut(start: int, stop: int, most: int | None) -> Iterator[tuple[int, int]]:
+    """The range in pieces (first, last) of at most so many."""
+    step = most or max(stop - start, 1)
+    for first in range(start, stop, step):
+        yield first, min(first + step, stop)

@@ -10,7 +10,7 @@ __all__ = ["Linear", "linear"]
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.linear` of [R, inputs] tokens, equal to it up to rounding.
+    """`torch.nn.functional.linear` of [..., inputs] tokens, equal to it up to rounding.
 
     In float32 on the CPU, PyTorch hands a linear layer to MKL and a convolution to oneDNN. MKL takes its slower kernels
     on processors of other makers (half the speed on an AMD EPYC, forward and backward), oneDNN asks only what the
@@ -18,23 +18,22 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """
     if not _through_onednn(tokens):
         return F.linear(tokens, weight, bias)
+    rows = tokens.reshape(-1, tokens.shape[-1])
     # PyTorch's own convolution takes fewer than 16 images on a single thread, so where it can be they are 16.
-    images = 16 if len(tokens) % 16 == 0 else 1
-    pixels = tokens.view(images, -1, 1, tokens.shape[-1]).permute(0, 3, 1, 2)  # [16, inputs, R / 16, 1], channels last
-    return F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1).reshape(-1, len(weight))
+    images = 16 if len(rows) % 16 == 0 else 1
+    pixels = rows.view(images, -1, 1, rows.shape[-1]).permute(0, 3, 1, 2)  # [16, inputs, R / 16, 1], channels last
+    product = F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
+    return product.reshape(*tokens.shape[:-1], len(weight))
 
 
 def _through_onednn(tokens: Tensor) -> bool:
     return (not torch.compiler.is_compiling() and tokens.device.type == "cpu" and tokens.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()
-            and torch.backends.mkldnn.enabled and tokens.ndim == 2 and tokens.numel() > 0 and tokens.is_contiguous())
+            and torch.backends.mkldnn.enabled and tokens.numel() > 0)
 
 
 class Linear(nn.Linear):
     """`nn.Linear` by way of `linear`: the same parameters under the same names."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():
-            return super().forward(tokens)
-        rows = linear(tokens.reshape(-1, self.in_features), self.weight, self.bias)
-        return rows.view(*tokens.shape[:-1], self.out_features)
+        return linear(tokens, self.weight, self.bias)

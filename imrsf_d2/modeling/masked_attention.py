@@ -6,6 +6,8 @@ stream runs as an attention of its own; fusion queries run once per group of sam
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,8 +17,14 @@ from imrsf_d2.modeling.linear import Linear, linear
 
 __all__ = ["MaskedAttention", "Block"]
 
-#: Tokens that pass an MLP at once in inference: plenty for full speed, on a GPU too.
-MLP_ROWS = 8192
+#: Tokens that pass a block together in inference. Enough for full speed; on a CPU few enough that what they need stays
+#: in the cache, and below the 32 MB from which glibc has the system zero fresh pages for every tensor.
+CPU_ROWS, GPU_ROWS = 2048, 65536
+
+
+def rows_at_once(device: torch.device) -> int:
+    """Tokens that pass a block together in inference on a device."""
+    return CPU_ROWS if device.type == "cpu" else GPU_ROWS
 
 
 class MaskedAttention(nn.Module):
@@ -48,10 +56,9 @@ class MaskedAttention(nn.Module):
         boundary = layout.num_pairs * layout.num_patches
         if fusion_only:
             # Streams are keys and values here, never queries: their share of the projection is two thirds.
-            stream_kv = linear(tokens[:boundary], self.qkv.weight[dim:], self.qkv.bias[dim:])
-            stream_qkv = self._split(stream_kv, layout)
+            stream_kv = self._project(tokens[:boundary], slice(dim, None), layout)
             fusion_qkv = self._split(self.qkv(tokens[boundary:]), layout)
-            mixed = torch.cat(self._attend_fusion(stream_qkv, fusion_qkv, layout)).flatten(0, 1)
+            mixed = torch.cat(self._attend_fusion(stream_kv, fusion_qkv, layout)).flatten(0, 1)
         else:
             qkv = self.qkv(tokens)
             stream_qkv, fusion_qkv = self._split(qkv[:boundary], layout), self._split(qkv[boundary:], layout)
@@ -68,31 +75,59 @@ class MaskedAttention(nn.Module):
         parts = projected.shape[-1] // self.proj.in_features
         return projected.view(-1, layout.num_patches, parts, self.num_heads, head_dim)
 
+    def in_parts(self, tokens: Tensor, norm: Callable[[Tensor], Tensor], layout: TokenLayout,
+                 fusion_only: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        """Masked attention as in `forward`, a few samples at a time, for inference.
+
+        Args:
+            tokens: [(P + R) * N, D] packed, before `norm`. Rows may be overwritten once they were yielded.
+            norm: applied to each part.
+            fusion_only: as in `forward`.
+
+        Yields:
+            Rows of `tokens`, one part after the other, and what attention returns for them.
+        """
+        patches, dim = layout.num_patches, tokens.shape[-1]
+        boundary = layout.num_pairs * patches
+        most = max(1, rows_at_once(tokens.device) // patches)
+        # Fusion queries look at the streams as they are before this block: their keys and values come first.
+        stream_kv = self._project(norm(tokens[:boundary]), slice(dim, None), layout)
+        if not fusion_only:
+            for pairs, usable in layout.stream_parts(most):
+                rows = slice(pairs.start * patches, pairs.stop * patches)
+                query = self._project(norm(tokens[rows]), slice(0, dim), layout)
+                mixed = _attend(query[:, :, 0], stream_kv[pairs, :, 0], stream_kv[pairs, :, 1], usable)
+                yield rows, self.proj(mixed.flatten(0, 1))
+        for at, pairs, usable in layout.fusion_parts(most):
+            rows = slice(boundary + at.start * patches, boundary + at.stop * patches)
+            fusion_qkv = self._project(norm(tokens[rows]), slice(None), layout)
+            yield rows, self.proj(self._mix(stream_kv[pairs], fusion_qkv, usable).flatten(0, 1))
+
+    def _project(self, tokens: Tensor, outputs: slice, layout: TokenLayout) -> Tensor:
+        """[R * N, D] tokens to some of q, k and v: [R, N, j, heads, head dim]."""
+        return self._split(linear(tokens, self.qkv.weight[outputs], self.qkv.bias[outputs]), layout)
+
     def _attend_streams(self, qkv: Tensor, layout: TokenLayout) -> list[Tensor]:
         """Each stream on its own; returns pieces [R, N, D] that together cover the P streams in order."""
-        full, parts = layout.num_full_pairs, []
-        if full:
-            parts.append(_attend(qkv[:full, :, 0], qkv[:full, :, 1], qkv[:full, :, 2]))
-        if full < layout.num_pairs:
-            part = qkv[full:]
-            parts.append(_attend(part[:, :, 0], part[:, :, 1], part[:, :, 2], layout.partial_stream_mask))
-        return parts
+        return [_attend(qkv[pairs, :, 0], qkv[pairs, :, 1], qkv[pairs, :, 2], usable)
+                for pairs, usable in layout.stream_parts()]
 
     def _attend_fusion(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> list[Tensor]:
         """Fusion queries over everything their sample has; one piece [G, N, D] per group."""
-        parts = []
-        for group, samples, pairs in layout.spans():
-            query = fusion_qkv[samples, :, 0]
-            keys_values = self._group_tokens(stream_qkv[pairs, :, -2:], fusion_qkv[samples, :, -2:])
-            parts.append(_attend(query, keys_values[:, :, 0], keys_values[:, :, 1], layout.group_key_mask(group)))
-        return parts
+        return [self._mix(stream_qkv[pairs, :, -2:], fusion_qkv[rows], usable)
+                for rows, pairs, usable in layout.fusion_parts()]
+
+    def _mix(self, stream_kv: Tensor, fusion_qkv: Tensor, usable: Tensor | None) -> Tensor:
+        """[G, N, D] of G rows' fusion queries; `stream_kv` [G * k, N, 2, heads, head dim]."""
+        keys_values = self._group_tokens(stream_kv, fusion_qkv[:, :, -2:])
+        return _attend(fusion_qkv[:, :, 0], keys_values[:, :, 0], keys_values[:, :, 1], usable)
 
     def _attend_all(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> Tensor:
         """Full attention within each sample; returns [(P + R) * N, D]."""
         stream_parts, fusion_parts = [], []
-        for group, samples, pairs in layout.spans():
-            qkv = self._group_tokens(stream_qkv[pairs], fusion_qkv[samples])
-            mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], layout.group_key_mask(group))
+        for rows, pairs, usable in layout.fusion_parts():
+            qkv = self._group_tokens(stream_qkv[pairs], fusion_qkv[rows])
+            mixed = _attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], usable)
             stream, fusion = mixed.split([mixed.shape[1] - layout.num_patches, layout.num_patches], dim=1)
             stream_parts.append(stream.flatten(0, 1))
             fusion_parts.append(fusion.flatten(0, 1))
@@ -143,24 +178,33 @@ class Block(nn.Module):
         """One block.
 
         Args:
-            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens.
+            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens. In inference without gradients they
+                are overwritten.
             fusion_only: return only the fusion tokens.
 
         Returns:
             [(P + R) * N, D], or [R * N, D] if `fusion_only`.
         """
+        in_place = not torch.is_grad_enabled() and not (self.training and self.drop_path)
+        if in_place and self.attn.masked:
+            for rows, mixed in self.attn.in_parts(tokens, self.norm1, layout, fusion_only):
+                tokens[rows] += mixed
+                self._add_feed_forward(tokens[rows])
+            return tokens[layout.num_pairs * layout.num_patches:] if fusion_only else tokens
         mixed = self.attn(self.norm1(tokens), layout, fusion_only)
         if fusion_only:
             tokens = tokens[layout.num_pairs * layout.num_patches:]
         tokens = tokens + self._skip_some(mixed, layout, fusion_only)
         del mixed  # or it would be held while the MLP, where a block needs most, computes
-        return tokens + self._skip_some(self._feed_forward(tokens), layout, fusion_only)
+        if in_place:
+            self._add_feed_forward(tokens)
+            return tokens
+        return tokens + self._skip_some(self.mlp(self.norm2(tokens)), layout, fusion_only)
 
-    def _feed_forward(self, tokens: Tensor) -> Tensor:
-        """The MLP branch. Without gradients its hidden layer, the widest tensor there is, never exists whole."""
-        if torch.is_grad_enabled() or len(tokens) <= MLP_ROWS:
-            return self.mlp(self.norm2(tokens))
-        return torch.cat([self.mlp(self.norm2(part)) for part in tokens.split(MLP_ROWS)])
+    def _add_feed_forward(self, tokens: Tensor) -> None:
+        """Add the MLP branch in place; its hidden layer, the widest tensor there is, never exists whole."""
+        for part in tokens.split(rows_at_once(tokens.device)):
+            part += self.mlp(self.norm2(part))
 
     def _skip_some(self, branch: Tensor, layout: TokenLayout, fusion_only: bool) -> Tensor:
         """Stochastic depth: drop the branch for whole samples, all their streams alike, and rescale the others."""

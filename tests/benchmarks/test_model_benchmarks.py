@@ -15,7 +15,7 @@ from imrsf_d2.benchmarks.backbone import draw_subsets
 from imrsf_d2.benchmarks.cases import QUICK
 from imrsf_d2.benchmarks.compilation import compile_per_token
 from imrsf_d2.benchmarks.dense import DenseMaskViT, dense_mask
-from imrsf_d2.benchmarks.flops import dense_block_flops, encoder_flops
+from imrsf_d2.benchmarks.flops import count_flops
 from imrsf_d2.benchmarks.matrix_rate import matrix_products
 from imrsf_d2.benchmarks.memory import STATUS, measure_here
 from imrsf_d2.benchmarks.mixed_precision import benchmark_gpu, benchmark_mixed_precision
@@ -67,39 +67,50 @@ def test_the_mask_by_hand():
     assert dense_mask(present)[0].tolist() == [[digit == "1" for digit in row] for row in rows]
 
 
-@pytest.mark.parametrize("lacking", [0.0, 0.3], ids=["full", "partial"])
+def block_flops(dim, streams, fusions, keys, patches):
+    """A block by hand: 24 D^2 a token for its linear layers, 4 D for each query and key; the MLP is 4 D wide."""
+    return 24 * dim * dim * patches * (streams + fusions) + 4 * dim * patches * patches * (streams + keys)
+
+
 @pytest.mark.parametrize("subsets", [None, MIXED, [()]], ids=["complete", "mixed", "nothing"])
-def test_counted_flops_are_those_that_run(subsets, lacking, monkeypatch):
-    # oneDNN's LSTM is one operation that the counter does not know; without oneDNN it is made of products.
-    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    model = QUICK.build()
-    images = QUICK.images(SIZE, subsets, lacking)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        output = model.encode(images)
-    assert counter.get_total_flops() == encoder_flops(model, TokenLayout(output.present))
+def test_counted_flops_of_a_block_follow_from_the_tokens_that_exist(subsets):
+    model, images = QUICK.build(), QUICK.images(SIZE, subsets)
+    present = [QUICK.modalities.names] * QUICK.batch_size if subsets is None else subsets
+    streams = sum(map(len, present))
+    counts = []
+    for blocks in (model.blocks, model.blocks[:1]):
+        model.blocks = blocks
+        counts.append(count_flops(lambda: model.encode(images)))
+    expected = block_flops(32, streams, len(present), streams + len(present), QUICK.num_patches(SIZE))
+    assert counts[0] - counts[1] == expected
 
 
-def test_counted_flops_of_a_shared_sweep_are_those_that_run(monkeypatch):
-    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    model, images = QUICK.build(), QUICK.images(SIZE)
-    subsets = QUICK.modalities.subsets()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        outputs = model.encode_subsets(images, subsets)
-    rows = torch.cat([output.present for output in outputs])
-    layout = TokenLayout(rows, images=list(range(QUICK.batch_size)) * len(subsets))
-    assert counter.get_total_flops() == encoder_flops(model, layout)
+def test_a_shared_sweep_gathers_in_46_steps_where_94_were_needed():
+    """Bi-LSTM of M = 4: 30 forward steps and 16 backward ones, 4 of which see the zero state first and one each image."""
+    case = QUICK.with_(num_modalities=4, batch_size=1)
+    model, image = case.build(), case.images(SIZE)
+    model.blocks = model.blocks[:1]
+    subsets = case.modalities.subsets()
+    together = count_flops(lambda: model.encode_subsets(image, subsets))
+    dim, patches = case.embed_dim, case.num_patches(SIZE)
+    last_block = block_flops(dim, 0, 15, 47, patches) + 4 * dim * dim * patches * 4  # keys and values of 4 streams
+    embedding = 2 * case.patch_size**2 * case.modalities.num_bands * dim * patches
+    inputs = 5 * 8 * dim * dim  # four streams and the fusion token, both directions
+    # Steps with a state before them: 26 forward (the first of a sequence has none), 15 backward (all but the fusion's).
+    recurrent = (26 + 15) * 2 * dim * dim
+    # h_t in two parts and the score of each pair for each subset; each prefix and each suffix once in W h_i.
+    attention = 15 * 2 * dim * dim + (15 + 15) * dim * dim + 32 * 2 * dim
+    assert together == last_block + embedding + patches * (inputs + recurrent + attention)
 
 
-def test_counted_flops_of_a_dense_block_are_those_that_run():
+def test_counted_flops_of_a_dense_block_follow_from_all_tokens():
     dense = QUICK.build(DenseMaskViT)
-    batch, tokens = QUICK.batch_size, 4 * QUICK.num_patches(SIZE)
+    tokens = 4 * QUICK.num_patches(SIZE)
     counts = []
     for blocks in (dense.blocks, dense.blocks[:1]):
         dense.blocks = blocks
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            dense.encode(QUICK.images(SIZE))
-        counts.append(counter.get_total_flops())
-    assert counts[0] - counts[1] == dense_block_flops(32, 128, batch, tokens)
+        counts.append(count_flops(lambda: dense.encode(QUICK.images(SIZE))))
+    assert counts[0] - counts[1] == QUICK.batch_size * tokens * (24 * 32 * 32 + 4 * 32 * tokens)
 
 
 @pytest.mark.parametrize("product", [torch.nn.functional.linear, linear], ids=["torch", "oneDNN"])
@@ -134,7 +145,7 @@ def test_memory_grows_by_what_a_pass_needs():
 
 @pytest.mark.parametrize("what", ["backbone", "train-step", "sweep", pytest.param("memory", marks=pytest.mark.slow)])
 def test_a_quick_run_measures_every_line(what):
-    results = run_benchmark(what, quick=True, repeats=1)
+    results = list(run_benchmark(what, quick=True, repeats=1))
     assert results
     for result in results:
         assert json.loads(json.dumps(result.as_json()))["title"] in result.as_markdown()
@@ -146,13 +157,13 @@ def test_a_quick_run_measures_every_line(what):
 
 def test_without_a_gpu_its_lines_are_skipped_with_a_word(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert benchmark_gpu(QUICK)[0].notes == ["Skipped: no CUDA device here."]
+    assert next(benchmark_gpu(QUICK)).notes == ["Skipped: no CUDA device here."]
 
 
 def test_the_gpu_benchmark_runs_on_any_device(monkeypatch):
     """On the CPU, where its numbers mean nothing; compilation is left out, it takes half a minute."""
     monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision.compile_per_token", lambda model: model)
-    results = benchmark_mixed_precision(QUICK, repeats=1)
+    results = list(benchmark_mixed_precision(QUICK, repeats=1))
     assert [len(result.lines) for result in results] == [5, 4, 4]
     assert all(value > 0 for result in results for line in result.lines for value in line.values)
 
@@ -164,7 +175,7 @@ def test_what_does_not_fit_is_left_out_with_a_word(monkeypatch):
     monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision._forward_backward",
                         lambda model, images: too_large(model))
     monkeypatch.setattr("imrsf_d2.benchmarks.mixed_precision.compile_per_token", lambda model: model)
-    result = benchmark_mixed_precision(QUICK, repeats=1)[0]
+    result = next(benchmark_mixed_precision(QUICK, repeats=1))
     assert [line.what for line in result.lines] == ["bare products"]
     assert result.notes[1:] == ["Left out: as it is (OutOfMemoryError: too large).",
                                 "Left out: norms and MLPs compiled (OutOfMemoryError: too large)."]

@@ -81,7 +81,7 @@ def test_blocks_without_modalities_equal_timms_blocks():
     model = IncompleteMultimodalViT(modalities=[Modality("rgb", 3)], embed_dim=96, depth=2, num_heads=3).eval()
     model.load_state_dict({k: v for k, v in reference.state_dict().items() if k.startswith("blocks.")}, strict=False)
     output = model.encode(torch.full((1, 3, 64, 64), float("nan")))
-    start = model._fusion_tokens((4, 4), 1)
+    start = model._fusion_tokens((4, 4))[None]
     torch.testing.assert_close(output.fusion, reference.blocks(start), rtol=1e-4, atol=1e-5)
 
 

@@ -85,9 +85,9 @@ def test_gradients_equal_those_of_separate_passes():
 
 
 def rows_through_blocks(model, image, run):
-    """Run and count [N, D] rows that enter the first block's linear layers, over all passes."""
+    """Run and count [N, D] rows that enter the MLP of the first block, over all passes."""
     rows = []
-    hook = model.blocks[0].norm1.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    hook = model.blocks[0].mlp.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
     with torch.no_grad():
         run()
     hook.remove()
