@@ -34,26 +34,27 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
-    try:
-        if args.check:
-            from imrsf_d2.preparation.checks import check_dfc2023
+    from imrsf_d2.errors import exit_code
 
-            findings = check_dfc2023(args.input, **options)
-            print(findings)
-            return 1 if findings.problems else 0
-        from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
+    return exit_code(lambda: check(args.input, options) if args.check else prepare(args, options),
+                     interrupted="interrupted; the same command goes on from here.")
 
-        outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
+
+def check(folder: str, options: dict) -> int:
+    from imrsf_d2.preparation.checks import check_dfc2023
+
+    findings = check_dfc2023(folder, **options)
+    print(findings)
+    return 1 if findings.problems else 0
+
+
+def prepare(args: argparse.Namespace, options: dict) -> None:
+    from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
+
+    outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
     print(outcome.summary)
     print(f"{outcome.tiles} tiles are in {args.output}, {outcome.cut} of them cut now." if outcome.cut
           else f"{args.output} already holds exactly this data; nothing to do.")
-    return 0
 
 
 if __name__ == "__main__":

@@ -35,22 +35,20 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
 
+    from imrsf_d2.errors import exit_code
+
+    return exit_code(lambda: prepare(args), interrupted="interrupted; the same command goes on from here.")
+
+
+def prepare(args):
     from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
     from imrsf_d2.preparation.quadruplets import prepare_quadruplets
 
-    try:
-        print(prepare_quadruplets(
-            args.input, args.output, tile_size=args.tile_size, resolution=args.resolution, val_cities=args.val_cities,
-            merge_table=args.merge_table or DEFAULT_TABLE, s1_unit=args.s1_unit, code_column=args.code_column,
-            layer=args.layer, min_labelled=args.min_labelled, num_workers=args.num_workers,
-            progress=sys.stderr.isatty()))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+    print(prepare_quadruplets(
+        args.input, args.output, tile_size=args.tile_size, resolution=args.resolution, val_cities=args.val_cities,
+        merge_table=args.merge_table or DEFAULT_TABLE, s1_unit=args.s1_unit, code_column=args.code_column,
+        layer=args.layer, min_labelled=args.min_labelled, num_workers=args.num_workers,
+        progress=sys.stderr.isatty()))
 
 
 if __name__ == "__main__":

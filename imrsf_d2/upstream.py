@@ -19,6 +19,7 @@ from importlib.util import find_spec
 
 import torch
 
+from imrsf_d2.errors import UpstreamError
 from imrsf_d2.msdeform import CUDA_OP, PLAIN_OP, REMEDY, MSDeformOp, compare_with_plain
 
 logger = logging.getLogger(__name__)
@@ -27,10 +28,6 @@ OP_VARIABLE = "IMRSF_MSDEFORM_OP"  # environment: "auto" (default), or "plain" t
 OP_CHOICES = ("auto", "plain")
 
 _OP_MODULE = "mask2former.modeling.pixel_decoder.ops.modules.ms_deform_attn"
-
-
-class UpstreamError(ImportError):
-    """detectron2, Mask2Former or the attention op is missing or broken; the message says how to get it."""
 
 
 def prepare(msdeform_op: str | None = None) -> None:

@@ -34,7 +34,25 @@ def measure_loader(args):
     return [Result("Loader", notes=[benchmark_loader(cfg, repeats=args.repeats or 5)])]
 
 
-BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "loader")
+BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "evaluation", "cold-start", "loader")
+
+
+def measure(args):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from imrsf_d2.atomic import write_text
+    from imrsf_d2.benchmarks.suite import describe_run, run_benchmark
+
+    about = describe_run()
+    print(". ".join(about.values()) + ".\n", flush=True)
+    results = []
+    for what in BENCHMARKS if args.what == "all" else [args.what]:
+        for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
+            results.append(result.as_json())
+            print(result.as_markdown() + "\n", flush=True)
+    if args.json:
+        write_text(args.json, json.dumps({**about, "results": results}, indent=1))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,26 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress, beside the tables
-    from imrsf_d2.upstream import UpstreamError, prepare
+    from imrsf_d2.errors import exit_code
 
-    try:
-        prepare()
-        from imrsf_d2.atomic import write_text
-        from imrsf_d2.benchmarks.suite import describe_run, run_benchmark
-
-        about = describe_run()
-        print(". ".join(about.values()) + ".\n", flush=True)
-        results = []
-        for what in BENCHMARKS if args.what == "all" else [args.what]:
-            for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
-                results.append(result.as_json())
-                print(result.as_markdown() + "\n", flush=True)
-        if args.json:
-            write_text(args.json, json.dumps({**about, "results": results}, indent=1))
-    except (UpstreamError, ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: measure(args))
 
 
 if __name__ == "__main__":

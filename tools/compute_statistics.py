@@ -29,25 +29,26 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
 
-    from imrsf_d2.upstream import UpstreamError, prepare
+    from imrsf_d2.errors import exit_code
 
-    try:
-        prepare()
-        from imrsf_d2.data.statistics import dataset_statistics, modalities_yaml
-        from imrsf_d2.engine.configuration import load_config
-        from imrsf_d2.modalities import ModalitySet
+    return exit_code(lambda: compute(args))
 
-        cfg = load_config(args.config_file, args.opts)
-        names = [args.dataset] if args.dataset else list(cfg.DATASETS.TRAIN)
-        statistics = dataset_statistics(names, ModalitySet.from_config(cfg), args.num_workers, sys.stderr.isatty())
-    except (UpstreamError, ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+def compute(args):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from imrsf_d2.data.statistics import dataset_statistics, modalities_yaml
+    from imrsf_d2.engine.configuration import load_config
+    from imrsf_d2.modalities import ModalitySet
+
+    cfg = load_config(args.config_file, args.opts)
+    names = [args.dataset] if args.dataset else list(cfg.DATASETS.TRAIN)
+    statistics = dataset_statistics(names, ModalitySet.from_config(cfg), args.num_workers, sys.stderr.isatty())
     for message in (message for found in statistics.values() for message in found.unreadable):
         print(f"left out: {message}", file=sys.stderr)
     print(f"# {', '.join(names)}")
     print(modalities_yaml(cfg.MODEL.IMRSF.MODALITIES, statistics), end="")
-    return 0
 
 
 if __name__ == "__main__":

@@ -33,26 +33,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
 
+    from imrsf_d2.errors import exit_code
+
+    return exit_code(lambda: run(args))
+
+
+def run(args):
     # Before torch is loaded: its threads spin only briefly while they wait for each other. With the default, on two
     # cores that other processes use too, an iteration took several times longer; on idle cores it is as fast.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    from imrsf_d2.upstream import UpstreamError, prepare
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from imrsf_d2.data.synthetic.layouts import write_layout
+    from imrsf_d2.engine.demo import DemoData, run_demo
 
     config, layout, output = TASKS[args.task]
-    try:
-        prepare()
-        from imrsf_d2.data.synthetic.layouts import write_layout
-        from imrsf_d2.engine.demo import DemoData, run_demo
-
-        write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,
-                        progress=sys.stderr.isatty())
-        data = DemoData(layout, write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout "
-                                       f"of {layout}, of other cities each.")
-        run_demo(CONFIGS / config, data, args.output or output, args.opts)
-    except (UpstreamError, ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,
+                    progress=sys.stderr.isatty())
+    data = DemoData(layout, write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of "
+                                   f"{layout}, of other cities each.")
+    run_demo(CONFIGS / config, data, args.output or output, args.opts)
 
 
 if __name__ == "__main__":

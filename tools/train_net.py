@@ -20,20 +20,21 @@ Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
+def train(argv):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from detectron2.engine import default_argument_parser
+
+    from imrsf_d2.engine.running import launch_run
+
+    launch_run(default_argument_parser(epilog=EXAMPLES).parse_args(argv))
+
+
 def main(argv: list[str] | None = None) -> int:
-    from imrsf_d2.upstream import UpstreamError, prepare
+    from imrsf_d2.errors import exit_code
 
-    try:
-        prepare()
-        from detectron2.engine import default_argument_parser
-
-        from imrsf_d2.engine.running import launch_run
-
-        launch_run(default_argument_parser(epilog=EXAMPLES).parse_args(argv))
-    except (UpstreamError, ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: train(argv))
 
 
 if __name__ == "__main__":

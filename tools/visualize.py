@@ -48,6 +48,9 @@ def load_model(cfg, args):
 
 
 def draw(args):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
     from imrsf_d2.engine.configuration import load_config
     from imrsf_d2.modalities import ModalitySet
     from imrsf_d2.visualization import draw_test_sheets, draw_training_sheets
@@ -72,16 +75,13 @@ def draw(args):
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)  # before anything heavy is loaded: --help is quick
-    from imrsf_d2.upstream import UpstreamError, prepare
+    from imrsf_d2.errors import exit_code
 
-    try:
-        prepare()
+    def command():
         for path in draw(args):
             print(path, flush=True)
-    except (UpstreamError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_code(command)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Case:
         batch_size: B.
         sizes: sides of the square images in pixels, the small one and the large one.
         memory_size: side of the image whose memory is measured.
+        num_scored_images: images whose predictions are scored.
         device: "cpu" or "cuda".
     """
 
@@ -38,6 +39,7 @@ class Case:
     batch_size: int = 4
     sizes: tuple[int, int] = (256, 512)
     memory_size: int = 1024
+    num_scored_images: int = 500
     device: str = "cpu"
 
     def with_(self, **changes) -> Case:
@@ -91,4 +93,4 @@ class Case:
 
 
 VIT_B = Case()
-QUICK = Case(embed_dim=32, depth=2, num_heads=2, sizes=(64, 96), memory_size=512)
+QUICK = Case(embed_dim=32, depth=2, num_heads=2, sizes=(64, 96), memory_size=512, num_scored_images=5)

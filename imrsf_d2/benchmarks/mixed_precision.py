@@ -44,7 +44,8 @@ def _benchmark_rate(case: Case, repeats: int) -> Result:
     size = case.sizes[-1]
     images = case.images(size)
     model = case.build().train()
-    flops = 3 * count_flops(partial(model.encode, images))  # the backward pass forms two products for each of the forward pass
+    # The backward pass forms two products for each of the forward pass.
+    flops = 3 * count_flops(partial(model.encode, images))
     rows = (case.num_modalities + 1) * case.batch_size * case.num_patches(size)
     products, product_flops = matrix_products(case, rows, len(model.blocks), torch.bfloat16)
     works = {"as it is": partial(_forward_backward, model, images),

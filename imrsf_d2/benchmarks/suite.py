@@ -10,7 +10,9 @@ import torch
 
 from imrsf_d2.benchmarks.backbone import benchmark_backbone
 from imrsf_d2.benchmarks.cases import QUICK, VIT_B
+from imrsf_d2.benchmarks.cold_start import benchmark_cold_start
 from imrsf_d2.benchmarks.compilation import benchmark_compilation
+from imrsf_d2.benchmarks.evaluation import benchmark_evaluation
 from imrsf_d2.benchmarks.memory import benchmark_memory
 from imrsf_d2.benchmarks.mixed_precision import benchmark_gpu
 from imrsf_d2.benchmarks.results import Result
@@ -21,7 +23,8 @@ from imrsf_d2.evaluation.report import describe_machine, describe_versions
 __all__ = ["BENCHMARKS", "describe_run", "run_benchmark"]
 
 BENCHMARKS = {"backbone": benchmark_backbone, "train-step": benchmark_train_step, "sweep": benchmark_sweep,
-              "memory": benchmark_memory, "gpu": benchmark_gpu, "compile": benchmark_compilation}
+              "memory": benchmark_memory, "gpu": benchmark_gpu, "compile": benchmark_compilation,
+              "evaluation": benchmark_evaluation, "cold-start": benchmark_cold_start}
 
 
 def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> Iterable[Result]:

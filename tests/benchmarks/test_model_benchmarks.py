@@ -143,7 +143,9 @@ def test_memory_grows_by_what_a_pass_needs():
     assert measure_here("dense", QUICK.with_(batch_size=1)) >= 4096 * 4096
 
 
-@pytest.mark.parametrize("what", ["backbone", "train-step", "sweep", pytest.param("memory", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what", ["backbone", "train-step", "sweep", "evaluation",
+                                  pytest.param("memory", marks=pytest.mark.slow),
+                                  pytest.param("cold-start", marks=pytest.mark.slow)])
 def test_a_quick_run_measures_every_line(what):
     results = list(run_benchmark(what, quick=True, repeats=1))
     assert results
@@ -151,7 +153,8 @@ def test_a_quick_run_measures_every_line(what):
         assert json.loads(json.dumps(result.as_json()))["title"] in result.as_markdown()
         for line in result.lines:
             assert line.values and all(math.isfinite(value) and value > 0 for value in line.values), line.what
-    targets = {"backbone": 10, "train-step": 1, "sweep": 4, "memory": 1}[what]
+        assert all(seconds > 0 for timed in result.timings.values() for seconds in timed.seconds)
+    targets = {"backbone": 10, "train-step": 1, "sweep": 4, "memory": 1}.get(what, 0)
     assert sum(line.target is not None for result in results for line in result.lines) == targets
 
 

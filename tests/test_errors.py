@@ -1,0 +1,35 @@
+"""What a command says and returns when something is wrong."""
+
+import pytest
+
+from imrsf_d2.errors import UpstreamError, exit_code
+
+
+def failing(error):
+    def work():
+        raise error
+    return work
+
+
+@pytest.mark.parametrize("error", [ValueError("MODEL.WEIGHTS is 'x', expected a file."), UpstreamError("no detectron2"),
+                                   FileNotFoundError(2, "No such file or directory", "labels.json"),
+                                   PermissionError(13, "Permission denied", "output")], ids=lambda e: type(e).__name__)
+def test_what_a_user_can_mend_is_one_line(error, capsys):
+    assert exit_code(failing(error)) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"error: {error}\n" and captured.out == ""
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    with pytest.raises(TypeError):
+        exit_code(failing(TypeError("unsupported operand")))
+
+
+def test_ctrl_c_says_what_to_do(capsys):
+    assert exit_code(failing(KeyboardInterrupt()), interrupted="run it again") == 130
+    assert capsys.readouterr().err == "run it again\n"
+
+
+@pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (1, 1)])
+def test_what_the_command_returns_is_the_exit_code(returned, code):
+    assert exit_code(lambda: returned) == code
