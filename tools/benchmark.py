@@ -6,7 +6,8 @@ Examples:
     python tools/benchmark.py backbone --quick
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
 
-What is compared is measured in turn within one run, so that the ratios mean something on a machine with other work
+On two cores `all` takes about 40 minutes with --repeats 3; `backbone` and `sweep` are most of it. Each table is printed
+when it is there. What is compared is measured in turn within one run, so that the ratios mean something on a machine with other work
 too. `loader` writes synthetic tiles below --output and reads them as a training of --config-file would; KEY VALUE
 pairs change the config.
 """

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
+from unittest import mock
 
 import numpy as np
+import rasterio
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
+from rasterio.windows import Window
 
 from imrsf_d2.benchmarks.timing import Measurement, measure
 from imrsf_d2.data.geometry import Geometry
@@ -47,6 +50,9 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
             timings[str(number)] = _time_loader(config, number, len(samples), repeats)
         rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))]
                  for number, timed in timings.items()]
+    decoder = _time_decoder(build_mapper(cfg, is_train=True), samples, repeats)
+    rows.append(["as in training, decoder alone", "0, in this process", decoder.rate(len(samples)),
+                 decoder.in_ms(len(samples))])
     stages = _time_stages(build_mapper(whole, is_train=True), samples, repeats)
     total = sum(timed.median for timed in stages.values())
     shares = [[stage, timed.in_ms(len(samples)), f"{timed.median / total:.0%}"] for stage, timed in stages.items()]
@@ -54,6 +60,8 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
     return "\n\n".join([
         f"{len(samples)} tiles of {size}; median (fastest to slowest) of {repeats} passes over all of them.",
         markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centred=2),
+        "Decoder alone: rasterio opens the files that a training sample needs and decodes the windows that it needs, and "
+        "nothing is done with them.",
         "What a whole tile with every sensor spends its time on, without loader processes:",
         markdown_table(["stage", "ms per tile", "share"], shares, centred=1),
     ])
@@ -74,6 +82,26 @@ def _time_loader(cfg: CfgNode, workers: int, number: int, repeats: int) -> Measu
     for _ in itertools.islice(batches, 2 * workers + 1):
         pass
     return measure(lambda: [None for _ in itertools.islice(batches, number)], repeats)
+
+
+def _time_decoder(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int) -> Measurement:
+    """What GDAL takes for the windows of the files that training samples read: no loader can be faster."""
+    wanted = []
+
+    def note(path, modality, **options):
+        wanted.append((path, Window.from_slices(*options["window"]) if options.get("window") else None))
+        return read_raster(path, modality, **options)
+
+    with mock.patch("imrsf_d2.data.reading.read_raster", note):
+        _map_all(mapper, samples)
+
+    def decode() -> None:
+        for path, window in wanted:
+            with rasterio.open(path) as file:
+                file.read(window=window)
+
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # as read_raster does
+        return measure(decode, repeats)
 
 
 def _time_stages(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int) -> dict[str, Measurement]:

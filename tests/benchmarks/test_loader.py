@@ -16,10 +16,11 @@ def test_every_stage_and_number_of_workers_is_in_the_table(tiny_root, monkeypatc
     assert "4 tiles of 64 x 64 px" in report
     for stage in ("read sar", "read rgb", "read dsm", "augment", "assemble", "targets"):
         assert re.search(rf"\| +{stage} +\| +[\d.]+ \(", report), stage
+    assert "as in training, decoder alone" in report
     shares = [int(share) for share in re.findall(r"(\d+)% \|", report)]
     assert len(shares) == 6 and sum(shares) == pytest.approx(100, abs=4)
     rates = [float(rate) for rate in re.findall(r"\| +(\d+) \(\d+ to \d+\) \|", report)]
-    assert len(rates) == 4 and min(rates) > 0
+    assert len(rates) == 5 and min(rates) > 0
 
 
 def test_the_tool_writes_tiles_and_prints_the_table(tmp_path, capsys, monkeypatch):
