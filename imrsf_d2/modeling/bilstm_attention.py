@@ -132,8 +132,9 @@ class _States:
         lstm = module.lstm
         self._recurrent = (lstm.weight_hh_l0, lstm.weight_hh_l0_reverse)
         self._weight = torch.cat([lstm.weight_ih_l0, lstm.weight_ih_l0_reverse])
-        self._bias = torch.cat([lstm.bias_ih_l0, lstm.bias_ih_l0_reverse])
-        self._bias = self._bias + torch.cat([lstm.bias_hh_l0, lstm.bias_hh_l0_reverse])
+        # Added before they are joined: the gradients of two joined tensors that are added are views of one memory, and
+        # whatever then changes a gradient in place, to accumulate or to clip, would change both.
+        self._bias = torch.cat([lstm.bias_ih_l0 + lstm.bias_hh_l0, lstm.bias_ih_l0_reverse + lstm.bias_hh_l0_reverse])
         self._inputs: dict[int, tuple[Tensor, Tensor]] = {}
         # W [h_t; h_i] = W_t h_t + W_i h_i, and each h is [forward; backward]: four parts, computed once each.
         self._of_last, self._of_each = (half.chunk(2, dim=1) for half in module.attn.weight.chunk(2, dim=1))

@@ -197,3 +197,13 @@ def test_a_present_patch_needs_min_valid_of_its_pixels():
     images[0, 6, :7, 8:12] = 1.0  # 28 of 64 pixels of the second
     assert build().encode(images).present[0, 1].tolist() == [True] + [False] * 5
     assert build(min_valid=0.4).encode(images).present[0, 1].tolist() == [True, True] + [False] * 4
+
+
+@pytest.mark.parametrize("has", SUBSETS, ids="+".join)
+def test_no_two_gradients_share_memory(has):
+    """Or accumulating or clipping one of them in place would change the other."""
+    model = build()
+    model.encode(make_images([has], "partial")).fusion.square().sum().backward()
+    places = [p.grad.untyped_storage().data_ptr() + p.grad.storage_offset() * p.grad.element_size()
+              for p in model.parameters() if p.grad is not None]
+    assert len(places) == len(set(places))
