@@ -3,17 +3,18 @@
 VENV ?= .venv
 PYTHON ?=
 TASK ?= instance
+SCALE ?= cpu
 
 # Written last, so that an interrupted installation is resumed and a finished one costs nothing.
 STAMP := $(VENV)/.complete
 INSTALL := requirements/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help env test demo clean clean-env
+.PHONY: help env test demo study clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
-	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo: instance, semantic, lulc)"
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo: instance, semantic, lulc)  SCALE=$(SCALE) (study: cpu, gpu)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
@@ -26,6 +27,9 @@ test: env  ## all tests
 
 demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
+
+study: env  ## the proposed model against MultiViT and the ablations: docs/results.md (about two hours; resumable)
+	"$(VENV)/bin/python" tools/study.py --scale $(SCALE)
 
 clean:  ## remove caches and build products
 	rm -rf build dist *.egg-info .pytest_cache

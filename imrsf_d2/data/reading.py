@@ -64,7 +64,7 @@ class SampleReader:
             ValueError: if a file contradicts the config, the annotations, or the other files.
         """
         paths = self.paths(sample)
-        grid = self._grid(sample) if self.align and paths else None
+        grid = self.grid(sample) if self.align and paths else None
         size = (sample["height"], sample["width"])
         rasters, sizes, failed = {}, {}, []
         for name in [*names, *spare]:
@@ -90,9 +90,13 @@ class SampleReader:
         self._check_sizes(sample, sizes, paths)
         return rasters
 
-    def _grid(self, sample: Mapping) -> Grid | None:
+    def grid(self, sample: Mapping) -> Grid | None:
         """The grid of the sample's annotations: of the label map, or of the first sensor of their size; else the ground
-        of the first sensor that says where it lies, in pixels of their number."""
+        of the first sensor that says where it lies, in pixels of their number. None if no file says where it lies.
+
+        Raises:
+            ValueError: if no file says where it lies, and their sizes differ.
+        """
         expected = (sample["height"], sample["width"])
         files = {"labels": sample.get("sem_seg_file_name")} | dict(sample["modalities"])
         grids = {}

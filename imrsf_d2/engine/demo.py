@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import os
 import shlex
 import sys
@@ -18,9 +15,9 @@ from detectron2.data import DatasetCatalog
 from torch import nn
 
 from imrsf_d2.atomic import write_text
-from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.engine.configuration import load_config, setup_run
-from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.engine.resuming import forget_training, train_or_load
+from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.evaluation.report import (
     MEANINGS,
     describe_machine,
@@ -35,8 +32,6 @@ from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.visualization import choose_tiles, draw_overview, draw_subset, predict_tiles
 
 __all__ = ["DemoData", "run_demo"]
-
-logger = logging.getLogger(__name__)
 
 NUM_PICTURE_TILES = 3
 
@@ -56,29 +51,6 @@ class DemoData:
     describe: str
 
 
-class _Stopwatch:
-    """Wall-clock seconds of each phase, kept in a file so that a resumed demo still knows how long its start took."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self.seconds: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
-
-    def note(self, phase: str, seconds: float) -> None:
-        """Set the time of a phase; 0 forgets it."""
-        self.seconds[phase] = seconds
-        if not seconds:
-            del self.seconds[phase]
-        write_text(self._path, json.dumps(self.seconds, indent=1))
-
-    def run(self, phase: str, work: Callable, add: bool = False):
-        """Call `work` and note its time; `add` continues an interrupted phase. A failure is noted too."""
-        start, before = time.perf_counter(), self.seconds.get(phase, 0.0) if add else 0.0
-        try:
-            return work()
-        finally:
-            self.note(phase, before + time.perf_counter() - start)
-
-
 def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.PathLike,
              opts: Sequence[str] = ()) -> Path:
     """Run the demo, or what is left of it: existing data and a finished training of the same config are kept.
@@ -96,18 +68,18 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
     # The data sets are registered below this root when the configuration is loaded.
     os.environ["DETECTRON2_DATASETS"] = str(output / "data")
     cfg = load_config(config_file, ["OUTPUT_DIR", str(output / "train"), *opts])
-    stopwatch = _Stopwatch(output / "timings.json")
+    stopwatch = Stopwatch(output / "timings.json")
 
     print(f"[1/4] Data: {data.describe}", flush=True)
     start = time.perf_counter()
     if data.write(output / "data" / data.folder):
         stopwatch.note("data", time.perf_counter() - start)
-        _forget_training(Path(cfg.OUTPUT_DIR))
+        forget_training(cfg.OUTPUT_DIR)
     else:
         print("      already there, kept.", flush=True)
 
     print(f"[2/4] Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles", flush=True)
-    model = _trained_model(cfg, config_file, stopwatch)
+    model = train_or_load(cfg, config_file, stopwatch)
 
     names = ModalitySet.from_config(cfg)
     print(f"[3/4] Evaluation on all {len(names.subsets())} subsets of {', '.join(names.names)}", flush=True)
@@ -124,33 +96,6 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
     write_text(report, _report(cfg, model, data, rows, table, stopwatch.seconds))
     print(f"\n{table}\n\nReport: {report}", flush=True)
     return report
-
-
-def _forget_training(folder: Path) -> None:
-    """Make the next training in `folder` start afresh (checkpoints stay until they are overwritten)."""
-    for name in ("last_checkpoint", "config.yaml", "metrics.json"):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _trained_model(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: _Stopwatch) -> nn.Module:
-    """Train, resume, or take the finished model of the same config."""
-    folder = Path(cfg.OUTPUT_DIR)
-    same = (folder / "config.yaml").is_file() and (folder / "config.yaml").read_text() == cfg.dump()
-    if not same:
-        _forget_training(folder)
-    setup_run(cfg, argparse.Namespace(config_file=os.fspath(config_file), eval_only=False))
-    last = folder / "last_checkpoint"
-    if last.is_file() and last.read_text().strip() == "model_final.pth":
-        print("      finished earlier with this config, kept.", flush=True)
-        model = Trainer.build_model(cfg)
-        Checkpointer(model, cfg.OUTPUT_DIR).resume_or_load("", resume=True)
-        return model
-    if not last.is_file():
-        stopwatch.note("training", 0)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=True)
-    stopwatch.run("training", trainer.train, add=True)
-    return trainer.model
 
 
 def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> None:

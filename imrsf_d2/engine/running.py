@@ -1,4 +1,4 @@
-"""What tools/train_net.py does in each process."""
+"""What tools/train_net.py does in each process, and how this and other tools start their processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from detectron2.config import CfgNode
@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
+from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.data.datasets import NAMES
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -25,13 +26,17 @@ __all__ = ["check_data_sets", "launch_run", "run"]
 
 logger = logging.getLogger(__name__)
 
+#: What other processes raise on bad input, which their messages explain without a traceback.
+EXPECTED_ERRORS = ("ValueError", "FileNotFoundError", "RasterError", "SizeError", "UpstreamError")
 
-def launch_run(args: argparse.Namespace) -> None:
-    """Start `run` in one process per GPU, or in this process if there is but one.
+
+def launch_run(args: argparse.Namespace, work: Callable[[argparse.Namespace], object] | None = None) -> None:
+    """Start `work` in one process per GPU, or in this process if there is but one.
 
     Args:
         args: of Detectron2's `default_argument_parser`; with MODEL.DEVICE cpu, `num_gpus` is the number of processes
             that share the machine's cores.
+        work: a function of a module's top level, which gets `args`; None for `run`.
 
     Raises:
         FileNotFoundError, ValueError: see `load_config`, `setup_run` and `Checkpointer.load`.
@@ -45,8 +50,15 @@ def launch_run(args: argparse.Namespace) -> None:
     # Detectron2 joins the processes by NCCL, which knows no CPU tensors, wherever it sees a GPU.
     share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu and processes > 1 else {}
     with _environment(share):
-        launch(run, processes, num_machines=args.num_machines, machine_rank=args.machine_rank, dist_url=args.dist_url,
-               args=(args,))
+        try:
+            launch(work or run, processes, num_machines=args.num_machines, machine_rank=args.machine_rank,
+                   dist_url=args.dist_url, args=(args,))
+        except ProcessRaisedException as error:
+            # Of another process' error nothing arrives but the text of its traceback: the last line says what it was.
+            kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
+            if kind.rpartition(".")[2] in EXPECTED_ERRORS:
+                raise ValueError(message) from error
+            raise
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["confusion_matrix", "semantic_scores"]
+__all__ = ["class_iou", "confusion_matrix", "semantic_scores"]
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int, ignore_label: int) -> np.ndarray:
@@ -32,6 +32,21 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
     return np.bincount(rows * num_classes + columns, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class, as fractions of 1.
+
+    Args:
+        confusion: [..., K, K] as from `confusion_matrix`.
+
+    Returns:
+        [..., K]; NaN for a class that does not occur in the truth.
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    true, predicted = confusion.sum(axis=-1).astype(float), confusion.sum(axis=-2)
+    with np.errstate(invalid="ignore"):
+        return np.where(true > 0, right / (true + predicted - right), np.nan)
+
+
 def semantic_scores(confusion: np.ndarray, classes: list[str]) -> dict[str, float]:
     """Scores in percent, over the classes that occur in the truth.
 
@@ -44,10 +59,10 @@ def semantic_scores(confusion: np.ndarray, classes: list[str]) -> dict[str, floa
         of right pixels), and IoU-<class> for each class, NaN for a class that does not occur.
     """
     right = np.diag(confusion).astype(float)
-    true, predicted = confusion.sum(axis=1).astype(float), confusion.sum(axis=0)
+    true = confusion.sum(axis=1).astype(float)
     occurs = true > 0
+    iou = class_iou(confusion)
     with np.errstate(invalid="ignore"):
-        iou = np.where(occurs, right / (true + predicted - right), np.nan)
         recall = np.where(occurs, right / true, np.nan)
     weights = true[occurs] / true.sum()
     scores = {"mIoU": np.nanmean(iou), "fwIoU": (weights * iou[occurs]).sum(), "mACC": np.nanmean(recall),

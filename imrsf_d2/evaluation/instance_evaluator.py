@@ -20,6 +20,8 @@ from pycocotools.cocoeval import COCOeval
 
 from imrsf_d2.atomic import write_text
 from imrsf_d2.evaluation.masks import annotation_to_rle, masks_to_rles, rle_to_area, rle_to_box
+from imrsf_d2.evaluation.matching import match_instances
+from imrsf_d2.evaluation.per_image import InstanceImages
 from imrsf_d2.evaluation.report import markdown_table
 
 __all__ = ["InstanceEvaluator", "coco_eval", "restrict_ground_truth"]
@@ -131,6 +133,7 @@ class InstanceEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forget everything taken in."""
         self._predictions: list[dict] = []
+        self._gathered: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Take in the predictions for some images.
@@ -176,6 +179,7 @@ class InstanceEvaluator(DatasetEvaluator):
             results = list(itertools.chain(*comm.gather(results)))  # of nothing on other processes
             if not comm.is_main_process():
                 return {}
+        self._gathered = results
         if not results:
             logger.warning("No instance was predicted in any image: AP is 0.")
         scores = {task: self._score(results, task) for task in TASKS}
@@ -185,7 +189,12 @@ class InstanceEvaluator(DatasetEvaluator):
             write_text(os.path.join(self.output_dir, "coco_instances_results.json"), json.dumps(results))
         return scores
 
-    def _score(self, results: Sequence[dict], task: str) -> dict[str, float]:
+    def per_image(self) -> InstanceImages:
+        """What each image contributed to the AP50 of the masks; after `evaluate`, on the first process."""
+        return match_instances(self._truth, self._found(self._gathered, "segm"), "segm", self._max_detections)
+
+    def _found(self, results: Sequence[dict], task: str) -> COCO:
+        """Predictions as a COCO data set."""
         # COCO writes into what it is given, and would take a box's area for that of the mask it stands beside.
         unused = "bbox" if task == "segm" else "segmentation"
         found = COCO()
@@ -195,7 +204,10 @@ class InstanceEvaluator(DatasetEvaluator):
             else:  # which loadRes does not take
                 found.dataset = {**self._truth.dataset, "annotations": []}
                 found.createIndex()
-        evaluation = coco_eval(self._truth, found, task, self._max_detections)
+        return found
+
+    def _score(self, results: Sequence[dict], task: str) -> dict[str, float]:
+        evaluation = coco_eval(self._truth, self._found(results, task), task, self._max_detections)
         scores = {metric: _percent(value) for metric, value in zip(METRICS, evaluation.stats)}
         if len(self._classes) > 1:
             precision = evaluation.eval["precision"][:, :, :, 0, -1]  # thresholds, recalls, classes; of all sizes

@@ -12,7 +12,8 @@ from pathlib import Path
 import imrsf_d2
 from imrsf_d2.parallel import usable_cores
 
-__all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table"]
+__all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table",
+           "subset_ticks"]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centred: int = 0) -> str:
@@ -76,9 +77,14 @@ def subset_table(rows: Sequence[Mapping], names: Sequence[str]) -> str:
     body = []
     for row in rows:
         values = [row["results"].get(task, {}).get(metric, math.nan) for task, metric in columns]
-        body.append(["✓" if name in row["modalities"] else "" for name in names]
+        body.append(subset_ticks(row["modalities"], names)
                     + ["n/a" if math.isnan(value) else f"{value / 100:.3f}" for value in values])
     return markdown_table(header, body, centred=len(names))
+
+
+def subset_ticks(subset: Sequence[str], names: Sequence[str]) -> list[str]:
+    """A check mark for each modality that a subset has, blank for the others."""
+    return ["✓" if name in subset else "" for name in names]
 
 
 def describe_machine() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from detectron2.utils import comm
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
+from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.report import markdown_table
 
 __all__ = ["SemanticEvaluator"]
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 class SemanticEvaluator(DatasetEvaluator):
     """IoU per class and their mean, in percent, over the labelled pixels of one registered split.
 
-    One confusion matrix is summed over all images, and the mean is over the classes that occur in the truth: a perfect
+    The images' confusion matrices are summed, and the mean is over the classes that occur in the truth: a perfect
     prediction scores 100 whichever classes a split has.
 
     Args:
@@ -38,12 +40,14 @@ class SemanticEvaluator(DatasetEvaluator):
         self._classes = list(metadata.stuff_classes)
         self._ignore_label = metadata.ignore_label
         self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
+        # The last one is kept: copies of an evaluator, which share this, compare several predictions with it.
+        self._truth = functools.lru_cache(maxsize=1)(self._read_truth)
         self.output_dir = output_dir
         self.reset()
 
     def reset(self) -> None:
         """Forget everything taken in."""
-        self._confusion = np.zeros((len(self._classes), len(self._classes)), dtype=np.int64)
+        self._confusions: dict[object, np.ndarray] = {}
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Take in the predictions for some images.
@@ -64,8 +68,12 @@ class SemanticEvaluator(DatasetEvaluator):
                 raise ValueError(f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
                                  f"{len(self._classes)} ({', '.join(self._classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
             prediction = scores.argmax(dim=0).cpu().numpy()
-            truth = semantic_truth(self._samples[sample["image_id"]], len(self._classes))
-            self._confusion += confusion_matrix(truth, prediction, len(self._classes), self._ignore_label)
+            image_id = sample["image_id"]
+            self._confusions[image_id] = confusion_matrix(self._truth(image_id), prediction, len(self._classes),
+                                                          self._ignore_label)
+
+    def _read_truth(self, image_id) -> np.ndarray:
+        return semantic_truth(self._samples[image_id], len(self._classes))
 
     def evaluate(self) -> dict:
         """Score everything taken in.
@@ -76,9 +84,11 @@ class SemanticEvaluator(DatasetEvaluator):
         Raises:
             ValueError: if not a single pixel is labelled.
         """
-        confusion = sum(comm.gather(self._confusion))  # an empty list on other processes
+        shares = comm.gather(self._confusions)  # an empty list on other processes
         if not comm.is_main_process():
             return {}
+        self._confusions = {image_id: confusion for share in shares for image_id, confusion in share.items()}
+        confusion = sum(self._confusions.values(), np.zeros(2 * (len(self._classes),), dtype=np.int64))
         if not confusion.sum():
             raise ValueError(f"no pixel of {self._dataset_name!r} is labelled: there is nothing to compare with.")
         scores = semantic_scores(confusion, self._classes)
@@ -90,3 +100,8 @@ class SemanticEvaluator(DatasetEvaluator):
             write_text(os.path.join(self.output_dir, "confusion.json"),
                        json.dumps({"classes": self._classes, "confusion": confusion.tolist()}))
         return {"sem_seg": scores}
+
+    def per_image(self) -> SemanticImages:
+        """What each image contributed, in the order of the data set; after `evaluate`, on the first process."""
+        image_ids = tuple(image_id for image_id in self._samples if image_id in self._confusions)
+        return SemanticImages(image_ids, np.stack([self._confusions[image_id] for image_id in image_ids]))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.evaluation import inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
 
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import build_test_loader, read_test_samples
 from imrsf_d2.evaluation.build import build_evaluator
+from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.report import main_score
+from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.modalities import ModalitySet, subset_label
 from imrsf_d2.precision import autocast
 
@@ -26,45 +29,107 @@ logger = logging.getLogger(__name__)
 
 RESULTS_FILE = "modalities.json"
 
+Subset = tuple[str, ...]
+
 
 def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: Iterable[Sequence[str]] | None = None,
-                  output_dir: str | None = None) -> list[dict]:
+                  output_dir: str | None = None, *, record: SweepRecord | None = None,
+                  subsets_per_pass: int = 0) -> list[dict]:
     """Evaluate a model on one data set with each subset of the modalities.
+
+    Where the model allows (`shares_streams`), one pass over the images serves several subsets: a sample is read once
+    and each modality's stream is computed once. The predictions of a pass's subsets are in memory until it ends, and a
+    kill loses them all; `subsets_per_pass` bounds both.
 
     Args:
         cfg: the config the model was built from.
         model: with its weights loaded.
         dataset_name: a registered data set.
         subsets: names of modalities; None = all 2^M - 1 non-empty subsets, largest first.
-        output_dir: gets `modalities.json` (rewritten after each subset), and the predictions of each subset in a folder
+        output_dir: gets `modalities.json` (rewritten after each pass), and the predictions of each subset in a folder
             of its name; None writes nothing.
+        record: where finished subsets are kept, with what each image contributed, and not evaluated again; None
+            evaluates all.
+        subsets_per_pass: at most so many subsets share a pass; 0 for all.
 
     Returns:
         One row per subset, in order: {"modalities": [names], "results": {"segm": {"AP": ...}, ...}, "images": number,
-        "seconds": wall-clock}. On other processes than the first, `results` is empty.
+        "seconds": wall-clock of its pass, divided by the pass's subsets}. On other processes than the first, `results`
+        is empty.
 
     Raises:
         ValueError: if a subset names an unknown modality or one twice.
     """
     modalities = ModalitySet.from_config(cfg)
     wanted = modalities.subsets() if subsets is None else [modalities.check_subset(s, "subsets") for s in subsets]
+    # All processes look before the first pass, and nothing is recorded before all of them are in it.
+    rows = {subset: row for subset in wanted if record is not None and (row := record.row(subset)) is not None}
+    missing = [subset for subset in dict.fromkeys(wanted) if subset not in rows]
+    if rows:
+        logger.info("%d of %d subsets are finished, kept.", len(rows), len(wanted))
+    if not missing:
+        return [rows[subset] for subset in wanted]
     # Read once: the labels of a large data set take longer than a subset of its images.
     samples = read_test_samples(cfg, dataset_name)
-    evaluator = build_evaluator(cfg, dataset_name)
-    rows = []
-    for number, subset in enumerate(wanted, start=1):
-        label = subset_label(subset)
-        logger.info("Subset %d of %d: %s", number, len(wanted), label)
-        evaluator.output_dir = os.path.join(output_dir, label) if output_dir else None
-        loader = build_test_loader(cfg, dataset_name, modalities=subset, samples=samples)
+    blank = build_evaluator(cfg, dataset_name)
+    size = (subsets_per_pass or len(missing)) if shares_streams(model) else 1
+    passes = [missing[start:start + size] for start in range(0, len(missing), size)]
+    for number, group in enumerate(passes, start=1):
+        logger.info("Pass %d of %d over %d images: %s", number, len(passes), len(samples),
+                    ", ".join(map(subset_label, group)))
+        evaluators = {subset: _evaluator(blank, subset, output_dir) for subset in group}
         start = time.perf_counter()
-        with autocast(cfg):
-            results = inference_on_dataset(model, loader, evaluator)
-        rows.append({"modalities": list(subset), "results": results, "images": len(loader.dataset),
-                     "seconds": round(time.perf_counter() - start, 2)})
+        results = _run_pass(cfg, model, dataset_name, samples, evaluators)
+        seconds = round((time.perf_counter() - start) / len(group), 2)
+        for subset in group:
+            rows[subset] = {"modalities": list(subset), "results": results[subset], "images": len(samples),
+                            "seconds": seconds}
+            if results[subset]:
+                logger.info("%s: %s %s %.1f", subset_label(subset), *main_score(results[subset]))
+            if record is not None and comm.is_main_process():
+                record.keep(rows[subset], evaluators[subset].per_image())
         if output_dir and comm.is_main_process():
+            done = [rows[subset] for subset in wanted if subset in rows]
             write_text(os.path.join(output_dir, RESULTS_FILE),
-                       json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": rows}, indent=1))
-        if results:
-            logger.info("%s: %s %s %.1f", label, *main_score(results))
-    return rows
+                       json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": done}, indent=1))
+    return [rows[subset] for subset in wanted]
+
+
+def _evaluator(blank: DatasetEvaluator, subset: Subset, output_dir: str | None) -> DatasetEvaluator:
+    """An evaluator of its own for a subset; the labels it shares with the others."""
+    evaluator = copy.copy(blank)
+    evaluator.reset()
+    evaluator.output_dir = os.path.join(output_dir, subset_label(subset)) if output_dir else None
+    return evaluator
+
+
+def _run_pass(cfg: CfgNode, model: nn.Module, dataset_name: str, samples: Sequence[dict],
+              evaluators: Mapping[Subset, DatasetEvaluator]) -> dict[Subset, dict]:
+    """Show a model every image once, and score what it predicts from each subset."""
+    used = {name for subset in evaluators for name in subset}
+    names = [name for name in ModalitySet.from_config(cfg).names if name in used]
+    loader = build_test_loader(cfg, dataset_name, modalities=names, samples=samples)
+    with autocast(cfg):
+        if len(evaluators) == 1:
+            ((subset, evaluator),) = evaluators.items()
+            return {subset: inference_on_dataset(model, loader, evaluator)}
+        return inference_on_dataset(SubsetModel(model, evaluators), loader, _SubsetEvaluators(evaluators))
+
+
+class _SubsetEvaluators(DatasetEvaluator):
+    """Hands the outputs of a `SubsetModel` to one evaluator per subset."""
+
+    def __init__(self, evaluators: Mapping[Subset, DatasetEvaluator]):
+        self._evaluators = evaluators
+
+    def reset(self) -> None:
+        for evaluator in self._evaluators.values():
+            evaluator.reset()
+
+    def process(self, inputs: list[dict], outputs: Iterable[list[dict]]) -> None:
+        # The outputs are computed here, one subset after the other.
+        for evaluator, output in zip(self._evaluators.values(), outputs, strict=True):
+            evaluator.process(inputs, output)
+
+    def evaluate(self) -> dict[Subset, dict]:
+        return {subset: evaluator.evaluate() for subset, evaluator in self._evaluators.items()}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.evaluation.confusion import semantic_scores
+from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 
-__all__ = ["trivial_results"]
+__all__ = ["trivial_images", "trivial_results"]
+
+NOTHING = "nothing predicted"
 
 
 def trivial_results(dataset_name: str) -> tuple[str, dict]:
@@ -28,8 +33,7 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
     """
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.evaluator_type == "imrsf_instance":
-        nothing = {"AP": 0.0, "AP50": 0.0}
-        return "nothing predicted", {"segm": nothing, "bbox": dict(nothing)}
+        return NOTHING, _no_instances()
     classes = list(metadata.stuff_classes)
     counts = np.zeros(256, dtype=np.int64)
     for sample in DatasetCatalog.get(dataset_name):
@@ -37,10 +41,42 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
     counts = counts[:len(classes)]
     if not counts.sum():
         raise ValueError(f"no pixel of {dataset_name!r} is labelled: there is nothing to compare with.")
-    by_class = {}
-    for constant, name in enumerate(classes):
+    _, words, results = _best_constant(counts, classes)
+    return words, results
+
+
+def trivial_images(images: SemanticImages | InstanceImages,
+                   classes: Sequence[str]) -> tuple[str, dict, SemanticImages | InstanceImages]:
+    """The same predictor on images whose truth is known from an evaluation.
+
+    Args:
+        images: of any evaluation on the data set.
+        classes: the names of its label maps' classes.
+
+    Returns:
+        What is predicted and its results, as `trivial_results`; and what each image contributes to them.
+    """
+    if isinstance(images, InstanceImages):
+        none = {"image": images.image[:0], "category": images.category[:0], "confidence": images.confidence[:0],
+                "right": images.right[:0]}
+        return NOTHING, _no_instances(), InstanceImages(images.image_ids, images.objects, **none)
+    true = images.confusion.sum(axis=-1)
+    constant, words, results = _best_constant(true.sum(axis=0), list(classes))
+    confusion = np.zeros_like(images.confusion)
+    confusion[:, :, constant] = true
+    return words, results, SemanticImages(images.image_ids, confusion)
+
+
+def _no_instances() -> dict:
+    return {task: {"AP": 0.0, "AP50": 0.0} for task in ("segm", "bbox")}
+
+
+def _best_constant(counts: np.ndarray, classes: list[str]) -> tuple[int, str, dict]:
+    """The class that scores best as the same everywhere, given the true pixels [K] of each: index, words, results."""
+    by_class = []
+    for constant in range(len(classes)):
         confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
         confusion[:, constant] = counts
-        by_class[name] = semantic_scores(confusion, classes)
-    best = max(by_class, key=lambda name: by_class[name]["mIoU"])
-    return f"{best!r} everywhere", {"sem_seg": by_class[best]}
+        by_class.append(semantic_scores(confusion, classes))
+    best = max(range(len(classes)), key=lambda index: by_class[index]["mIoU"])
+    return best, f"{classes[best]!r} everywhere", {"sem_seg": by_class[best]}

@@ -117,8 +117,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         The same as `encode` of the image with the other modalities made invalid, once per subset; but a modality's
         stream does not depend on what else is there, so that it is computed once and only fusion tokens are computed
         per subset. Over all subsets of M = 3 (4) modalities, that is 10 (19) streams and fusions instead of 19 (47).
-        Where streams do depend on each other (`masked_attention=False`) or are never left out (`absent="zeros"`),
-        there is nothing to share: the subsets are then encoded one by one.
+        Where there is nothing to share (`shares_streams`), the subsets are encoded one by one.
 
         Args:
             image: as in `encode`.
@@ -134,7 +133,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         kept = [self.modalities.check_subset(subset, "subsets") if subset else () for subset in map(tuple, subsets)]
         if not kept:
             return []
-        if not self.masked_attention or self.absent != "skip":
+        if not self.shares_streams:
             return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in kept]
         bands, valid, present, grid = self._read(image)
         batch_size = len(present)
@@ -147,6 +146,15 @@ class IncompleteMultimodalEncoder(nn.Module):
         layer_parts = [values.split(batch_size) for values in output.layers]
         return [EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], grid)
                 for i, (fusion, present, importance) in enumerate(parts)]
+
+    @property
+    def shares_streams(self) -> bool:
+        """Whether a modality's stream is the same in every subset that has it.
+
+        It is not where streams depend on each other (`masked_attention=False`), and none is ever left out with
+        `absent="zeros"`.
+        """
+        return self.masked_attention and self.absent == "skip"
 
     def _read(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
         """Bands [B, C, H, W], their validity [B, M, H, W], the presence of patches [B, M, N] and the grid (Hp, Wp)."""

@@ -15,7 +15,7 @@ from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_modality
 from imrsf_d2.visualization.tiles import Tile
 from imrsf_d2.visualization.views import backdrop, modality_title
 
-__all__ = ["draw_inputs", "draw_overview", "draw_subset"]
+__all__ = ["draw_inputs", "draw_overview", "draw_subset", "new_grid", "save_figure"]
 
 #: Width of a panel, inches, and pixels per inch.
 PANEL, DPI = 2.3, 110
@@ -47,7 +47,8 @@ def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], S
         captions: a line below the name of each subset, e.g. its score.
     """
     rows = list(zip(*by_subset.values()))
-    figure, axes = _new_grid([row[0] for row in rows], len(by_subset) + 1)
+    size = next(iter(by_subset.values()))[0].image.shape[1:]
+    figure, axes = new_grid(size, len(rows), len(by_subset) + 1)
     key = set()
     for row, tiles in zip(axes, rows):
         picture = backdrop(tiles[0].image, modalities, next(iter(by_subset)))
@@ -58,14 +59,15 @@ def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], S
                 *(f"{subset_title(subset)}\n{captions.get(subset, '')}".rstrip("\n") for subset in by_subset)]
     for axis, heading in zip(axes[0], headings):
         axis.set_title(heading, fontsize=10)
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
                title: str) -> None:
     """One row per tile, one column per modality and target."""
     predicted = all(tile.prediction is not None for tile in tiles)
-    figure, axes = _new_grid(tiles, len(modalities) + 1 + predicted)
+    size = tiles[0].image.shape[1:]
+    figure, axes = new_grid(size, len(tiles), len(modalities) + 1 + predicted)
     for column, modality in zip(axes.T, modalities):
         key = set()
         for axis, tile in zip(column, tiles):
@@ -80,29 +82,36 @@ def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: Modal
         picture = backdrop(tile.image, modalities, subset)
         for axis, target in zip(row[len(modalities):], (tile.truth, tile.prediction)):
             key |= target.draw(axis, picture)
-        row[0].set_ylabel(_short(tile.name, int(_panel_height(tiles) / LETTER)), fontsize=7)
+        row[0].set_ylabel(_short(tile.name, int(_panel_height(size) / LETTER)), fontsize=7)
     draw_key(axes[-1][len(modalities)], sorted(key))
     for axis, heading in zip(axes[0][len(modalities):], ("ground truth", "prediction")):
         axis.set_title(heading, fontsize=10)
-    _save(figure, path, title)
+    save_figure(figure, path, title)
 
 
-def _new_grid(tiles: Sequence[Tile], columns: int) -> tuple[Figure, np.ndarray]:
-    """A figure without pyplot (no display, no global state, safe in a library) and its axes [rows, columns]."""
-    figure = Figure(figsize=(PANEL * columns + 0.3, _panel_height(tiles) * len(tiles) + 0.7), layout="compressed")
+def new_grid(size: tuple[int, int], rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """A figure without pyplot (no display, no global state, safe in a library) of panels for pictures.
+
+    Args:
+        size: (H, W) of the pictures.
+
+    Returns:
+        The figure, and its axes [rows, columns].
+    """
+    figure = Figure(figsize=(PANEL * columns + 0.3, _panel_height(size) * rows + 0.7), layout="compressed")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(tiles), columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     return figure, axes
 
 
-def _panel_height(tiles: Sequence[Tile]) -> float:
-    height, width = tiles[0].image.shape[1:]
-    return PANEL * min(max(height / width, 0.4), 2.5)
+def _panel_height(size: tuple[int, int]) -> float:
+    return PANEL * min(max(size[0] / size[1], 0.4), 2.5)
 
 
-def _save(figure: Figure, path: str | os.PathLike, title: str) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike, title: str) -> None:
+    """Write a finished figure as a PNG under a heading."""
     figure.suptitle(title, fontsize=12)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight"))
 

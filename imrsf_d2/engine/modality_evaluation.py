@@ -1,0 +1,215 @@
+"""What tools/evaluate_modalities.py does: every subset of a model's sensors, a report, charts, importance maps."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from torch import nn
+
+from imrsf_d2.atomic import write_text
+from imrsf_d2.data.loaders import read_test_samples
+from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.running import check_data_sets, launch_run
+from imrsf_d2.evaluation.bootstrap import LEVEL
+from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
+from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
+from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
+from imrsf_d2.evaluation.report import describe_machine, describe_versions, main_score
+from imrsf_d2.evaluation.summary import Estimate, Summary, summarise
+from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
+from imrsf_d2.modalities import ModalitySet, subset_title
+from imrsf_d2.visualization import choose_tiles
+from imrsf_d2.visualization.charts import draw_bars, draw_heat_map
+from imrsf_d2.visualization.importance import draw_importance
+
+__all__ = ["check_labels", "evaluate_modalities", "read_subsets"]
+
+logger = logging.getLogger(__name__)
+
+REPORT, SHEET = "modalities.md", "modalities.csv"
+IMPORTANCE = "importance"
+
+
+def evaluate_modalities(args: argparse.Namespace) -> Path:
+    """Evaluate a model with subsets of its modalities, or with those of them that an interrupted call left over.
+
+    Args:
+        args: config_file, opts (KEY VALUE changes), output (folder), subsets (text as for `read_subsets`, or None for
+            all), subsets_per_pass, num_gpus (on the CPU, processes), resamples and seed (of the bootstrap), importance
+            (whether to write maps) and importance_images (of how many images).
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        ValueError, OSError: on what `load_config`, `setup_run`, `Checkpointer.load`, `SweepRecord.claim` and the
+            readers of data sets refuse; and if an argument is out of range, there are no weights or labels, or
+            importance maps are asked for of a model without Bi-LSTM attention.
+    """
+    for option, least in (("num_gpus", 1), ("resamples", 0), ("seed", 0), ("subsets_per_pass", 0),
+                          ("importance_images", 1)):
+        if getattr(args, option) < least:
+            raise ValueError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
+    # The log and the config are written beside the scores, not into the folder of the training.
+    opts = [*args.opts, "OUTPUT_DIR", args.output]
+    cfg = load_config(args.config_file, opts)
+    subsets = read_subsets(args.subsets, ModalitySet.from_config(cfg))
+    dataset = _dataset(cfg)
+    _check_weights(cfg)
+    if args.importance and not cfg.MODEL.IMRSF.BILSTM:
+        raise ValueError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
+    samples = read_test_samples(cfg, dataset)
+    check_labels(dataset, samples)
+    record = SweepRecord(args.output)
+    record.claim(sweep_identity(cfg, dataset, samples))
+    if args.importance or any(record.row(subset) is None for subset in subsets):
+        launch_run(argparse.Namespace(
+            config_file=args.config_file, opts=opts, num_gpus=args.num_gpus, num_machines=1, machine_rank=0,
+            dist_url="auto", eval_only=True, subsets=subsets, subsets_per_pass=args.subsets_per_pass,
+            importance_images=args.importance_images if args.importance else 0), _evaluate)
+    return _write_report(cfg, dataset, record, subsets, args)
+
+
+def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]]:
+    """Read a choice of subsets.
+
+    Args:
+        text: e.g. "rgb+dsm,sar"; None for all 2^M - 1, largest first.
+
+    Raises:
+        ValueError: if a subset is empty, named twice, or names an unknown modality or one twice.
+    """
+    if text is None:
+        return modalities.subsets()
+    subsets = []
+    for part in text.split(","):
+        if not part.strip():
+            raise ValueError(f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
+                             f"subsets by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}.")
+        subset = modalities.check_subset((name.strip() for name in part.split("+")), "--subsets")
+        if subset in subsets:
+            raise ValueError(f"--subsets names {'+'.join(subset)} twice.")
+        subsets.append(subset)
+    return subsets
+
+
+def check_labels(dataset_name: str, samples: Sequence[Mapping]) -> None:
+    """See that there is something to compare predictions with.
+
+    Raises:
+        ValueError: if no sample has a label.
+    """
+    if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
+        raise ValueError(f"none of the {len(samples)} images of {dataset_name!r} has a label, expected annotations or "
+                         "label maps: there is nothing to score predictions with.")
+
+
+def _dataset(cfg: CfgNode) -> str:
+    """The one data set to evaluate on."""
+    names = list(cfg.DATASETS.TEST)
+    if len(names) != 1:
+        raise ValueError(f"DATASETS.TEST names {len(names)} data sets {names}, expected one: append "
+                         "DATASETS.TEST \"('name',)\".")
+    check_data_sets(cfg, eval_only=True)
+    return names[0]
+
+
+def _check_weights(cfg: CfgNode) -> None:
+    path = cfg.MODEL.WEIGHTS
+    if not path:
+        raise ValueError("MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS "
+                         "path/to/model_final.pth.")
+    if "://" not in path and not os.path.isfile(path):
+        raise FileNotFoundError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    """What each process does."""
+    cfg = load_config(args.config_file, args.opts)
+    setup_run(cfg, args)
+    model = build_model(cfg)
+    if args.importance_images:
+        check_importance(model)
+    Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
+    (dataset,) = cfg.DATASETS.TEST
+    sweep_subsets(cfg, model, dataset, args.subsets, cfg.OUTPUT_DIR, record=SweepRecord(cfg.OUTPUT_DIR),
+                  subsets_per_pass=args.subsets_per_pass)
+    if args.importance_images and comm.is_main_process():
+        _write_importance(cfg, model, dataset, args.importance_images)
+
+
+def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int) -> None:
+    folder = Path(cfg.OUTPUT_DIR) / IMPORTANCE
+    samples = read_test_samples(cfg, dataset)
+    chosen = [samples[position] for position in choose_tiles(samples, number)]
+    for done, item in enumerate(importance_maps(cfg, model, chosen), start=1):
+        write_importance(folder, item)
+        draw_importance(folder / f"{item.name}.png", item, ModalitySet.from_config(cfg))
+        logger.info("Importance maps: %d of %d images.", done, len(chosen))
+
+
+def _write_report(cfg: CfgNode, dataset: str, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
+                  args: argparse.Namespace) -> Path:
+    names = ModalitySet.from_config(cfg).names
+    rows = [record.row(subset) for subset in subsets]
+    images = {subset: record.images(subset) for subset in subsets}
+    logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))
+    summary = summarise(names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples,
+                        args.seed)
+    folder = record.folder
+    pictures = _draw_charts(folder, rows, summary, f"{summary.metric} on {dataset}")
+    if args.importance:
+        pictures |= {path.stem: f"{IMPORTANCE}/{path.name}" for path in sorted((folder / IMPORTANCE).glob("*.png"))}
+    made_with = [
+        f"Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
+        f"Weights: {cfg.MODEL.WEIGHTS}", f"Data: {dataset}, {summary.num_images} images",
+        f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {args.num_gpus} "
+        f"process{'es' * (args.num_gpus != 1)}; {sum(row['seconds'] for row in rows):.0f} s for the subsets",
+        f"Versions: {describe_versions()}",
+        f"Every score: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET}), there in percent",
+    ]
+    write_text(folder / RESULTS_FILE, sweep_json(dataset, cfg.MODEL.WEIGHTS, rows, summary))
+    write_text(folder / SHEET, sweep_csv(rows, names))
+    write_text(folder / REPORT, sweep_markdown(rows, summary, pictures, made_with))
+    return folder / REPORT
+
+
+def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, heading: str) -> dict[str, str]:
+    """Title -> file name of each chart; where there is none, the title says why and the file name is empty."""
+    pictures, whiskers = {}, f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
+    titles = [subset_title(subset) for subset in summary.scores]
+    blind = summary.blind, main_score(summary.blind_results)[2] / 100
+    draw_bars(folder / "subsets.png", titles, [_fraction(score) for score in summary.scores.values()], heading,
+              summary.metric + whiskers, blind)
+    pictures[heading] = "subsets.png"
+    if summary.losses:
+        draw_bars(folder / "losses.png", [f"without {name.upper()}" for name in summary.losses],
+                  [_fraction(loss) for loss in summary.losses.values()], f"{heading}: loss when one sensor is missing",
+                  f"{summary.metric} lost{whiskers}")
+        pictures["What is lost when one sensor is missing"] = "losses.png"
+    else:
+        pictures["No chart of losses: that needs the complete input, and the ones that lack one sensor."] = ""
+    metric, by_class = class_scores(rows)
+    if by_class:
+        values = np.array(list(by_class.values()), dtype=float) / 100
+        draw_heat_map(folder / "classes.png", list(by_class), titles, values, f"{metric} of each class")
+        pictures[f"{metric} of each class"] = "classes.png"
+    else:
+        pictures["No chart by class: the data set has one class."] = ""
+    return pictures
+
+
+def _fraction(percent: Estimate) -> Estimate:
+    return Estimate(*(value / 100 for value in (percent.value, percent.low, percent.high)))

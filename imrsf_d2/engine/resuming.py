@@ -1,0 +1,72 @@
+"""Trainings that are started, continued or kept, whatever their folder holds already."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode
+from torch import nn
+
+from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.configuration import setup_run
+from imrsf_d2.engine.stopwatch import Stopwatch
+from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.keys import flat_keys
+
+__all__ = ["config_changes", "forget_training", "train_or_load"]
+
+#: Where a run's resolved config is written, by Detectron2.
+CONFIG_FILE = "config.yaml"
+
+
+def config_changes(cfg: CfgNode) -> dict[str, tuple]:
+    """Compare a config with the one that the training in its OUTPUT_DIR was started with.
+
+    Returns:
+        key -> (value then, value now), of every key but OUTPUT_DIR (a moved folder holds the same training); None is
+        the value of a key that was unknown then, or is now. Empty if nothing differs, or no training was started.
+    """
+    path = Path(cfg.OUTPUT_DIR) / CONFIG_FILE
+    if not path.is_file():
+        return {}
+    # Both through YAML, which makes lists of tuples.
+    before, now = (dict(flat_keys(yaml.safe_load(text) or {})) for text in (path.read_text(), cfg.dump()))
+    keys = sorted({*before, *now} - {"OUTPUT_DIR"})
+    return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
+
+
+def forget_training(folder: str | os.PathLike) -> None:
+    """Make the next training in `folder` start afresh (checkpoints stay until they are overwritten)."""
+    for name in ("last_checkpoint", CONFIG_FILE, "metrics.json"):
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
+def train_or_load(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch) -> nn.Module:
+    """Train, resume, or take the finished model of the same config; of another config, start afresh.
+
+    Args:
+        config_file: where the config came from; logged.
+        stopwatch: its phase `training` gets the time of all parts of a training that was interrupted.
+
+    Raises:
+        ValueError, FileNotFoundError, UpstreamError: see `setup_run` and `Checkpointer.load`.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    if config_changes(cfg) or not (folder / CONFIG_FILE).is_file():
+        forget_training(folder)
+    setup_run(cfg, argparse.Namespace(config_file=os.fspath(config_file), eval_only=False))
+    last = folder / "last_checkpoint"
+    if last.is_file() and last.read_text().strip() == "model_final.pth":
+        print("      finished earlier with this config, kept.", flush=True)
+        model = Trainer.build_model(cfg)
+        Checkpointer(model, cfg.OUTPUT_DIR).resume_or_load("", resume=True)
+        return model
+    if not last.is_file():
+        stopwatch.note("training", 0)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    stopwatch.run("training", trainer.train, add=True)
+    return trainer.model

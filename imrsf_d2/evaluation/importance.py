@@ -1,0 +1,102 @@
+"""Which sensor the model listens to, patch by patch: beta of the Bi-LSTM attention (paper, eq. 3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.evaluation import inference_context
+from detectron2.structures import ImageList
+from torch import nn
+
+from imrsf_d2.data.grids import Grid
+from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.data.writing import write_raster
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.precision import autocast
+
+__all__ = ["ImportanceMap", "check_importance", "importance_maps", "write_importance"]
+
+
+@dataclass(frozen=True)
+class ImportanceMap:
+    """What each modality contributed to the fusion tokens of one image.
+
+    Args:
+        name: of the image, without folders.
+        image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalised.
+        beta: modality -> [Hp, Wp] float32 from 0 to 1, which sum to 1 over the modalities of a patch; NaN where the
+            modality is absent. The patches of the last row and column may reach beyond the image.
+        patch_size: px.
+        grid: of the patches on the ground, or None if the image does not say where it lies.
+    """
+
+    name: str
+    image: np.ndarray
+    beta: Mapping[str, np.ndarray]
+    patch_size: int
+    grid: Grid | None
+
+
+def check_importance(model: nn.Module) -> None:
+    """See that a model has the attention whose weights are shown.
+
+    Raises:
+        ValueError: if it has no Bi-LSTM attention.
+    """
+    if getattr(getattr(model, "backbone", None), "bilstm", None) is None:
+        raise ValueError("importance maps show the weights of the Bi-LSTM attention, which this model does not have "
+                         "(MODEL.IMRSF.BILSTM False, or another backbone).")
+
+
+def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) -> Iterator[ImportanceMap]:
+    """The maps of some images, each with all the modalities that it has.
+
+    Args:
+        cfg: the config the model was built from.
+        model: with its weights loaded; one whose backbone is an `IncompleteMultimodalEncoder` with Bi-LSTM attention.
+        samples: dataset dicts.
+
+    Raises:
+        ValueError: if the model has no Bi-LSTM attention.
+    """
+    check_importance(model)
+    modalities = ModalitySet.from_config(cfg)
+    mapper = build_mapper(cfg, is_train=False, keep=modalities.names)
+    backbone = model.backbone
+    patch = backbone.patch_size
+    for sample in samples:
+        image = mapper(sample)["image"]
+        normalised = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
+        padded = ImageList.from_tensors([normalised], model.size_divisibility).tensor
+        with inference_context(model), torch.no_grad(), autocast(cfg):
+            output = backbone.encode(padded)
+        beta = torch.where(output.present, output.importance, torch.nan)[0].unflatten(1, output.grid)
+        beta = beta.float().cpu().numpy()
+        rows, columns = (-(-side // patch) for side in image.shape[1:])
+        ground = mapper.reader.grid(sample)
+        if ground is not None:  # that of whole patches: the last ones may reach beyond the image
+            ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
+        yield ImportanceMap(Path(sample["file_name"]).stem, image.numpy(),
+                            {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)}, patch, ground)
+
+
+def write_importance(folder: str | os.PathLike, item: ImportanceMap) -> list[Path]:
+    """Write the maps of one image as GeoTIFFs, one pixel per patch, NaN for no data.
+
+    Args:
+        folder: gets `<modality>/<name>.tif`.
+
+    Returns:
+        The paths.
+    """
+    where = {} if item.grid is None else {"crs": item.grid.crs, "transform": item.grid.transform}
+    paths = [Path(folder) / modality / f"{item.name}.tif" for modality in item.beta]
+    for path, beta in zip(paths, item.beta.values()):
+        write_raster(path, beta, nodata=float("nan"), **where)
+    return paths

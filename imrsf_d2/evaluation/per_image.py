@@ -1,0 +1,131 @@
+"""What each image contributes to a score, so that the score of any collection of the images can be had at once.
+
+A collection is given by how often each image is in it: `counts` [R, I], R collections of I images. All ones is the data
+set itself; the rows of `bootstrap.resample_counts` are its bootstrap resamples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from imrsf_d2.atomic import write_atomically
+from imrsf_d2.evaluation.confusion import class_iou
+
+__all__ = ["InstanceImages", "SemanticImages", "load_images", "save_images"]
+
+#: COCO's: precision is read off at these recalls.
+RECALLS = np.linspace(0.0, 1.0, 101)
+#: Numbers held at once while collections are scored; more collections are scored in turn.
+MAX_NUMBERS = 4_000_000
+
+
+@dataclass(frozen=True)
+class SemanticImages:
+    """Label maps of I images.
+
+    Args:
+        image_ids: I ids.
+        confusion: [I, K, K] counts of pixels: row = true class, column = predicted class.
+    """
+
+    image_ids: tuple
+    confusion: np.ndarray
+
+    def scores(self, counts: np.ndarray) -> np.ndarray:
+        """mIoU of collections in percent, from their summed confusion.
+
+        Args:
+            counts: [R, I] how often each image is in each collection.
+
+        Returns:
+            [R]; NaN where no pixel of a collection is labelled.
+        """
+        num_classes = self.confusion.shape[-1]
+        summed = counts @ self.confusion.reshape(len(self.confusion), -1).astype(np.int64)
+        return 100.0 * _mean_of_known(class_iou(summed.reshape(-1, num_classes, num_classes)))
+
+
+@dataclass(frozen=True)
+class InstanceImages:
+    """Instances of I images and C categories, matched with the truth at one intersection over union.
+
+    Detections matched with a crowd are left out: COCO counts them neither as right nor as wrong.
+
+    Args:
+        image_ids: I ids.
+        objects: [I, C] number of objects to find, crowds not counted.
+        image: [n] index of each detection's image.
+        category: [n] index of its category.
+        confidence: [n].
+        right: [n] bool, True = matched with an object.
+    """
+
+    image_ids: tuple
+    objects: np.ndarray
+    image: np.ndarray
+    category: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+
+    def scores(self, counts: np.ndarray) -> np.ndarray:
+        """AP of collections in percent, as COCO computes it of images that are there as often as `counts` says.
+
+        Args:
+            counts: [R, I] how often each image is in each collection.
+
+        Returns:
+            [R], the mean over the categories that occur; NaN where a collection has nothing to find.
+        """
+        by_category = [self._average_precision(counts, category) for category in range(self.objects.shape[1])]
+        return 100.0 * _mean_of_known(np.stack(by_category, axis=-1))
+
+    def _average_precision(self, counts: np.ndarray, category: int) -> np.ndarray:
+        """[R] of one category."""
+        chosen = np.flatnonzero(self.category == category)
+        chosen = chosen[np.argsort(-self.confidence[chosen], kind="stable")]
+        step = max(1, MAX_NUMBERS // max(1, len(chosen)))
+        return np.concatenate([self._precision_at_recalls(part, chosen, part @ self.objects[:, category])
+                               for part in np.split(counts, range(step, len(counts), step))])
+
+    def _precision_at_recalls(self, counts: np.ndarray, chosen: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """[R]: mean over RECALLS of the best precision at that recall or a higher one."""
+        # A detection of an image that is there twice counts twice at once. COCO lists it twice; but the precision
+        # between the two is never the best from there on, so it is never read off.
+        times = counts[:, self.image[chosen]]
+        right = np.cumsum(times * self.right[chosen], axis=1)
+        listed = np.cumsum(times, axis=1)
+        best = np.maximum.accumulate((right / (listed + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
+        best = np.pad(best, ((0, 0), (0, 1)))  # beyond the highest recall precision is 0
+        scores = np.full(len(counts), np.nan)
+        for row in np.flatnonzero(total):
+            places = np.searchsorted(right[row] / total[row], RECALLS, side="left")
+            scores[row] = best[row, places].mean()
+        return scores
+
+
+def save_images(path: str | os.PathLike, images: SemanticImages | InstanceImages) -> None:
+    """Write what images contribute to a compressed .npz file, atomically."""
+    arrays = {field.name: getattr(images, field.name) for field in fields(images)}
+    # Ids are numbers or texts; as JSON both come back as they were, and no pickle is needed.
+    arrays |= {"kind": type(images).__name__, "image_ids": json.dumps(list(images.image_ids))}
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def load_images(path: str | os.PathLike) -> SemanticImages | InstanceImages:
+    """Read what `save_images` wrote."""
+    kinds = {kind.__name__: kind for kind in (SemanticImages, InstanceImages)}
+    with np.load(path) as file:
+        arrays = dict(file)
+    kind, image_ids = kinds[str(arrays.pop("kind"))], tuple(json.loads(str(arrays.pop("image_ids"))))
+    return kind(image_ids=image_ids, **arrays)
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean along the last axis without the NaNs; NaN where nothing else is there."""
+    known = ~np.isnan(values)
+    number = known.sum(axis=-1)
+    return np.where(number > 0, np.where(known, values, 0.0).sum(axis=-1) / np.maximum(number, 1), np.nan)

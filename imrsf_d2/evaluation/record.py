@@ -1,0 +1,118 @@
+"""A folder of finished subsets, which says what they were computed with, so that a killed sweep goes on in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
+
+from imrsf_d2.atomic import write_text
+from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
+from imrsf_d2.keys import flat_keys
+from imrsf_d2.modalities import subset_label
+
+__all__ = ["MARKER", "SweepRecord", "sweep_identity"]
+
+MARKER = "sweep.json"
+#: In the folder of each subset: its row, written last, and what each image contributed.
+ROW, IMAGES = "scores.json", "images.npz"
+#: Config keys that the scores follow from, beside MODEL.
+KEYS = ("INPUT.ALIGN", "INPUT.DATASET_MAPPER_NAME", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
+#: Keys of MODEL that they do not follow from: where the weights lie, if their content is compared, and who computes.
+IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE")
+
+
+class SweepRecord:
+    """The finished subsets of one model on one data set.
+
+    Args:
+        folder: holds `sweep.json` and a folder for each subset.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+
+    def claim(self, identity: Mapping[str, object]) -> None:
+        """Take the folder for a sweep, or go on with the one that is there.
+
+        Args:
+            identity: what the scores follow from, as from `sweep_identity`.
+
+        Raises:
+            FileExistsError: if the folder holds something else, or finished subsets with another identity.
+            NotADirectoryError: if it is a file, or lies in one.
+        """
+        in_the_way = next(path for path in (self.folder, *self.folder.absolute().parents) if os.path.lexists(path))
+        if not in_the_way.is_dir():
+            raise NotADirectoryError(f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a "
+                                     "folder. Choose another output.")
+        identity = json.loads(json.dumps(identity))
+        marker = self.folder / MARKER
+        if not marker.is_file():
+            present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp")
+            if present:
+                raise FileExistsError(f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
+                                      "sweep over modalities, so it is left alone. Choose another output.")
+            write_text(marker, json.dumps(identity, indent=1))
+            return
+        try:
+            before = dict(json.loads(marker.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise FileExistsError(f"{marker} is not what this tool writes there ({error}). Choose another "
+                                  "output.") from error
+        differing = [f"{key} was {_short(before.get(key))}, now {_short(identity.get(key))}"
+                     for key in identity | before if before.get(key) != identity.get(key)]
+        if differing and not any(self.folder.glob(f"*/{ROW}")):  # nothing to mix with: a start that failed, say
+            write_text(marker, json.dumps(identity, indent=1))
+        elif differing:
+            more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+            raise FileExistsError(f"{self.folder} holds the scores of another run: {differing[0]}{more}. Choose "
+                                  "another output, or delete that folder.")
+
+    def row(self, subset: Sequence[str]) -> dict | None:
+        """The row of a finished subset, as `sweep_subsets` returns it; None if it is not finished."""
+        path = self.folder / subset_label(subset) / ROW
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def images(self, subset: Sequence[str]) -> SemanticImages | InstanceImages:
+        """What each image contributed to a finished subset's score."""
+        return load_images(self.folder / subset_label(subset) / IMAGES)
+
+    def keep(self, row: Mapping, images: SemanticImages | InstanceImages) -> None:
+        """Record a subset as finished."""
+        folder = self.folder / subset_label(row["modalities"])
+        save_images(folder / IMAGES, images)
+        write_text(folder / ROW, json.dumps(row, indent=1))
+
+
+def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) -> dict[str, object]:
+    """What the scores of a sweep follow from: the data, the weights' content, and the keys of the config that matter.
+
+    Args:
+        samples: dataset dicts of the data set. Where their files lie does not count.
+
+    Returns:
+        A flat JSON-able mapping.
+    """
+    images = hashlib.sha256()
+    for sample in samples:
+        known = {key: sample.get(key) for key in ("image_id", "height", "width", "annotations")}
+        has = sorted(name for name, path in sample["modalities"].items() if path is not None)
+        images.update(json.dumps([known, has], default=str).encode())
+    weights = hashlib.sha256()
+    with open(PathManager.get_local_path(cfg.MODEL.WEIGHTS), "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            weights.update(block)
+    return {"data set": dataset_name, "images": images.hexdigest(), "weights": weights.hexdigest(),
+            **{key: value for key, value in flat_keys(cfg) if key not in IGNORED
+               and (key.startswith("MODEL.") or any(key == k or key.startswith(f"{k}.") for k in KEYS))}}
+
+
+def _short(value: object, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most - 1]}…"

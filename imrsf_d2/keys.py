@@ -1,0 +1,16 @@
+"""Config keys by their full names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+__all__ = ["flat_keys"]
+
+
+def flat_keys(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (full name, value) of a config, or of one read from YAML: "SOLVER.AMP.ENABLED", True."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat_keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

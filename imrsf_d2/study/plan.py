@@ -1,0 +1,88 @@
+"""Which models the study trains, from which seeds, on how much data. Everything else is in configs/study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["BASELINE", "DATA", "MODELS", "PROPOSED", "Model", "Run", "choose_runs", "planned_runs"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the study.
+
+    Args:
+        name: of its config, configs/study/<scale>/<name>.yaml.
+        title: in tables and pictures.
+        changes: the keys in which its config differs from the proposed model's, and no others.
+        seeds: one run each; of the initial weights, the order and augmentation of the samples, their random subsets and
+            the points at which losses are sampled. The data are the same for all.
+    """
+
+    name: str
+    title: str
+    changes: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one model."""
+
+    model: Model
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder, and after `--only`."""
+        return f"{self.model.name}-seed{self.seed}"
+
+    def config_file(self, configs: Path, scale: str) -> Path:
+        """Its config below the folder configs/study."""
+        return configs / scale / f"{self.model.name}.yaml"
+
+
+BILSTM, MASK, ABSENT = "MODEL.IMRSF.BILSTM", "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT"
+RANDOM = "INPUT.MODALITY_DROPOUT.ENABLED"
+
+PROPOSED = Model("proposed", "proposed", (), seeds=(1, 2, 3))
+BASELINE = Model("multivit", "MultiViT", (BILSTM, MASK, ABSENT, RANDOM), seeds=(1, 2, 3))
+MODELS = (
+    PROPOSED,
+    BASELINE,
+    Model("without_random_combination", "w/o random combination", (RANDOM,), seeds=(1,)),
+    Model("without_lstm", "w/o LSTM", (BILSTM,), seeds=(1,)),
+    Model("without_mask", "w/o mask", (MASK,), seeds=(1,)),
+)
+
+#: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`. Cities are disjoint.
+DATA = {
+    "cpu": {"num_train": 400, "num_val": 100, "size": 128, "seed": 0},
+    "gpu": {"num_train": 2000, "num_val": 400, "size": 256, "seed": 0},
+}
+
+
+def planned_runs() -> list[Run]:
+    """All runs in order: each model once before any a second time, so that an interrupted study compares them all."""
+    runs = [(place, Run(model, seed)) for model in MODELS for place, seed in enumerate(model.seeds)]
+    return [run for _, run in sorted(runs, key=lambda item: item[0])]
+
+
+def choose_runs(names: Sequence[str]) -> list[Run]:
+    """The planned runs that are named.
+
+    Args:
+        names: of models or of runs, `multivit` or `multivit-seed2`; none means all.
+
+    Raises:
+        ValueError: if one is neither.
+    """
+    runs = planned_runs()
+    known = {*(run.name for run in runs), *(run.model.name for run in runs)}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--only names {name!r}, expected a model or a run of the study: "
+                             f"{', '.join(sorted(known))}.")
+    return [run for run in runs if not names or run.name in names or run.model.name in names]

@@ -1,0 +1,80 @@
+"""Charts of a sweep over subsets: what each scores, what each missing sensor costs, which classes suffer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from imrsf_d2.evaluation.summary import Estimate
+from imrsf_d2.visualization.figures import save_figure
+
+__all__ = ["draw_bars", "draw_heat_map"]
+
+#: Height of a bar or cell with the room around it, and width of a figure's drawing, inches.
+LINE, WIDTH = 0.34, 6.0
+BAR, MARK, REFERENCE = "#4c78a8", "#222222", "#b22222"
+#: Above this share of the scale a cell is so dark that its number is written in white.
+DARK = 0.55
+
+
+def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequence[Estimate], title: str, caption: str,
+              reference: tuple[str, float] | None = None) -> None:
+    """Write a PNG with one horizontal bar per label, the first on top, and its interval.
+
+    Args:
+        estimates: one each, in the unit of the axis; NaN draws no bar.
+        caption: of the axis.
+        reference: name and value of a line to compare the bars with.
+    """
+    figure = Figure(figsize=(WIDTH, LINE * len(labels) + 1.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    places = np.arange(len(labels))
+    values = np.array([estimate.value for estimate in estimates])
+    axis.barh(places, values, height=0.7, color=BAR)
+    for place, estimate in zip(places, estimates):
+        if not math.isnan(estimate.low):
+            axis.plot([estimate.low, estimate.high], [place, place], color=MARK, linewidth=1.2, marker="|",
+                      markersize=6)
+        text = "n/a" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
+        end = np.nanmax([0.0, estimate.value, estimate.high])
+        axis.annotate(text, (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.margins(x=0.12)
+    axis.axvline(0, color=MARK, linewidth=0.8)
+    if reference is not None:
+        name, value = reference
+        axis.axvline(value, color=REFERENCE, linewidth=1, linestyle="--", label=name)
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)  # above the bars
+    axis.set_yticks(places, labels)
+    axis.invert_yaxis()
+    axis.set_xlabel(caption)
+    axis.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path, title)
+
+
+def draw_heat_map(path: str | os.PathLike, rows: Sequence[str], columns: Sequence[str], values: np.ndarray,
+                  title: str) -> None:
+    """Write a PNG of scores by class and subset.
+
+    Args:
+        rows, columns: their titles.
+        values: [rows, columns] from 0 to 1; NaN, where a class does not occur, is left blank.
+    """
+    figure = Figure(figsize=(2.0 + 0.62 * len(columns), LINE * len(rows) + 2.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    picture = axis.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if not math.isnan(value):
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                      color="white" if value > DARK else MARK)
+    axis.set_xticks(range(len(columns)), columns, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+    axis.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axis, fraction=0.04)
+    save_figure(figure, path, title)

@@ -1,0 +1,105 @@
+"""A folder of finished subsets: gone on with by the same run, left alone by any other."""
+
+import numpy as np
+import pytest
+from tests.tiny import DEMO_CONFIG, OVERRIDES
+
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.evaluation.per_image import SemanticImages
+from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
+
+ROW = {"modalities": ["sar", "dsm"], "results": {"sem_seg": {"mIoU": 12.0}}, "images": 1, "seconds": 0.5}
+IMAGES = SemanticImages((1,), np.ones((1, 2, 2), dtype=np.int64))
+SAMPLES = [{"image_id": 1, "height": 8, "width": 8, "file_name": "/here/1.tif",
+            "annotations": [{"segmentation": [[1, 2]]}], "modalities": {"sar": "/here/1.tif", "rgb": None}}]
+
+
+def test_a_finished_subset_is_read_again(tmp_path):
+    record = SweepRecord(tmp_path / "out")
+    record.claim({"weights": "a"})
+    assert record.row(["sar", "dsm"]) is None
+    record.keep(ROW, IMAGES)
+    again = SweepRecord(tmp_path / "out")
+    again.claim({"weights": "a"})
+    assert again.row(("sar", "dsm")) == ROW and again.row(("sar",)) is None
+    assert np.array_equal(again.images(("sar", "dsm")).confusion, IMAGES.confusion)
+
+
+@pytest.mark.parametrize("during", ["save_images", "write_text"])
+def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeypatch, during):
+    record = SweepRecord(tmp_path)
+    monkeypatch.setattr(f"imrsf_d2.evaluation.record.{during}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        record.keep(ROW, IMAGES)
+    assert record.row(ROW["modalities"]) is None
+
+
+@pytest.mark.parametrize("before, now, message", [
+    ({"weights": "a"}, {"weights": "b"}, "holds the scores of another run: weights was 'a', now 'b'. Choose another"),
+    ({"weights": "a", "KEY": [1]}, {"weights": "b", "KEY": (2,)}, r"weights was 'a', now 'b' \(and 1 more\)"),
+    ({"weights": "a"}, {"weights": "a", "NEW": 3}, "NEW was None, now 3"),
+    ({"weights": "a", "OLD": "x" * 99}, {"weights": "a"}, "OLD was 'xxx.*…, now None"),
+], ids=["value", "two", "new key", "old key"])
+def test_another_run_is_refused(tmp_path, before, now, message):
+    SweepRecord(tmp_path / "out").claim(before)
+    SweepRecord(tmp_path / "out").keep(ROW, IMAGES)
+    with pytest.raises(FileExistsError, match=message):
+        SweepRecord(tmp_path / "out").claim(now)
+    SweepRecord(tmp_path / "out").claim(before)
+
+
+def test_a_start_that_finished_nothing_does_not_block_the_next_one(tmp_path):
+    SweepRecord(tmp_path).claim({"weights": "wrong"})
+    SweepRecord(tmp_path).claim({"weights": "right"})
+    SweepRecord(tmp_path).keep(ROW, IMAGES)
+    with pytest.raises(FileExistsError, match="weights was 'right', now 'wrong'"):
+        SweepRecord(tmp_path).claim({"weights": "wrong"})
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "model_final.pth").write_text("precious")
+    with pytest.raises(FileExistsError, match="holds 'model_final.pth' and no sweep.json"):
+        SweepRecord(tmp_path).claim({})
+    assert [path.name for path in tmp_path.iterdir()] == ["model_final.pth"]
+
+
+def test_a_file_in_the_way_and_a_broken_marker_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file is a file, expected a folder"):
+        SweepRecord(tmp_path / "file" / "below").claim({})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sweep.json").write_text("{")
+    with pytest.raises(FileExistsError, match="sweep.json is not what this tool writes"):
+        SweepRecord(tmp_path / "out").claim({})
+
+
+def test_what_is_left_of_a_killed_claim_is_no_obstacle(tmp_path):
+    (tmp_path / "sweep.json.tmp").write_text("{")
+    SweepRecord(tmp_path).claim({"weights": "a"})
+
+
+def identity(tmp_path, *opts, samples=SAMPLES, weights=b"weights", name="w.pth", dataset="set"):
+    (tmp_path / name).write_bytes(weights)
+    cfg = load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.WEIGHTS", str(tmp_path / name), *opts])
+    return sweep_identity(cfg, dataset, samples)
+
+
+@pytest.mark.parametrize("changes", [
+    {"weights": b"others"}, {"dataset": "other"}, {"samples": SAMPLES * 2},
+    {"samples": [{**SAMPLES[0], "annotations": []}]}, {"samples": [{**SAMPLES[0], "modalities": {"sar": None}}]},
+], ids=str)
+def test_other_weights_or_data_are_another_run(tmp_path, changes):
+    assert identity(tmp_path) != identity(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("key, value, same", [
+    ("MODEL.IMRSF.DEPTH", "3", False), ("TEST.DETECTIONS_PER_IMAGE", "4", False), ("INPUT.ALIGN", "True", False),
+    ("SOLVER.AMP.ENABLED", "True", False), ("SOLVER.BASE_LR", "7.0", True), ("MODEL.DEVICE", "cuda", True),
+    ("INPUT.TEST_MODALITIES", "['rgb']", True), ("DATALOADER.NUM_WORKERS", "3", True)])
+def test_what_changes_no_score_changes_no_identity(tmp_path, key, value, same):
+    assert (identity(tmp_path) == identity(tmp_path, key, value)) == same
+
+
+def test_moved_files_are_the_same_run(tmp_path):
+    moved = [{**SAMPLES[0], "file_name": "/there/1.tif", "modalities": {"sar": "/there/1.tif", "rgb": None}}]
+    assert identity(tmp_path) == identity(tmp_path, samples=moved, name="moved.pth")

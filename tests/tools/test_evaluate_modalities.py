@@ -1,0 +1,219 @@
+"""tools/evaluate_modalities.py, end to end, on tiny models and tiny data."""
+
+import csv
+import functools
+import json
+import subprocess
+import sys
+from datetime import timedelta
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import launch
+from detectron2.modeling import build_model
+from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY
+from tests.tools.test_train_net import load_tool
+
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.evaluation.record import SweepRecord
+from imrsf_d2.evaluation.trivial import trivial_results
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tiny_root, tmp_path_factory):
+    """task -> the path of a model's checkpoint; the model finds anything at all."""
+    folder, paths = tmp_path_factory.mktemp("weights"), {}
+    for task, config in DEMO_CONFIGS.items():
+        torch.manual_seed(1)
+        paths[task] = str(folder / f"{task}.pth")
+        torch.save({"model": build_model(load_config(config, OVERRIDES)).state_dict()}, paths[task])
+    return paths
+
+
+@pytest.fixture
+def evaluate(tiny_root, tmp_path, checkpoints, monkeypatch):
+    """Runs the tool in this process, with output in tmp_path / "out"; returns its exit code."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    tool = load_tool("evaluate_modalities")
+
+    def run(*options, task="instance", opts=(), output="out", weights=True):
+        weights = ["MODEL.WEIGHTS", checkpoints[task]] if weights else []
+        return tool.main(["--config-file", str(DEMO_CONFIGS[task]), "--output", str(tmp_path / output),
+                          "--resamples", "20", *options, *OVERRIDES, *weights, *opts])
+
+    return run
+
+
+def written(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("task, number", [("instance", 7), ("semantic", 7), ("lulc", 15)])
+def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
+    assert evaluate(task=task) == 0
+    out = tmp_path / "out"
+    files = written(out)
+    assert {"modalities.json", "modalities.csv", "modalities.md", "subsets.png", "losses.png", "sweep.json", "log.txt",
+            "config.yaml"} <= files and not any(name.endswith(".tmp") for name in files)
+    assert ("classes.png" in files) == (task != "instance")
+    data = json.loads((out / "modalities.json").read_text())
+    assert len(data["rows"]) == number and data["rows"][0]["images"] == NUM_VAL
+    metric = "AP50" if task == "instance" else "mIoU"
+    scores = {tuple(row["modalities"]): row["results"]["segm" if task == "instance" else "sem_seg"][metric]
+              for row in data["rows"]}
+    summary = data["summary"]
+    complete = data["rows"][0]["modalities"]
+    assert list(summary["shapley"]) == complete and summary["resamples"] == 20
+    blind = next(iter(trivial_results(data["dataset"])[1].values()))[metric]
+    total = sum(worth["value"] for worth in summary["shapley"].values())
+    assert total == pytest.approx(scores[tuple(complete)] - blind)
+    with open(out / "modalities.csv") as file:
+        assert len(list(csv.DictReader(file))) == number
+    report = (out / "modalities.md").read_text()
+    assert report.count("✓") == 2 * sum(map(len, scores)) and "Shapley value" in report and "nan" not in report
+    assert ("one class" in report) == (task == "instance")
+    assert report in capsys.readouterr().out
+
+
+def test_a_second_run_keeps_what_is_finished_and_adds_what_is_not(evaluate, tmp_path, capsys, monkeypatch):
+    assert evaluate("--subsets", "dsm+sar,rgb") == 0
+    report = (tmp_path / "out/modalities.md").read_text()
+    assert "Shapley values need the scores of all 7 subsets; 2 were evaluated here" in report
+    assert [row["modalities"] for row in json.loads((tmp_path / "out/modalities.json").read_text())["rows"]] == [
+        ["sar", "dsm"], ["rgb"]]
+    before = (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns
+    assert evaluate() == 0
+    assert (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns == before
+    assert "2 of 7 subsets are finished, kept." in (tmp_path / "out/log.txt").read_text()
+    monkeypatch.setattr("imrsf_d2.engine.modality_evaluation.launch_run", lambda *_: pytest.fail("nothing is left"))
+    assert evaluate() == 0
+    assert evaluate("--subsets", "rgb") == 0
+    capsys.readouterr()
+
+
+def test_importance_maps(evaluate, tmp_path, capsys):
+    assert evaluate("--subsets", "rgb", "--importance", "--importance-images", "1") == 0
+    maps = {name for name in written(tmp_path / "out") if name.startswith("importance/")}
+    (picture,) = [name for name in maps if name.endswith(".png")]
+    stem = picture.removeprefix("importance/").removesuffix(".png")
+    assert maps == {picture} | {f"importance/{name}/{stem}.tif" for name in ("sar", "rgb", "dsm")}
+    assert f"![{stem}]({picture})" in (tmp_path / "out/modalities.md").read_text()
+    capsys.readouterr()
+
+
+def one_line(capfd):
+    error = capfd.readouterr().err.rpartition("error: ")[2]
+    assert error.count("\n") == 1, error
+    return error
+
+
+@pytest.mark.parametrize("options, opts, message", [
+    (["--subsets", ""], [], "--subsets is '', which has an empty subset, expected modalities joined by +"),
+    (["--subsets", "rgb,,sar"], [], "--subsets is 'rgb,,sar', which has an empty subset"),
+    (["--subsets", "rgb+lidar"], [], "--subsets names the unknown modality 'lidar'"),
+    (["--subsets", "rgb+rgb"], [], "--subsets names the modality 'rgb' twice"),
+    (["--subsets", "rgb+sar,sar+rgb"], [], "--subsets names sar+rgb twice"),
+    (["--resamples", "-1"], [], "--resamples is -1, expected 0 or more"),
+    (["--num-gpus", "0"], [], "--num-gpus is 0, expected 1 or more"),
+    (["--num-gpus", "99"], [], "--num-gpus is 99"),
+    (["--importance"], ["MODEL.IMRSF.BILSTM", "False"], "--importance shows the weights of the Bi-LSTM attention"),
+    (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
+    ([], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
+    ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
+    ([], ["DATASETS.TEST", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
+    ([], ["DATASETS.TEST", "()"], "DATASETS.TEST names 0 data sets [], expected one"),
+    ([], ["MODEL.IMRSF.EMBED_DIM", "64"], "% of this model, expected every parameter"),
+    ([], ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"], "MODEL.SEM_SEG_HEAD.NUM_CLASSES is 3, expected 1"),
+], ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_mistakes_end_with_one_line_and_exit_code_2(evaluate, capfd, options, opts, message):
+    assert evaluate(*options, opts=opts) == 2
+    assert message in one_line(capfd)
+
+
+def test_no_weights_at_all(evaluate, capfd, tmp_path):
+    assert evaluate(weights=False) == 2
+    assert "MODEL.WEIGHTS is empty, which would score random weights" in one_line(capfd)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_output_of_another_run_is_left_alone(evaluate, checkpoints, tmp_path, capfd):
+    assert evaluate("--subsets", "rgb") == 0
+    # The log goes on within this process, which the tool's is not.
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out") - {"log.txt"}}
+    torch.save({"model": {}, "other": 1}, tmp_path / "other.pth")
+    assert evaluate("--subsets", "sar", opts=["MODEL.WEIGHTS", str(tmp_path / "other.pth")]) == 2
+    assert "holds the scores of another run: weights was" in one_line(capfd)
+    assert evaluate("--subsets", "sar", opts=["INPUT.ALIGN", "True"]) == 2
+    assert "INPUT.ALIGN was False, now True" in one_line(capfd)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
+    assert written(tmp_path / "out") == {*before, "log.txt"}
+    training = tmp_path / "training"
+    training.mkdir()
+    (training / "last_checkpoint").write_text("model_final.pth")
+    assert evaluate(output="training") == 2
+    assert "holds 'last_checkpoint' and no sweep.json" in one_line(capfd)
+    assert written(training) == {"last_checkpoint"}
+
+
+@pytest.mark.parametrize("task", ["instance", "semantic"])
+def test_a_data_set_without_labels_is_named(evaluate, task, capfd, tmp_path):
+    (source,) = load_config(DEMO_CONFIGS[task], OVERRIDES).DATASETS.TEST
+    bare = [{**sample, "annotations": []} for sample in DatasetCatalog.get(source)]
+    DatasetCatalog.register("bare", lambda: bare)
+    MetadataCatalog.get("bare").set(**{key: value for key, value in MetadataCatalog.get(source).as_dict().items()
+                                       if key != "name"})
+    try:
+        assert evaluate(task=task, opts=["DATASETS.TEST", "('bare',)"]) == 2
+    finally:
+        DatasetCatalog.remove("bare")
+        MetadataCatalog.remove("bare")
+    assert f"none of the {NUM_VAL} images of 'bare' has a label" in one_line(capfd)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_data_is_named(evaluate, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    assert evaluate() == 2
+    assert str(tmp_path) in one_line(capfd)
+
+
+def test_help_loads_nothing_heavy_and_shows_an_example(tmp_path):
+    code = ("import runpy, sys; sys.argv = ['evaluate_modalities.py', '--help']\n"
+            f"try: runpy.run_path({str(REPOSITORY / 'tools/evaluate_modalities.py')!r}, run_name='__main__')\n"
+            "except SystemExit as end: assert not end.code\n"
+            "assert not {'torch', 'numpy', 'detectron2', 'matplotlib'} & set(sys.modules)")
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "python tools/evaluate_modalities.py --config-file" in result.stdout and "95 %" in result.stdout
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr("imrsf_d2.engine.running.usable_cores", lambda: 2)
+    monkeypatch.setattr("imrsf_d2.engine.running.launch", functools.partial(launch, timeout=timedelta(seconds=120)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["instance", "lulc"])
+def test_two_processes_find_and_keep_what_one_does(evaluate, tmp_path, two_cores, task, capsys):
+    assert evaluate(task=task, output="one") == 0
+    assert evaluate("--num-gpus", "2", task=task, output="two") == 0
+    one, two = (json.loads((tmp_path / name / "modalities.json").read_text()) for name in ("one", "two"))
+    for row, other in zip(one["rows"], two["rows"], strict=True):
+        assert row["modalities"] == other["modalities"] and row["results"].keys() == other["results"].keys()
+        for kind, scores in row["results"].items():
+            assert {k: v for k, v in scores.items() if v is not None} == pytest.approx(
+                {k: v for k, v in other["results"][kind].items() if v is not None}, abs=1e-3)
+        mine, theirs = (SweepRecord(tmp_path / name).images(row["modalities"]) for name in ("one", "two"))
+        assert mine.image_ids == theirs.image_ids and len(mine.image_ids) == NUM_VAL
+        for name in ("objects", "image", "category", "right") if task == "instance" else ("confusion",):
+            assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_a_mistake_that_a_process_finds_is_one_line_too(evaluate, two_cores, capfd):
+    assert evaluate("--num-gpus", "2", opts=["MODEL.IMRSF.EMBED_DIM", "64"]) == 2
+    assert "% of this model, expected every parameter" in one_line(capfd)

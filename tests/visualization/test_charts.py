@@ -1,0 +1,61 @@
+"""Charts: what is drawn, read back from the figure."""
+
+import numpy as np
+import pytest
+
+from imrsf_d2.evaluation.importance import ImportanceMap
+from imrsf_d2.evaluation.summary import Estimate
+from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.visualization import charts, importance
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures in place of the files they would become."""
+    saved = []
+    for module in (charts, importance):
+        monkeypatch.setattr(module, "save_figure", lambda figure, path, title: saved.append(figure))
+    return saved
+
+
+def test_bars_have_lengths_intervals_and_numbers(figures):
+    estimates = [Estimate(0.8, 0.7, 0.85), Estimate(-0.1), Estimate(float("nan"))]
+    charts.draw_bars("x.png", ["A + B", "A", "B"], estimates, "scores", "AP50", reference=("nothing", 0.25))
+    (axis,) = figures[0].axes
+    assert [bar.get_width() for bar in axis.patches[:2]] == [0.8, -0.1]
+    assert [text.get_text() for text in axis.texts] == ["0.800", "-0.100", "n/a"]
+    spans = [line.get_xdata() for line in axis.lines]
+    assert [0.7, 0.85] in [list(span) for span in spans] and [0.25, 0.25] in [list(span) for span in spans]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A + B", "A", "B"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first is on top
+
+
+def test_a_heat_map_shows_each_value_where_it_belongs(figures):
+    values = np.array([[0.1, 0.9], [np.nan, 0.5]])
+    charts.draw_heat_map("x.png", ["field", "road"], ["A", "B"], values, "IoU")
+    axis = figures[0].axes[0]
+    texts = {text.get_position(): text.get_text() for text in axis.texts}
+    assert texts == {(0, 0): "0.10", (1, 0): "0.90", (1, 1): "0.50"}
+    assert np.array_equal(np.ma.filled(axis.images[0].get_array(), np.nan), values, equal_nan=True)
+
+
+def test_files_are_pictures_and_whole(tmp_path):
+    charts.draw_bars(tmp_path / "bars.png", ["A"], [Estimate(0.5)], "scores", "mIoU")
+    charts.draw_heat_map(tmp_path / "classes.png", ["field"], ["A"], np.ones((1, 1)), "IoU")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "classes.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
+
+
+def test_weights_lie_below_the_modality_they_belong_to(figures):
+    modalities = ModalitySet([Modality("sar", 1, transform="db"), Modality("dsm", 1)])
+    image = np.ones((4, 16, 20), dtype=np.float32)
+    image[3] = 0  # no dsm at all
+    beta = np.array([[1.0, 0.5, np.nan], [0.25, 0.0, 1.0]], dtype=np.float32)
+    item = ImportanceMap("tile", image, {"sar": beta, "dsm": np.full((2, 3), np.nan, np.float32)}, 8, None)
+    importance.draw_importance("x.png", item, modalities)
+    below = figures[0].axes[2:4]
+    (picture,) = below[0].images
+    assert np.array_equal(np.ma.filled(picture.get_array(), np.nan), beta, equal_nan=True)
+    assert picture.get_extent() == [-0.5, 23.5, 15.5, -0.5] and below[0].get_xlim() == (-0.5, 19.5)
+    assert below[0].patches and not below[1].images  # the absent patch is hatched
+    assert [text.get_text() for text in below[1].texts] == ["absent"]

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Do the paper's claims hold? The proposed model, MultiViT and the ablations on one budget, and what the numbers say.
+
+Examples:
+
+Everything, in about two hours on two cores; run again, it keeps what is finished and continues what is not:
+    $ python tools/study.py
+
+Some of it, e.g. one model, or one run of another, and the report of all that is finished:
+    $ python tools/study.py --only proposed --only multivit-seed1
+
+The report again, from the logs of the runs:
+    $ python tools/study.py --report-only
+
+KEY VALUE pairs change the config of every run:
+    $ python tools/study.py --output output/study/longer SOLVER.MAX_ITER 3000 SOLVER.STEPS "(2400, 2820)"
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+#: scale -> where its report goes
+RESULTS = {"cpu": "docs/results.md", "gpu": "docs/results_gpu.md"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=list(RESULTS), default="cpu",
+                        help="a small model for two cores (default), or a larger one on more data for a GPU")
+    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: output/study/SCALE)")
+    parser.add_argument("--results", metavar="FILE", help="the report (default: docs/results.md, of the gpu scale "
+                        "docs/results_gpu.md; with --output, results.md in DIR)")
+    parser.add_argument("--only", action="append", default=[], metavar="MODEL[-seedK]",
+                        help="work on this model or run alone; may be repeated")
+    parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is finished")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to every run's config")
+    args = parser.parse_args(argv)
+
+    from imrsf_d2.errors import exit_code
+
+    return exit_code(lambda: run(args), interrupted="interrupted; the same command goes on from here.")
+
+
+def run(args):
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # before torch is loaded, for the reason given in tools/demo.py
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from imrsf_d2.study.running import run_study
+
+    output = Path(args.output or f"output/study/{args.scale}")
+    results = args.results or (output / "results.md" if args.output else REPOSITORY / RESULTS[args.scale])
+    run_study(args.scale, REPOSITORY / "configs/study", output, Path(results), only=args.only,
+              report_only=args.report_only, opts=args.opts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
