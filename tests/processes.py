@@ -19,3 +19,4 @@ def run_in_processes(function, *arguments, processes=2, seconds=120):
 def _single_threaded(function, arguments):
     torch.set_num_threads(1)  # two processes with a thread per core each would wait for one another
     function(*arguments)
+    torch.distributed.destroy_process_group()

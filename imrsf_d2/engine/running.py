@@ -51,14 +51,23 @@ def launch_run(args: argparse.Namespace, work: Callable[[argparse.Namespace], ob
     share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu and processes > 1 else {}
     with _environment(share):
         try:
-            launch(work or run, processes, num_machines=args.num_machines, machine_rank=args.machine_rank,
-                   dist_url=args.dist_url, args=(args,))
+            launch(_work_in_process, processes, num_machines=args.num_machines, machine_rank=args.machine_rank,
+                   dist_url=args.dist_url, args=(work or run, args))
         except ProcessRaisedException as error:
             # Of another process' error nothing arrives but the text of its traceback: the last line says what it was.
             kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
             if kind.rpartition(".")[2] in EXPECTED_ERRORS:
                 raise ValueError(message) from error
             raise
+
+
+def _work_in_process(work: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
+    """Do the work of one process, and leave the others in order."""
+    work(args)
+    if torch.distributed.is_initialized():
+        # Detectron2 leaves the group to the end of the interpreter, where its threads, still running, abort the process.
+        comm.synchronize()
+        torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
