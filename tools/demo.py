@@ -9,7 +9,6 @@ Run again, it keeps what is finished and continues what is not. KEY VALUE pairs 
 """
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -39,9 +38,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args):
-    # Before torch is loaded: its threads spin only briefly while they wait for each other. With the default, on two
-    # cores that other processes use too, an iteration took several times longer; on idle cores it is as fast.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     from imrsf_d2.upstream import prepare
 
     prepare()

@@ -17,7 +17,6 @@ KEY VALUE pairs change the config of every run:
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -45,7 +44,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args):
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # before torch is loaded, for the reason given in tools/demo.py
     from imrsf_d2.upstream import prepare
 
     prepare()
