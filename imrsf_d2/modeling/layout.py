@@ -125,7 +125,6 @@ class TokenLayout:
         self.pair_image = [image for image, _ in pairs]
         self.pair_modality = [m for _, m in pairs]
         self._pairs = pairs
-        self._rows = rows
         self._packed = [packed[row] for row in range(self.num_rows)]
         self._key_masks: dict[SubsetGroup, Tensor] = {}
 
@@ -177,9 +176,7 @@ class TokenLayout:
             [R, ...].
         """
         values = torch.cat(parts)
-        if rows == list(range(self.num_fusion)):
-            return values
-        return values[torch.tensor(rows, device=values.device).argsort()]
+        return _take(values, _inverse(rows))
 
     def images_with(self, modality: int) -> list[int]:
         """The images that have a stream of a modality, in the order of the streams."""
@@ -197,18 +194,11 @@ class TokenLayout:
         by_modality = torch.cat(tokens)
         # `by_modality` lists the pairs modality after modality; sorting the packed pairs the same way inverts that.
         packed_to_modality = sorted(range(self.num_pairs), key=lambda p: (self.pair_modality[p], p))
-        source = [0] * self.num_pairs
-        for row, pair in enumerate(packed_to_modality):
-            source[pair] = row
-        if source == list(range(self.num_pairs)):
-            return by_modality
-        return by_modality[torch.tensor(source, device=by_modality.device)]
+        return _take(by_modality, _inverse(packed_to_modality))
 
     def unpack_rows(self, values: Tensor) -> Tensor:
         """[R, ...] in packed order to [F, ...] in the order that the rows came."""
-        if self._packed == list(range(self.num_fusion)):
-            return values
-        return values[torch.tensor(self._packed, device=values.device)]
+        return _take(values, self._packed)
 
     def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
         """One modality's stream in the order of the rows, zero where the row or the patch lacks it.
@@ -277,6 +267,18 @@ def _as_slice(indices: list[int]) -> slice | list[int]:
     if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
         return slice(indices[0], indices[-1] + 1, step)
     return indices
+
+
+def _take(values: Tensor, indices: list[int]) -> Tensor:
+    """`values[indices]`, without a copy if that is all of them in order."""
+    if indices == list(range(len(values))):
+        return values
+    return values[torch.tensor(indices, device=values.device)]
+
+
+def _inverse(order: list[int]) -> list[int]:
+    """The permutation that undoes another."""
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def _part(indices: slice | list[int], first: int, last: int) -> slice | list[int]:
