@@ -130,12 +130,10 @@ class _States:
         self.module = module
         self._tokens = tokens
         lstm = module.lstm
+        self._weights = (lstm.weight_ih_l0, lstm.weight_ih_l0_reverse)
+        self._biases = (lstm.bias_ih_l0 + lstm.bias_hh_l0, lstm.bias_ih_l0_reverse + lstm.bias_hh_l0_reverse)
         self._recurrent = (lstm.weight_hh_l0, lstm.weight_hh_l0_reverse)
-        self._weight = torch.cat([lstm.weight_ih_l0, lstm.weight_ih_l0_reverse])
-        # Added before they are joined: the gradients of two joined tensors that are added are views of one memory, and
-        # whatever then changes a gradient in place, to accumulate or to clip, would change both.
-        self._bias = torch.cat([lstm.bias_ih_l0 + lstm.bias_hh_l0, lstm.bias_ih_l0_reverse + lstm.bias_hh_l0_reverse])
-        self._inputs: dict[int, tuple[Tensor, Tensor]] = {}
+        self._inputs: dict[tuple[int, int], Tensor] = {}
         # W [h_t; h_i] = W_t h_t + W_i h_i, and each h is [forward; backward]: four parts, computed once each.
         self._of_last, self._of_each = (half.chunk(2, dim=1) for half in module.attn.weight.chunk(2, dim=1))
         self._states: dict[tuple[int, tuple[int, ...]], tuple[Tensor, Tensor]] = {}
@@ -161,17 +159,18 @@ class _States:
             self._projected[key] = linear(self._state(direction, order)[0], self._of_each[direction])
         return self._projected[key]
 
-    def _input(self, m: int) -> tuple[Tensor, Tensor]:
-        """[G, N, 2 D] of each direction: what a token adds to the four gates."""
-        if m not in self._inputs:
-            self._inputs[m] = linear(self._tokens[m], self._weight, self._bias).chunk(2, dim=-1)
-        return self._inputs[m]
+    def _input(self, direction: int, m: int) -> Tensor:
+        """[G, N, 2 D]: what a token adds to the four gates of one direction."""
+        key = direction, m
+        if key not in self._inputs:
+            self._inputs[key] = linear(self._tokens[m], self._weights[direction], self._biases[direction])
+        return self._inputs[key]
 
     def _state(self, direction: int, order: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Hidden and cell state [G, N, D / 2] of one direction after the tokens of `order`."""
         key = direction, order
         if key not in self._states:
-            gates = self._input(order[-1])[direction]
+            gates = self._input(direction, order[-1])
             cell = None
             if len(order) > 1:
                 hidden, cell = self._state(direction, order[:-1])

@@ -225,10 +225,6 @@ class TokenLayout:
         row, modality = torch.tensor(pairs, device=self.present.device).unbind(1)
         return self.present[row, modality]
 
-    def group_mask(self, group: SubsetGroup) -> Tensor:
-        """[G, k, N] bool: usable patches of a group's rows and modalities."""
-        return self.present[list(group.index)][:, list(group.subset)]
-
     def stream_parts(self, most: int | None = None) -> Iterator[tuple[slice, Tensor | None]]:
         """Yield (streams, their usable keys [S, N] or None if coverage is full), `most` streams at a time."""
         for first, last in _cut(0, self.num_full_pairs, most):
@@ -254,7 +250,7 @@ class TokenLayout:
         if not group.partial:
             return None
         if group not in self._key_masks:
-            usable = self.group_mask(group).flatten(1)
+            usable = self.present[list(group.index)][:, list(group.subset)].flatten(1)
             self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.num_patches)], dim=1)
         return self._key_masks[group]
 
