@@ -10,10 +10,10 @@ STAMP := $(VENV)/.complete
 INSTALL := requirements/install.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help env test demo study clean clean-env
+.PHONY: help env test demo study pretrain-demo clean clean-env
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo: instance, semantic, lulc)  SCALE=$(SCALE) (study: cpu, gpu)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
@@ -30,6 +30,9 @@ demo: env  ## synthetic data, a short CPU training, the table over all sensor su
 
 study: env  ## the proposed model against MultiViT and the ablations: docs/results.md (about two hours; resumable)
 	"$(VENV)/bin/python" tools/study.py --scale $(SCALE)
+
+pretrain-demo: env  ## does pre-training help with few labels: its part of docs/results.md (about an hour; resumable)
+	"$(VENV)/bin/python" tools/pretrain_demo.py
 
 clean:  ## remove caches and build products
 	rm -rf build dist *.egg-info .pytest_cache

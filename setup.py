@@ -31,6 +31,7 @@ INSTALL_REQUIRES = [
     "pyogrio>=0.7",
     "shapely>=2.0",
     "timm>=0.9",
+    "safetensors>=0.4",
     "matplotlib>=3.6",
     "tensorboard>=2.9",
     "tabulate",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from detectron2.config import CfgNode as CN
 
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.precision import DTYPES
 
-__all__ = ["add_imrsf_config", "finalize_config"]
+__all__ = ["PRETRAINING", "add_imrsf_config", "finalize_config"]
+
+#: MODEL.META_ARCHITECTURE of pre-training.
+PRETRAINING = "IncompleteMultimodalMAE"
 
 
 def add_imrsf_config(cfg: CN) -> None:
@@ -45,6 +52,40 @@ def add_imrsf_config(cfg: CN) -> None:
     # time, the same numbers.
     imrsf.CHECKPOINT_BLOCKS = False
 
+    # Keep the encoder as it was loaded and train the rest, the maps made of its fusion tokens too (the paper's partial
+    # fine-tuning). Every frozen parameter must come from MODEL.WEIGHTS.
+    imrsf.FREEZE = False
+
+    # ---- pre-training: MODEL.META_ARCHITECTURE IncompleteMultimodalMAE ------------------------------------------------
+    pretrain = imrsf.PRETRAIN = CN()
+    # Patches that the encoder sees of each sample, all modalities together; all of them if a sample has no more, which
+    # then has none to reconstruct.
+    pretrain.VISIBLE_TOKENS = 256
+    # Of the symmetric Dirichlet law by which the modalities share them: 1 makes all divisions equally likely, large
+    # values divide evenly, small ones leave nearly everything to one modality.
+    pretrain.ALPHA = 1.0
+    # Width, Transformer blocks and attention heads of each modality's decoder.
+    pretrain.DECODER_DIM = 256
+    pretrain.DECODER_DEPTH = 2
+    pretrain.DECODER_HEADS = 8
+    # Reconstruct measurements with each patch's own mean and deviation taken out.
+    pretrain.NORMALIZE_PATCHES = False
+    # Loss of each modality's reconstruction (eq. 5) and its weight in the sum (eq. 7): a list of mappings with the keys
+    # NAME (of a modality), LOSS ("mse" or "l1"; "ce", and nothing else, for a map) and WEIGHT. What is not given is
+    # "mse", or "ce" for a map, and 1.
+    pretrain.RECONSTRUCTION = []
+    # Contrastive loss between each modality and the fusion tokens (eq. 6): its weight in the sum (0: not computed), the
+    # temperature that cosines are divided by, and the width in which they are taken.
+    pretrain.CONTRASTIVE = CN()
+    pretrain.CONTRASTIVE.WEIGHT = 0.0
+    pretrain.CONTRASTIVE.TEMPERATURE = 0.1
+    pretrain.CONTRASTIVE.DIM = 256
+    # Pictures of reconstructions: every how many iterations (0: never), and of how many samples of DATASETS.TEST, or of
+    # DATASETS.TRAIN if that is empty.
+    pretrain.PICTURES = CN()
+    pretrain.PICTURES.PERIOD = 1000
+    pretrain.PICTURES.SAMPLES = 4
+
     # ---- training --------------------------------------------------------------------------------------------------
     # The type that SOLVER.AMP.ENABLED computes in, training and evaluation alike: "bf16" (needs no scaling of the loss;
     # GPUs since Ampere, and CPUs) or "fp16" (older GPUs; no CPU). Weights, gradients and checkpoints stay float32.
@@ -54,6 +95,10 @@ def add_imrsf_config(cfg: CN) -> None:
     # Gradients are those of the micro-batches' mean loss. Mask2Former divides its mask losses by the number of objects
     # in what it is given, so an object in a micro-batch with few of them weighs more than it would in one whole batch.
     cfg.SOLVER.ACCUMULATE = 1
+
+    # Train on this share of the training samples, above 0 and up to 1: a fixed choice at random, the same for every SEED,
+    # and a smaller one is part of every larger one. For learning curves and experiments with few labels.
+    cfg.DATALOADER.TRAIN_SHARE = 1.0
 
     # ---- input -----------------------------------------------------------------------------------------------------
     # Training draws a random subset of each sample's modalities before reading them. STRATEGY:
@@ -111,6 +156,10 @@ def finalize_config(cfg: CN) -> None:
            " or ".join(map(repr, DTYPES)))
     expect(solver.ACCUMULATE >= 1 and solver.IMS_PER_BATCH % solver.ACCUMULATE == 0, "SOLVER.ACCUMULATE",
            solver.ACCUMULATE, f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}")
+    expect(not (imrsf.FREEZE and cfg.MODEL.META_ARCHITECTURE == PRETRAINING), "MODEL.IMRSF.FREEZE",
+           imrsf.FREEZE, "False in pre-training, which trains the encoder")
+    expect(0.0 < cfg.DATALOADER.TRAIN_SHARE <= 1.0, "DATALOADER.TRAIN_SHARE", cfg.DATALOADER.TRAIN_SHARE,
+           "a share above 0 and up to 1")
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     scale = cfg.INPUT.SCALE_JITTER
@@ -118,6 +167,8 @@ def finalize_config(cfg: CN) -> None:
            and 0.1 <= scale[0] <= scale[1] <= 10, "INPUT.SCALE_JITTER", scale,
            "[least, most] with 0.1 <= least <= most <= 10")
     read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
+    if cfg.MODEL.META_ARCHITECTURE == PRETRAINING:
+        _check_pretraining(cfg, modalities, expect)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
         candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
@@ -125,3 +176,29 @@ def finalize_config(cfg: CN) -> None:
                f"at most queries x classes = {candidates}")
     cfg.MODEL.PIXEL_MEAN = modalities.pixel_mean
     cfg.MODEL.PIXEL_STD = modalities.pixel_std
+
+
+def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool, str, object, str], None]) -> None:
+    """Reject contradictions among the keys of pre-training."""
+    pretrain, key = cfg.MODEL.IMRSF.PRETRAIN, "MODEL.IMRSF.PRETRAIN"
+    read_reconstructions(pretrain.RECONSTRUCTION, modalities)
+    expect(cfg.MODEL.IMRSF.ABSENT == "skip", "MODEL.IMRSF.ABSENT", cfg.MODEL.IMRSF.ABSENT,
+           "'skip' for pre-training: what is hidden must not be computed")
+    expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "a number above 0")
+    crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE
+    if crop.ENABLED and crop.TYPE == "absolute":
+        tokens = len(modalities) * math.prod(math.ceil(side / patch) for side in crop.SIZE)
+        expect(pretrain.VISIBLE_TOKENS < tokens, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS,
+               f"fewer than the {tokens} patches of {len(modalities)} modalities in INPUT.CROP.SIZE = {list(crop.SIZE)}: "
+               "nothing would be left to reconstruct")
+    expect(pretrain.ALPHA > 0, f"{key}.ALPHA", pretrain.ALPHA, "a number above 0")
+    expect(pretrain.DECODER_DEPTH >= 0, f"{key}.DECODER_DEPTH", pretrain.DECODER_DEPTH, "0 or more")
+    expect(pretrain.DECODER_HEADS >= 1, f"{key}.DECODER_HEADS", pretrain.DECODER_HEADS, "1 or more")
+    expect(pretrain.DECODER_DIM >= 1 and pretrain.DECODER_DIM % pretrain.DECODER_HEADS == 0, f"{key}.DECODER_DIM",
+           pretrain.DECODER_DIM, f"a multiple of {key}.DECODER_HEADS = {pretrain.DECODER_HEADS}")
+    contrastive = pretrain.CONTRASTIVE
+    expect(contrastive.WEIGHT >= 0, f"{key}.CONTRASTIVE.WEIGHT", contrastive.WEIGHT, "0 or more")
+    expect(contrastive.TEMPERATURE > 0, f"{key}.CONTRASTIVE.TEMPERATURE", contrastive.TEMPERATURE, "a number above 0")
+    expect(contrastive.DIM >= 1, f"{key}.CONTRASTIVE.DIM", contrastive.DIM, "a width of 1 or more")
+    expect(pretrain.PICTURES.PERIOD >= 0, f"{key}.PICTURES.PERIOD", pretrain.PICTURES.PERIOD, "0 or more")
+    expect(pretrain.PICTURES.SAMPLES >= 1, f"{key}.PICTURES.SAMPLES", pretrain.PICTURES.SAMPLES, "1 or more")

@@ -33,7 +33,8 @@ def test_an_import_loads_nothing_it_does_not_need(modules, unwanted):
 
 
 @pytest.mark.parametrize("tool", ["tools/demo.py", "tools/visualize.py", "tools/benchmark.py",
-                                  "tools/evaluate_modalities.py", "tools/study.py",
+                                  "tools/evaluate_modalities.py", "tools/study.py", "tools/pretrain_demo.py",
+                                  "tools/convert_checkpoint.py",
                                   "datasets/make_synthetic.py", "datasets/prepare_quadruplets.py"])
 def test_help_loads_nothing_heavy(tool):
     result = python("-X", "importtime", str(REPOSITORY / tool), "--help")

@@ -4,8 +4,10 @@ import pytest
 from detectron2.config import get_cfg
 
 from imrsf_d2 import upstream
-from imrsf_d2.config import add_imrsf_config, finalize_config
+from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
+from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling import IncompleteMultimodalViT
+from imrsf_d2.modeling.reconstruction import Reconstruction, read_reconstructions
 
 MODALITIES = [{"NAME": "sar", "MEAN": [-8.0], "STD": [3.0]}, {"NAME": "rgb", "CHANNELS": 3}]
 
@@ -35,12 +37,12 @@ def test_the_backbone_reads_every_model_key(cfg):
                          "MODEL.IMRSF.OUT_LAYERS", [1, 2], "MODEL.IMRSF.OUT_FEATURES", ["res3", "res4"],
                          "MODEL.IMRSF.BILSTM", False, "MODEL.IMRSF.MASKED_ATTENTION", False,
                          "MODEL.IMRSF.MIN_VALID", 0.3, "MODEL.IMRSF.ABSENT", "zeros",
-                         "MODEL.IMRSF.CHECKPOINT_BLOCKS", True])
+                         "MODEL.IMRSF.CHECKPOINT_BLOCKS", True, "MODEL.IMRSF.FREEZE", True])
     finalize_config(cfg)
     vit = IncompleteMultimodalViT(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
     assert (vit.out_layers, tuple(vit.output_shape())) == ((1, 2), ("res3", "res4"))
-    assert vit.checkpoint_blocks
+    assert vit.checkpoint_blocks and vit.frozen
     block = vit.blocks[-1]
     assert (block.attn.num_heads, block.attn.masked, block.drop_path) == (2, False, 0.2)
     assert block.mlp.fc1.out_features == 48 and vit.bilstm is None and vit.modalities.names == ("sar", "rgb")
@@ -78,3 +80,61 @@ def test_more_detections_than_candidates_are_refused(cfg):
                          "TEST.DETECTIONS_PER_IMAGE", 100])
     with pytest.raises(ValueError, match="DETECTIONS_PER_IMAGE is 100, expected at most queries x classes = 20"):
         finalize_config(cfg)
+
+
+# Pre-training
+
+PRETRAIN = "MODEL.IMRSF.PRETRAIN"
+
+
+@pytest.mark.parametrize("key, value, message", [
+    ("MODEL.IMRSF.ABSENT", "zeros", "MODEL.IMRSF.ABSENT is 'zeros', expected 'skip' for pre-training"),
+    ("MODEL.IMRSF.FREEZE", True, "MODEL.IMRSF.FREEZE is True, expected False in pre-training"),
+    (f"{PRETRAIN}.VISIBLE_TOKENS", 0, f"{PRETRAIN}.VISIBLE_TOKENS is 0, expected a number above 0"),
+    (f"{PRETRAIN}.VISIBLE_TOKENS", 12, rf"{PRETRAIN}.VISIBLE_TOKENS is 12, expected fewer than the 12 patches of 2 "
+                                       r"modalities in INPUT.CROP.SIZE = \[32, 33\]"),
+    (f"{PRETRAIN}.ALPHA", 0.0, f"{PRETRAIN}.ALPHA is 0.0, expected a number above 0"),
+    (f"{PRETRAIN}.DECODER_DEPTH", -1, f"{PRETRAIN}.DECODER_DEPTH is -1, expected 0 or more"),
+    (f"{PRETRAIN}.DECODER_HEADS", 0, f"{PRETRAIN}.DECODER_HEADS is 0, expected 1 or more"),
+    (f"{PRETRAIN}.DECODER_HEADS", 3, f"DECODER_DIM is 256, expected a multiple of {PRETRAIN}.DECODER_HEADS = 3"),
+    (f"{PRETRAIN}.DECODER_DIM", 0, f"{PRETRAIN}.DECODER_DIM is 0"),
+    (f"{PRETRAIN}.CONTRASTIVE.WEIGHT", -0.1, f"{PRETRAIN}.CONTRASTIVE.WEIGHT is -0.1, expected 0 or more"),
+    (f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE", 0.0, f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE is 0.0, expected a number above"),
+    (f"{PRETRAIN}.CONTRASTIVE.DIM", 0, f"{PRETRAIN}.CONTRASTIVE.DIM is 0, expected a width of 1 or more"),
+    (f"{PRETRAIN}.PICTURES.PERIOD", -1, f"{PRETRAIN}.PICTURES.PERIOD is -1, expected 0 or more"),
+    (f"{PRETRAIN}.PICTURES.SAMPLES", 0, f"{PRETRAIN}.PICTURES.SAMPLES is 0, expected 1 or more"),
+    (f"{PRETRAIN}.RECONSTRUCTION", [{"NAME": "sar", "LOSS": "ce"}], "RECONSTRUCTION: LOSS of 'sar' is 'ce'"),
+])
+def test_contradictions_of_a_pretraining_are_refused(cfg, key, value, message):
+    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", PRETRAINING, "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE",
+                         "absolute", "INPUT.CROP.SIZE", [32, 33], f"{PRETRAIN}.VISIBLE_TOKENS", 11])
+    finalize_config(cfg.clone())  # nothing else is wrong
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ValueError, match=message):
+        finalize_config(cfg)
+
+
+JUDGED = ModalitySet([Modality("sar", 1), Modality("map", classes=3)])
+
+
+@pytest.mark.parametrize("entries, message", [
+    (["sar"], "entry 'sar', expected a mapping with NAME and any of LOSS and WEIGHT"),
+    ([{"LOSS": "l1"}], "expected a mapping with NAME"),
+    ([{"NAME": "sar", "SCALE": 2}], "entry .*'SCALE'.*, expected a mapping with NAME and any of LOSS and WEIGHT"),
+    ([{"NAME": "sar"}, {"NAME": "sar"}], "names the modality 'sar', twice"),
+    ([{"NAME": "dsm"}], r"names the modality 'dsm', which MODEL.IMRSF.MODALITIES \['sar', 'map'\] has not"),
+    ([{"NAME": "sar", "LOSS": "ce"}], "LOSS of 'sar' is 'ce', expected 'mse' or 'l1'"),
+    ([{"NAME": "map", "LOSS": "mse"}], "LOSS of 'map' is 'mse', expected 'ce'"),
+    ([{"NAME": "sar", "WEIGHT": -1}], "WEIGHT of 'sar' is -1, expected a number of 0 or more"),
+    ([{"NAME": "sar", "WEIGHT": True}], "WEIGHT of 'sar' is True, expected a number"),
+    ([{"NAME": "sar", "WEIGHT": "1"}], "WEIGHT of 'sar' is '1', expected a number"),
+])
+def test_reconstructions_that_cannot_be_are_refused(entries, message):
+    with pytest.raises(ValueError, match=rf"MODEL\.IMRSF\.PRETRAIN\.RECONSTRUCTION.*{message}"):
+        read_reconstructions(entries, JUDGED)
+
+
+def test_reconstructions_that_are_not_given_have_their_defaults():
+    assert read_reconstructions([], JUDGED) == {"sar": Reconstruction("mse", 1.0), "map": Reconstruction("ce", 1.0)}
+    given = [{"NAME": "map", "WEIGHT": 0}, {"NAME": "sar", "LOSS": "l1"}]
+    assert read_reconstructions(given, JUDGED) == {"sar": Reconstruction("l1", 1.0), "map": Reconstruction("ce", 0.0)}

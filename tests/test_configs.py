@@ -1,6 +1,6 @@
 """Every YAML under configs/ loads, says nothing twice, and sets nothing that nobody reads."""
 
-import re
+import ast
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 #: What is run; configs/base is only inherited from.
 RUNNABLE = [path for path in CONFIGS if path.parent.name != "base"]
 #: folder -> (least, most) million parameters of its models; the others are the paper's.
-MILLIONS = {"configs/demo": (2, 6), "configs/quick": (0.5, 2), "configs/study/cpu": (2, 6),
-            "configs/study/gpu": (30, 60)}
+MILLIONS = {"configs/demo": (2, 6), "configs/quick": (0.5, 2), "configs/study/cpu": (0.5, 2),
+            "configs/pretrain_demo": (0.5, 2), "configs/study/gpu": (30, 60)}
 
 
 def name(path):
@@ -96,11 +96,18 @@ def test_it_loads(path):
     assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
 
 
+def build_model_without_contents(cfg):
+    """So that the paper's models take no time either."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        return build_model(cfg)
+
+
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
 def test_its_model_builds(path):
-    # Tensors without contents: the paper's models take no time either.
-    with torch.device("meta"):
-        model = build_model(load_config(path, ["MODEL.DEVICE", "meta"]))
+    model = build_model_without_contents(load_config(path))
     least, most = MILLIONS.get(str(path.parent.relative_to(REPOSITORY)), (80, 200))
     assert least < sum(parameter.numel() for parameter in model.parameters()) / 1e6 < most
 
@@ -137,17 +144,75 @@ def test_the_quadruplets_are_four_modalities_one_of_them_a_map():
     assert modalities.names == SENSORS and len(modalities.subsets()) == 15
 
 
+@pytest.mark.parametrize("data, samples_per_epoch, elevation",
+                         [("dfc2023", 1430 * 4, "dsm"), ("quadruplets", 5340, "dem")])
+def test_the_pretraining_configs_are_the_papers(data, samples_per_epoch, elevation):
+    g, gc = (load_config(REPOSITORY / f"configs/pretrain/{data}_{losses}.yaml") for losses in ("g", "gc"))
+    solver, pretrain = g.SOLVER, g.MODEL.IMRSF.PRETRAIN
+    assert (solver.OPTIMIZER, solver.BASE_LR, solver.WEIGHT_DECAY, solver.IMS_PER_BATCH) == ("ADAMW", 1e-4, 0.05, 40)
+    epochs = samples_per_epoch / solver.IMS_PER_BATCH
+    assert (solver.MAX_ITER, solver.WARMUP_ITERS) == (1600 * epochs, 40 * epochs)
+    assert solver.LR_SCHEDULER_NAME == "WarmupCosineLR" and not solver.CLIP_GRADIENTS.ENABLED
+    assert not g.INPUT.MODALITY_DROPOUT.ENABLED  # the masks drop modalities
+    assert pretrain.VISIBLE_TOKENS == 256 and pretrain.CONTRASTIVE.WEIGHT == 0
+    model = build_model_without_contents(g)
+    assert {name: judged.loss for name, judged in model.reconstructions.items()} == {
+        name: {elevation: "l1", "dnw": "ce"}.get(name, "mse") for name in ModalitySet.from_config(g).names}
+    differences = {key for key, value in flatten(gc) if value != dict(flatten(g))[key]}
+    assert differences == {"MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT", "OUTPUT_DIR"}
+    assert gc.MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT > 0
+
+
+@pytest.mark.parametrize("way", ["g", "gc", "partial"])
+@pytest.mark.parametrize("task", ["dfc2023_instance", "dfc2023_semantic", "quadruplets_lulc"])
+def test_a_finetuning_is_the_supervised_training_from_what_a_pretraining_wrote(task, way):
+    scratch = dict(flatten(load_config(REPOSITORY / f"configs/{task}.yaml")))
+    cfg = load_config(REPOSITORY / f"configs/finetune/{task}_{way}.yaml")
+    losses = {"partial": "gc"}.get(way, way)
+    pretrained = load_config(REPOSITORY / f"configs/pretrain/{task.partition('_')[0]}_{losses}.yaml")
+    expected = {"SOLVER.BACKBONE_MULTIPLIER": 0.1, "MODEL.WEIGHTS": f"{pretrained.OUTPUT_DIR}/model_final.pth"}
+    if way == "partial":
+        expected["MODEL.IMRSF.FREEZE"] = True
+    assert {key: value for key, value in flatten(cfg) if value != scratch[key]} == expected
+
+
+@pytest.mark.parametrize("task", ["dfc2023_instance", "quadruplets_lulc"])
+def test_what_is_pretrained_is_the_encoder_that_is_finetuned(task):
+    data = task.partition("_")[0]
+    pretrained, finetuned = (
+        {name: parameter.shape for name, parameter in build_model_without_contents(load_config(path)).named_parameters()
+         if name.startswith("backbone.")}
+        for path in (REPOSITORY / f"configs/pretrain/{data}_gc.yaml", REPOSITORY / f"configs/finetune/{task}_gc.yaml"))
+    assert pretrained == {name: shape for name, shape in finetuned.items() if not name.startswith("backbone.pyramid.")}
+
+
 def our_keys():
-    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}})
+    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}})
     add_imrsf_config(cfg)
     return sorted(key for key, _ in flatten(cfg))
 
 
+def attributes_read(source):
+    """(name, attribute) of each `name.attribute` and `x.name.attribute` that is read; comments and texts do not."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield getattr(node.value, "attr", getattr(node.value, "id", None)), node.attr
+
+
+@pytest.fixture(scope="module")
+def read_by_the_package():
+    sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
+    return {pair for path in sources for pair in attributes_read(path.read_text())}
+
+
+def test_what_comments_and_texts_say_is_not_read():
+    source = '"""A.B"""\n# C.D\nx = "E.F", cfg.G.H\ng.K = g.L'
+    assert set(attributes_read(source)) == {("G", "H"), ("cfg", "G"), ("g", "L")}
+
+
 @pytest.mark.parametrize("key", our_keys())
-def test_every_key_of_ours_is_read(key):
+def test_every_key_of_ours_is_read(read_by_the_package, key):
     *_, parent, leaf = key.split(".")
     # Read in full, or through a local name for the parent such as `dropout = cfg.INPUT.MODALITY_DROPOUT`.
     names = {parent, parent.lower(), parent.lower().rpartition("_")[2]}
-    read = re.compile(rf"\b({'|'.join(names)})\.{leaf}\b")
-    sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
-    assert any(read.search(path.read_text()) for path in sources), f"nothing reads {key}"
+    assert any((name, leaf) in read_by_the_package for name in names), f"nothing reads {key}"

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 import rasterio
+import torch
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import inference_on_dataset
 from tests.oracle import Oracle
 from tests.preparation.scene_files import write_city
-from tests.tiny import DEMO_CONFIGS, OVERRIDES, SIZE
+from tests.tiny import DEMO_CONFIGS, OVERRIDES, REPOSITORY, SIZE
 from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
@@ -50,6 +51,28 @@ def test_it_trains_and_evaluates(root, task, tmp_path):
                                         "OUTPUT_DIR", str(tmp_path)]) == 0
     assert ("AP50" if task == "instance" else "mIoU") in (tmp_path / "log.txt").read_text()
     assert (tmp_path / "model_final.pth").is_file()
+
+
+@pytest.mark.parametrize("name, pretraining", [
+    ("dfc2023_instance_g", "dfc2023_g"), ("dfc2023_semantic_gc", "dfc2023_gc"),
+    ("quadruplets_lulc_partial", "quadruplets_gc")])
+def test_it_is_finetuned_from_what_its_pretraining_leaves(tiny_root, monkeypatch, tmp_path, name, pretraining):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    once = [*OVERRIDES, "MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "()", "DATASETS.TEST", "()"]
+    smaller = ["MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS", "20", "MODEL.IMRSF.PRETRAIN.DECODER_DIM", "16",
+               "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD", "0"]
+    train = load_tool("train_net").main
+    for config, opts in ((f"pretrain/{pretraining}", smaller),
+                         (f"finetune/{name}", ["MODEL.WEIGHTS", str(tmp_path / "pretrain/model_final.pth")])):
+        assert train(["--config-file", str(REPOSITORY / f"configs/{config}.yaml"), *once, *opts,
+                      "OUTPUT_DIR", str(tmp_path / config.partition("/")[0])]) == 0
+    before, after = (torch.load(tmp_path / folder / "model_final.pth")["model"] for folder in ("pretrain", "finetune"))
+    encoder = {key for key in after if key.startswith("backbone.") and not key.startswith("backbone.pyramid.")}
+    assert encoder == {key for key in before if key.startswith("backbone.")}
+    changed = [not torch.equal(after[key], before[key]) for key in encoder]
+    assert not any(changed) if name.endswith("partial") else any(changed)
+    if not name.endswith("partial"):  # one step of at most a tenth of the rate, and hardly any of it in the warm-up
+        assert all(torch.allclose(after[key], before[key], atol=1e-4) for key in encoder)
 
 
 @pytest.mark.parametrize("task", DEMO_CONFIGS)

@@ -26,16 +26,12 @@ RESULTS = {"cpu": "docs/results.md", "gpu": "docs/results_gpu.md"}
 
 
 def main(argv: list[str] | None = None) -> int:
+    from imrsf_d2.study.options import add_run_options
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=list(RESULTS), default="cpu",
                         help="a small model for two cores (default), or a larger one on more data for a GPU")
-    parser.add_argument("--output", metavar="DIR", help="folder of the runs (default: output/study/SCALE)")
-    parser.add_argument("--results", metavar="FILE", help="the report (default: docs/results.md, of the gpu scale "
-                        "docs/results_gpu.md; with --output, results.md in DIR)")
-    parser.add_argument("--only", action="append", default=[], metavar="MODEL[-seedK]",
-                        help="work on this model or run alone; may be repeated")
-    parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is finished")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to every run's config")
+    add_run_options(parser, "output/study/SCALE", "docs/results.md, of the gpu scale docs/results_gpu.md")
     args = parser.parse_args(argv)
 
     from imrsf_d2.errors import exit_code
@@ -47,12 +43,12 @@ def run(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
+    from imrsf_d2.study.options import locate
     from imrsf_d2.study.running import run_study
 
-    output = Path(args.output or f"output/study/{args.scale}")
-    results = args.results or (output / "results.md" if args.output else REPOSITORY / RESULTS[args.scale])
-    run_study(args.scale, REPOSITORY / "configs/study", output, Path(results), only=args.only,
-              report_only=args.report_only, opts=args.opts)
+    output, results = locate(args, f"output/study/{args.scale}", REPOSITORY / RESULTS[args.scale])
+    run_study(args.scale, REPOSITORY / "configs/study", output, results, only=args.only, report_only=args.report_only,
+              opts=args.opts)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ Score a checkpoint with two of the three sensors:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --eval-only \\
         MODEL.WEIGHTS output/instance/model_final.pth INPUT.TEST_MODALITIES "['rgb', 'dsm']"
 
+Pre-train without labels, then fine-tune from what that ended with:
+    $ python tools/train_net.py --config-file configs/pretrain/dfc2023_gc.yaml
+    $ python tools/train_net.py --config-file configs/finetune/dfc2023_instance_gc.yaml OUTPUT_DIR output/finetune_gc
+
 Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 

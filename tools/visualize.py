@@ -15,8 +15,8 @@ What a checkpoint finds in test tiles with all sensors, and with two of them:
     $ python tools/visualize.py --config-file configs/dfc2023_instance.yaml --output output/look --split test \\
         --subset sar+rgb+dsm --subset rgb+dsm MODEL.WEIGHTS output/instance/model_final.pth
 
-Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth. Data sets are looked for in
-$DETECTRON2_DATASETS (default: datasets).
+Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth; --split train of a pre-training's config
+shows the inputs alone. Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
@@ -51,7 +51,7 @@ def draw(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
-    from imrsf_d2.engine.configuration import load_config
+    from imrsf_d2.engine.configuration import is_pretraining, load_config
     from imrsf_d2.modalities import ModalitySet
     from imrsf_d2.visualization import draw_test_sheets, draw_training_sheets
 
@@ -66,6 +66,9 @@ def draw(args):
     Path(args.output).mkdir(parents=True, exist_ok=True)
     if args.split == "train":
         return draw_training_sheets(cfg, args.output, args.number)
+    if cfg.MODEL.WEIGHTS and is_pretraining(cfg):
+        raise ValueError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training predicts nothing to "
+                         "show beside the truth. Its reconstructions are drawn while it trains, below its OUTPUT_DIR.")
     if not cfg.MODEL.WEIGHTS:
         print("MODEL.WEIGHTS is empty: only the inputs and the ground truth are shown.")
     model = load_model(cfg, args) if cfg.MODEL.WEIGHTS else None

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imrsf_d2.modeling import EncoderOutput, IncompleteMultimodalViT
+from imrsf_d2.modeling import IncompleteMultimodalViT
+from imrsf_d2.modeling.encoder import EncoderOutput, Patches
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.masked_attention import Block
 from imrsf_d2.modeling.tokens import keep_modalities
@@ -43,13 +44,12 @@ class DenseMaskViT(IncompleteMultimodalViT):
                        layers: Sequence[int] = ()) -> list[EncoderOutput]:
         return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in subsets]
 
-    def _run(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int], streams: bool,
-             layers: Sequence[int]) -> EncoderOutput:
-        names = self.modalities.names
-        positions = self._positions(grid)
-        embedded = [self.patch_embed[name](bands[:, self.modalities.bands(name)], valid[:, m]) + positions
+    def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
+        names, bands = self.modalities.names, patches.bands
+        positions = self._positions(patches.grid)
+        embedded = [self.patch_embed[name](bands[:, self.modalities.bands(name)], patches.valid[:, m]) + positions
                     for m, name in enumerate(names)]
-        fusion = self._fusion_tokens(grid)
+        fusion = self._fusion_tokens(patches.grid)
         importance = fusion.new_zeros(layout.present.shape)
         if self.bilstm is not None:
             have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
@@ -64,7 +64,7 @@ class DenseMaskViT(IncompleteMultimodalViT):
         parts = tokens.split(layout.num_patches, dim=1)
         named = {name: part.masked_fill(~layout.present[:, m, :, None], 0.0)
                  for m, (name, part) in enumerate(zip(names, parts))} if streams else {}
-        return EncoderOutput(parts[-1], named, layout.present, importance, [collected[i] for i in layers], grid)
+        return EncoderOutput(parts[-1], named, layout.present, importance, [collected[i] for i in layers], patches.grid)
 
 
 def _dense_block(block: Block, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
@@ -33,7 +35,7 @@ import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.mappers import MAPPERS, build_mapper
 from imrsf_d2.modalities import ModalitySet
 
-__all__ = ["build_train_loader", "build_test_loader", "read_test_samples", "DrawSampler", "DrawnSamples"]
+__all__ = ["build_train_loader", "build_test_loader", "read_test_samples", "take_share", "DrawSampler", "DrawnSamples"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,10 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
                          "the only one that can be resumed exactly.")
     # Samples of different size are no problem to the model's padding; grouping them would change their order.
     samples = _dataset_dicts(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN", cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    if cfg.DATALOADER.TRAIN_SHARE < 1:
+        whole, samples = len(samples), take_share(samples, cfg.DATALOADER.TRAIN_SHARE)
+        logger.info("DATALOADER.TRAIN_SHARE %g: training on %d of the %d samples.", cfg.DATALOADER.TRAIN_SHARE,
+                    len(samples), whole)
     seed = cfg.SEED
     if seed < 0:
         seed = comm.shared_random_seed()
@@ -122,6 +128,21 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+
+
+def take_share(samples: Sequence[dict], share: float) -> list[dict]:
+    """A fixed random choice of samples, which every larger share of the same samples includes.
+
+    Args:
+        samples: in the order of the data set.
+        share: above 0 and up to 1.
+
+    Returns:
+        ceil(share * n) of the n samples, in the same order.
+    """
+    count = math.ceil(share * len(samples) - 1e-9)  # 0.07 of 100 are 7, though 0.07 * 100 is a little more
+    chosen = np.random.default_rng(0).permutation(len(samples))[:max(count, 1)]
+    return [samples[index] for index in sorted(chosen)]
 
 
 def read_test_samples(cfg: CfgNode, dataset_name: str) -> list[dict]:

@@ -20,7 +20,11 @@ from imrsf_d2.data.rasters import Raster
 from imrsf_d2.data.reading import SampleReader, assemble
 from imrsf_d2.modalities import ModalitySet
 
-__all__ = ["MAPPERS", "InstanceMapper", "SampleMapper", "SemanticMapper", "build_mapper"]
+__all__ = ["MAPPERS", "PRETRAIN_MAPPER", "InstanceMapper", "PretrainMapper", "SampleMapper", "SemanticMapper",
+           "build_mapper"]
+
+#: Purpose of the generator of token masks.
+_MASKS = 1
 
 
 class SampleMapper(ABC):
@@ -126,9 +130,10 @@ class SampleMapper(ABC):
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
         """What the sample is to be compared with, as `geometry` leaves it: entries of the training sample."""
 
-    def _generator(self, dataset_dict: Mapping) -> np.random.Generator:
+    def _generator(self, dataset_dict: Mapping, *purpose: int) -> np.random.Generator:
+        """The sample's own generator; each purpose has another one, so that none repeats another's numbers."""
         if "draw" in dataset_dict:
-            return np.random.default_rng([self.seed, dataset_dict["draw"]])
+            return np.random.default_rng([self.seed, dataset_dict["draw"], *purpose])
         return np.random.default_rng(np.random.randint(2**31))
 
     def augment(self, rasters: Mapping[str, Raster], geometry: Geometry, rng: np.random.Generator) -> dict[str, Raster]:
@@ -178,6 +183,17 @@ class SemanticMapper(SampleMapper):
         return {"sem_seg": torch.from_numpy(labels.astype(np.int64)), "instances": _instances(masks, classes)}
 
 
+class PretrainMapper(SampleMapper):
+    """Samples for pre-training: no labels, but `mask_seed`, which the visible patches are drawn from.
+
+    Like all that is drawn of a sample it is a function of seed and draw, so that masks depend neither on the process
+    that a sample goes to nor on where a training was interrupted.
+    """
+
+    def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
+        return {"mask_seed": int(self._generator(dataset_dict, _MASKS).integers(2**31))}
+
+
 def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
     instances = Instances(masks.shape[1:])
     instances.gt_masks = torch.from_numpy(masks)
@@ -185,8 +201,10 @@ def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
     return instances
 
 
+#: The INPUT.DATASET_MAPPER_NAME whose training samples have no truth.
+PRETRAIN_MAPPER = "imrsf_pretrain"
 #: INPUT.DATASET_MAPPER_NAME -> class
-MAPPERS = {"imrsf_instance": InstanceMapper, "imrsf_semantic": SemanticMapper}
+MAPPERS = {"imrsf_instance": InstanceMapper, "imrsf_semantic": SemanticMapper, PRETRAIN_MAPPER: PretrainMapper}
 
 
 def build_mapper(cfg: CfgNode, is_train: bool, **changes):

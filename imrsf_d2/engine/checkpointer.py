@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from torch import Tensor, nn
 
 from imrsf_d2.atomic import write_atomically, write_text
+from imrsf_d2.checkpoint.files import read_weights
 
-__all__ = ["Checkpointer"]
+__all__ = ["RANDOM_ENCODER", "Checkpointer"]
 
 logger = logging.getLogger(__name__)
 
+#: Of an error: a frozen encoder has to come from somewhere.
+RANDOM_ENCODER = ("MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected weights to keep: the encoder would "
+                  "stay random. Append MODEL.WEIGHTS path/to/model_final.pth of a pre-training, or MODEL.IMRSF.FREEZE "
+                  "False.")
+
 
 class Checkpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, with atomic files and an error where it would start from random weights.
+    """Detectron2's checkpointer, with atomic files, and an error where it would train or score random weights.
+
+    Also reads `.safetensors`, and of no file more than arrays and plain values: nothing that it holds is ever run.
 
     Args:
         model, save_dir, checkpointables: as in Detectron2.
         require_all: loading must fill every parameter of the model (evaluation). Resuming always requires it; other
-            loading (fine-tuning) requires at least one match and logs the share that was filled.
+            loading (fine-tuning) requires a match in the backbone and every frozen parameter, and logs what was filled.
     """
 
     def __init__(self, model, save_dir="", *, require_all: bool = False, **checkpointables):
@@ -60,35 +72,133 @@ class Checkpointer(DetectionCheckpointer):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if nothing (or, with `require_all`, not everything) in it fits the model.
+            ValueError: if it cannot be read; if nothing (or, with `require_all`, not everything) in it fits the model;
+                if nothing of the backbone or not all that is frozen does.
         """
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise FileNotFoundError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
                                     f"{os.path.join(self.save_dir, 'last_checkpoint')}.")
         if not path:
+            if _frozen(self.model):
+                raise ValueError(RANDOM_ENCODER)
             logger.info("No weights given: starting from random ones.")
             return {}
         self._source = path
-        return super().load(path, *args, **kwargs)
+        try:
+            return super().load(path, *args, **kwargs)
+        finally:
+            self._parsed_url_during_load = None  # Detectron2 leaves it after a failure, and then refuses to load again
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        # Detectron2 would run the code of either kind, of the second with PyTorch before 2.6.
+        if filename.endswith(".pkl"):
+            _refuse_code(filename)
+        elif filename.endswith(".pyth"):
+            return {"model": read_weights(filename), "__author__": "pycls", "matching_heuristics": True}
+        return super()._load_file(filename)
+
+    def _torch_load(self, path: str) -> dict[str, Any]:
+        content: Any = None
+        if not path.endswith(".safetensors"):
+            try:
+                # Of a training, with all that it takes to resume. PyTorch before 2.6 runs code unless told not to.
+                content = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:  # `read_weights` finds more, or says what is wrong with the file
+                logger.debug("%s: %s", path, error)
+        if isinstance(content, dict) and ("model" in content
+                                          or all(isinstance(value, Tensor) for value in content.values())):
+            return content
+        weights = OrderedDict(read_weights(path))
+        # Without the versions of a state dict, modules would take the names for those of their oldest version.
+        weights._metadata = self.model.state_dict()._metadata
+        return {"model": weights}
 
     def _load_model(self, checkpoint: Any):
         incompatible = super()._load_model(checkpoint)
         parameters = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
         # A parameter of another shape counts as missing too.
         missing = [name for name in incompatible.missing_keys if name in parameters]
-        total = sum(parameters.values())
-        share = 1.0 - sum(parameters[name] for name in missing) / max(total, 1)
-        logger.info("%s fills %.1f %% of the model's parameters (%d of %d tensors).", self._source, 100 * share,
-                    len(parameters) - len(missing), len(parameters))
-        if len(missing) == len(parameters) or (missing and self.require_all):
-            wanted = "every parameter" if self.require_all else "at least some parameters"
-            raise ValueError(
-                f"{self._source} holds {100 * share:.1f} % of this model, expected {wanted}. Missing or of another "
-                f"shape: {_some(missing)}; unused: {_some(incompatible.unexpected_keys)}. Was it written with another "
-                "config?")
+        filled = parameters.keys() - set(missing)
+        unused = _branches(incompatible.unexpected_keys, self.model.state_dict())
+        share, shares = _shares(parameters, filled)
+        left = _some(_branches(missing, filled))
+        expected = self._expectation(filled, parameters)
+        if expected:
+            raise ValueError(f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
+                             f"of {shares}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
+                             "written with another config? Weights of other projects go through "
+                             "tools/convert_checkpoint.py first.")
+        logger.info("%s fills %.1f %% of the model's parameters: %s; kept random: %s; unused: %s.", self._source,
+                    100 * share, shares, left, _some(unused))
         return incompatible
 
+    def _expectation(self, filled: Collection[str], parameters: Collection[str]) -> str:
+        """What had to be filled and is not; empty if all is well."""
+        if self.require_all:
+            return "" if len(filled) == len(parameters) else "every parameter"
+        if not filled:
+            return "at least some parameters"
+        frozen = [name for name in _frozen(self.model) if name not in filled]
+        if frozen:
+            return ("every parameter that MODEL.IMRSF.FREEZE keeps as it was loaded, missing are "
+                    f"{_some(_branches(frozen, filled))}")
+        backbone = {name for name in parameters if name.startswith("backbone.")}
+        return "weights of the backbone" if backbone and backbone.isdisjoint(filled) else ""
 
-def _some(names: list[str], most: int = 4) -> str:
+    def _log_incompatible_keys(self, incompatible) -> None:
+        """Log other shapes alone: Detectron2's list of every other name says what `_load_model` has said in a line."""
+        super()._log_incompatible_keys(type(incompatible)([], [], incompatible.incorrect_shapes))
+
+
+def _frozen(model: nn.Module) -> list[str]:
+    return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+
+
+def _shares(parameters: dict[str, int], filled: Collection[str]) -> tuple[float, str]:
+    """The share of a model's parameters that is filled, and in words that of each of its parts."""
+    whole, found = Counter(), Counter()
+    for name, count in parameters.items():
+        part = name.split(".")[0]
+        whole[part] += count
+        found[part] += count if name in filled else 0
+    return (sum(found.values()) / max(sum(whole.values()), 1),
+            ", ".join(f"{part} {100 * found[part] / max(count, 1):.1f} %" for part, count in whole.items()))
+
+
+def _branches(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """The shortest prefixes that together stand for all of `names` and for none of `others`, in order."""
+    taken = {name[:end] for name in others for end in _ends(name)}
+    return list(dict.fromkeys(next((name[:end] for end in _ends(name) if name[:end] not in taken), name)
+                              for name in names))
+
+
+def _ends(name: str) -> list[int]:
+    """Where the prefixes `a`, `a.b` and `a.b.c` of the name `a.b.c` end."""
+    return [*(at for at, character in enumerate(name) if character == "."), len(name)]
+
+
+def _some(names: list[str], most: int = 8) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + rest
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Rebuilds arrays, which Detectron2's `.pkl` files hold, and nothing that could run code."""
+
+    HARMLESS = {"_codecs.encode", "collections.OrderedDict", "numpy.ndarray", "numpy.dtype",
+                "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
+                "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" not in self.HARMLESS:
+            raise pickle.UnpicklingError(f"it would have to run {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _refuse_code(path: str) -> None:
+    with open(path, "rb") as file:
+        try:
+            _ArrayUnpickler(file, encoding="latin1").load()
+        except Exception as error:  # a damaged pickle can raise nearly anything
+            raise ValueError(f"cannot read {path}: {error}. Expected arrays alone, as in Detectron2's model "
+                             "zoo.") from error

@@ -12,18 +12,19 @@ from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from imrsf_d2.config import add_imrsf_config, finalize_config
+from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.precision import check_precision
 from imrsf_d2.upstream import prepare, verify_op
 
-__all__ = ["load_config", "default_config", "setup_run"]
+__all__ = ["load_config", "default_config", "is_pretraining", "setup_run"]
 
 
 def default_config() -> CfgNode:
     """All keys with their defaults: Detectron2's, Mask2Former's and ours; everything of ours is registered."""
     prepare()
     import imrsf_d2.data.datasets
-    import imrsf_d2.modeling.backbone  # noqa: F401 (both imports register names that configs use)
+    import imrsf_d2.modeling.backbone
+    import imrsf_d2.modeling.pretrain  # noqa: F401 (these imports register names that configs use)
     from mask2former.config import add_maskformer2_config
 
     cfg = get_cfg()
@@ -66,6 +67,11 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
     return cfg
 
 
+def is_pretraining(cfg: CfgNode) -> bool:
+    """Whether the config's model learns without labels, and so has neither a head nor a score."""
+    return cfg.MODEL.META_ARCHITECTURE == PRETRAINING
+
+
 def setup_run(cfg: CfgNode, args) -> None:
     """Prepare this process for a run: logger, seed, output folder with the full config.
 
@@ -83,7 +89,7 @@ def setup_run(cfg: CfgNode, args) -> None:
     # Detectron2 sets up its own logger only; ours writes to the same places.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="imrsf_d2", abbrev_name="imrsf")
     default_setup(cfg, args)
-    if cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
+    if not is_pretraining(cfg) and cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
         verify_op(cfg.MODEL.DEVICE)  # after the logger, so that the log says which op runs
 
 

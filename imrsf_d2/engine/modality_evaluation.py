@@ -21,7 +21,7 @@ from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
-from imrsf_d2.engine.running import check_data_sets, launch_run
+from imrsf_d2.engine.running import check_data_sets, check_predicts, launch_run
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
@@ -65,6 +65,7 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     # The log and the config are written beside the scores, not into the folder of the training.
     opts = [*args.opts, "OUTPUT_DIR", args.output]
     cfg = load_config(args.config_file, opts)
+    check_predicts(cfg)
     subsets = read_subsets(args.subsets, ModalitySet.from_config(cfg))
     dataset = _dataset(cfg)
     _check_weights(cfg)

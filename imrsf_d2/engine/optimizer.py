@@ -28,7 +28,9 @@ def parameter_groups(model: nn.Module, *, base_lr: float, weight_decay: float, w
         weight_decay_norm: scales and shifts of normalisation layers (None: `weight_decay`).
         weight_decay_embed: embedding tables and learned tokens, which are inputs rather than weights (None: as above).
         weight_decay_bias: biases of other layers (None: as above).
-        backbone_multiplier: factor on `base_lr` for parameters whose name begins with `backbone.`.
+        backbone_multiplier: factor on `base_lr` for parameters whose name begins with `backbone.`, but for those of
+            `backbone.pyramid.`: a pre-trained encoder comes without the layers that make maps of its fusion tokens,
+            which start as random as the heads and need their learning rate.
 
     Returns:
         One group per distinct (lr, weight decay), in order of first appearance; every parameter in exactly one.
@@ -49,7 +51,8 @@ def parameter_groups(model: nn.Module, *, base_lr: float, weight_decay: float, w
             elif "bias" in leaf:
                 decay = weight_decay_bias
             decay = weight_decay if decay is None else decay
-            lr = base_lr * backbone_multiplier if name.startswith("backbone.") else base_lr
+            encoder = name.startswith("backbone.") and not name.startswith("backbone.pyramid.")
+            lr = base_lr * backbone_multiplier if encoder else base_lr
             groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})["params"].append(parameter)
     return list(groups.values())
 
@@ -75,6 +78,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     for group in groups:
         logger.info("%9d parameters: lr %.3g, weight decay %.3g", sum(p.numel() for p in group["params"]), group["lr"],
                     group["weight_decay"])
+    frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+    if frozen:
+        logger.info("%9d parameters: frozen", frozen)
     extra = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV} if solver.OPTIMIZER == "SGD" else {}
     optimizer = _OPTIMIZERS[solver.OPTIMIZER](groups, lr=solver.BASE_LR, **extra)
 

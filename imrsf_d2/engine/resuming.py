@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -11,7 +12,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.engine.configuration import setup_run
+from imrsf_d2.engine.configuration import default_config, setup_run
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.keys import flat_keys
@@ -22,19 +23,25 @@ __all__ = ["config_changes", "forget_training", "train_or_load"]
 CONFIG_FILE = "config.yaml"
 
 
-def config_changes(cfg: CfgNode) -> dict[str, tuple]:
+def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tuple]:
     """Compare a config with the one that the training in its OUTPUT_DIR was started with.
 
+    Args:
+        besides: keys that may differ.
+
     Returns:
-        key -> (value then, value now), of every key but OUTPUT_DIR (a moved folder holds the same training); None is
-        the value of a key that was unknown then, or is now. Empty if nothing differs, or no training was started.
+        key -> (value then, value now), of the others, OUTPUT_DIR left out (a moved folder holds the same training). A
+        key that was unknown then had its default, which is what was done before there was a choice; one that is unknown
+        now is None. Empty if nothing differs, or no training was started.
     """
     path = Path(cfg.OUTPUT_DIR) / CONFIG_FILE
     if not path.is_file():
         return {}
     # Both through YAML, which makes lists of tuples.
-    before, now = (dict(flat_keys(yaml.safe_load(text) or {})) for text in (path.read_text(), cfg.dump()))
-    keys = sorted({*before, *now} - {"OUTPUT_DIR"})
+    defaults, before, now = (dict(flat_keys(yaml.safe_load(text) or {}))
+                             for text in (default_config().dump(), path.read_text(), cfg.dump()))
+    before = defaults | before
+    keys = sorted({*before, *now} - {"OUTPUT_DIR", *besides})
     return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
 
 
@@ -44,18 +51,20 @@ def forget_training(folder: str | os.PathLike) -> None:
         (Path(folder) / name).unlink(missing_ok=True)
 
 
-def train_or_load(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch) -> nn.Module:
+def train_or_load(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch,
+                  besides: Collection[str] = ()) -> nn.Module:
     """Train, resume, or take the finished model of the same config; of another config, start afresh.
 
     Args:
         config_file: where the config came from; logged.
         stopwatch: its phase `training` gets the time of all parts of a training that was interrupted.
+        besides: keys that may differ from those of the same training.
 
     Raises:
         ValueError, FileNotFoundError, UpstreamError: see `setup_run` and `Checkpointer.load`.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    if config_changes(cfg) or not (folder / CONFIG_FILE).is_file():
+    if config_changes(cfg, besides) or not (folder / CONFIG_FILE).is_file():
         forget_training(folder)
     setup_run(cfg, argparse.Namespace(config_file=os.fspath(config_file), eval_only=False))
     last = folder / "last_checkpoint"

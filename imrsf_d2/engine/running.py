@@ -17,12 +17,12 @@ from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.data.datasets import NAMES
-from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
+from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.parallel import usable_cores
 
-__all__ = ["check_data_sets", "launch_run", "run"]
+__all__ = ["check_data_sets", "check_predicts", "check_start", "launch_run", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,38 @@ def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
             DatasetCatalog.get(name)
 
 
+def check_predicts(cfg: CfgNode) -> None:
+    """See that a config's model predicts something that could be scored.
+
+    Raises:
+        ValueError: if it is a pre-training's.
+    """
+    if is_pretraining(cfg):
+        raise ValueError(f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
+                         "makes no predictions, expected the config of a fine-tuning, e.g. one in configs/finetune.")
+
+
+def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
+    """See that there are weights to start from where random ones would make no sense.
+
+    Args:
+        resume: continue from the last checkpoint of OUTPUT_DIR if there is one.
+
+    Raises:
+        ValueError: if an evaluation would score random weights or has nothing to score, or if a training would keep
+            random ones as they are.
+    """
+    if eval_only:
+        check_predicts(cfg)
+    if cfg.MODEL.WEIGHTS or (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
+        return
+    if eval_only:
+        raise ValueError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
+                         f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR}).")
+    if cfg.MODEL.IMRSF.FREEZE:
+        raise ValueError(RANDOM_ENCODER)
+
+
 def run(args: argparse.Namespace) -> dict:
     """Train, or with `--eval-only` evaluate, and log the results.
 
@@ -107,9 +139,10 @@ def run(args: argparse.Namespace) -> dict:
         The scores of the last evaluation: {task: {metric: value}}, or {data set: {task: ...}} for several test sets.
 
     Raises:
-        ValueError: if there is nothing to evaluate; and as `launch_run`.
+        ValueError: see `check_start`; and as `launch_run`.
     """
     cfg = load_config(args.config_file, args.opts)
+    check_start(cfg, args.resume, args.eval_only)
     setup_run(cfg, args)
 
     check_data_sets(cfg, args.eval_only)
@@ -121,9 +154,6 @@ def run(args: argparse.Namespace) -> dict:
 
     model = Trainer.build_model(cfg)
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, require_all=True)
-    if not cfg.MODEL.WEIGHTS and not (args.resume and checkpointer.has_checkpoint()):
-        raise ValueError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
-                         f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR}).")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():

@@ -10,13 +10,14 @@ import weakref
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, create_ddp_model
+from detectron2.engine import DefaultTrainer, HookBase, create_ddp_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
@@ -31,8 +32,9 @@ logger = logging.getLogger(__name__)
 class Trainer(DefaultTrainer):
     """Trains any meta-architecture on incomplete multimodal samples.
 
-    Interrupted and resumed equals never interrupted: the checkpoint carries model, optimiser and schedule; the loader
-    continues at the sample it stopped before; and each iteration draws from its own seed.
+    Interrupted and resumed equals never interrupted, if SEED is 0 or more and SOLVER.IMS_PER_BATCH stays what it was:
+    the checkpoint carries model, optimiser and schedule; the loader continues at the sample it stopped before; and each
+    iteration draws from its own seed.
 
     Args:
         cfg: finished by `load_config`.
@@ -75,6 +77,16 @@ class Trainer(DefaultTrainer):
         """See `imrsf_d2.engine.optimizer`."""
         return build_optimizer(cfg, model)
 
+    def build_hooks(self) -> list[HookBase]:
+        """Detectron2's, and those of a pre-training before the last one, which hands images on to TensorBoard."""
+        hooks = super().build_hooks()
+        if is_pretraining(self.cfg):
+            # Here, as no other training has to wait until matplotlib is loaded.
+            from imrsf_d2.engine.reconstruction_pictures import picture_hooks
+
+            hooks[-1:-1] = picture_hooks(self.cfg)
+        return hooks
+
     def build_writers(self) -> list[EventWriter]:
         """A readable line in the log, metrics.json, and TensorBoard."""
         os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)
@@ -89,6 +101,9 @@ class Trainer(DefaultTrainer):
         """
         super().resume_or_load(resume)
         if self.start_iter > 0:
+            if self.cfg.SEED < 0:
+                logger.warning("SEED is %d, expected 0 or more for an exact resume: this run goes on with a random "
+                               "seed, so its samples are not those of a training without interruption.", self.cfg.SEED)
             draw = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
             logger.info("Resuming at iteration %d (training sample %d).", self.start_iter, draw)
             self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
@@ -103,7 +118,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:
-        """Evaluate on `DATASETS.TEST` (see Detectron2), in the precision of `SOLVER.AMP`."""
+        """Evaluate on `DATASETS.TEST` (see Detectron2), in the precision of `SOLVER.AMP`.
+
+        Returns:
+            The scores; none of a pre-training, which predicts nothing that labels could be compared with (its
+            `DATASETS.TEST` are for pictures).
+        """
+        if is_pretraining(cfg):
+            return {}
         with autocast(cfg):
             return super().test(cfg, model, evaluators)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
@@ -25,6 +26,8 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
         out_layers: blocks whose fusion tokens feed the maps; default: depth 12 gives 2, 5, 8, 11, and other depths
             divide likewise. The last one must be the last block.
         out_features: names of the maps, one per layer.
+        freeze: keep the encoder as it is and train only what makes maps of its fusion tokens (partial fine-tuning); in
+            training it computes what it does in evaluation.
         encoder_arguments: see IncompleteMultimodalEncoder.
 
     Raises:
@@ -33,7 +36,8 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
 
     @configurable
     def __init__(self, *, modalities: Iterable[Modality], out_layers: Sequence[int] | None = None,
-                 out_features: Sequence[str] = ("res2", "res3", "res4", "res5"), **encoder_arguments):
+                 out_features: Sequence[str] = ("res2", "res3", "res4", "res5"), freeze: bool = False,
+                 **encoder_arguments):
         super().__init__(modalities=modalities, **encoder_arguments)
         depth = len(self.blocks)
         if out_layers is None:
@@ -45,7 +49,10 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
             raise ValueError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
                              "blocks after the last one chosen would be computed for nothing.")
         self.out_layers = tuple(out_layers)
+        self.frozen = freeze
+        self.requires_grad_(not freeze)
         self.pyramid = FeaturePyramid(self.embed_dim, self.patch_size, out_features)
+        self.train()  # which a new module is, but for what is frozen
 
     @classmethod
     def from_config(cls, cfg) -> dict:
@@ -65,7 +72,16 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
             "checkpoint_blocks": imrsf.CHECKPOINT_BLOCKS,
             "out_layers": imrsf.OUT_LAYERS,
             "out_features": imrsf.OUT_FEATURES,
+            "freeze": imrsf.FREEZE,
         }
+
+    def train(self, mode: bool = True) -> IncompleteMultimodalViT:
+        """Switch between training and evaluation; a frozen encoder stays in evaluation (no stochastic depth)."""
+        super().train(mode)
+        if self.frozen:
+            for child in self.children():
+                child.train(mode and child is self.pyramid)
+        return self
 
     @property
     def size_divisibility(self) -> int:
@@ -87,7 +103,9 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
         Returns:
             name -> [B, D, ceil(H / stride), ceil(W / stride)].
         """
-        return self._maps(self.encode(image, layers=self.out_layers))
+        with self._encoder_gradients():
+            output = self.encode(image, layers=self.out_layers)
+        return self._maps(output)
 
     def forward_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]]) -> list[dict[str, Tensor]]:
         """Feature maps of a batch as seen with each of several subsets of its modalities; see `encode_subsets`.
@@ -99,7 +117,13 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
         Returns:
             One dictionary as from `forward` per subset, in order.
         """
-        return [self._maps(output) for output in self.encode_subsets(image, subsets, layers=self.out_layers)]
+        with self._encoder_gradients():
+            outputs = self.encode_subsets(image, subsets, layers=self.out_layers)
+        return [self._maps(output) for output in outputs]
+
+    def _encoder_gradients(self) -> torch.set_grad_enabled:
+        """Whether gradients are recorded; never for a frozen encoder, which then takes the path of inference."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
 
     def _maps(self, output: EncoderOutput) -> dict[str, Tensor]:
         grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from imrsf_d2.modeling.layout import ImageGroup, TokenLayout
 from imrsf_d2.modeling.linear import linear
+from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["BiLSTMAttention"]
 
@@ -53,13 +54,28 @@ class BiLSTMAttention(nn.Module):
         """
         rows, tokens, importance = [], [], []
         for group in layout.image_groups():
-            gather = self._gather_by_pattern if group.partial else self._gather_whole
+            gather = self._gather_partial if group.partial else self._gather_whole
             for group_rows, (new, beta) in zip(group.rows.values(), gather(streams, fusion, group, layout)):
                 rows += group_rows
                 # The LSTM may compute in a narrower type under autocast; the token tensor keeps its own.
                 tokens.append(new.to(fusion.dtype))
                 importance.append(beta.to(fusion.dtype))
         return layout.in_packed_order(rows, tokens), layout.in_packed_order(rows, importance)
+
+    def gather_visible(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
+        """Gather the visible tokens of all positions of a pre-training batch.
+
+        Args:
+            tokens: [T, D] visible modality tokens.
+            fusion: [N, D] fusion tokens, the same for every sample.
+
+        Returns:
+            The new fusion tokens [B, N, D].
+        """
+        rows, every = layout.row_at, tuple(range(layout.num_modalities))
+        [(new, _)] = self._gather_by_pattern(layout.positions, lambda m, at: tokens[rows[m, at]], fusion,
+                                             [every], len(every))
+        return new.to(fusion.dtype)
 
     def _gather_whole(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
         """Eqs. 2-3 for images that have every patch of their modalities; one result per subset."""
@@ -68,26 +84,36 @@ class BiLSTMAttention(nn.Module):
         return [(new.expand(size, -1, -1), beta.expand(size, -1, -1))
                 for new, beta in self._gather(tokens, fusion[None], group.rows, layout.num_modalities)]
 
-    def _gather_by_pattern(self, streams: Tensor, fusion: Tensor, group: ImageGroup,
-                           layout: TokenLayout) -> list[Gathered]:
-        """Eqs. 2-3 where positions differ in what they have: once per distinct pattern, on its positions only."""
-        usable = layout.usable_patches(group)  # [k, G, N]
-        steps, size, patches = usable.shape
-        code = (usable.flatten(1).long() << torch.arange(steps, device=usable.device)[:, None]).sum(dim=0)
+    def _gather_partial(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
+        """Eqs. 2-3 for images that lack patches of their modalities; one result per subset."""
+        usable = layout.usable_patches(group).flatten(1)  # [k, G * N]
+        code = (usable.long() << torch.arange(len(usable), device=usable.device)[:, None]).sum(dim=0)
         tokens = {m: streams[pairs].flatten(0, 1) for m, pairs in group.streams.items()}
-        positions, gathered = [], []
-        for pattern in code.unique().tolist():
-            at = (code == pattern).nonzero().squeeze(1)
-            here = {m: tokens[m][None, at] for i, m in enumerate(tokens) if pattern >> i & 1}
-            subsets = [tuple(m for m in subset if m in here) for subset in group.rows]
-            positions.append(at)
-            gathered.append(self._gather(here, fusion[None, at % patches], subsets, layout.num_modalities))
-        order = torch.cat(positions).argsort()
+        positions = {tuple(m for i, m in enumerate(tokens) if pattern >> i & 1): (code == pattern).nonzero().squeeze(1)
+                     for pattern in code.unique().tolist()}
+        return self._gather_by_pattern(positions, lambda m, at: tokens[m][at], fusion, group.rows, layout.num_modalities)
+
+    def _gather_by_pattern(self, positions: Mapping[tuple[int, ...], Tensor], take: Callable[[int, Tensor], Tensor],
+                           fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int) -> list[Gathered]:
+        """Eqs. 2-3 where positions differ in what they have: once per distinct pattern, on its positions only.
+
+        Args:
+            positions: modalities -> the positions, of G * N, that have just these.
+            take: a modality's tokens [n, D] at positions [n] that have it.
+            fusion: [N, D].
+            subsets: modalities to gather, of those that a position has.
+        """
+        gathered = []
+        for pattern, at in positions.items():
+            here = {m: take(m, at)[None] for m in pattern}
+            of_pattern = [tuple(m for m in subset if m in here) for subset in subsets]
+            gathered.append(self._gather(here, fusion[None, at % len(fusion)], of_pattern, num_modalities))
+        order = torch.cat(list(positions.values())).argsort()
+        shape = (-1, len(fusion))
         results = []
         for of_subset in zip(*gathered):
             new, beta = (torch.cat(parts, dim=dim)[0] for parts, dim in zip(zip(*of_subset), (1, 2)))
-            results.append((new[order].unflatten(0, (size, patches)),
-                            beta[:, order].unflatten(1, (size, patches)).transpose(0, 1)))
+            results.append((new[order].unflatten(0, shape), beta[:, order].unflatten(1, shape).transpose(0, 1)))
         return results
 
     def _gather(self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]],

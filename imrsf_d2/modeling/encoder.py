@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +15,10 @@ from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.masked_attention import Block
 from imrsf_d2.modeling.tokens import (PatchEmbed, keep_modalities, patch_presence, sincos_position_embedding,
-                                       split_image)
+                                       split_image, take_patches)
+from imrsf_d2.modeling.visible_layout import VisibleLayout
 
-__all__ = ["EncoderOutput", "IncompleteMultimodalEncoder"]
+__all__ = ["EncoderOutput", "IncompleteMultimodalEncoder", "Patches", "VisibleOutput"]
 
 #: Side of the learned grid of fusion tokens, in patches; other grids are resized from it.
 FUSION_GRID = 16
@@ -42,6 +43,38 @@ class EncoderOutput:
     importance: Tensor
     layers: list[Tensor]
     grid: tuple[int, int]
+
+
+@dataclass
+class Patches:
+    """A batch of images, read: what there is, before anything is computed with it.
+
+    Attributes:
+        bands: [B, C, H, W] normalised, 0 where invalid.
+        valid: [B, M, H, W] bool, True = holds data.
+        present: [B, M, N] bool, True = this patch of this modality can be used.
+        grid: (Hp, Wp).
+    """
+
+    bands: Tensor
+    valid: Tensor
+    present: Tensor
+    grid: tuple[int, int]
+
+
+@dataclass
+class VisibleOutput:
+    """What the encoder returns of the visible patches of a batch, before the final norm.
+
+    Attributes:
+        fusion: [B, N, D] fusion tokens.
+        tokens: [T, D] the visible modality tokens, as `layout` says; None unless asked for.
+        layout: which they are.
+    """
+
+    fusion: Tensor
+    tokens: Tensor | None
+    layout: VisibleLayout
 
 
 class IncompleteMultimodalEncoder(nn.Module):
@@ -106,9 +139,10 @@ class IncompleteMultimodalEncoder(nn.Module):
         Raises:
             ValueError: if the channels fit neither layout, or H, W are not divisible by the patch size.
         """
-        bands, valid, present, grid = self._read(image)
+        patches = self.read(image)
+        present = patches.present
         layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
-        return self._run(bands, valid, layout, grid, streams, layers)
+        return self._run(patches, layout, streams, layers)
 
     def encode_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]],
                        layers: Sequence[int] = ()) -> list[EncoderOutput]:
@@ -135,17 +169,51 @@ class IncompleteMultimodalEncoder(nn.Module):
             return []
         if not self.shares_streams:
             return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in kept]
-        bands, valid, present, grid = self._read(image)
-        batch_size = len(present)
+        patches = self.read(image)
+        present, batch_size = patches.present, len(patches.present)
         keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept],
                              device=present.device)
         rows = (present & keeps[:, None, :, None]).flatten(0, 1)
         layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept))
-        output = self._run(bands, valid, layout, grid, False, layers)
+        output = self._run(patches, layout, False, layers)
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
         layer_parts = [values.split(batch_size) for values in output.layers]
-        return [EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], grid)
+        return [EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], patches.grid)
                 for i, (fusion, present, importance) in enumerate(parts)]
+
+    def encode_visible(self, patches: Patches, visible: Tensor, streams: bool = False) -> VisibleOutput:
+        """Encode a batch of which only some patches may be seen, as pre-training does; nothing else is computed.
+
+        Every position has its fusion token. The same as `encode` of the image in which all other patches are invalid.
+
+        Args:
+            patches: from `read`.
+            visible: [B, M, N] bool on the CPU, True = the encoder sees this patch; it must be present.
+            streams: also return the modality tokens.
+
+        Raises:
+            ValueError: if `visible` is no CPU tensor of that shape and type, or the encoder takes absent modalities for
+                zeros: then there are no patches that it does not see.
+        """
+        if visible.shape != patches.present.shape or visible.dtype != torch.bool or visible.device.type != "cpu":
+            raise ValueError(f"visible is {visible.dtype} {list(visible.shape)} on {visible.device}, expected torch.bool "
+                             f"{list(patches.present.shape)} on the CPU.")
+        if self.absent != "skip":
+            raise ValueError(f"absent is {self.absent!r}, expected 'skip' of an encoder that sees patches in part.")
+        layout = VisibleLayout(visible, patches.bands.device)
+        tokens = self._embed_visible(patches, layout)
+        fusion = self._fusion_tokens(patches.grid)
+        if self.bilstm is not None:
+            fusion = self.bilstm.gather_visible(tokens, fusion, layout)
+        else:
+            fusion = fusion.expand(layout.num_images, -1, -1)
+        fusion = fusion + self._touch_unused(layout.used, fusion)
+        tokens = torch.cat([tokens, fusion.flatten(0, 1)])
+        for i, block in enumerate(self.blocks):
+            tokens = self._pass(block, tokens, layout, fusion_only=not streams and i == len(self.blocks) - 1)
+        boundary = len(tokens) - layout.num_images * layout.num_patches
+        fusion = tokens[boundary:].unflatten(0, (layout.num_images, -1))
+        return VisibleOutput(fusion, tokens[:boundary] if streams else None, layout)
 
     @property
     def shares_streams(self) -> bool:
@@ -156,36 +224,38 @@ class IncompleteMultimodalEncoder(nn.Module):
         """
         return self.masked_attention and self.absent == "skip"
 
-    def _read(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
-        """Bands [B, C, H, W], their validity [B, M, H, W], the presence of patches [B, M, N] and the grid (Hp, Wp)."""
+    def read(self, image: Tensor) -> Patches:
+        """Separate an image's bands from their validity, and say which patches can be used.
+
+        Args:
+            image: as in `encode`.
+
+        Raises:
+            ValueError: as in `encode`.
+        """
         if image.shape[-2] % self.patch_size or image.shape[-1] % self.patch_size:
             raise ValueError(f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
                              f"{self.patch_size}; pad with invalid pixels (Detectron2 does, see size_divisibility).")
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         bands, valid = split_image(image, self.modalities)
-        return bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid
+        return Patches(bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid)
 
-    def _run(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int], streams: bool,
-             layers: Sequence[int]) -> EncoderOutput:
+    def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
         """Everything after the layout is known: embed, gather, and the blocks."""
-        stream_tokens = self._embed_streams(bands, valid, layout, grid)
-        fusion = self._fusion_tokens(grid)
+        stream_tokens = self._embed_streams(patches, layout)
+        fusion = self._fusion_tokens(patches.grid)
         if self.bilstm is not None:
             fusion, importance = self.bilstm(stream_tokens, fusion, layout)
         else:
             fusion = fusion.expand(layout.num_fusion, -1, -1)
             importance = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
-        fusion = fusion + self._touch_unused(layout, fusion)
+        fusion = fusion + self._touch_unused(layout.pair_modality, fusion)
 
         tokens = torch.cat([stream_tokens, fusion]).flatten(0, 1)
         collected: dict[int, Tensor] = {}
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            fusion_only = i == last and not streams
-            if self.checkpoint_blocks and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, layout, fusion_only, use_reentrant=False)
-            else:
-                tokens = block(tokens, layout, fusion_only)
+            tokens = self._pass(block, tokens, layout, fusion_only=i == last and not streams)
             if i in layers or i == last:
                 fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion:]
                 # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
@@ -195,9 +265,28 @@ class IncompleteMultimodalEncoder(nn.Module):
             packed = tokens.unflatten(0, (-1, layout.num_patches))[:layout.num_pairs]
             named_streams = {name: layout.unpack_streams(packed, m) for m, name in enumerate(self.modalities.names)}
         return EncoderOutput(collected[last], named_streams, layout.present, layout.unpack_rows(importance),
-                             [collected[i] for i in layers], grid)
+                             [collected[i] for i in layers], patches.grid)
 
-    def _embed_streams(self, bands: Tensor, valid: Tensor, layout: TokenLayout, grid: tuple[int, int]) -> Tensor:
+    def _pass(self, block: Block, tokens: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool) -> Tensor:
+        if self.checkpoint_blocks and torch.is_grad_enabled():
+            return checkpoint(block, tokens, layout, fusion_only, use_reentrant=False)
+        return block(tokens, layout, fusion_only)
+
+    def _embed_visible(self, patches: Patches, layout: VisibleLayout) -> Tensor:
+        """[T, D] visible tokens with positions; pixels of other patches are not even read."""
+        tokens, rows = [], []
+        for m in layout.used:
+            of_modality, name = layout.rows[m], self.modalities.names[m]
+            at = layout.image[of_modality], layout.patch[of_modality], self.patch_size
+            bands = take_patches(patches.bands[:, self.modalities.bands(name)], *at)
+            valid = take_patches(patches.valid[:, m:m + 1], *at)[:, 0]
+            tokens.append(self.patch_embed[name](bands, valid)[:, 0])
+            rows.append(of_modality)
+        if not tokens:
+            return self.fusion_tokens.new_zeros(0, self.embed_dim)
+        return torch.cat(tokens)[torch.cat(rows).argsort()] + self._positions(patches.grid)[layout.patch]
+
+    def _embed_streams(self, patches: Patches, layout: TokenLayout) -> Tensor:
         """[P, N, D] tokens with positions, of the images that have each modality and no others."""
         tokens = []
         for m, name in enumerate(self.modalities.names):
@@ -205,11 +294,12 @@ class IncompleteMultimodalEncoder(nn.Module):
             if images:
                 # A slice where possible: picking every image of a complete batch would copy it for nothing.
                 at = slice(None) if images == list(range(layout.num_images)) else images
-                tokens.append(self.patch_embed[name](bands[at, self.modalities.bands(name)], valid[at, m]))
+                bands = patches.bands[at, self.modalities.bands(name)]
+                tokens.append(self.patch_embed[name](bands, patches.valid[at, m]))
         if not tokens:
             return self.fusion_tokens.new_zeros(0, layout.num_patches, self.embed_dim)
         # Positions keep the parameters' type: under autocast the residual stream is float32 from here on.
-        return layout.pack(tokens) + self._positions(grid)
+        return layout.pack(tokens) + self._positions(patches.grid)
 
     def _fusion_tokens(self, grid: tuple[int, int]) -> Tensor:
         """[N, D]: the learned grid, resized bicubically to the actual one, with positions; the same for every image."""
@@ -221,17 +311,20 @@ class IncompleteMultimodalEncoder(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         return sincos_position_embedding(*grid, self.embed_dim, self.fusion_tokens.device, self.fusion_tokens.dtype)
 
-    def _touch_unused(self, layout: TokenLayout, like: Tensor) -> Tensor:
+    def _touch_unused(self, used: Collection[int], like: Tensor) -> Tensor:
         """A zero that depends on every parameter this batch does not use, so that each gets a gradient (of zero).
+
+        Args:
+            used: the modalities of the batch.
 
         Without it, distributed training would hang or fail whenever a rank's batch lacks a modality.
         """
         zero = like.new_zeros(())
         if not torch.is_grad_enabled():
             return zero
-        unused = [p for m, name in enumerate(self.modalities.names) if m not in layout.pair_modality
+        unused = [p for m, name in enumerate(self.modalities.names) if m not in used
                   for p in self.patch_embed[name].parameters()]
-        if not layout.num_pairs and self.bilstm is not None:
+        if not used and self.bilstm is not None:
             unused += self.bilstm.parameters()
         for parameter in unused:
             zero = zero + 0.0 * parameter.sum()

@@ -165,6 +165,11 @@ class TokenLayout:
         rows = [[self._pairs[image, m][1] for image in group.images] for m in group.streams]
         return torch.stack([self.present[of_one, m] for m, of_one in zip(group.streams, rows)])
 
+    def images_of_rows(self, fusion_only: bool) -> Tensor:
+        """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each row."""
+        images = self.row_image if fusion_only else [*self.pair_image, *self.row_image]
+        return torch.tensor(images, device=self.present.device).repeat_interleave(self.num_patches)
+
     def in_packed_order(self, rows: list[int], parts: list[Tensor]) -> Tensor:
         """Bring values that were computed group by group into packed order.
 

@@ -2,6 +2,7 @@
 
 m_ij = 1 iff j is of i's own modality, or i is a fusion token. A modality stream therefore only sees itself, and each
 stream runs as an attention of its own; fusion queries run once per group of samples that have the same modalities.
+In pre-training the tokens are the visible ones alone, in runs of any length.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.linear import Linear, linear
+from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["MaskedAttention", "Block"]
 
@@ -42,16 +44,18 @@ class MaskedAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.proj = Linear(dim, dim)
 
-    def forward(self, tokens: Tensor, layout: TokenLayout, fusion_only: bool = False) -> Tensor:
+    def forward(self, tokens: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool = False) -> Tensor:
         """Attend.
 
         Args:
-            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens.
+            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens; with a VisibleLayout [T + B * N, D].
             fusion_only: compute only what fusion queries return (all that the last block is asked for).
 
         Returns:
-            [(P + R) * N, D], or [R * N, D] if `fusion_only`.
+            As `tokens`, or [R * N, D] (of a VisibleLayout [B * N, D]) if `fusion_only`.
         """
+        if isinstance(layout, VisibleLayout):
+            return self.proj(self._attend_visible(tokens, layout, fusion_only))
         dim = tokens.shape[-1]
         boundary = layout.num_pairs * layout.num_patches
         if fusion_only:
@@ -133,6 +137,32 @@ class MaskedAttention(nn.Module):
             fusion_parts.append(fusion.flatten(0, 1))
         return torch.cat(stream_parts + fusion_parts)
 
+    def _attend_visible(self, tokens: Tensor, layout: VisibleLayout, fusion_only: bool) -> Tensor:
+        """Eq. 4 among visible tokens [T + B * N, D]; returns [T + B * N, D], or [B * N, D] if `fusion_only`."""
+        dim, boundary = tokens.shape[-1], layout.num_tokens
+        outputs = slice(dim, None) if fusion_only else slice(None)
+        heads = (-1, self.num_heads, dim // self.num_heads)
+        stream = linear(tokens[:boundary], self.qkv.weight[outputs], self.qkv.bias[outputs]).unflatten(-1, heads)
+        fusion = self.qkv(tokens[boundary:]).unflatten(-1, heads).unflatten(0, (layout.num_images, -1))
+        usable = layout.samples.usable
+        if usable is not None:
+            usable = torch.cat([usable, usable.new_ones(fusion.shape[:2])], dim=1)
+        of_samples = stream[layout.samples.index]  # [B, V, j, heads, head dim]
+        keys_values = torch.cat([of_samples[:, :, -2:], fusion[:, :, -2:]], dim=1)
+        key, value = keys_values.unbind(2)
+        if self.masked or fusion_only:
+            of_fusion = _attend(fusion[:, :, 0], key, value, usable).flatten(0, 1)
+            if fusion_only:
+                return of_fusion
+            parts = []
+            for rows in layout.streams:
+                query, stream_key, stream_value = stream[rows.index].unbind(2)
+                parts.append(rows.select(_attend(query, stream_key, stream_value, rows.usable)))
+            return torch.cat([layout.in_token_order(parts), of_fusion]) if parts else of_fusion
+        mixed = _attend(torch.cat([of_samples[:, :, 0], fusion[:, :, 0]], dim=1), key, value, usable)
+        of_streams, of_fusion = mixed.split([of_samples.shape[1], layout.num_patches], dim=1)
+        return torch.cat([layout.samples.select(of_streams), of_fusion.flatten(0, 1)])
+
     @staticmethod
     def _group_tokens(streams: Tensor, fusion: Tensor) -> Tensor:
         """Line up a group's streams [G * k, N, ...] and fusion tokens [G, N, ...] as [G, (k + 1) * N, ...]."""
@@ -174,26 +204,26 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.drop_path = drop_path
 
-    def forward(self, tokens: Tensor, layout: TokenLayout, fusion_only: bool = False) -> Tensor:
+    def forward(self, tokens: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool = False) -> Tensor:
         """One block.
 
         Args:
-            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens. In inference without gradients they
-                are overwritten.
+            tokens: [(P + R) * N, D] packed: all streams, then all fusion tokens; with a VisibleLayout [T + B * N, D].
+                In inference without gradients they are overwritten.
             fusion_only: return only the fusion tokens.
 
         Returns:
-            [(P + R) * N, D], or [R * N, D] if `fusion_only`.
+            As `tokens`, or the rows of the fusion tokens if `fusion_only`.
         """
         in_place = not torch.is_grad_enabled() and not (self.training and self.drop_path)
-        if in_place and self.attn.masked:
+        if in_place and self.attn.masked and isinstance(layout, TokenLayout):
             for rows, mixed in self.attn.in_parts(tokens, self.norm1, layout, fusion_only):
                 tokens[rows] += mixed
                 self._add_feed_forward(tokens[rows])
             return tokens[layout.num_pairs * layout.num_patches:] if fusion_only else tokens
         mixed = self.attn(self.norm1(tokens), layout, fusion_only)
         if fusion_only:
-            tokens = tokens[layout.num_pairs * layout.num_patches:]
+            tokens = tokens[-len(mixed):]
         tokens = tokens + self._skip_some(mixed, layout, fusion_only)
         del mixed  # or it would be held while the MLP, where a block needs most, computes
         if in_place:
@@ -206,14 +236,12 @@ class Block(nn.Module):
         for part in tokens.split(rows_at_once(tokens.device)):
             part += self.mlp(self.norm2(part))
 
-    def _skip_some(self, branch: Tensor, layout: TokenLayout, fusion_only: bool) -> Tensor:
+    def _skip_some(self, branch: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool) -> Tensor:
         """Stochastic depth: drop the branch for whole samples, all their streams alike, and rescale the others."""
         if not self.training or self.drop_path == 0.0:
             return branch
         keep = branch.new_empty(layout.num_images).bernoulli_(1.0 - self.drop_path) / (1.0 - self.drop_path)
-        streams = [] if fusion_only else layout.pair_image
-        image = torch.tensor([*streams, *layout.row_image], device=branch.device)
-        return (branch.unflatten(0, (-1, layout.num_patches)) * keep[image, None, None]).flatten(0, 1)
+        return branch * keep[layout.images_of_rows(fusion_only), None]
 
 
 class Mlp(nn.Module):

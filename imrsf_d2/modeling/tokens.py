@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from imrsf_d2.modalities import Modality, ModalitySet
 
-__all__ = ["PatchEmbed", "keep_modalities", "sincos_position_embedding", "split_image", "patch_presence"]
+__all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image",
+           "take_patches"]
 
 #: Width of the class embedding of a categorical modality, before its patch projection.
 CLASS_EMBED_DIM = 64
@@ -75,6 +76,21 @@ def patch_presence(valid: Tensor, patch_size: int, min_valid: float) -> Tensor:
     # float32 whatever the autocast: 0 / 1 counts of a 16 x 16 patch are exact there.
     share = F.avg_pool2d(valid.to(torch.float32), patch_size)
     return (share >= min_valid).flatten(2)
+
+
+def take_patches(values: Tensor, image: Tensor, patch: Tensor, patch_size: int) -> Tensor:
+    """Cut some patches out of a batch; the others are not touched.
+
+    Args:
+        values: [B, C, H, W]; H and W divisible by `patch_size`.
+        image, patch: [k] int64, which patch (counted row by row) of which image.
+
+    Returns:
+        [k, C, patch_size, patch_size].
+    """
+    grid = values.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size)).permute(0, 2, 4, 1, 3, 5)
+    columns = grid.shape[2]
+    return grid[image, patch // columns, patch % columns]
 
 
 @functools.lru_cache(maxsize=32)

@@ -1,4 +1,4 @@
-"""What the paper claims, judged from the study's numbers."""
+"""What the paper claims, judged from the numbers of our runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from imrsf_d2.modalities import subset_title
 from imrsf_d2.study.scores import AcrossSeeds, ModelScores, Subset
 
-__all__ = ["CLEAR", "COLLAPSE", "Judgement", "compare", "is_clear", "judge", "judge_claims", "signed"]
+__all__ = ["CLEAR", "COLLAPSE", "Judgement", "compare", "effect", "judge", "judge_benefit",
+           "judge_claims", "signed"]
 
 #: A model has collapsed on a subset when less than this share of its own score on complete input is left.
 COLLAPSE = 0.1
@@ -41,9 +42,19 @@ def compare(first: AcrossSeeds, second: AcrossSeeds, factor: float = 1.0) -> tup
     return margin, math.hypot(one, factor * other)
 
 
-def is_clear(margin: float, spread: float) -> bool:
-    """Whether a difference is more than the runs vary anyway."""
-    return abs(margin) >= CLEAR * spread
+def effect(margin: float, spread: float | None) -> str:
+    """In a word, what a difference says: "helps", "hurts", "unclear", or "spread unknown".
+
+    It is unclear when the runs vary as much anyway.
+
+    Args:
+        margin, spread: as from `compare`.
+    """
+    if spread is None:
+        return "spread unknown"
+    if abs(margin) < CLEAR * spread:
+        return "unclear"
+    return "helps" if margin > 0 else "hurts"
 
 
 def judge(margin: float, spread: float | None) -> str:
@@ -55,12 +66,31 @@ def judge(margin: float, spread: float | None) -> str:
     word = "holds" if margin >= 0 else "does not hold"
     if spread is None:
         return f"{word} (single runs, spread unknown)"
-    return word if is_clear(margin, spread) else f"{word}, but not clearly"
+    return f"{word}, but not clearly" if effect(margin, spread) == "unclear" else word
 
 
 def judge_claims(proposed: ModelScores, baseline: ModelScores) -> list[Judgement]:
     """Hold the paper's three claims about the proposed model and MultiViT against their scores."""
     return [_complete(proposed, baseline), _incomplete(proposed, baseline), _collapse(proposed, baseline)]
+
+
+def judge_benefit(title: str, pretrained: ModelScores, scratch: ModelScores) -> list[Judgement]:
+    """Say whether a model is the better for its pre-training, on complete and on incomplete input.
+
+    Args:
+        title: of the pre-trained model.
+        scratch: the same model's scores, trained from random weights.
+    """
+    verdicts = {"helps": "yes", "hurts": "no", "unclear": "not clearly",
+                "spread unknown": "single runs, spread unknown"}
+    judgements = []
+    for name, ours, theirs in (("on complete input", pretrained.complete, scratch.complete),
+                               (f"over the {len(scratch.subsets) - 1} incomplete subsets", pretrained.incomplete,
+                                scratch.incomplete)):
+        margin, spread = compare(ours, theirs)
+        judgements.append(Judgement(f"Does pre-training help {name} ({title})?", verdicts[effect(margin, spread)],
+                                    f"{ours} against {theirs}, a difference of {signed(margin, spread)}"))
+    return judgements
 
 
 def _complete(proposed: ModelScores, baseline: ModelScores) -> Judgement:

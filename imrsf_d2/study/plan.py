@@ -1,4 +1,7 @@
-"""Which models the study trains, from which seeds, on how much data. Everything else is in configs/study."""
+"""Runs, their names and their order; and which models the study trains, from which seeds, on how much data.
+
+Everything else about the study's models is in configs/study.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,22 @@ __all__ = ["BASELINE", "DATA", "MODELS", "PROPOSED", "Model", "Run", "choose_run
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the study.
+    """A model that is trained to be compared with others.
 
     Args:
-        name: of its config, configs/study/<scale>/<name>.yaml.
+        name: of its config, <name>.yaml.
         title: in tables and pictures.
-        changes: the keys in which its config differs from the proposed model's, and no others.
+        changes: the keys in which its config differs from that of the model it is compared with, and no others.
         seeds: one run each; of the initial weights, the order and augmentation of the samples, their random subsets and
             the points at which losses are sampled. The data are the same for all.
+        origin: the model whose weights it starts from, those of its first seed; None for random ones.
     """
 
     name: str
     title: str
     changes: tuple[str, ...]
     seeds: tuple[int, ...]
+    origin: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,14 @@ class Run:
         """Of its folder, and after `--only`."""
         return f"{self.model.name}-seed{self.seed}"
 
-    def config_file(self, configs: Path, scale: str) -> Path:
-        """Its config below the folder configs/study."""
-        return configs / scale / f"{self.model.name}.yaml"
+    @property
+    def origin(self) -> Run | None:
+        """The run whose weights it starts from; None for random ones."""
+        return self.model.origin and Run(self.model.origin, self.model.origin.seeds[0])
+
+    def config_file(self, configs: Path) -> Path:
+        """Its config in a folder of one per model."""
+        return configs / f"{self.model.name}.yaml"
 
 
 BILSTM, MASK, ABSENT = "MODEL.IMRSF.BILSTM", "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT"
@@ -59,30 +69,31 @@ MODELS = (
 
 #: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`. Cities are disjoint.
 DATA = {
-    "cpu": {"num_train": 400, "num_val": 100, "size": 128, "seed": 0},
+    "cpu": {"num_train": 400, "num_val": 200, "size": 64, "seed": 0},
     "gpu": {"num_train": 2000, "num_val": 400, "size": 256, "seed": 0},
 }
 
 
-def planned_runs() -> list[Run]:
+def planned_runs(models: Sequence[Model]) -> list[Run]:
     """All runs in order: each model once before any a second time, so that an interrupted study compares them all."""
-    runs = [(place, Run(model, seed)) for model in MODELS for place, seed in enumerate(model.seeds)]
+    runs = [(place, Run(model, seed)) for model in models for place, seed in enumerate(model.seeds)]
     return [run for _, run in sorted(runs, key=lambda item: item[0])]
 
 
-def choose_runs(names: Sequence[str]) -> list[Run]:
-    """The planned runs that are named.
+def choose_runs(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
+    """The runs that are named, and those whose weights they start from.
 
     Args:
         names: of models or of runs, `multivit` or `multivit-seed2`; none means all.
+        runs: to choose from; they keep their order.
 
     Raises:
-        ValueError: if one is neither.
+        ValueError: if a name is neither.
     """
-    runs = planned_runs()
     known = {*(run.name for run in runs), *(run.model.name for run in runs)}
     for name in names:
         if name not in known:
-            raise ValueError(f"--only names {name!r}, expected a model or a run of the study: "
-                             f"{', '.join(sorted(known))}.")
-    return [run for run in runs if not names or run.name in names or run.model.name in names]
+            raise ValueError(f"--only names {name!r}, expected a model or a run: {', '.join(sorted(known))}.")
+    chosen = {run for run in runs if not names or run.name in names or run.model.name in names}
+    chosen |= {run.origin for run in chosen if run.origin}
+    return [run for run in runs if run in chosen]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -15,16 +16,16 @@ from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_modality
 from imrsf_d2.visualization.tiles import Tile
 from imrsf_d2.visualization.views import backdrop, modality_title
 
-__all__ = ["draw_inputs", "draw_overview", "draw_subset", "new_grid", "save_figure"]
+__all__ = ["draw_inputs", "draw_overview", "draw_subset", "name_row", "new_grid", "save_figure"]
 
-#: Width of a panel, inches, and pixels per inch.
+#: Width of a panel unless told otherwise, inches, and pixels per inch.
 PANEL, DPI = 2.3, 110
 #: Height of a letter of a tile's name, which runs up beside its row, inches.
 LETTER = 0.064
 
 
 def draw_inputs(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, title: str) -> None:
-    """Write a PNG with one row per tile: the inputs, the truth. What a tile lacks is hatched."""
+    """Write a PNG with one row per tile: the inputs, the truth if there is one. What a tile lacks is hatched."""
     _draw_rows(path, tiles, modalities, modalities.names, title)
 
 
@@ -65,9 +66,10 @@ def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], S
 def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
                title: str) -> None:
     """One row per tile, one column per modality and target."""
-    predicted = all(tile.prediction is not None for tile in tiles)
+    targets = {"ground truth": [tile.truth for tile in tiles], "prediction": [tile.prediction for tile in tiles]}
+    targets = {heading: column for heading, column in targets.items() if None not in column}
     size = tiles[0].image.shape[1:]
-    figure, axes = new_grid(size, len(tiles), len(modalities) + 1 + predicted)
+    figure, axes = new_grid(size, len(tiles), len(modalities) + len(targets))
     for column, modality in zip(axes.T, modalities):
         key = set()
         for axis, tile in zip(column, tiles):
@@ -78,27 +80,28 @@ def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: Modal
         draw_key(column[-1], sorted(key))
         column[0].set_title(modality_title(modality), fontsize=10)
     key = set()
+    for (heading, column), of_target in zip(targets.items(), axes.T[len(modalities):]):
+        for axis, target, tile in zip(of_target, column, tiles):
+            key |= target.draw(axis, backdrop(tile.image, modalities, subset))
+        of_target[0].set_title(heading, fontsize=10)
+    if targets:
+        draw_key(axes[-1][len(modalities)], sorted(key))
     for row, tile in zip(axes, tiles):
-        picture = backdrop(tile.image, modalities, subset)
-        for axis, target in zip(row[len(modalities):], (tile.truth, tile.prediction)):
-            key |= target.draw(axis, picture)
-        row[0].set_ylabel(_short(tile.name, int(_panel_height(size) / LETTER)), fontsize=7)
-    draw_key(axes[-1][len(modalities)], sorted(key))
-    for axis, heading in zip(axes[0][len(modalities):], ("ground truth", "prediction")):
-        axis.set_title(heading, fontsize=10)
+        name_row(row[0], tile.name, size)
     save_figure(figure, path, title)
 
 
-def new_grid(size: tuple[int, int], rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+def new_grid(size: tuple[int, int], rows: int, columns: int, panel: float = PANEL) -> tuple[Figure, np.ndarray]:
     """A figure without pyplot (no display, no global state, safe in a library) of panels for pictures.
 
     Args:
         size: (H, W) of the pictures.
+        panel: width of a panel, inches.
 
     Returns:
         The figure, and its axes [rows, columns].
     """
-    figure = Figure(figsize=(PANEL * columns + 0.3, _panel_height(size) * rows + 0.7), layout="compressed")
+    figure = Figure(figsize=(panel * columns + 0.3, _panel_height(size, panel) * rows + 0.7), layout="compressed")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -106,8 +109,17 @@ def new_grid(size: tuple[int, int], rows: int, columns: int) -> tuple[Figure, np
     return figure, axes
 
 
-def _panel_height(size: tuple[int, int]) -> float:
-    return PANEL * min(max(size[0] / size[1], 0.4), 2.5)
+def name_row(axis: Axes, name: str, size: tuple[int, int], panel: float = PANEL) -> None:
+    """Write a sample's name, as much of its end as there is room for, up beside the first panel of its row.
+
+    Args:
+        size, panel: of `new_grid`.
+    """
+    axis.set_ylabel(_short(name, int(_panel_height(size, panel) / LETTER)), fontsize=7)
+
+
+def _panel_height(size: tuple[int, int], panel: float) -> float:
+    return panel * min(max(size[0] / size[1], 0.4), 2.5)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike, title: str) -> None:

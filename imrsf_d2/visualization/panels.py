@@ -12,9 +12,9 @@ from matplotlib.path import Path
 
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.palettes import KeyEntry
-from imrsf_d2.visualization.views import INVALID, view_modality
+from imrsf_d2.visualization.views import INVALID, View, view_modality
 
-__all__ = ["draw_absent", "draw_key", "draw_modality", "draw_picture", "hatch", "outline"]
+__all__ = ["draw_absent", "draw_key", "draw_modality", "draw_picture", "draw_view", "hatch", "outline"]
 
 #: A key with more entries would be larger than the picture above it.
 MAX_KEY_ENTRIES = 24
@@ -35,15 +35,24 @@ def draw_modality(axis: Axes, image: np.ndarray, modalities: ModalitySet, name: 
     if view is None:
         draw_absent(axis, image.shape[1:])
         return set()
+    draw_view(axis, view)
+    return view.key
+
+
+def draw_view(axis: Axes, view: View, bar: bool = True) -> None:
+    """Draw a view of a modality; pixels without data are hatched.
+
+    Args:
+        bar: beside it, the scale of values, if it has one.
+    """
     draw_picture(axis, view.colours, exact=bool(view.key))
     hatch(axis, ~view.valid)
-    if view.scale is not None:
+    if bar and view.scale is not None:
         # Inside the axis' own space, so that panels with and without a scale are equally large.
-        bar = axis.figure.colorbar(view.scale, cax=axis.inset_axes([1.02, 0, 0.045, 1]))
-        bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-        bar.ax.locator_params(nbins=5)
-        bar.ax.set_xlabel(view.unit, fontsize=SMALL, labelpad=1)
-    return view.key
+        scale = axis.figure.colorbar(view.scale, cax=axis.inset_axes([1.02, 0, 0.045, 1])).ax
+        scale.tick_params(labelsize=SMALL, length=2, pad=1)
+        scale.locator_params(nbins=5)
+        scale.set_xlabel(view.unit, fontsize=SMALL, labelpad=1)
 
 
 def draw_picture(axis: Axes, colours: np.ndarray, exact: bool = False) -> None:
@@ -90,15 +99,20 @@ def outline(axis: Axes, masks: Iterable[np.ndarray], colour: str) -> None:
             axis.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
 
 
-def draw_key(axis: Axes, entries: Sequence[KeyEntry]) -> None:
-    """Write which colour means which class below an axis, if there is room for all of them."""
+def draw_key(axis: Axes, entries: Sequence[KeyEntry], beside: bool = False) -> None:
+    """Write which colour means which class, if there is room for all of them.
+
+    Args:
+        beside: to the right of the axis, where measurements have their scale; else below.
+    """
     if not 0 < len(entries) <= MAX_KEY_ENTRIES:
         return
     names = [entry.name if len(entry.name) <= 26 else entry.name[:25] + "…" for entry in entries]
-    columns = 2 if max(map(len, names)) <= 18 else 1
+    columns = 2 if max(map(len, names)) <= 18 and not beside else 1
+    place = ("upper left", (1.0, 1.03)) if beside else ("upper center", (0.5, -0.03))
     rows = math.ceil(len(entries) / columns)
     handles = [Patch(facecolor=entry.colour, edgecolor="#888888", linewidth=0.5, label=name)
                for entry, name in zip(entries, names)]
-    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=columns, fontsize=SMALL,
-                frameon=False, handlelength=1.2, handleheight=1.0, columnspacing=1.0, borderaxespad=0.3,
+    axis.legend(handles=handles, loc=place[0], bbox_to_anchor=place[1], ncols=columns, fontsize=SMALL, frameon=False,
+                handlelength=1.2, handleheight=1.0, columnspacing=1.0, borderaxespad=0.3,
                 labelspacing=0.35 if rows < 8 else 0.2)

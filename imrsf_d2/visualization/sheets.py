@@ -25,6 +25,8 @@ SHEET_ROWS = 8
 def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -> Iterator[Path]:
     """Show the first samples of the training stream: what the model is fed, and what its output is compared with.
 
+    Of a pre-training, the inputs alone.
+
     Args:
         output: gets train_1.png, train_2.png, ..., of SHEET_ROWS samples each.
         number: of samples.

@@ -14,8 +14,8 @@ from detectron2.data import DatasetCatalog
 from torch import nn
 
 from imrsf_d2.data.loaders import build_train_loader
-from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.visualization.targets import Target, target_reader
+from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
+from imrsf_d2.visualization.targets import Target, check_registered, target_reader
 
 __all__ = ["Tile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]
 
@@ -27,13 +27,13 @@ class Tile:
     Args:
         name: which sample it is.
         image: [C + M, H, W] float32, as in a `ModalitySet`'s layout, not normalised.
-        truth: what there is.
+        truth: what there is; None of a sample for pre-training.
         prediction: what the model found, of the same kind; None without a model.
     """
 
     name: str
     image: np.ndarray
-    truth: Target
+    truth: Target | None
     prediction: Target | None = None
 
 
@@ -69,10 +69,14 @@ def training_tiles(cfg: CfgNode) -> Iterator[Tile]:
     cfg.defrost()
     # A draw depends on its number alone, so a small stream in this process is the same as the training's.
     cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
-    readers = [target_reader(name) for name in cfg.DATASETS.TRAIN]
+    for name in cfg.DATASETS.TRAIN:
+        check_registered(name)
+    labelled = cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER
+    readers = [target_reader(name) for name in cfg.DATASETS.TRAIN if labelled]
     batches = build_train_loader(cfg)
     for draw, sample in enumerate(itertools.chain.from_iterable(batches)):
-        yield Tile(f"{_stem(sample)}\ndraw {draw}", sample["image"].numpy(), readers[0].of_training(sample))
+        truth = readers[0].of_training(sample) if labelled else None
+        yield Tile(f"{_stem(sample)}\ndraw {draw}", sample["image"].numpy(), truth)
 
 
 def predict_tiles(cfg: CfgNode, model: nn.Module | None, dataset_name: str, positions: Sequence[int],

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, modality_palette
 
-__all__ = ["INVALID", "View", "backdrop", "modality_title", "view_modality"]
+__all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "view_modality"]
 
 #: Colour of pixels without data.
 INVALID: RGB = (0.87, 0.87, 0.87)
@@ -63,11 +63,29 @@ def modality_title(modality: Modality) -> str:
     return f"{modality.name.upper()} {display.caption}".strip()
 
 
-def view_modality(image: np.ndarray, modalities: ModalitySet, name: str) -> View | None:
+def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> tuple[float, float] | None:
+    """The values of a modality that `view_modality` shows as darkest and brightest.
+
+    Args:
+        image: see `view_modality`.
+
+    Returns:
+        (low, high) in the units of the bands; None for a map, or if the modality is absent.
+    """
+    modality = modalities[name]
+    valid = image[modalities.validity(name)] >= 0.5
+    if modality.categorical or not valid.any():
+        return None
+    return _limits(modality, _shown_bands(image, modalities, name)[valid])
+
+
+def view_modality(image: np.ndarray, modalities: ModalitySet, name: str,
+                  limits: tuple[float, float] | None = None) -> View | None:
     """Colour one modality of a sample.
 
     Args:
         image: [C + M, H, W] in `modalities`' layout, not normalised.
+        limits: `display_limits` of another image to compare this one with; None for its own.
 
     Returns:
         The view; None if the modality is absent, that is, without a single valid pixel.
@@ -76,17 +94,16 @@ def view_modality(image: np.ndarray, modalities: ModalitySet, name: str) -> View
     valid = image[modalities.validity(name)] >= 0.5
     if not valid.any():
         return None
-    bands = image[modalities.bands(name)]
     if modality.categorical:
-        palette = modality_palette(modality)
-        return View(palette.paint(bands[0], valid, INVALID), valid, key=palette.key(bands[0][valid]))
-    shown = np.moveaxis(bands[list(_display(modality).bands)], 0, -1)
+        palette, (labels,) = modality_palette(modality), image[modalities.bands(name)]
+        return View(palette.paint(labels, valid, INVALID), valid, key=palette.key(labels[valid]))
+    shown = _shown_bands(image, modalities, name)
+    low, high = limits or _limits(modality, shown[valid])
     if shown.shape[-1] == 3:
-        low, high = (0.0, 255.0) if _is_8_bit(modality, shown[valid]) else _contrast(shown[valid])
         colours = np.clip((shown - low) / (high - low), 0, 1)
         return View(np.where(valid[..., None], colours, INVALID), valid)
     radar = modality.transform == "db"
-    scale = ScalarMappable(Normalize(*_contrast(shown[valid])), "gray" if radar else "viridis")
+    scale = ScalarMappable(Normalize(low, high), "gray" if radar else "viridis")
     colours = scale.to_rgba(shown[..., 0])[..., :3]
     return View(np.where(valid[..., None], colours, INVALID), valid, scale, "dB" if radar else _UNITS.get(name, ""))
 
@@ -121,6 +138,17 @@ def _display(modality: Modality) -> _Display:
     if modality.channels >= 3:
         return _Display((0, 1, 2), "" if modality.channels == 3 else "bands 1 to 3")
     return _Display((0,), "" if modality.channels == 1 else "band 1")
+
+
+def _shown_bands(image: np.ndarray, modalities: ModalitySet, name: str) -> np.ndarray:
+    """[H, W, 1 or 3], the bands of a measurement that are shown."""
+    bands = image[modalities.bands(name)]
+    return np.moveaxis(bands[list(_display(modalities[name]).bands)], 0, -1)
+
+
+def _limits(modality: Modality, values: np.ndarray) -> tuple[float, float]:
+    """What is darkest and brightest where [n, 1 or 3] values are shown."""
+    return (0.0, 255.0) if values.shape[-1] == 3 and _is_8_bit(modality, values) else _contrast(values)
 
 
 def _is_8_bit(modality: Modality, values: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from detectron2.utils import comm
 from torch._utils import ExceptionWrapper
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
-from imrsf_d2.data.loaders import DrawnSamples, DrawSampler, build_test_loader, build_train_loader
+from imrsf_d2.data.loaders import DrawnSamples, DrawSampler, build_test_loader, build_train_loader, take_share
 from imrsf_d2.data.rasters import RasterError
 
 from .conftest import TILES
@@ -162,6 +162,52 @@ def test_the_error_survives_the_way_out_of_a_worker_process():
         wrapped = ExceptionWrapper(where="in DataLoader worker process 0")  # what torch sends instead of the error
     with pytest.raises(RasterError, match=r"worker process 0(.|\n)*cannot read a\.tif"):
         pickle.loads(pickle.dumps(wrapped)).reraise()
+
+
+def read_ids(cfg, count=8):
+    return [sample["image_id"] for batch in batches(cfg, count) for sample in batch]
+
+
+def test_a_share_is_a_fixed_choice_whatever_the_seed(make_config, names):
+    # Worked by hand: default_rng(0).permutation(3) is [2, 0, 1], and the tiles are 10, 11 and 12.
+    for share, expected in ((0.01, {12}), (0.34, {10, 12}), (2 / 3, {10, 12}), (0.67, {10, 11, 12})):
+        for seed in (0, 5):
+            cfg = make_config(DATASETS__TRAIN=(names["train"],), DATALOADER__TRAIN_SHARE=share, SEED=seed)
+            assert set(read_ids(cfg)) == expected
+
+
+def test_the_whole_share_is_the_stream_without_one(make_config, names):
+    cfg = make_config(DATASETS__TRAIN=(names["train"],))
+    assert cfg.DATALOADER.TRAIN_SHARE == 1.0
+    stream = take(TrainingSampler(3, seed=cfg.SEED), 16)
+    assert read_ids(cfg) == [10 + index for index in stream]
+
+
+def test_shares_are_nested_and_count_up_to_the_next_sample():
+    samples = [{"image_id": number} for number in range(100)]
+    before = []
+    for percent in range(1, 101):
+        chosen = take_share(samples, percent / 100)
+        assert len(chosen) == percent and [s for s in samples if s in chosen] == chosen
+        assert all(sample in chosen for sample in before)
+        before = chosen
+    assert len(take_share(samples, 0.101)) == 11 and len(take_share(samples, 1e-12)) == 1
+    assert [s["image_id"] for s in take_share(samples, 0.1)] != list(range(10))
+
+
+def test_a_share_is_logged_and_leaves_test_sets_alone(make_config, names, monkeypatch):
+    lines = []
+    monkeypatch.setattr("imrsf_d2.data.loaders.logger.info", lambda line, *values: lines.append(line % values))
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), DATALOADER__TRAIN_SHARE=0.5)
+    build_train_loader(cfg)
+    assert "DATALOADER.TRAIN_SHARE 0.5: training on 2 of the 3 samples." in lines
+    assert len(list(build_test_loader(cfg, names["val"]))) == 2
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_share_of_nothing_or_of_more_than_everything_is_refused(make_config, share):
+    with pytest.raises(ValueError, match=f"TRAIN_SHARE is {share}, expected a share above 0 and up to 1"):
+        make_config(DATALOADER__TRAIN_SHARE=share)
 
 
 # Testing

@@ -1,3 +1,4 @@
+import itertools
 import logging
 import os
 
@@ -373,3 +374,28 @@ def test_a_crop_that_is_not_in_pixels_is_an_error(make_config, kind, size):
     cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE=kind, INPUT__CROP__SIZE=size)
     with pytest.raises(ValueError, match=r"INPUT\.CROP is TYPE .*expected TYPE 'absolute' and SIZE \[height, width\]"):
         build_mapper(cfg, is_train=True)
+
+
+# Pre-training
+
+def test_masks_are_a_function_of_seed_and_draw_alone(make_config, sample, dfc2023):
+    other = load_dfc2023(dfc2023, "train")[1]
+    del other["annotations"]  # labels are not needed
+    changes = {"INPUT__DIHEDRAL": False, "INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__CROP__ENABLED": True,
+               "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16]}
+    seeds = []
+    for seed, draw in itertools.product((3, 4), range(4)):
+        cfgs = [make_config(SEED=seed, INPUT__DATASET_MAPPER_NAME="imrsf_pretrain", **more) for more in ({}, changes)]
+        mappers = [build_mapper(cfg, is_train=True) for cfg in cfgs]
+        drawn = {mapper({**of, "draw": draw})["mask_seed"] for mapper in mappers for of in (sample, other)}
+        assert len(drawn) == 1
+        seeds += drawn
+    assert len(set(seeds)) == 8
+
+
+def test_masks_change_nothing_about_the_augmentation(make_config, sample):
+    for draw in range(8):
+        supervised, pretraining = (build_mapper(make_config(INPUT__DATASET_MAPPER_NAME=name), is_train=True)(
+            {**sample, "draw": draw}) for name in ("imrsf_instance", "imrsf_pretrain"))
+        assert torch.equal(supervised["image"], pretraining["image"])
+        assert pretraining.keys() == supervised.keys() - {"instances"} | {"mask_seed"}

@@ -39,6 +39,14 @@ def test_groups_worked_by_hand():
     }
 
 
+def test_the_backbones_maps_learn_like_the_heads():
+    """No pre-training gives their layers: they start as random as the heads do."""
+    model = Toy()
+    model.backbone.pyramid = nn.Linear(11, 1)
+    groups = parameter_groups(model, base_lr=1.0, weight_decay=0.5, backbone_multiplier=0.1)
+    assert as_table(groups) == {(0.1, 0.5): [1, 1, 2, 2, 3], (1.0, 0.5): [1, 1, 5, 7, 11]}
+
+
 def test_unset_decays_fall_back_to_the_general_one():
     assert as_table(parameter_groups(Toy(), base_lr=1.0, weight_decay=0.5)) == {(1.0, 0.5): [1, 1, 1, 2, 2, 3, 5, 7]}
 

@@ -1,6 +1,6 @@
 """Rows, outcomes and scores that no model made."""
 
-from imrsf_d2.study.plan import planned_runs
+from imrsf_d2.study.plan import MODELS, planned_runs
 from imrsf_d2.study.runs import Outcome
 from imrsf_d2.study.scores import ModelScores
 
@@ -27,7 +27,7 @@ def outcome(values, **record):
     return Outcome(rows(values), {**defaults, **record})
 
 
-def outcomes(by_model):
+def outcomes(by_model, models=MODELS):
     """Of every planned run of some models: model name -> values of its runs, in the order of its seeds."""
-    return {run: outcome(by_model[run.model.name][run.model.seeds.index(run.seed)]) for run in planned_runs()
+    return {run: outcome(by_model[run.model.name][run.model.seeds.index(run.seed)]) for run in planned_runs(models)
             if run.model.name in by_model}

@@ -49,7 +49,7 @@ def test_the_data_are_what_the_configs_crop(scale):
 
 
 def test_every_model_runs_once_before_any_runs_again():
-    runs = planned_runs()
+    runs = planned_runs(MODELS)
     assert [run.model for run in runs[:len(MODELS)]] == list(MODELS)
     assert [run.name for run in runs[len(MODELS):]] == ["proposed-seed2", "multivit-seed2", "proposed-seed3",
                                                         "multivit-seed3"]
@@ -57,8 +57,9 @@ def test_every_model_runs_once_before_any_runs_again():
 
 
 def test_runs_are_chosen_by_model_or_by_name():
-    assert [run.name for run in choose_runs(["multivit", "without_lstm-seed1"])] == [
+    runs = planned_runs(MODELS)
+    assert [run.name for run in choose_runs(["multivit", "without_lstm-seed1"], runs)] == [
         "multivit-seed1", "without_lstm-seed1", "multivit-seed2", "multivit-seed3"]
-    assert choose_runs([]) == planned_runs()
+    assert choose_runs([], runs) == runs
     with pytest.raises(ValueError, match="--only names 'proposed-seed9', expected .*proposed-seed1"):
-        choose_runs(["proposed-seed9"])
+        choose_runs(["proposed-seed9"], runs)

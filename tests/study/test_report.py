@@ -7,9 +7,10 @@ import pytest
 from matplotlib.image import imread
 from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, outcome, outcomes
 
-from imrsf_d2.study.plan import planned_runs
+from imrsf_d2.study.plan import MODELS, planned_runs
 from imrsf_d2.study.plots import draw_scores
-from imrsf_d2.study.report import Setting, scores_by_model, write_up
+from imrsf_d2.study.report import write_up
+from imrsf_d2.study.tables import Setting, scores_by_model
 
 SETTING = Setting("A few tiles.", "python tools/study.py", "configs/study/cpu", "results.png")
 SHIFTS = (0.0, 0.01, -0.01)
@@ -66,7 +67,7 @@ def test_contributions_are_differences_with_a_word(full):
 
 
 def test_missing_runs_are_named():
-    first, second, *rest = planned_runs()
+    first, second, *rest = planned_runs(MODELS)
     report = write_up(SETTING, {first: outcome(PAPER_PROPOSED)}, {second: "not begun"})
     assert "**Incomplete.**" in report and "- `multivit-seed1`: not begun" in report
     assert "Nothing can be said: no finished run of MultiViT." in report
@@ -74,7 +75,7 @@ def test_missing_runs_are_named():
 
 
 def test_without_any_run_there_are_no_numbers():
-    report = write_up(SETTING, {}, dict.fromkeys(planned_runs(), "not begun"))
+    report = write_up(SETTING, {}, dict.fromkeys(planned_runs(MODELS), "not begun"))
     assert report.count("not begun") == 9 and "## Scores" not in report
 
 
@@ -84,7 +85,7 @@ def test_machines_are_listed_once_each(full):
 
 
 def test_the_picture(full, tmp_path):
-    scores = {model.title: s for model, s in scores_by_model(full).items()}
+    scores = {model.title: s for model, s in scores_by_model(full, MODELS).items()}
     draw_scores(tmp_path / "few.png", {"proposed": scores["proposed"]}, "title")
     draw_scores(tmp_path / "all.png", scores, "title")
     few, every = (imread(tmp_path / f"{name}.png") for name in ("few", "all"))

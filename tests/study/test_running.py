@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from tests.test_configs import REPOSITORY
 from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
 from tests.tools.test_train_net import load_tool
@@ -71,6 +72,7 @@ def test_runs_are_kept_and_reported(study, trained, tmp_path):
     assert [list(logging.getLogger(name).handlers) for name in ("detectron2", "imrsf_d2")] == before
 
     assert study(report_only=True) == report and steps(trained) == []
+    assert report.startswith("<!-- begin study") and report.endswith("<!-- end study -->\n")
 
 
 def test_a_seed_changes_the_weights_and_not_the_data(study, trained, tmp_path):
@@ -109,7 +111,7 @@ def test_runs_of_another_config_are_never_mixed(study, trained, tmp_path):
     study("proposed-seed1")
     steps(trained)
     other = ["SOLVER.BASE_LR", "0.001"]
-    with pytest.raises(ValueError, match=r"seed1 was made with another config: SOLVER.BASE_LR was 0.0004, is 0.001\."):
+    with pytest.raises(ValueError, match=r"seed1 was made with another config \(SOLVER.BASE_LR was 0.0004, is 0.001\)"):
         study("multivit-seed1", "proposed-seed1", opts=other)
     assert steps(trained) == []
     report = study("multivit-seed1", opts=other)
@@ -127,18 +129,30 @@ def test_a_folder_that_was_moved_is_the_same_study(study, trained, tmp_path):
     assert len(steps(trained)) == 2
 
 
+def test_runs_of_before_a_key_was_known_had_its_default(study, trained, tmp_path):
+    study("proposed-seed1")
+    steps(trained)
+    config = tmp_path / "study/proposed-seed1/config.yaml"
+    then = yaml.safe_load(config.read_text())
+    del then["DATALOADER"]["TRAIN_SHARE"], then["MODEL"]["IMRSF"]["PRETRAIN"]
+    config.write_text(yaml.safe_dump(then))
+    assert "| proposed-seed1 |" in study("proposed-seed1") and steps(trained) == []
+    with pytest.raises(ValueError, match=r"another config \(DATALOADER.TRAIN_SHARE was 1.0, is 0.5\)"):
+        study("proposed-seed1", opts=["DATALOADER.TRAIN_SHARE", "0.5"])
+
+
 def test_runs_on_other_data_are_never_mixed(study, tmp_path):
     study("proposed-seed1")
     study.data["seed"] = 2
-    with pytest.raises(ValueError, match="holds other data than the study's"):
+    with pytest.raises(ValueError, match="holds other data than these"):
         study("multivit-seed1")
     report = study(report_only=True)
     assert "- `proposed-seed1`: made on other data ({'num_train': " in report and "| proposed-seed1 |" not in report
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--only", "nothing"], "--only names 'nothing', expected a model or a run of the study: multivit, multivit-seed1"),
-    (["SEED", "4"], "SEED is set by the study for each run"),
+    (["--only", "nothing"], "--only names 'nothing', expected a model or a run: multivit, multivit-seed1"),
+    (["SEED", "4"], "SEED is set for each run"),
     (["--report-only", "MODEL.NOTHING", "4"], "MODEL.NOTHING"),
 ])
 def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
+from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING, REPOSITORY
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
@@ -40,6 +40,12 @@ def test_training_samples(visualize, tmp_path, capsys):
     assert str(tmp_path / "look" / "train_1.png") in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("split, picture", [("train", "train_1.png"), ("test", "dfc2023_track2_val/sar+rgb+dsm_1.png")])
+def test_the_data_of_a_pretraining(visualize, tmp_path, split, picture):
+    assert visualize("--split", split, "--number", "2", opts=PRETRAINING) == 0
+    assert written(tmp_path / "look") == [picture]
+
+
 def test_inputs_and_truth_without_a_model(visualize, tmp_path, capsys):
     assert visualize("--split", "test", opts=("INPUT.TEST_MODALITIES", "['rgb', 'dsm']")) == 0
     assert written(tmp_path / "look") == ["dfc2023_track2_val/rgb+dsm_1.png"]
@@ -63,7 +69,9 @@ def test_predictions_of_a_checkpoint_with_several_subsets(visualize, tmp_path, c
     (["--split", "test", "--subset", "rgb+rgb"], [], "--subset names the modality 'rgb' twice"),
     (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
     (["--split", "test"], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
+    (["--split", "test"], [*PRETRAINING, "MODEL.WEIGHTS", "x.pth"], "MODEL.WEIGHTS is 'x.pth', expected none"),
     ([], ["DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
+    ([], [*PRETRAINING, "DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
     ([], ["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
     (["--split", "test"], ["DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
 ], ids=lambda value: value[:30] if isinstance(value, str) else "")

@@ -6,7 +6,7 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 from matplotlib.image import imread
-from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, REPOSITORY, SIZE
+from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY, SIZE
 from torch import nn
 
 from imrsf_d2.data.labels import semantic_truth
@@ -88,6 +88,22 @@ def test_training_tiles_are_the_draws_of_the_training(cfg):
         truth = sample["sem_seg"] if isinstance(tile.truth, LabelMap) else sample["instances"].gt_masks
         assert np.array_equal(content(tile.truth), truth.numpy())
         assert tile.name.endswith(f"\ndraw {number}") and tile.prediction is None
+
+
+def test_samples_of_a_pretraining_are_shown_alone_whatever_they_are_labelled_for(tiny_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    config = REPOSITORY / "configs/demo/dfc2023_instance.yaml"
+    supervised = load_config(config, OVERRIDES)
+    samples = [{key: value for key, value in sample.items() if key != "annotations"}
+               for sample in DatasetCatalog.get(supervised.DATASETS.TRAIN[0])]
+    monkeypatch.setitem(DatasetCatalog.data, "of_no_task", lambda: samples)
+    cfg = load_config(config, [*OVERRIDES, *PRETRAINING, "DATASETS.TRAIN", "('of_no_task',)"])
+    assert all(tile.truth is None for tile in itertools.islice(training_tiles(cfg), 3))
+    width = {}
+    for name, each in (("alone", cfg), ("labelled", supervised)):
+        (path,) = draw_training_sheets(each, tmp_path, 2)
+        width[name] = imread(path).shape[1]
+    assert width["labelled"] / width["alone"] == pytest.approx(4 / 3, rel=0.1)  # panels: three sensors, and the truth
 
 
 def test_predictions_stand_beside_the_truth_they_are_to_match(cfg):

@@ -1,0 +1,1 @@
+"""Weights in files, and weights that were trained elsewhere."""

@@ -1,0 +1,121 @@
+"""Named tensors from checkpoint files and into them, without ever running code that a file brings along."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from imrsf_d2.atomic import write_atomically
+
+__all__ = ["WRITABLE", "check_suffix", "read_weights", "write_weights"]
+
+PICKLED = (".pth", ".pt", ".bin", ".pyth")
+#: Kinds of files that are written.
+WRITABLE = (".pth", ".safetensors")
+#: Under which the weights lie in a file that holds more than them: timm, Lightning and MAE call them one of the first
+#: two, pycls the last.
+NESTS = ("model", "state_dict", "model_state")
+#: What wrappers for parallel training put before every name.
+WRAPPER = "module."
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Read the named tensors of a checkpoint, on the CPU.
+
+    Args:
+        path: a `.pth`, `.pt`, `.bin` or `.pyth` file of PyTorch or a `.safetensors` file. Tensors below `model`,
+            `state_dict` or `model_state` are found; what else stands beside them (an optimiser, the number of the
+            epoch) is left out, and so is the prefix `module.` where all names have it.
+
+    Returns:
+        Name -> tensor, in the order of the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is of another kind, damaged, would have to run code of its own, or holds no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint {str(path)!r}.")
+    check_suffix(path, (*PICKLED, ".safetensors"))
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled(path)
+    keys = str(sorted(map(str, content))[:8]) if isinstance(content, Mapping) else f"a {type(content).__name__}"
+    named = content if isinstance(content, Mapping) else {}
+    while nested := [named[nest] for nest in NESTS if isinstance(named.get(nest), Mapping)]:
+        named = nested[0]
+    tensors = {name: value for name, value in named.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path} holds {keys}, expected tensors with names, alone or below one of {list(NESTS)}.")
+    if all(name.startswith(WRAPPER) for name in tensors):
+        return {name[len(WRAPPER):]: tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def write_weights(path: str | os.PathLike, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors, wholly or not at all.
+
+    Args:
+        path: `.pth`, which gets them below `model`, where Detectron2 looks for them; or `.safetensors`.
+        tensors: what to write.
+
+    Raises:
+        ValueError: if the file would be of another kind.
+    """
+    path = Path(path)
+    check_suffix(path, WRITABLE)
+    if path.suffix == ".safetensors":
+        # The format has no views: no tensor may share the memory of another or skip parts of its own.
+        whole = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        write_atomically(path, lambda file: file.write(safetensors.torch.save(whole)))
+    else:
+        write_atomically(path, lambda file: torch.save({"model": dict(tensors)}, file))
+
+
+def check_suffix(path: str | os.PathLike, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file of another kind, before any work is done for it.
+
+    Raises:
+        ValueError: if the name ends otherwise.
+    """
+    suffix = Path(path).suffix
+    if suffix not in suffixes:
+        raise ValueError(f"{os.fspath(path)} ends in {suffix!r}, expected a checkpoint: one of {', '.join(suffixes)}.")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path, device="cpu")
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error, "a complete safetensors file") from error
+
+
+def _read_pickled(path: Path) -> object:
+    # MAE's files hold the command line they were trained with. Before PyTorch 2.5 there is no way to let it through.
+    safe_globals = getattr(torch.serialization, "safe_globals", lambda _: contextlib.nullcontext())
+    with path.open("rb") as file, safe_globals([argparse.Namespace]):
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file can raise nearly anything
+            found = re.search(r"GLOBAL ([\w.]+)", str(error))
+            if not isinstance(error, pickle.UnpicklingError) or not found:
+                raise _damaged(path, error, "a complete file written by torch.save") from error
+            raise ValueError(f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
+                             "that the file brings. If you trust its origin, load it where it was written and save its "
+                             "state dict.") from error
+
+
+def _damaged(path: Path, error: Exception, expected: str) -> ValueError:
+    # PyTorch's messages go on with advice, to read the file with its code among it.
+    reason = re.split(r"\. |\n", str(error).strip())[0] or type(error).__name__
+    return ValueError(f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "
+                      "or downloaded in full?")

@@ -1,0 +1,113 @@
+"""Pictures of reconstructions while a model is being pre-trained: the same samples with the same masks every time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data.detection_utils import read_image
+from detectron2.engine import HookBase
+from detectron2.evaluation import inference_context
+from detectron2.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from imrsf_d2.data.loaders import read_test_samples
+from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.precision import autocast
+from imrsf_d2.visualization import choose_tiles
+from imrsf_d2.visualization.reconstruction_arrays import ReconstructedSample, write_reconstructed
+from imrsf_d2.visualization.reconstructions import draw_reconstructions
+
+__all__ = ["FOLDER", "ReconstructionPictures", "picture_hooks"]
+
+logger = logging.getLogger(__name__)
+
+#: Below OUTPUT_DIR: the pictures, and the arrays that they show.
+FOLDER = "reconstructions"
+
+
+def picture_hooks(cfg: CfgNode) -> list[HookBase]:
+    """What draws reconstructions, for the main process of a pre-training that wants them."""
+    wanted = cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD > 0 and comm.is_main_process()
+    return [ReconstructionPictures(cfg)] if wanted else []
+
+
+class ReconstructionPictures(HookBase):
+    """Draws what the model reconstructs of a few samples, every PICTURES.PERIOD iterations and after the last.
+
+    Writes OUTPUT_DIR/reconstructions/iter_<iteration>.png and, for `draw_progress`, .npz, numbered as checkpoints are;
+    the picture goes to TensorBoard too. It changes nothing about the training: its random numbers neither.
+
+    Args:
+        cfg: of a pre-training; the samples are PICTURES.SAMPLES of the first of DATASETS.TEST, or of DATASETS.TRAIN if
+            that is empty.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        self.cfg = cfg
+        self.modalities = ModalitySet.from_config(cfg)
+        self._samples: list[dict] = []
+
+    def before_train(self) -> None:
+        """Read the samples, before time is spent on a training.
+
+        Raises:
+            RasterError, ValueError: as the mapper does.
+        """
+        with _untouched_generators(self.cfg.MODEL.DEVICE):
+            self._samples = _read_samples(self.cfg)
+
+    def after_step(self) -> None:
+        """Draw, if it is time to."""
+        done = self.trainer.iter + 1
+        if done % self.cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD == 0 or done >= self.trainer.max_iter:
+            model = self.trainer.model
+            # One process alone: nothing may wait for the others.
+            model = model.module if isinstance(model, DistributedDataParallel) else model
+            with _untouched_generators(self.cfg.MODEL.DEVICE):
+                self._draw([self._reconstruct(model, sample) for sample in self._samples])
+
+    def _reconstruct(self, model: nn.Module, sample: Mapping) -> ReconstructedSample:
+        with inference_context(model), torch.no_grad(), autocast(self.cfg):
+            (output,) = model([sample])
+        predicted = torch.cat([output["reconstruction"][name].float().cpu() for name in self.modalities.names])
+        present, visible = (output[key].cpu().numpy() for key in ("present", "visible"))
+        return ReconstructedSample(Path(sample["file_name"]).stem, sample["image"].numpy(), present, visible,
+                                   predicted.numpy(), self.cfg.MODEL.IMRSF.PATCH_SIZE)
+
+    def _draw(self, samples: list[ReconstructedSample]) -> None:
+        iteration = self.trainer.iter
+        path = Path(self.cfg.OUTPUT_DIR) / FOLDER / f"iter_{iteration:07d}.png"
+        write_reconstructed(path.with_suffix(".npz"), samples, self.modalities)
+        draw_reconstructions(path, samples, self.modalities, f"Iteration {iteration}")
+        self.trainer.storage.put_image(FOLDER, np.moveaxis(read_image(str(path), format="RGB"), -1, 0))
+        logger.info("Reconstructions drawn: %s", path)
+
+
+def _read_samples(cfg: CfgNode) -> list[dict]:
+    """Samples spread evenly over the data set, complete and not augmented, but cropped as in training."""
+    dataset = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)[0]
+    samples = read_test_samples(cfg, dataset)
+    mapper = build_mapper(cfg, is_train=True, dropout=None, dihedral=False, scale=(1.0, 1.0), jitters={}, seed=0)
+    # Without their annotations, which would draw the choice to the crowded ones.
+    positions = choose_tiles([{}] * len(samples), cfg.MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES)
+    return [mapper({**samples[position], "draw": position}) for position in positions]
+
+
+@contextlib.contextmanager
+def _untouched_generators(device: str) -> Iterator[None]:
+    """Leave the global random numbers of torch and numpy as they were."""
+    state = np.random.get_state()
+    on_gpu = torch.device(device).type == "cuda"
+    try:
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):
+            yield
+    finally:
+        np.random.set_state(state)

@@ -1,0 +1,54 @@
+"""From fusion tokens back to a modality's pixels (paper section III-C): one shallow decoder each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from imrsf_d2.modalities import Modality
+
+__all__ = ["ModalityDecoder"]
+
+
+class ModalityDecoder(nn.Module):
+    """Reconstruct the patches of one modality from the fusion tokens alone.
+
+    A linear map to the decoder's width, a learned embedding of the modality, Transformer blocks over all positions, and
+    a linear map to pixels. No position embedding: fusion tokens carry theirs.
+
+    Args:
+        modality: what to reconstruct.
+        patch_size: side of a patch, px.
+        embed_dim: D, of the fusion tokens.
+        dim, depth, num_heads: of the decoder's blocks.
+    """
+
+    def __init__(self, modality: Modality, patch_size: int, embed_dim: int, dim: int, depth: int, num_heads: int):
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Linear(embed_dim, dim)
+        self.modality_embed = nn.Parameter(torch.empty(dim))
+        nn.init.trunc_normal_(self.modality_embed, std=0.02)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(dim, num_heads, 4 * dim, dropout=0.0, activation="gelu", layer_norm_eps=1e-6,
+                                       batch_first=True, norm_first=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        #: Values that are predicted of each pixel: bands of a measurement, scores of a map's classes.
+        self.num_values = modality.classes or modality.channels
+        self.head = nn.Linear(dim, self.num_values * patch_size**2)
+
+    def forward(self, fusion: Tensor, wanted: Tensor) -> Tensor:
+        """Reconstruct some patches.
+
+        Args:
+            fusion: [S, N, D] fusion tokens after the encoder's final norm.
+            wanted: [k] int64, which of the S * N patches to reconstruct, counted sample after sample.
+
+        Returns:
+            [k, C or K, patch_size, patch_size]: normalised bands, or scores of the classes before the softmax.
+        """
+        tokens = self.proj(fusion) + self.modality_embed
+        for block in self.blocks:
+            tokens = block(tokens)
+        pixels = self.head(self.norm(tokens.flatten(0, 1)[wanted]))
+        return pixels.unflatten(1, (self.num_values, self.patch_size, self.patch_size))

@@ -1,0 +1,112 @@
+"""The reconstruction losses of pre-training (eq. 5): which modality is compared how, on which pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imrsf_d2.modalities import ModalitySet
+
+__all__ = ["Reconstruction", "patch_statistics", "read_reconstructions", "summed_loss"]
+
+_MEASUREMENT_LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
+#: The loss of a map's classes.
+CROSS_ENTROPY = "ce"
+#: Least deviation that a patch is divided by: a flat one, water or shadow, is all rounding.
+MIN_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How one modality's reconstruction is judged.
+
+    Args:
+        loss: "mse" or "l1" of a measurement's normalised bands, "ce" of a map's classes.
+        weight: its share in the sum of eq. 7.
+    """
+
+    loss: str
+    weight: float = 1.0
+
+
+def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) -> dict[str, Reconstruction]:
+    """Read MODEL.IMRSF.PRETRAIN.RECONSTRUCTION.
+
+    Args:
+        entries: mappings with the keys NAME, LOSS and WEIGHT; what is not given has its default.
+
+    Returns:
+        An entry for each modality, in config order.
+
+    Raises:
+        ValueError: on an unknown key, modality or loss, a modality named twice, or a weight below 0.
+    """
+    key = "MODEL.IMRSF.PRETRAIN.RECONSTRUCTION"
+    given: dict[str, Mapping] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or "NAME" not in entry or set(entry) - {"NAME", "LOSS", "WEIGHT"}:
+            raise ValueError(f"{key}: entry {entry!r}, expected a mapping with NAME and any of LOSS and WEIGHT.")
+        name = entry["NAME"]
+        if name in given or name not in modalities.names:
+            problem = "twice" if name in given else f"which MODEL.IMRSF.MODALITIES {list(modalities.names)} has not"
+            raise ValueError(f"{key} names the modality {name!r}, {problem}.")
+        given[name] = entry
+    judged = {}
+    for modality in modalities:
+        entry = given.get(modality.name, {})
+        known = (CROSS_ENTROPY,) if modality.categorical else tuple(_MEASUREMENT_LOSSES)
+        loss, weight = entry.get("LOSS", known[0]), entry.get("WEIGHT", 1.0)
+        if loss not in known:
+            raise ValueError(f"{key}: LOSS of {modality.name!r} is {loss!r}, expected {' or '.join(map(repr, known))}.")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
+            raise ValueError(f"{key}: WEIGHT of {modality.name!r} is {weight!r}, expected a number of 0 or more.")
+        judged[modality.name] = Reconstruction(loss, float(weight))
+    return judged
+
+
+def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, normalise: bool) -> tuple[Tensor, Tensor]:
+    """Eq. 5 before its mean is taken, so that processes can take it together.
+
+    Args:
+        predicted: [k, C or K, p, p] from a decoder.
+        target: [k, C, p, p] normalised bands, or [k, 1, p, p] class indices.
+        valid: [k, p, p] bool, True = the pixel counts.
+        loss: see `Reconstruction`.
+        normalise: compare measurements after each patch's own mean and deviation are taken out of the target.
+
+    Returns:
+        The sum over all valid pixels and bands, and how many there are; both float32 scalars.
+    """
+    predicted = predicted.float()
+    if loss == CROSS_ENTROPY:
+        errors = F.cross_entropy(predicted, target[:, 0].long(), reduction="none")[:, None]
+    else:
+        target = target.float()
+        if normalise:
+            mean, deviation = patch_statistics(target, valid)
+            target = (target - mean) / deviation
+        errors = _MEASUREMENT_LOSSES[loss](predicted, target, reduction="none")
+    counted = valid[:, None].expand_as(errors)
+    return errors.masked_fill(~counted, 0.0).sum(), counted.sum(dtype=torch.float32)
+
+
+def patch_statistics(target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each patch over its bands and valid pixels, as MAE's normalised targets take them.
+
+    Args:
+        target: [k, C, p, p]; valid: [k, p, p] bool.
+
+    Returns:
+        Two tensors [k, 1, 1, 1]; 0 and 1 of a patch without a valid pixel. Deviations are at least MIN_DEVIATION.
+    """
+    counted = valid[:, None].expand_as(target)
+    number = counted.flatten(1).sum(dim=1).clamp(min=1).view(-1, 1, 1, 1)
+    mean = target.masked_fill(~counted, 0.0).sum(dim=(1, 2, 3), keepdim=True) / number
+    squares = (target - mean).square().masked_fill(~counted, 0.0).sum(dim=(1, 2, 3), keepdim=True)
+    deviation = (squares / number).sqrt().clamp(min=MIN_DEVIATION)
+    nothing = ~valid.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    return mean, deviation.masked_fill(nothing, 1.0)

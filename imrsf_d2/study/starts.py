@@ -1,0 +1,22 @@
+"""What the pre-training demo trains: two pre-trainings, and one model from several starts.
+
+Everything else about them is in configs/pretrain_demo.
+"""
+
+from __future__ import annotations
+
+from imrsf_d2.study.plan import Model
+
+__all__ = ["FROM_G", "FROM_GC", "G", "GC", "PARTIAL", "PRETRAININGS", "SCRATCH", "STARTS"]
+
+FREEZE, MULTIPLIER = "MODEL.IMRSF.FREEZE", "SOLVER.BACKBONE_MULTIPLIER"
+
+G = Model("g", "G", (), seeds=(1,))
+GC = Model("gc", "G & C", ("MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT",), seeds=(1,))
+PRETRAININGS = (G, GC)
+
+SCRATCH = Model("scratch", "random weights", (), seeds=(1, 2, 3))
+FROM_G = Model("finetune_g", "G", (MULTIPLIER,), seeds=(1, 2, 3), origin=G)
+FROM_GC = Model("finetune_gc", "G & C", (MULTIPLIER,), seeds=(1, 2, 3), origin=GC)
+PARTIAL = Model("partial", "G & C, frozen", (MULTIPLIER, FREEZE), seeds=(1,), origin=GC)
+STARTS = (SCRATCH, FROM_G, FROM_GC, PARTIAL)

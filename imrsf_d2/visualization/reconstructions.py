@@ -1,0 +1,139 @@
+"""Pictures of what a model reconstructs of samples from the few patches that it saw."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.visualization.figures import name_row, new_grid, save_figure
+from imrsf_d2.visualization.palettes import RGB, KeyEntry
+from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_view
+from imrsf_d2.visualization.reconstruction_arrays import ReconstructedSample, read_reconstructed
+from imrsf_d2.visualization.views import INVALID, View, display_limits, modality_title, view_modality
+
+__all__ = ["draw_progress", "draw_reconstructions"]
+
+#: Colour of masked patches: blank paper, where missing data are hatched.
+MASKED: RGB = (1.0, 1.0, 1.0)
+#: Width of a panel, inches: there are three for each modality.
+PANEL = 1.7
+HEADING = 8
+#: A scale spans at least this share of the modality's standard deviation: flat ground should not show rounding errors.
+MIN_SPAN = 0.1
+
+
+def draw_reconstructions(path: str | os.PathLike, samples: Sequence[ReconstructedSample], modalities: ModalitySet,
+                         title: str) -> None:
+    """Write a PNG with one row per sample: of each modality the input, what the encoder saw, the reconstruction.
+
+    A modality's three panels of a sample share one scale. Masked patches are blank, missing data hatched.
+
+    Args:
+        title: its heading, to which the share of visible patches is added.
+    """
+    size = samples[0].image.shape[1:]
+    figure, axes = new_grid(size, len(samples), 3 * len(modalities), PANEL)
+    for modality, group in zip(modalities, np.split(axes, len(modalities), axis=1)):
+        key = set()
+        for row, sample in zip(group, samples):
+            key |= _draw_panels(row, [sample], modalities, modality.name)
+        draw_key(group[0][-1], sorted(key), beside=True)
+        _write_headings(group[0], ["reconstruction"], f"{modality_title(modality)}\n")
+    for row, sample in zip(axes, samples):
+        name_row(row[0], sample.name, size, PANEL)
+    seen, there = (sum(int(grids.sum()) for grids in kind)
+                   for kind in ([s.visible for s in samples], [s.present for s in samples]))
+    save_figure(figure, path, f"{title}: {seen / max(there, 1):.0%} of the patches visible")
+
+
+def draw_progress(path: str | os.PathLike, pictures: Mapping[str, str | os.PathLike], modalities: ModalitySet,
+                  title: str, sample: int = 0) -> None:
+    """Write a PNG of how a reconstruction became better: a row per modality, a column per moment of the training.
+
+    Args:
+        pictures: heading of a column -> file of `write_reconstructed`, all of the same samples with the same masks;
+            where a modality is absent, its scale is that of the last one.
+        sample: which of the files' samples, from 0.
+
+    Raises:
+        ValueError: if a file has other samples or masks than the first one, or no such sample, or as
+            `read_reconstructed`.
+    """
+    moments = [_read_sample(file, modalities, sample) for file in pictures.values()]
+    first, first_file = moments[0], next(iter(pictures.values()))
+    for moment, file in zip(moments, pictures.values()):
+        if moment.name != first.name or not np.array_equal(moment.visible, first.visible):
+            raise ValueError(f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
+                             f"{os.fspath(first_file)}: pictures of different trainings cannot be compared.")
+    size = first.image.shape[1:]
+    figure, axes = new_grid(size, len(modalities), 2 + len(moments), PANEL)
+    for modality, row in zip(modalities, axes):
+        draw_key(row[-1], sorted(_draw_panels(row, moments, modalities, modality.name)), beside=True)
+        row[0].set_ylabel(modality_title(modality), fontsize=9)
+    _write_headings(axes[0], list(pictures))
+    save_figure(figure, path, title)
+
+
+def _read_sample(file: str | os.PathLike, modalities: ModalitySet, number: int) -> ReconstructedSample:
+    samples = read_reconstructed(file, modalities)
+    if not 0 <= number < len(samples):
+        raise ValueError(f"{os.fspath(file)} has {len(samples)} samples, expected one of number {number}, from 0.")
+    return samples[number]
+
+
+def _draw_panels(axes: Sequence[Axes], moments: Sequence[ReconstructedSample], modalities: ModalitySet,
+                 name: str) -> set[KeyEntry]:
+    """Draw one modality of a sample on axes [2 + moments]: the input, what was seen, each reconstruction.
+
+    Returns:
+        The classes that occur.
+    """
+    sample = moments[0]
+    images = [_as_image(moment.predicted, modalities) for moment in moments]
+    # One scale for all, or nothing could be compared.
+    limits = display_limits(sample.image, modalities, name) or display_limits(images[-1], modalities, name)
+    if limits is not None:
+        widen = max(MIN_SPAN * max(modalities[name].std) - (limits[1] - limits[0]), 0) / 2
+        limits = limits[0] - widen, limits[1] + widen
+    given = view_modality(sample.image, modalities, name, limits)
+    views = [given, _seen(given, sample, modalities.index_of(name)),
+             *(view_modality(image, modalities, name, limits) for image in images)]
+    for axis, view in zip(axes, views):
+        if view is None:
+            draw_absent(axis, sample.image.shape[1:])
+        else:
+            draw_view(axis, view, bar=axis is axes[-1])
+    if views[1] is not None:
+        visible, present = (int(grids[modalities.index_of(name)].sum()) for grids in (sample.visible, sample.present))
+        axes[1].set_title(f"{visible} of {present} patches", fontsize=HEADING)
+    return set().union(*(view.key for view in views if view is not None))
+
+
+def _write_headings(axes: Sequence[Axes], reconstructions: Sequence[str], first_line: str = "") -> None:
+    """Head the columns of panels; the count of patches that stands over the second one stays."""
+    count = axes[1].get_title()
+    for axis, heading in zip(axes, ("input", f"seen: {count}" if count else "seen", *reconstructions)):
+        axis.set_title(first_line + heading, fontsize=HEADING)
+
+
+def _seen(given: View | None, sample: ReconstructedSample, index: int) -> View | None:
+    """The view of a modality with its masked patches blank; None if it has no patch to be seen."""
+    present, visible = sample.present[index], sample.visible[index]
+    if given is None or not present.any():
+        return None
+    height, width = given.valid.shape
+    visible, masked = (grid.repeat(sample.patch_size, 0).repeat(sample.patch_size, 1)[:height, :width]
+                       for grid in (visible, present & ~visible))
+    colours = np.where(visible[..., None], given.colours, INVALID)
+    return replace(given, colours=np.where(masked[..., None], MASKED, colours), valid=masked | (visible & given.valid))
+
+
+def _as_image(predicted: np.ndarray, modalities: ModalitySet) -> np.ndarray:
+    """Bands [C, H, W] as an image [C + M, H, W]: every modality is everywhere, but where it is not a number."""
+    finite = [np.isfinite(predicted[modalities.bands(name)]).all(axis=0) for name in modalities.names]
+    return np.concatenate([predicted, finite])

@@ -1,0 +1,388 @@
+"""The pre-training model against the naive float64 reference, and what it must never do."""
+
+import logging
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from tests.largest_tensor import LargestTensor
+from tests.modeling import pretrain_reference as naive
+from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, build, make_images
+from tests.processes import run_in_processes
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.contrastive import Contrastive, info_nce
+from imrsf_d2.modeling.decoders import ModalityDecoder
+from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.pretrain import IncompleteMultimodalMAE
+from imrsf_d2.modeling.reconstruction import read_reconstructions, summed_loss
+from imrsf_d2.modeling.token_masks import draw_visible
+
+NAMES = tuple(m.name for m in MODALITIES)
+KINDS = {"sar": "l1", "rgb": "mse", "landuse": "ce"}
+WEIGHTS = {"sar": 0.5, "rgb": 2.0, "landuse": 1.0}
+#: Fewer visible patches than one sensor has, so that single sensors hide some too.
+VISIBLE, TEMPERATURE, DECODER_DEPTH = 3, 0.2, 2
+#: Every subset at once, some twice.
+BATCH = SUBSETS + SUBSETS[-2:]
+
+
+def build_pretraining(contrastive=True, normalise=False, dtype=torch.float64, **encoder):
+    torch.manual_seed(3)
+    arguments = {"modalities": MODALITIES, "patch_size": SHAPE["patch"], "embed_dim": 16, "depth": SHAPE["depth"],
+                 "num_heads": SHAPE["heads"]}
+    judged = read_reconstructions([{"NAME": n, "LOSS": KINDS[n], "WEIGHT": WEIGHTS[n]} for n in NAMES],
+                                  ModalitySet(MODALITIES))
+    model = IncompleteMultimodalMAE(
+        backbone=IncompleteMultimodalEncoder(**arguments | encoder),
+        decoders={m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"])
+                  for m in MODALITIES},
+        contrastive=Contrastive(NAMES, 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
+        contrastive_weight=0.3, reconstructions=judged, visible_tokens=VISIBLE, alpha=1.0, normalise_patches=normalise)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.to(dtype)
+
+
+def make_samples(subsets, coverage="full", dtype=torch.float64):
+    return [{"image": image.to(dtype), "mask_seed": 10 + b} for b, image in enumerate(make_images(subsets, coverage))]
+
+
+def masks_of(model, samples):
+    """present and visible [M, N] of each sample, as the model must draw them."""
+    present = [model.backbone.read(sample["image"][None]).present[0] for sample in samples]
+    visible = [torch.from_numpy(draw_visible(p.numpy(), VISIBLE, 1.0, np.random.default_rng(sample["mask_seed"])))
+               for p, sample in zip(present, samples)]
+    return present, visible
+
+
+def naive_losses(model, samples, parameters, normalise=False, **ablation):
+    present, visible = masks_of(model, samples)
+    shape = {"patch": SHAPE["patch"], "depth": SHAPE["depth"], "heads": SHAPE["heads"]}
+    fusions, streams = [], []
+    for sample, of_sample in zip(samples, visible):
+        fusion, stream = naive.encode(sample["image"], of_sample, MODALITIES, parameters, **shape, **ablation)
+        fusions.append(naive.reference.norm(fusion, parameters, "backbone.norm"))
+        streams.append([{n: naive.reference.norm(v[None], parameters, "backbone.norm")[0] for n, v in s.items()} for s in stream])
+    hidden = [p & ~v for p, v in zip(present, visible)]
+    images = [sample["image"] for sample in samples]
+    losses = naive.reconstruction_losses(images, hidden, fusions, MODALITIES, KINDS, parameters, SHAPE["patch"],
+                                         DECODER_DEPTH, normalise)
+    losses = {f"loss_{name}": WEIGHTS[name] * value for name, value in losses.items()}
+    vectors = [naive.comparison_vectors(f, s, parameters, SHAPE["heads"]) for f, s in zip(fusions, streams)]
+    losses["loss_contrastive"] = 0.3 * naive.info_nce(vectors, TEMPERATURE)
+    return losses
+
+
+@pytest.mark.parametrize("coverage, normalise, ablation", [
+    ("full", False, {}), ("full", True, {}), ("partial", False, {}), ("partial", True, {}),
+    ("partial", False, {"masked_attention": False}), ("partial", False, {"bilstm": False})], ids=str)
+def test_losses_and_gradients_equal_the_reference(coverage, normalise, ablation):
+    model, samples = build_pretraining(normalise=normalise, **ablation), make_samples(BATCH, coverage)
+    parameters = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    losses = model(samples)
+    expected = naive_losses(model, samples, parameters, normalise, masked=ablation.get("masked_attention", True),
+                            bilstm=ablation.get("bilstm", True))
+    assert set(losses) == set(expected)
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5), name  # losses are taken in float32
+    sum(losses.values()).backward()
+    sum(expected.values()).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, parameters[name].grad, rtol=1e-4, atol=2e-5,
+                                   msg=lambda text, name=name: f"{name}: {text}")
+
+
+def losses_and_gradients(model, samples):
+    losses = model(samples)
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"bilstm": False}], ids=str)
+@pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
+@pytest.mark.parametrize("size", [1, 2], ids="batch of {}".format)
+def test_every_parameter_has_a_finite_gradient_whatever_is_there(size, contrastive, ablation):
+    for subset in SUBSETS:
+        model = build_pretraining(contrastive, **ablation)
+        losses, _ = losses_and_gradients(model, make_samples([subset] * size, "partial"))
+        assert all(torch.isfinite(loss) for loss in losses.values()), subset
+
+
+@pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
+def test_a_batch_that_hides_nothing_is_said_once_and_has_every_gradient(monkeypatch, contrastive):
+    said = []
+    monkeypatch.setattr("detectron2.utils.logger._LOG_COUNTER", Counter())
+    monkeypatch.setattr(logging.getLogger("imrsf_d2.modeling.pretrain"), "handle",
+                        lambda record: said.append(record.getMessage()))
+    model = build_pretraining(contrastive)
+    losses_and_gradients(model, make_samples([NAMES, ()]))
+    assert not said  # one of the two hides patches
+    model.visible_tokens = 18
+    for _ in range(2):
+        model.zero_grad()
+        losses, _ = losses_and_gradients(model, make_samples([NAMES, ("rgb",)]))
+        assert all(losses[f"loss_{name}"] == 0 for name in NAMES)
+    assert len(said) == 1 and "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = 18 patches" in said[0]
+
+
+@pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
+@pytest.mark.parametrize("coverage", ["full", "partial"])
+def test_bf16_is_close_to_float32(coverage, contrastive):
+    samples = make_samples(BATCH, coverage, torch.float32)
+    expected, gradients = losses_and_gradients(build_pretraining(contrastive, dtype=torch.float32), samples)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = (model := build_pretraining(contrastive, dtype=torch.float32))(samples)
+    sum(losses.values()).backward()
+    for name, loss in losses.items():
+        assert loss.dtype == torch.float32 and loss.item() == pytest.approx(expected[name].item(), rel=0.03), name
+    assert any(losses[name] != expected[name] for name in losses)
+    narrow = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in narrow.values())
+    everything = [torch.cat([each[name].flatten() for name in gradients]) for each in (narrow, gradients)]
+    assert nn.functional.cosine_similarity(*everything, dim=0) > 0.95
+
+
+class AfterAttention(TorchFunctionMode):
+    """Remembers what would wait for a GPU once the first attention was queued."""
+
+    WAITS = ("nonzero", "to", "cpu", "cuda", "item", "tolist", "unique", "__bool__")
+
+    def __init__(self):
+        super().__init__()
+        self.queued, self.waits = False, []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        indices = args[1:2] if name in ("__getitem__", "__setitem__") else ()
+        by_mask = any(isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in indices)
+        if self.queued and (name in self.WAITS or by_mask):
+            self.waits.append(name)
+        self.queued |= name == "scaled_dot_product_attention"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
+def test_once_the_encoder_is_queued_nothing_waits_but_the_search_for_pairs(contrastive):
+    model, samples = build_pretraining(contrastive), make_samples([NAMES, ("sar", "rgb")], "partial")
+    with AfterAttention() as watched:
+        model(samples)
+    assert watched.queued and watched.waits == ["nonzero"] * len(NAMES) * contrastive
+
+
+def test_a_batch_of_one_has_nothing_to_contrast():
+    assert build_pretraining()(make_samples([NAMES]))["loss_contrastive"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"bilstm": False}], ids=str)
+@pytest.mark.parametrize("coverage", ["full", "partial"])
+def test_visible_tokens_are_encoded_as_if_nothing_else_were_there(ablation, coverage):
+    """The packed encoder of pre-training equals the encoder of whole images whose other patches are no data."""
+    encoder, images = build(**ablation), make_images(BATCH, coverage)
+    patches = encoder.read(images)
+    visible = patches.present & (torch.rand(patches.present.shape, generator=torch.Generator().manual_seed(1)) < 0.5)
+    seen = images.clone()
+    seen[:, 5:] *= visible.unflatten(2, GRID).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    whole, packed = encoder.encode(seen, streams=True), encoder.encode_visible(patches, visible, streams=True)
+    torch.testing.assert_close(packed.fusion, whole.fusion, rtol=1e-9, atol=1e-10)
+    for m, name in enumerate(NAMES):
+        rows = packed.layout.rows[m]
+        expected = whole.streams[name][packed.layout.image[rows], packed.layout.patch[rows]]
+        torch.testing.assert_close(packed.tokens[rows], expected, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(encoder.encode_visible(patches, visible).fusion, whole.fusion, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("garbage", [1e6, -3.0, float("inf")])
+def test_no_hidden_pixel_reaches_the_encoder(garbage):
+    model, samples = build_pretraining(), make_samples([NAMES, ("sar", "rgb")])
+    _, visible = masks_of(model, samples)
+    images = torch.stack([sample["image"] for sample in samples])
+    patches = model.backbone.read(images)
+    before = model.backbone.encode_visible(patches, torch.stack(visible), streams=True)
+    hidden = ~torch.stack(visible).unflatten(2, GRID).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    for m, name in enumerate(NAMES):
+        bands = model.backbone.modalities.bands(name)
+        patches.bands[:, bands] = patches.bands[:, bands].masked_fill(hidden[:, m:m + 1], garbage)
+    after = model.backbone.encode_visible(patches, torch.stack(visible), streams=True)
+    assert torch.equal(before.fusion, after.fusion)
+    assert torch.equal(before.tokens, after.tokens)
+
+
+def test_a_hidden_pixel_changes_its_own_loss_alone():
+    model, samples = build_pretraining(), make_samples([NAMES])
+    before = model(samples)
+    _, visible = masks_of(model, samples)
+    n = int((~visible[0][1]).nonzero()[0])
+    top, left = n // GRID[1] * 8, n % GRID[1] * 8
+    samples[0]["image"][1:4, top:top + 8, left:left + 8] += 1.0
+    after = model(samples)
+    assert after["loss_rgb"] != before["loss_rgb"]
+    assert all(after[name] == before[name] for name in before if name != "loss_rgb")
+
+
+def test_pixels_without_data_in_a_hidden_patch_are_not_reconstructed(monkeypatch):
+    model, samples = build_pretraining(), make_samples([NAMES], "partial")
+    (present,), (visible,) = masks_of(model, samples)
+    patches = model.backbone.read(samples[0]["image"][None])
+    hidden = (present & ~visible).unflatten(1, GRID).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    losses = []
+    for change in (0.0, 3.0):  # 3 is a class too
+        for m, name in enumerate(NAMES):
+            bands = model.backbone.modalities.bands(name)
+            empty = hidden[m] & ~patches.valid[0, m]
+            assert empty.any()
+            patches.bands[0, bands] = patches.bands[0, bands].masked_fill(empty, change)
+        monkeypatch.setattr(model.backbone, "read", lambda image: patches)
+        losses.append(model(samples))
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("loss, expected", [("mse", 1 + 16 + 9 + 4), ("l1", 1 + 4 + 3 + 2)])
+def test_errors_are_summed_over_valid_pixels_and_bands_by_hand(loss, expected):
+    predicted = torch.tensor([[[[1.0, 5.0], [4.0, 9.0]], [[3.0, 5.0], [2.0, 9.0]]]])
+    valid = torch.tensor([[[True, False], [True, False]]])
+    total, count = summed_loss(predicted, torch.zeros(1, 2, 2, 2), valid, loss, normalise=False)
+    assert (total, count) == (expected, 4)
+
+
+def test_normalised_patches_lose_their_own_mean_and_deviation_by_hand():
+    target = torch.tensor([[[[2.0, 99.0], [6.0, 99.0]]]])  # of the valid pixels: mean 4, deviation 2
+    valid = torch.tensor([[[True, False], [True, False]]])
+    total, count = summed_loss(torch.zeros(1, 1, 2, 2), target, valid, "mse", normalise=True)
+    assert total == pytest.approx((-1) ** 2 + 1 ** 2) and count == 2
+
+
+def test_classes_are_compared_by_cross_entropy_by_hand():
+    predicted = torch.zeros(1, 4, 1, 2)
+    predicted[0, 1, 0, 0] = np.log(5.0)  # the right class has 5 of 8 parts
+    valid = torch.tensor([[[True, False]]])
+    total, count = summed_loss(predicted, torch.ones(1, 1, 1, 2), valid, "ce", normalise=False)
+    assert total.item() == pytest.approx(np.log(8 / 5)) and count == 1
+
+
+def test_cost_follows_the_visible_tokens():
+    """No tensor has a side of all the tokens there are, let alone two."""
+    model = build_pretraining(contrastive=False, dtype=torch.float32)
+    samples = [{"image": torch.rand(8, 128, 128), "mask_seed": b} for b in range(2)]
+    for sample in samples:
+        sample["image"][4] = 0.0
+        sample["image"][5:] = 1.0
+    num_patches = 16 * 16
+    patches = model.backbone.read(torch.stack([sample["image"] for sample in samples]))
+    visible = torch.stack([torch.from_numpy(draw_visible(np.ones((3, num_patches), dtype=bool), 60, 1.0,
+                                                         np.random.default_rng(b))) for b in range(2)])
+    with LargestTensor() as watched:
+        model.backbone.encode_visible(patches, visible)
+    # The widest are the MLP's hidden layer [T + B N, 4 D] and, where attention is spelled out, [B, heads, N, V + N].
+    assert watched.elements <= max((120 + 2 * num_patches) * 4 * 16, 2 * 2 * num_patches * (60 + num_patches))
+
+
+def test_evaluation_reconstructs_every_modality_in_the_images_units():
+    model = build_pretraining().eval()
+    model.pixel_mean[1:4], model.pixel_std[1:4] = 100.0, 20.0
+    sample = {"image": make_images([("rgb",)])[0], "mask_seed": 1}
+    sample["image"][1:4] = 100.0 + 20.0 * sample["image"][1:4]
+    with torch.no_grad():
+        output, = model([sample])
+        patches = model.backbone.read(((sample["image"] - model.pixel_mean) / model.pixel_std)[None])
+        visible = output["visible"].flatten(1)[None]
+        fusion = model.backbone.norm(model.backbone.encode_visible(patches, visible).fusion)
+        decoded = model.decoders["rgb"](fusion, torch.arange(6))
+    assert output["present"].shape == output["visible"].shape == (3, *GRID)
+    assert output["visible"].sum() == VISIBLE
+    assert {n: tuple(r.shape) for n, r in output["reconstruction"].items()} == {
+        "sar": (1, 16, 24), "rgb": (3, 16, 24), "landuse": (1, 16, 24)}
+    classes = output["reconstruction"]["landuse"]
+    assert classes.equal(classes.round()) and classes.min() >= 0 and classes.max() < 5
+    for n in range(6):
+        window = output["reconstruction"]["rgb"][:, n // 3 * 8:n // 3 * 8 + 8, n % 3 * 8:n % 3 * 8 + 8]
+        torch.testing.assert_close(window, (100.0 + 20.0 * decoded[n]).float())
+
+
+def test_images_of_different_sizes_share_a_batch():
+    large, small = make_images([NAMES])[0], make_images([NAMES], size=(16, 16))[0]
+    model = build_pretraining().eval()
+    with torch.no_grad():
+        outputs = model([{"image": large, "mask_seed": 1}, {"image": small, "mask_seed": 2}])
+    assert outputs[1]["reconstruction"]["rgb"].shape == (3, 16, 16)
+    assert not outputs[1]["visible"][:, :, 2:].any()
+
+
+def test_info_nce_of_matching_pairs_is_small_and_absent_ones_do_not_count():
+    vectors = torch.eye(4)[:, None].repeat(1, 3, 1)
+    has = torch.tensor([[True, True], [True, False], [True, True], [True, False]])
+    assert info_nce(vectors, has, 0.01) < 1e-6
+    changed = vectors.clone()
+    changed[1, 1] = changed[3, 1] = torch.tensor([9.0, 9.0, 0.0, 0.0])
+    assert info_nce(changed, has, 0.01) == info_nce(vectors, has, 0.01)
+    changed[0, 1] = vectors[2, 1]
+    assert info_nce(changed, has, 0.01) > 1.0
+
+
+def test_a_sample_without_a_mask_seed_is_an_error():
+    with pytest.raises(ValueError, match="no 'mask_seed'.*imrsf_pretrain"):
+        build_pretraining()([{"image": make_images([NAMES])[0]}])
+
+
+def step_of_half(path):
+    """Losses and averaged gradients of this process' half of the batch."""
+    from detectron2.engine import create_ddp_model
+    from detectron2.utils import comm
+
+    results = {}
+    for case in CASES:
+        name, contrastive = case
+        wrapped = create_ddp_model(build_pretraining(contrastive), broadcast_buffers=False, device_ids=None)
+        losses, gradients = losses_and_gradients(wrapped, halves(name)[comm.get_rank()])
+        results[case] = comm.reduce_dict({k: v.detach() for k, v in losses.items()}), gradients
+    if comm.is_main_process():
+        torch.save(results, path)
+
+
+def halves(name):
+    """The samples of each process."""
+    samples = make_samples(HALVES[name], "partial")
+    return samples[:len(samples) // 2], samples[len(samples) // 2:]
+
+
+#: Batches of which each process has one half.
+HALVES = {"mixed": SUBSETS, "all sensors": [NAMES] * 6,
+          "a sensor in one process only": [("sar",), ("sar",), ("rgb",), NAMES],
+          "nothing in one process": [(), (), NAMES, ("rgb", "landuse")]}
+CASES = [(name, contrastive) for name in HALVES for contrastive in (True, False)]
+
+
+def test_processes_with_all_sensors_hide_different_numbers_of_patches_of_each():
+    hidden = [sum((p & ~v).sum(dim=1) for p, v in zip(*masks_of(build_pretraining(), half)))
+              for half in halves("all sensors")]
+    assert all(first != second for first, second in zip(*hidden)) and torch.stack(hidden).all()
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
+    run_in_processes(step_of_half, tmp_path / "two.pth")
+    two = torch.load(tmp_path / "two.pth")
+    for case in CASES:
+        name, contrastive = case
+        losses, gradients = losses_and_gradients(build_pretraining(contrastive), make_samples(HALVES[name], "partial"))
+        for key, loss in losses.items():
+            assert two[case][0][key].item() == pytest.approx(loss.item(), rel=1e-5), (case, key)
+        for key, gradient in gradients.items():
+            # Of the wrapped model, whose names have one more part.
+            torch.testing.assert_close(two[case][1][f"module.{key}"], gradient, rtol=1e-5, atol=1e-6,
+                                       msg=lambda text, case=case, key=key: f"{case}: {key}: {text}")
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_cpu():
+    model, samples = build_pretraining(dtype=torch.float32), make_samples(BATCH, "partial", torch.float32)
+    on_cpu = model(samples)
+    on_gpu = model.cuda()(samples)
+    for name, loss in on_cpu.items():
+        torch.testing.assert_close(on_gpu[name].cpu(), loss, rtol=1e-4, atol=1e-4)
