@@ -15,7 +15,26 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.encoder import EncoderOutput, IncompleteMultimodalEncoder
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
 
-__all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone"]
+__all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone", "encoder_arguments"]
+
+
+def encoder_arguments(cfg) -> dict:
+    """The arguments of `IncompleteMultimodalEncoder` that a config holds."""
+    imrsf = cfg.MODEL.IMRSF
+    return {
+        "modalities": ModalitySet.from_config(cfg),
+        "patch_size": imrsf.PATCH_SIZE,
+        "embed_dim": imrsf.EMBED_DIM,
+        "depth": imrsf.DEPTH,
+        "num_heads": imrsf.NUM_HEADS,
+        "mlp_ratio": imrsf.MLP_RATIO,
+        "drop_path": imrsf.DROP_PATH,
+        "bilstm": imrsf.BILSTM,
+        "masked_attention": imrsf.MASKED_ATTENTION,
+        "min_valid": imrsf.MIN_VALID,
+        "absent": imrsf.ABSENT,
+        "checkpoint_blocks": imrsf.CHECKPOINT_BLOCKS,
+    }
 
 
 class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
@@ -58,18 +77,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
     def from_config(cls, cfg) -> dict:
         imrsf = cfg.MODEL.IMRSF
         return {
-            "modalities": ModalitySet.from_config(cfg),
-            "patch_size": imrsf.PATCH_SIZE,
-            "embed_dim": imrsf.EMBED_DIM,
-            "depth": imrsf.DEPTH,
-            "num_heads": imrsf.NUM_HEADS,
-            "mlp_ratio": imrsf.MLP_RATIO,
-            "drop_path": imrsf.DROP_PATH,
-            "bilstm": imrsf.BILSTM,
-            "masked_attention": imrsf.MASKED_ATTENTION,
-            "min_valid": imrsf.MIN_VALID,
-            "absent": imrsf.ABSENT,
-            "checkpoint_blocks": imrsf.CHECKPOINT_BLOCKS,
+            **encoder_arguments(cfg),
             "out_layers": imrsf.OUT_LAYERS,
             "out_features": imrsf.OUT_FEATURES,
             "freeze": imrsf.FREEZE,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,23 +19,23 @@ class Contrastive(nn.Module):
     sample has, by the rule of eq. 4; a linear map each leads to the space of comparison.
 
     Args:
-        names: of the modalities, in config order.
+        num_modalities: M.
         embed_dim: D; num_heads: of the cross-attention, a divisor of D.
         dim: width in which vectors are compared.
         temperature: cosines are divided by it.
     """
 
-    def __init__(self, names: Sequence[str], embed_dim: int, num_heads: int, dim: int, temperature: float):
+    def __init__(self, num_modalities: int, embed_dim: int, num_heads: int, dim: int, temperature: float):
         super().__init__()
         self.num_heads = num_heads
         self.temperature = temperature
-        self.class_tokens = nn.Parameter(torch.empty(len(names) + 1, embed_dim))
+        self.class_tokens = nn.Parameter(torch.empty(num_modalities + 1, embed_dim))
         nn.init.trunc_normal_(self.class_tokens, std=0.02)
         self.query = nn.Linear(embed_dim, embed_dim)
         self.key_value = nn.Linear(embed_dim, 2 * embed_dim)
         self.proj = nn.Linear(embed_dim, embed_dim)
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
-        self.to_comparison = nn.ModuleList(nn.Linear(embed_dim, dim) for _ in range(len(names) + 1))
+        self.to_comparison = nn.ModuleList(nn.Linear(embed_dim, dim) for _ in range(num_modalities + 1))
 
     def forward(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
         """The loss of the whole batch, all processes together.

@@ -15,7 +15,7 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.backbone import IncompleteMultimodalViT
+from imrsf_d2.modeling.backbone import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
 from imrsf_d2.modeling.decoders import ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder, Patches
@@ -26,8 +26,6 @@ from imrsf_d2.modeling.token_masks import draw_visible
 
 __all__ = ["IncompleteMultimodalMAE"]
 
-#: What the encoder does not need of the backbone's arguments: there are no maps here.
-_MAP_ARGUMENTS = ("out_layers", "out_features", "freeze")
 #: Of a warning: there is nothing to learn from.
 NOTHING_HIDDEN = ("A whole batch hides nothing, so nothing of it is reconstructed: no sample has more than "
                   "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = %d patches with data, of all its modalities together. If this "
@@ -89,8 +87,7 @@ class IncompleteMultimodalMAE(nn.Module):
 
     @classmethod
     def from_config(cls, cfg) -> dict:
-        arguments = IncompleteMultimodalViT.from_config(cfg)
-        encoder = IncompleteMultimodalEncoder(**{k: v for k, v in arguments.items() if k not in _MAP_ARGUMENTS})
+        encoder = IncompleteMultimodalEncoder(**encoder_arguments(cfg))  # without maps: there is no head here
         modalities, imrsf = ModalitySet.from_config(cfg), cfg.MODEL.IMRSF
         pretrain = imrsf.PRETRAIN
         decoders = {m.name: ModalityDecoder(m, imrsf.PATCH_SIZE, imrsf.EMBED_DIM, pretrain.DECODER_DIM,
@@ -98,7 +95,7 @@ class IncompleteMultimodalMAE(nn.Module):
         weight = pretrain.CONTRASTIVE.WEIGHT
         contrastive = None
         if weight:
-            contrastive = Contrastive(modalities.names, imrsf.EMBED_DIM, imrsf.NUM_HEADS, pretrain.CONTRASTIVE.DIM,
+            contrastive = Contrastive(len(modalities), imrsf.EMBED_DIM, imrsf.NUM_HEADS, pretrain.CONTRASTIVE.DIM,
                                       pretrain.CONTRASTIVE.TEMPERATURE)
         return {
             "backbone": encoder,

@@ -40,7 +40,7 @@ def build_pretraining(contrastive=True, normalise=False, dtype=torch.float64, **
         backbone=IncompleteMultimodalEncoder(**arguments | encoder),
         decoders={m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"])
                   for m in MODALITIES},
-        contrastive=Contrastive(NAMES, 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
+        contrastive=Contrastive(len(NAMES), 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
         contrastive_weight=0.3, reconstructions=judged, visible_tokens=VISIBLE, alpha=1.0, normalise_patches=normalise)
     with torch.no_grad():
         for parameter in model.parameters():
