@@ -13,7 +13,7 @@ The report again, from the logs of the runs:
     $ python tools/study.py --report-only
 
 KEY VALUE pairs change the config of every run:
-    $ python tools/study.py --output output/study/longer SOLVER.MAX_ITER 12000 SOLVER.STEPS "(9600, 11280)"
+    $ python tools/study.py --output output/study/slower SOLVER.BASE_LR 0.0002
 """
 
 import argparse

@@ -88,13 +88,11 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     # Not at the top of the module: worker processes need no Detectron2, which takes seconds to import.
     from detectron2.data import DatasetCatalog
 
-    from imrsf_d2.data.datasets import NAMES
+    from imrsf_d2.data.datasets import check_registered
 
-    names, samples = list(names), []
-    for name in names:
-        if name not in DatasetCatalog:
-            raise ValueError(f"the data set {name!r} is not registered; imrsf_d2 registers {NAMES}.")
-        samples += DatasetCatalog.get(name)
+    names = list(names)
+    check_registered(names, where="--dataset")
+    samples = [sample for name in names for sample in DatasetCatalog.get(name)]
     if foreign := [sample for sample in samples if "modalities" not in sample]:
         raise ValueError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
                          f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")

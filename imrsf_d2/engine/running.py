@@ -16,7 +16,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
-from imrsf_d2.data.datasets import NAMES
+from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
@@ -92,9 +92,7 @@ def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
         ValueError: if a name is not registered, or a test set's labels are unusable.
         FileNotFoundError: if a test set's files are missing.
     """
-    for name in [*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)]:
-        if name not in DatasetCatalog:
-            raise ValueError(f"DATASETS names {name!r}, which is not registered; imrsf_d2 registers {NAMES}.")
+    check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     if not eval_only:  # what is read at once anyway, here or there, need not be read twice
         for name in cfg.DATASETS.TEST:
             DatasetCatalog.get(name)

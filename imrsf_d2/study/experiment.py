@@ -10,6 +10,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 
 from imrsf_d2.data.synthetic.layouts import write_layout
+from imrsf_d2.data.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.study.plan import Model, Run, choose_runs, planned_runs
 from imrsf_d2.study.runs import FINAL_WEIGHTS, WEIGHTS, Outcome, describe_changes, perform, read_origin, read_outcome
@@ -17,6 +18,7 @@ from imrsf_d2.study.runs import FINAL_WEIGHTS, WEIGHTS, Outcome, describe_change
 __all__ = ["Experiment"]
 
 LAYOUT = "dfc2023"
+STYLES = {"scene": SceneStyle, "sensors": SensorStyle}
 
 
 class Experiment:
@@ -28,7 +30,8 @@ class Experiment:
     Args:
         models: what is trained.
         configs: folder of a config per model.
-        data: of what the synthetic data set is made, arguments of `write_layout`.
+        data: of what the synthetic data set is made, arguments of `write_layout` in JSON; its styles as what differs
+            from their defaults.
         output: gets data/ and a folder per run.
         only: models or runs to work on (see `choose_runs`); none means all.
         opts: KEY VALUE overrides of every run's config.
@@ -98,7 +101,12 @@ class Experiment:
         """The data in one sentence."""
         data = self.data
         return (f"{data['num_train']} training and {data['num_val']} validation tiles of {data['size']} px in the layout "
-                f"of {LAYOUT}, of other cities each (seed {data['seed']}).")
+                f"of {LAYOUT}, of other cities each (seed {data['seed']}{self._describe_styles()}).")
+
+    def _describe_styles(self) -> str:
+        changes = [f"`{key}` {_number_or_range(value)} instead of {_number_or_range(getattr(style(), key))}"
+                   for name, style in STYLES.items() for key, value in self.data.get(name, {}).items()]
+        return "; not the generator's defaults, but " + ", ".join(changes) if changes else ""
 
     def _own_settings(self, run: Run) -> list[str]:
         settings = ["SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
@@ -125,8 +133,13 @@ class Experiment:
     def _write_data(self) -> None:
         folder = self.output / "data" / LAYOUT
         print(f"Data: {self.describe_data()}", flush=True)
+        styles = {name: style(**self.data.get(name, {})) for name, style in STYLES.items()}
         try:
-            write_layout(LAYOUT, folder, progress=sys.stderr.isatty(), **self.data)
+            write_layout(LAYOUT, folder, progress=sys.stderr.isatty(), **{**self.data, **styles})
         except FileExistsError as error:
             raise ValueError(f"{folder} holds other data than these, and the runs beside it were trained on them. "
                              "Remove both to start again, or keep them and give another --output.") from error
+
+
+def _number_or_range(value: float | Sequence[float]) -> str:
+    return " to ".join(map(str, value)) if isinstance(value, Sequence) else str(value)

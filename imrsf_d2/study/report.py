@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from imrsf_d2.evaluation.report import markdown_table
 from imrsf_d2.study.claims import CLEAR, judge_claims
-from imrsf_d2.study.plan import BASELINE, MODELS, PROPOSED, Model, Run
+from imrsf_d2.study.plan import BASELINE, BASELINE_LONGER, LONGER, MODELS, PROPOSED, PROPOSED_LONGER, Model, Run
 from imrsf_d2.study.runs import Outcome
 from imrsf_d2.study.scores import ModelScores
 from imrsf_d2.study.tables import (
@@ -17,10 +17,14 @@ from imrsf_d2.study.tables import (
     describe_origin,
     run_table,
     score_section,
+    score_tables,
     scores_by_model,
 )
 
 __all__ = ["write_up"]
+
+HOW_SURE = ("A difference is followed by its spread, the root of the summed squares of both models' standard deviations; a "
+            f"single run is taken to vary as the model it is compared with. *Not clearly*: less than {CLEAR:g} times that.")
 
 
 def write_up(setting: Setting, outcomes: Mapping[Run, Outcome], missing: Mapping[Run, str]) -> str:
@@ -41,20 +45,33 @@ def write_up(setting: Setting, outcomes: Mapping[Run, Outcome], missing: Mapping
     ]
     if scores:
         parts += ["## Scores", *score_section(setting, scores)]
-        parts += ["## Claims", _claims(scores), "## What each component contributes", _contributions(scores)]
+        parts += ["## Claims", _claims(scores, PROPOSED, BASELINE), HOW_SURE]
+        parts += _longer(outcomes)
+        parts += ["## What each component contributes", _contributions(scores)]
+    if outcomes:
         parts += ["## How it was made", describe_origin(setting, outcomes), run_table(outcomes)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _claims(scores: Mapping[Model, ModelScores]) -> str:
-    absent = [model.title for model in (PROPOSED, BASELINE) if model not in scores]
+def _claims(scores: Mapping[Model, ModelScores], proposed: Model, baseline: Model) -> str:
+    absent = [model.title for model in (proposed, baseline) if model not in scores]
     if absent:
         return f"Nothing can be said: no finished run of {' and '.join(absent)}."
-    lines = [f"{number}. {judgement.claim} **{judgement.verdict.capitalize()}**: {judgement.finding}."
-             for number, judgement in enumerate(judge_claims(scores[PROPOSED], scores[BASELINE]), start=1)]
-    return "\n".join(lines) + (
-        "\n\nA difference is followed by its spread, the root of the summed squares of both models' standard deviations; "
-        f"a single run is taken to vary as the model it is compared with. *Not clearly*: less than {CLEAR:g} times that.")
+    return "\n".join(f"{number}. {judgement.claim} **{judgement.verdict.capitalize()}**: {judgement.finding}."
+                     for number, judgement in enumerate(judge_claims(scores[proposed], scores[baseline]), start=1))
+
+
+def _longer(outcomes: Mapping[Run, Outcome]) -> list[str]:
+    """Paragraphs on the claims after a longer training; none if there is none."""
+    scores = scores_by_model(outcomes, LONGER)
+    if not scores:
+        return []
+    iterations = next(outcome.record["iterations"] for run, outcome in outcomes.items() if run.model in scores)
+    return ["## The claims after a longer training",
+            f"The two models once more, on the same data and from the same seed as their first runs above, but for "
+            f"{iterations} iterations. What holds above and not here says that the proposed model learns faster, and not "
+            "that it ends so far ahead.",
+            *score_tables(scores), _claims(scores, PROPOSED_LONGER, BASELINE_LONGER)]
 
 
 def _contributions(scores: Mapping[Model, ModelScores]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imrsf_d2.study.experiment import Experiment
 from imrsf_d2.study.parts import STUDY, write_part
-from imrsf_d2.study.plan import DATA, MODELS, PROPOSED
+from imrsf_d2.study.plan import DATA, LONGER, MODELS, PROPOSED
 from imrsf_d2.study.plots import draw_scores
 from imrsf_d2.study.report import write_up
 from imrsf_d2.study.tables import Setting, scores_by_model
@@ -38,7 +38,7 @@ def run_study(scale: str, configs: Path, output: Path, results: Path, *, only: S
             with other settings: two settings are never mixed in one folder; or as `write_part`.
     """
     results = results.resolve()
-    experiment = Experiment(MODELS, configs / scale, DATA[scale], output, only=only, opts=opts)
+    experiment = Experiment((*MODELS, *LONGER), configs / scale, DATA[scale], output, only=only, opts=opts)
     if not report_only:
         experiment.work()
 

@@ -12,7 +12,7 @@ from imrsf_d2.study.runs import Outcome
 from imrsf_d2.study.scores import AcrossSeeds, ModelScores
 
 __all__ = ["Setting", "describe_data", "describe_difference", "describe_missing", "describe_origin", "run_table",
-           "score_section", "scores_by_model"]
+           "score_section", "score_tables", "scores_by_model"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,17 @@ def describe_missing(missing: Mapping[Run, str]) -> str:
 def score_section(setting: Setting, scores: Mapping[Model, ModelScores]) -> list[str]:
     """Paragraphs: the scores by subset and in sum, how to read them, and their picture."""
     first = next(iter(scores.values()))
+    reading = (
+        f"Scores are {first.metric} from 0 to 1: the mean over the runs of a model ± the standard deviation between "
+        "them. Runs of a model differ in their seed alone (initial weights, order and augmentation of the samples, the "
+        "subsets drawn), not in their data. No ±: a single run. Retention is the mean of the incomplete subsets as a "
+        "share of the score on complete input.")
+    return [*score_tables(scores), reading, f"![scores by subset]({setting.picture})"]
+
+
+def score_tables(scores: Mapping[Model, ModelScores]) -> list[str]:
+    """Two tables: the scores by subset, and in sum."""
+    first = next(iter(scores.values()))
     names = first.subsets[0]
     by_subset = markdown_table(
         [*map(str.upper, names), *(model.title for model in scores)],
@@ -63,12 +74,7 @@ def score_section(setting: Setting, scores: Mapping[Model, ModelScores]) -> list
     summary = markdown_table(["model", "runs", "complete input", "mean of the incomplete", "retention"], [
         [model.title, str(len(s.complete.values)), str(s.complete), str(s.incomplete), str(s.retention)]
         for model, s in scores.items()], centred=1)
-    reading = (
-        f"Scores are {first.metric} from 0 to 1: the mean over the runs of a model ± the standard deviation between "
-        "them. Runs of a model differ in their seed alone (initial weights, order and augmentation of the samples, the "
-        "subsets drawn), not in their data. No ±: a single run. Retention is the mean of the incomplete subsets as a "
-        "share of the score on complete input.")
-    return [by_subset, summary, reading, f"![scores by subset]({setting.picture})"]
+    return [by_subset, summary]
 
 
 def describe_difference(first: AcrossSeeds, second: AcrossSeeds) -> str:

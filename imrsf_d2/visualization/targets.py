@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 from matplotlib.axes import Axes
 
+from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_picture, hatch, outline
 
-__all__ = ["InstanceReader", "LabelMap", "Objects", "READERS", "SemanticReader", "Target", "check_registered",
-           "target_reader"]
+__all__ = ["InstanceReader", "LabelMap", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
 
 TRUTH_COLOUR = "#00c853"
 PREDICTION_COLOUR = "#ff9100"
@@ -125,24 +125,13 @@ class SemanticReader:
 READERS = {"imrsf_instance": lambda metadata: InstanceReader(), "imrsf_semantic": SemanticReader}
 
 
-def check_registered(dataset_name: str) -> None:
-    """See that there is a data set of that name.
-
-    Raises:
-        ValueError: if it is not registered.
-    """
-    if dataset_name not in DatasetCatalog:
-        ours = [name for name in DatasetCatalog.list() if MetadataCatalog.get(name).get("evaluator_type") in READERS]
-        raise ValueError(f"DATASETS names {dataset_name!r}, which is not registered; imrsf_d2 registers {ours}.")
-
-
 def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
     """The reader for the task of a registered data set.
 
     Raises:
         ValueError: if it is not registered, or its metadata name no task of ours.
     """
-    check_registered(dataset_name)
+    check_registered([dataset_name])
     metadata = MetadataCatalog.get(dataset_name)
     kind = metadata.get("evaluator_type")
     if kind not in READERS:

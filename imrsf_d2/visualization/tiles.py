@@ -13,9 +13,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
+from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
-from imrsf_d2.visualization.targets import Target, check_registered, target_reader
+from imrsf_d2.visualization.targets import Target, target_reader
 
 __all__ = ["Tile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]
 
@@ -69,8 +70,7 @@ def training_tiles(cfg: CfgNode) -> Iterator[Tile]:
     cfg.defrost()
     # A draw depends on its number alone, so a small stream in this process is the same as the training's.
     cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
-    for name in cfg.DATASETS.TRAIN:
-        check_registered(name)
+    check_registered(cfg.DATASETS.TRAIN)
     labelled = cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER
     readers = [target_reader(name) for name in cfg.DATASETS.TRAIN if labelled]
     batches = build_train_loader(cfg)

@@ -4,7 +4,17 @@ import pytest
 from tests.test_configs import REPOSITORY, flatten
 
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.study.plan import BASELINE, DATA, MODELS, PROPOSED, choose_runs, planned_runs
+from imrsf_d2.study.plan import (
+    BASELINE,
+    BASELINE_LONGER,
+    DATA,
+    LONGER,
+    MODELS,
+    PROPOSED,
+    PROPOSED_LONGER,
+    choose_runs,
+    planned_runs,
+)
 
 CONFIGS = REPOSITORY / "configs/study"
 TASKS = ("dfc2023_instance", "dfc2023_semantic", "quadruplets_lulc")
@@ -18,14 +28,25 @@ def differing(first, second):
 
 @pytest.mark.parametrize("scale", DATA, ids="{} scale".format)
 def test_there_is_a_config_for_every_model_and_none_else(scale):
-    assert {path.stem for path in (CONFIGS / scale).iterdir()} == {model.name for model in MODELS}
+    assert {path.stem for path in (CONFIGS / scale).iterdir()} == {
+        model.name for model in (*MODELS, *LONGER)}
 
 
 @pytest.mark.parametrize("scale", DATA, ids="{} scale".format)
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", (*MODELS, *LONGER), ids=lambda model: model.name)
 def test_a_model_differs_from_the_proposed_in_its_named_keys_alone(scale, model):
     files = [CONFIGS / scale / f"{name}.yaml" for name in (model.name, "proposed")]
     assert differing(*files) == set(model.changes)
+
+
+@pytest.mark.parametrize("scale", DATA, ids="{} scale".format)
+def test_the_longer_trainings_are_twice_as_long(scale):
+    shares = set()
+    for model, longer in ((PROPOSED, PROPOSED_LONGER), (BASELINE, BASELINE_LONGER)):
+        solver, more = (load_config(CONFIGS / scale / f"{name}.yaml").SOLVER for name in (model.name, longer.name))
+        assert more.MAX_ITER == 2 * solver.MAX_ITER
+        shares |= {tuple(step / s.MAX_ITER for step in s.STEPS) for s in (solver, more)}
+    assert len(shares) == 1
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, outcome, outcomes
 
-from imrsf_d2.study.plan import MODELS, planned_runs
+from imrsf_d2.study.plan import LONGER, MODELS, planned_runs
 from imrsf_d2.study.plots import draw_scores
 from imrsf_d2.study.report import write_up
 from imrsf_d2.study.tables import Setting, scores_by_model
@@ -49,6 +49,16 @@ def test_claims_that_hold(full):
     assert re.findall(r"^\d\. .*\*\*(.+)\*\*", report, re.M) == ["Holds"] * 3
     assert "0.600 ± 0.010 against 0.500 ± 0.010, a difference of +0.100 ± 0.014" in report
     assert "4.00 times; above twice MultiViT's by +0.200 ± 0.022" in report
+
+
+def test_claims_after_a_longer_training(full):
+    longer = outcomes({"proposed_longer": [[0.7] + [0.5] * 6], "multivit_longer": [[0.65] + [0.4] * 6]}, LONGER)
+    before, _, after = write_up(SETTING, {**full, **longer}, {}).partition("## The claims after a longer training")
+    assert before.rstrip("\n") == write_up(SETTING, full, {}).partition("## What each component")[0].rstrip("\n")
+    section, _, rest = after.partition("## What each component contributes")
+    assert re.findall(r"^\d\. .*\*\*(\w+(?: not hold)?)", section, re.M) == ["Holds", "Does not hold", "Holds"]
+    assert "1.25 times" in section and cells(section, "MultiViT, longer")[2] == "0.650"
+    assert "longer" not in rest.partition("## How it was made")[0]
 
 
 def test_claims_that_do_not(full):

@@ -36,7 +36,8 @@ def trained(monkeypatch):
 def study(tmp_path, monkeypatch):
     """Runs the study on a few tiles; returns its report."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the study, restored after the test")
-    data = {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1}
+    data = {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1,
+            "scene": {"decoys": [1.0, 2.0]}, "sensors": {"sar_looks": 24.0}}
     monkeypatch.setattr(running, "DATA", {"cpu": data})
 
     def run(*only, opts=(), **options):
@@ -58,7 +59,7 @@ def test_runs_are_kept_and_reported(study, trained, tmp_path):
     study("multivit-seed1")
     report = study("multivit-seed1", "proposed-seed1")
     assert steps(trained) == [(name, i) for name in ("multivit-seed1", "proposed-seed1") for i in (0, 1)]
-    assert report.count("not begun") == 7 and "| proposed-seed1 |" in report
+    assert report.count("not begun") == 9 and "| proposed-seed1 |" in report
     assert (tmp_path / "docs/results.png").is_file()
 
     folder = tmp_path / "study/multivit-seed1"
@@ -73,6 +74,13 @@ def test_runs_are_kept_and_reported(study, trained, tmp_path):
 
     assert study(report_only=True) == report and steps(trained) == []
     assert report.startswith("<!-- begin study") and report.endswith("<!-- end study -->\n")
+
+
+def test_the_data_have_the_style_that_the_report_names(study, tmp_path):
+    report = study("proposed-seed1")
+    made_with = json.loads((tmp_path / "study/data/dfc2023/synthetic.json").read_text())["parameters"]
+    assert made_with["scene"]["decoys"] == [1.0, 2.0] and made_with["sensors"]["sar_looks"] == 24.0
+    assert "`decoys` 1.0 to 2.0 instead of 0.5 to 3.0, `sar_looks` 24.0 instead of 6.0" in report
 
 
 def test_a_seed_changes_the_weights_and_not_the_data(study, trained, tmp_path):

@@ -80,7 +80,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_measured(main, tiny_root, t
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--dataset", "nowhere"], "the data set 'nowhere' is not registered"),
+    (["--dataset", "nowhere"], "--dataset names 'nowhere', which is not registered"),
     (["MODEL.IMRSF.MODALITIES", "[]"], "MODEL.IMRSF.MODALITIES is empty"),
     (["DATASETS.TRAIN"], "KEY VALUE pairs"),
     (["DATASETS.TRAIN", "()"], "there is no sample"),

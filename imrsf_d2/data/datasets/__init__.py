@@ -1,9 +1,13 @@
 """The built-in data sets: importing this package registers their names; nothing is read before one is used."""
 
+from collections.abc import Iterable
+
+from detectron2.data import DatasetCatalog
+
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
 from imrsf_d2.data.datasets.quadruplets import register_quadruplets
 
-__all__ = ["NAMES", "register_dfc2023", "register_quadruplets"]
+__all__ = ["NAMES", "check_registered", "register_dfc2023", "register_quadruplets"]
 
 #: What is registered here.
 NAMES = []
@@ -13,3 +17,18 @@ for _split in ("train", "val"):
     register_dfc2023(f"dfc2023_track2_semantic_{_split}", root=None, split=_split, task="semantic")
     register_quadruplets(f"quadruplets_{_split}", root=None, split=_split)
     NAMES += [f"dfc2023_track2_{_split}", f"dfc2023_track2_semantic_{_split}", f"quadruplets_{_split}"]
+
+
+def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
+    """See that there are data sets of these names.
+
+    Args:
+        names: to look for.
+        where: the key or option they come from, for the message.
+
+    Raises:
+        ValueError: if one is not registered, here or by the user.
+    """
+    for name in names:
+        if name not in DatasetCatalog:
+            raise ValueError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}.")
