@@ -8,17 +8,17 @@ import pytest
 import torch
 from tests.largest_tensor import LargestTensor
 from tests.modeling import pretrain_reference as naive
-from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, build, make_images
+from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, make_images
 from tests.processes import run_in_processes
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.contrastive import Contrastive, info_nce
+from imrsf_d2.modeling.contrastive import Contrastive
 from imrsf_d2.modeling.decoders import ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.pretrain import IncompleteMultimodalMAE
-from imrsf_d2.modeling.reconstruction import read_reconstructions, summed_loss
+from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.modeling.token_masks import draw_visible
 
 NAMES = tuple(m.name for m in MODALITIES)
@@ -180,24 +180,6 @@ def test_a_batch_of_one_has_nothing_to_contrast():
     assert build_pretraining()(make_samples([NAMES]))["loss_contrastive"].item() == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"bilstm": False}], ids=str)
-@pytest.mark.parametrize("coverage", ["full", "partial"])
-def test_visible_tokens_are_encoded_as_if_nothing_else_were_there(ablation, coverage):
-    """The packed encoder of pre-training equals the encoder of whole images whose other patches are no data."""
-    encoder, images = build(**ablation), make_images(BATCH, coverage)
-    patches = encoder.read(images)
-    visible = patches.present & (torch.rand(patches.present.shape, generator=torch.Generator().manual_seed(1)) < 0.5)
-    seen = images.clone()
-    seen[:, 5:] *= visible.unflatten(2, GRID).repeat_interleave(8, 2).repeat_interleave(8, 3)
-    whole, packed = encoder.encode(seen, streams=True), encoder.encode_visible(patches, visible, streams=True)
-    torch.testing.assert_close(packed.fusion, whole.fusion, rtol=1e-9, atol=1e-10)
-    for m, name in enumerate(NAMES):
-        rows = packed.layout.rows[m]
-        expected = whole.streams[name][packed.layout.image[rows], packed.layout.patch[rows]]
-        torch.testing.assert_close(packed.tokens[rows], expected, rtol=1e-9, atol=1e-10)
-    torch.testing.assert_close(encoder.encode_visible(patches, visible).fusion, whole.fusion, rtol=1e-9, atol=1e-10)
-
-
 @pytest.mark.parametrize("garbage", [1e6, -3.0, float("inf")])
 def test_no_hidden_pixel_reaches_the_encoder(garbage):
     model, samples = build_pretraining(), make_samples([NAMES, ("sar", "rgb")])
@@ -241,29 +223,6 @@ def test_pixels_without_data_in_a_hidden_patch_are_not_reconstructed(monkeypatch
         monkeypatch.setattr(model.backbone, "read", lambda image: patches)
         losses.append(model(samples))
     assert losses[0] == losses[1]
-
-
-@pytest.mark.parametrize("loss, expected", [("mse", 1 + 16 + 9 + 4), ("l1", 1 + 4 + 3 + 2)])
-def test_errors_are_summed_over_valid_pixels_and_bands_by_hand(loss, expected):
-    predicted = torch.tensor([[[[1.0, 5.0], [4.0, 9.0]], [[3.0, 5.0], [2.0, 9.0]]]])
-    valid = torch.tensor([[[True, False], [True, False]]])
-    total, count = summed_loss(predicted, torch.zeros(1, 2, 2, 2), valid, loss, normalise=False)
-    assert (total, count) == (expected, 4)
-
-
-def test_normalised_patches_lose_their_own_mean_and_deviation_by_hand():
-    target = torch.tensor([[[[2.0, 99.0], [6.0, 99.0]]]])  # of the valid pixels: mean 4, deviation 2
-    valid = torch.tensor([[[True, False], [True, False]]])
-    total, count = summed_loss(torch.zeros(1, 1, 2, 2), target, valid, "mse", normalise=True)
-    assert total == pytest.approx((-1) ** 2 + 1 ** 2) and count == 2
-
-
-def test_classes_are_compared_by_cross_entropy_by_hand():
-    predicted = torch.zeros(1, 4, 1, 2)
-    predicted[0, 1, 0, 0] = np.log(5.0)  # the right class has 5 of 8 parts
-    valid = torch.tensor([[[True, False]]])
-    total, count = summed_loss(predicted, torch.ones(1, 1, 1, 2), valid, "ce", normalise=False)
-    assert total.item() == pytest.approx(np.log(8 / 5)) and count == 1
 
 
 def test_cost_follows_the_visible_tokens():
@@ -312,17 +271,6 @@ def test_images_of_different_sizes_share_a_batch():
         outputs = model([{"image": large, "mask_seed": 1}, {"image": small, "mask_seed": 2}])
     assert outputs[1]["reconstruction"]["rgb"].shape == (3, 16, 16)
     assert not outputs[1]["visible"][:, :, 2:].any()
-
-
-def test_info_nce_of_matching_pairs_is_small_and_absent_ones_do_not_count():
-    vectors = torch.eye(4)[:, None].repeat(1, 3, 1)
-    has = torch.tensor([[True, True], [True, False], [True, True], [True, False]])
-    assert info_nce(vectors, has, 0.01) < 1e-6
-    changed = vectors.clone()
-    changed[1, 1] = changed[3, 1] = torch.tensor([9.0, 9.0, 0.0, 0.0])
-    assert info_nce(changed, has, 0.01) == info_nce(vectors, has, 0.01)
-    changed[0, 1] = vectors[2, 1]
-    assert info_nce(changed, has, 0.01) > 1.0
 
 
 def test_a_sample_without_a_mask_seed_is_an_error():
