@@ -9,7 +9,7 @@ from imrsf_d2.study.claims import CLEAR, judge_benefit
 from imrsf_d2.study.plan import Model, Run
 from imrsf_d2.study.runs import Outcome
 from imrsf_d2.study.scores import ModelScores
-from imrsf_d2.study.starts import FROM_G, FROM_GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS
+from imrsf_d2.study.starts import FROM_G, FROM_GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS, TENTH
 from imrsf_d2.study.tables import (
     Setting,
     describe_data,
@@ -25,7 +25,8 @@ __all__ = ["write_up"]
 
 #: (start, compared with, what the difference is the effect of)
 COMPARISONS = ((FROM_G, SCRATCH, "pre-training, G"), (FROM_GC, SCRATCH, "pre-training, G & C"),
-               (FROM_GC, FROM_G, "the contrastive loss"), (PARTIAL, FROM_GC, "freezing the encoder"),
+               (FROM_GC, FROM_G, "the contrastive loss"), (TENTH, FROM_GC, "a tenth of the encoder's learning rate"),
+               (PARTIAL, FROM_GC, "freezing the encoder"),
                (PARTIAL, SCRATCH, "pre-training, G & C, and freezing"))
 
 SHARED_PRETRAINING = (

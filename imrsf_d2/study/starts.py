@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from imrsf_d2.study.plan import Model
 
-__all__ = ["FROM_G", "FROM_GC", "G", "GC", "PARTIAL", "PRETRAININGS", "SCRATCH", "STARTS"]
+__all__ = ["FROM_G", "FROM_GC", "G", "GC", "PARTIAL", "PRETRAININGS", "SCRATCH", "STARTS", "TENTH"]
 
 FREEZE, MULTIPLIER = "MODEL.IMRSF.FREEZE", "SOLVER.BACKBONE_MULTIPLIER"
 
@@ -16,7 +16,8 @@ GC = Model("gc", "G & C", ("MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT",), seeds=(1
 PRETRAININGS = (G, GC)
 
 SCRATCH = Model("scratch", "random weights", (), seeds=(1, 2, 3))
-FROM_G = Model("finetune_g", "G", (MULTIPLIER,), seeds=(1, 2, 3), origin=G)
-FROM_GC = Model("finetune_gc", "G & C", (MULTIPLIER,), seeds=(1, 2, 3), origin=GC)
-PARTIAL = Model("partial", "G & C, frozen", (MULTIPLIER, FREEZE), seeds=(1,), origin=GC)
-STARTS = (SCRATCH, FROM_G, FROM_GC, PARTIAL)
+FROM_G = Model("finetune_g", "G", (), seeds=(1, 2, 3), origin=G)
+FROM_GC = Model("finetune_gc", "G & C", (), seeds=(1, 2, 3), origin=GC)
+TENTH = Model("finetune_gc_tenth", "G & C, encoder at a tenth of the rate", (MULTIPLIER,), seeds=(1,), origin=GC)
+PARTIAL = Model("partial", "G & C, frozen", (FREEZE,), seeds=(1,), origin=GC)
+STARTS = (SCRATCH, FROM_G, FROM_GC, TENTH, PARTIAL)

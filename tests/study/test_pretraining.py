@@ -47,7 +47,7 @@ def test_from_pretraining_to_the_report(demo, trained, tmp_path):  # noqa: F811
     # Each pre-training before what starts from it.
     assert steps(trained) == [(name, i) for name in ran for i in (0, 1)]
     assert "# What the study found\n" in report and "the labels of 2 of these tiles" in report
-    assert report.count("not begun") == 7 and "**Single runs, spread unknown**" in report
+    assert report.count("not begun") == 8 and "**Single runs, spread unknown**" in report
     for picture in ("results_pretraining.png", "pretraining.png"):
         assert f"]({picture})" in report and (tmp_path / "docs" / picture).is_file()
 

@@ -48,9 +48,9 @@ def test_about_eight_pictures_of_a_pretraining():
 
 def test_pretrainings_run_before_what_starts_from_them():
     names = [run.name for run in RUNS]
-    assert names[:6] == ["g-seed1", "gc-seed1", "scratch-seed1", "finetune_g-seed1", "finetune_gc-seed1",
-                         "partial-seed1"]
-    assert len(names) == 12 and [run.name for run in RUNS if run.model == PARTIAL] == ["partial-seed1"]
+    assert names[:7] == ["g-seed1", "gc-seed1", "scratch-seed1", "finetune_g-seed1", "finetune_gc-seed1",
+                         "finetune_gc_tenth-seed1", "partial-seed1"]
+    assert len(names) == 13 and [run.name for run in RUNS if run.model == PARTIAL] == ["partial-seed1"]
     assert all(names.index(run.origin.name) < names.index(run.name) for run in RUNS if run.origin)
 
 
