@@ -7,17 +7,20 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from imrsf_d2.data.loaders import take_share
 from imrsf_d2.engine.reconstruction_pictures import FOLDER
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.study.experiment import Experiment
 from imrsf_d2.study.parts import PRETRAINING, write_part
-from imrsf_d2.study.plan import DATA, Run
+from imrsf_d2.study.plan import Run
 from imrsf_d2.study.plots import draw_scores
 from imrsf_d2.study.pretraining_report import write_up
 from imrsf_d2.study.runs import Outcome
-from imrsf_d2.study.starts import PRETRAININGS, SCRATCH, STARTS
+from imrsf_d2.study.starts import DATA, PRETRAININGS, SCRATCH, STARTS
 from imrsf_d2.study.tables import Setting, scores_by_model
+from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
 from imrsf_d2.visualization.reconstructions import draw_progress
 
 __all__ = ["run_pretraining_demo"]
@@ -43,7 +46,7 @@ def run_pretraining_demo(configs: Path, output: Path, results: Path, *, only: Se
         ValueError: see `run_study`.
     """
     results = results.resolve()
-    experiment = Experiment((*PRETRAININGS, *STARTS), configs, DATA["cpu"], output, only=only, opts=opts)
+    experiment = Experiment((*PRETRAININGS, *STARTS), configs, DATA, output, only=only, opts=opts)
     if not report_only:
         experiment.work()
 
@@ -71,8 +74,11 @@ def _draw_progress(path: Path, experiment: Experiment, outcomes: Mapping[Run, Ou
         files = sorted((experiment.folder(run) / FOLDER).glob("iter_*.npz"))
         if files:
             moments = dict.fromkeys((files[0], files[len(files) // 2], files[-1]))
+            modalities = ModalitySet.from_config(experiment.config(run))
+            # Of the tiles there are, the one that shows something of every sensor.
+            least = [tile.visible.sum(axis=(1, 2)).min() for tile in read_reconstructed(files[-1], modalities)]
             draw_progress(path, {f"iteration {int(file.stem.removeprefix('iter_')) + 1}": file for file in moments},
-                          ModalitySet.from_config(experiment.config(run)),
-                          f"A validation tile during pre-training ({run.model.title})")
+                          modalities, f"A validation tile during pre-training ({run.model.title})",
+                          sample=int(np.argmax(least)))
             return path.name
     return ""

@@ -28,7 +28,7 @@ def demo(tmp_path, monkeypatch):
     """Runs the demo on a few tiles; returns its report."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the demo, restored after the test")
     monkeypatch.setattr(pretraining, "DATA",
-                        {"cpu": {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1}})
+                        {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1})
 
     def run(*only, opts=(), **options):
         return pretraining.run_pretraining_demo(REPOSITORY / "configs/pretrain_demo", tmp_path / "demo",

@@ -5,8 +5,8 @@ from tests.study.test_plan import differing
 from tests.test_configs import REPOSITORY
 
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.study.plan import DATA, choose_runs, planned_runs
-from imrsf_d2.study.starts import FROM_G, G, GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS
+from imrsf_d2.study.plan import choose_runs, planned_runs
+from imrsf_d2.study.starts import DATA, FROM_G, G, GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS
 
 CONFIGS = REPOSITORY / "configs/pretrain_demo"
 RUNS = planned_runs((*PRETRAININGS, *STARTS))
@@ -38,7 +38,8 @@ def test_the_encoder_that_is_pretrained_is_the_one_that_is_fine_tuned(pretrainin
 
 def test_a_tenth_of_the_tiles_is_labelled_and_all_are_pretrained_on():
     shares = [load_config(config(model)).DATALOADER.TRAIN_SHARE for model in (SCRATCH, G)]
-    assert shares == [0.1, 1.0] and DATA["cpu"]["num_train"] == 400
+    assert shares == [0.1, 1.0] and DATA["num_train"] == 400
+    assert list(load_config(config(SCRATCH)).INPUT.CROP.SIZE) == [DATA["size"]] * 2
 
 
 def test_about_eight_pictures_of_a_pretraining():
