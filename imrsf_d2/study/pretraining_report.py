@@ -50,8 +50,8 @@ def write_up(setting: Setting, labelled: int, outcomes: Mapping[Run, Outcome], m
         "Written by `tools/pretrain_demo.py` from the logs of its runs; not edited by hand. The encoder is pre-trained "
         "on all training tiles without their labels, by reconstruction (G) and by reconstruction and contrast (G & C). "
         f"Then building instances are learned from the labels of {labelled} of these tiles: from random weights, from "
-        "either pre-training, and with a pre-trained encoder that is kept as it is; on the same tiles, for the same "
-        "number of iterations.",
+        "either pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is kept as it is; on "
+        "the same tiles, for the same number of iterations.",
         describe_data(setting),
         describe_missing(missing),
     ]
