@@ -76,7 +76,7 @@ LONGER = (PROPOSED_LONGER, BASELINE_LONGER)
 #: In what the study's data differ from the defaults of `SceneStyle` and `SensorStyle`. As in the paper's data, an optical
 #: image is nearly enough by itself, and elevation is what a model that has everything relies on: it is sharp, but does
 #: not tell a grove from a building. With the defaults no sensor is enough, and SAR adds next to nothing to the other two.
-STYLES = {
+STYLE_CHANGES = {
     "scene": {"camouflage": 0.03, "unsurveyed": 0.02, "decoys": [0.0, 1.0], "row_same_height": 0.3},
     "sensors": {"sar_looks": 24.0, "sar_cell_px": 2, "sar_shift_px": 1.0, "sar_wall": 2.0, "sar_wall_spread": 0.4,
                 "dsm_cell_px": 2, "dsm_warp_px": 0.6, "dsm_noise_m": 0.5},
@@ -84,8 +84,8 @@ STYLES = {
 #: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`, its styles as what differs from
 #: their defaults. Cities are disjoint.
 DATA = {
-    "cpu": {"num_train": 400, "num_val": 200, "size": 64, "seed": 0, **STYLES},
-    "gpu": {"num_train": 2000, "num_val": 400, "size": 256, "seed": 0, **STYLES},
+    "cpu": {"num_train": 400, "num_val": 200, "size": 64, "seed": 0, **STYLE_CHANGES},
+    "gpu": {"num_train": 2000, "num_val": 400, "size": 256, "seed": 0, **STYLE_CHANGES},
 }
 
 

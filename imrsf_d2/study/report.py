@@ -68,7 +68,7 @@ def _longer(outcomes: Mapping[Run, Outcome]) -> list[str]:
         return []
     iterations = next(outcome.record["iterations"] for run, outcome in outcomes.items() if run.model in scores)
     return ["## The claims after a longer training",
-            f"The two models once more, on the same data and from the same seed as their first runs above, but for "
+            "The two models once more, on the same data and from the same seed as their first runs above, but for "
             f"{iterations} iterations. What holds above and not here says that the proposed model learns faster, and not "
             "that it ends so far ahead.",
             *score_tables(scores), _claims(scores, PROPOSED_LONGER, BASELINE_LONGER)]
