@@ -47,19 +47,23 @@ class ModelScores:
 
     Args:
         runs: rows of `sweep_subsets` for each run; every run has the same subsets, the complete input among them.
+        metric: of the task that sums up an evaluation (see `main_score`); None is that task's main one.
 
     Raises:
         ValueError: if runs have different subsets, or only one subset.
+        KeyError: if the task has no such metric.
     """
 
-    def __init__(self, runs: Sequence[Sequence[Mapping]]):
-        self._runs = [{tuple(row["modalities"]): main_score(row["results"])[2] / 100 for row in rows} for rows in runs]
+    def __init__(self, runs: Sequence[Sequence[Mapping]], metric: str | None = None):
+        task, main, _ = main_score(runs[0][0]["results"])
+        self.metric = metric or main
+        self._runs = [{tuple(row["modalities"]): row["results"][task][self.metric] / 100 for row in rows}
+                      for rows in runs]
         #: As evaluated: largest first, so that the first is the complete input.
         self.subsets: list[Subset] = sorted(self._runs[0], key=len, reverse=True)
         if len(self.subsets) < 2 or any(set(run) != set(self.subsets) for run in self._runs):
             found = sorted({"; ".join("+".join(subset) for subset in run) for run in self._runs})
             raise ValueError(f"runs were evaluated on the subsets {found}, expected the same in each, several of them.")
-        self.metric: str = main_score(runs[0][0]["results"])[1]
 
     def across_seeds(self, quantity: Callable[[Mapping[Subset, float]], float]) -> AcrossSeeds:
         """Any function of a run's scores by subset, in every run."""

@@ -32,10 +32,11 @@ class Setting:
     picture: str
 
 
-def scores_by_model(outcomes: Mapping[Run, Outcome], models: Sequence[Model]) -> dict[Model, ModelScores]:
-    """The scores of each model that has at least one finished run, in the order of `models`."""
+def scores_by_model(outcomes: Mapping[Run, Outcome], models: Sequence[Model],
+                    metric: str | None = None) -> dict[Model, ModelScores]:
+    """The scores of each model that has at least one finished run, in the order of `models` (metric: see `ModelScores`)."""
     rows = {model: [outcome.rows for run, outcome in outcomes.items() if run.model == model] for model in models}
-    return {model: ModelScores(runs) for model, runs in rows.items() if runs}
+    return {model: ModelScores(runs, metric) for model, runs in rows.items() if runs}
 
 
 def describe_data(setting: Setting) -> str:

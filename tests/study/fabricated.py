@@ -11,9 +11,9 @@ PAPER_MULTIVIT = (0.147, 0.002, 0.064, 0.105, 0.001, 0.003, 0.036)
 
 
 def rows(values):
-    """As of `sweep_subsets`, AP50 as fractions of 1 in the order of SUBSETS."""
-    return [{"modalities": list(subset), "results": {"bbox": {"AP50": 1.0}, "segm": {"AP50": 100 * value}}, "images": 9,
-             "seconds": 1.0} for subset, value in zip(SUBSETS, values, strict=True)]
+    """As of `sweep_subsets`, AP50 as fractions of 1 in the order of SUBSETS; AP is half of it."""
+    return [{"modalities": list(subset), "results": {"bbox": {"AP50": 1.0}, "segm": {"AP50": 100 * value, "AP": 50 * value}},
+             "images": 9, "seconds": 1.0} for subset, value in zip(SUBSETS, values, strict=True)]
 
 
 def scores(*runs):
