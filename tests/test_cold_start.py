@@ -44,9 +44,9 @@ def test_help_loads_nothing_heavy(tool):
 
 def test_the_names_of_the_model_are_those_of_its_modules():
     import imrsf_d2.modeling
-    from imrsf_d2.modeling import encoder
+    from imrsf_d2.modeling import encoder_data
 
-    assert imrsf_d2.modeling.EncoderOutput is encoder.EncoderOutput
+    assert imrsf_d2.modeling.EncoderOutput is encoder_data.EncoderOutput
     assert all(hasattr(imrsf_d2.modeling, name) for name in imrsf_d2.modeling.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Transformer'"):
         imrsf_d2.modeling.Transformer  # noqa: B018

@@ -7,7 +7,7 @@ import importlib
 
 #: name -> the module it is defined in
 _HOMES = {
-    "EncoderOutput": "imrsf_d2.modeling.encoder",
+    "EncoderOutput": "imrsf_d2.modeling.encoder_data",
     "IncompleteMultimodalViT": "imrsf_d2.modeling.backbone",
     "Modality": "imrsf_d2.modalities",
     "ModalitySet": "imrsf_d2.modalities",

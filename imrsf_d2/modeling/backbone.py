@@ -12,7 +12,8 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor
 
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.modeling.encoder import EncoderOutput, IncompleteMultimodalEncoder
+from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.encoder_data import EncoderOutput
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
 
 __all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone", "encoder_arguments"]

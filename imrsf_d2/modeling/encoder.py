@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,69 +11,17 @@ from torch.utils.checkpoint import checkpoint
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
+from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.masked_attention import Block
 from imrsf_d2.modeling.tokens import (PatchEmbed, keep_modalities, patch_presence, sincos_position_embedding,
                                        split_image, take_patches)
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 
-__all__ = ["EncoderOutput", "IncompleteMultimodalEncoder", "Patches", "VisibleOutput"]
+__all__ = ["IncompleteMultimodalEncoder"]
 
 #: Side of the learned grid of fusion tokens, in patches; other grids are resized from it.
 FUSION_GRID = 16
-
-
-@dataclass
-class EncoderOutput:
-    """What the encoder returns, in batch order. N = Hp * Wp patches, row by row.
-
-    Attributes:
-        fusion: [B, N, D] fusion tokens after the last block, before the final norm.
-        streams: name -> [B, N, D] likewise, 0 where absent; empty unless asked for.
-        present: [B, M, N] bool, True = this patch of this modality was used.
-        importance: [B, M, N] beta of the Bi-LSTM attention, 0 where absent; all 0 without Bi-LSTM. No gradient.
-        layers: fusion tokens [B, N, D] after each of the layers asked for.
-        grid: (Hp, Wp).
-    """
-
-    fusion: Tensor
-    streams: dict[str, Tensor]
-    present: Tensor
-    importance: Tensor
-    layers: list[Tensor]
-    grid: tuple[int, int]
-
-
-@dataclass
-class Patches:
-    """A batch of images, read: what there is, before anything is computed with it.
-
-    Attributes:
-        bands: [B, C, H, W] normalised, 0 where invalid.
-        valid: [B, M, H, W] bool, True = holds data.
-        present: [B, M, N] bool, True = this patch of this modality can be used.
-        grid: (Hp, Wp).
-    """
-
-    bands: Tensor
-    valid: Tensor
-    present: Tensor
-    grid: tuple[int, int]
-
-
-@dataclass
-class VisibleOutput:
-    """What the encoder returns of the visible patches of a batch, before the final norm.
-
-    Attributes:
-        fusion: [B, N, D] fusion tokens.
-        tokens: [T, D] the visible modality tokens, as `layout` says; None unless asked for.
-        layout: which they are.
-    """
-
-    fusion: Tensor
-    tokens: Tensor | None
-    layout: VisibleLayout
 
 
 class IncompleteMultimodalEncoder(nn.Module):

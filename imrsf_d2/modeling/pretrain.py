@@ -18,7 +18,8 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.backbone import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
 from imrsf_d2.modeling.decoders import ModalityDecoder
-from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder, Patches
+from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.encoder_data import Patches
 from imrsf_d2.modeling.processes import mean_of_all
 from imrsf_d2.modeling.reconstruction import Reconstruction, patch_statistics, read_reconstructions, summed_loss
 from imrsf_d2.modeling.tokens import take_patches

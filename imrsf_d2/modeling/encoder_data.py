@@ -1,0 +1,64 @@
+"""What the encoder reads and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from imrsf_d2.modeling.visible_layout import VisibleLayout
+
+__all__ = ["EncoderOutput", "Patches", "VisibleOutput"]
+
+
+@dataclass
+class Patches:
+    """A batch of images, read: what there is, before anything is computed with it.
+
+    Attributes:
+        bands: [B, C, H, W] normalised, 0 where invalid.
+        valid: [B, M, H, W] bool, True = holds data.
+        present: [B, M, N] bool, True = this patch of this modality can be used.
+        grid: (Hp, Wp).
+    """
+
+    bands: Tensor
+    valid: Tensor
+    present: Tensor
+    grid: tuple[int, int]
+
+
+@dataclass
+class EncoderOutput:
+    """What the encoder returns, in batch order. N = Hp * Wp patches, row by row.
+
+    Attributes:
+        fusion: [B, N, D] fusion tokens after the last block, before the final norm.
+        streams: name -> [B, N, D] likewise, 0 where absent; empty unless asked for.
+        present: [B, M, N] bool, True = this patch of this modality was used.
+        importance: [B, M, N] beta of the Bi-LSTM attention, 0 where absent; all 0 without Bi-LSTM. No gradient.
+        layers: fusion tokens [B, N, D] after each of the layers asked for.
+        grid: (Hp, Wp).
+    """
+
+    fusion: Tensor
+    streams: dict[str, Tensor]
+    present: Tensor
+    importance: Tensor
+    layers: list[Tensor]
+    grid: tuple[int, int]
+
+
+@dataclass
+class VisibleOutput:
+    """What the encoder returns of the visible patches of a batch, before the final norm.
+
+    Attributes:
+        fusion: [B, N, D] fusion tokens.
+        tokens: [T, D] the visible modality tokens, as `layout` says; None unless asked for.
+        layout: which they are.
+    """
+
+    fusion: Tensor
+    tokens: Tensor | None
+    layout: VisibleLayout
