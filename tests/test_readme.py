@@ -1,12 +1,16 @@
-"""What README tells a reader to type works as written."""
+"""What README and the data sets' page tell a reader to type works as written."""
 
+import json
 import re
-from pathlib import Path
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -34,4 +38,24 @@ def test_direct_use_gives_the_shapes_it_promises():
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([\w/.]+)\)", README))
 def test_links_lead_somewhere(target):
-    assert (Path(__file__).parent.parent / target).exists()
+    assert (REPOSITORY / target).exists()
+
+
+@pytest.mark.slow
+def test_own_imagery_is_trained_on_in_several_processes(tiny_root, tmp_path):
+    track, mine = tiny_root / "dfc2023/track2", tmp_path / "mine"
+    shutil.copytree(track / "train", mine)
+    for split in ("train", "val"):
+        shutil.copy(track / "buildings_only_train.json", mine / f"{split}.json")
+    next((mine / "sar").iterdir()).unlink()  # a tile may lack a sensor
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "datasets/README.md").read_text(), re.S)
+    assert "/data/mine" in block
+    script = tmp_path / "train_mine.py"
+    script.write_text(block.replace("/data/mine", str(mine)))
+    result = subprocess.run(
+        [sys.executable, str(script), "--config-file", str(DEMO_CONFIG), "--num-gpus", "2", *OVERRIDES, "DATASETS.TRAIN",
+         '("mine_train",)', "DATASETS.TEST", '("mine_val",)', "OUTPUT_DIR", str(tmp_path / "output")],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    last = json.loads((tmp_path / "output/metrics.json").read_text().splitlines()[-1])
+    assert 0 <= last["segm/AP50"] <= 100
