@@ -36,9 +36,20 @@ def test_direct_use_gives_the_shapes_it_promises():
     assert all(torch.isfinite(m).all() for m in maps.values())
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([\w/.]+)\)", README))
-def test_links_lead_somewhere(target):
-    assert (REPOSITORY / target).exists()
+def anchors(page):
+    """Of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", "datasets/README.md",
+                                  *sorted(f"docs/{path.name}" for path in REPOSITORY.glob("docs/*.md"))])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", (REPOSITORY / page).read_text()):
+        path, _, anchor = target.partition("#")
+        place = (REPOSITORY / page).parent / path if path else REPOSITORY / page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
 
 
 @pytest.mark.slow
