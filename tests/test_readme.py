@@ -1,6 +1,7 @@
 """What README and the data sets' page tell a reader to type works as written."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -53,7 +54,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.slow
-def test_own_imagery_is_trained_on_in_several_processes(tiny_root, tmp_path):
+def test_own_imagery_is_trained_and_scored_on(tiny_root, tmp_path):
     track, mine = tiny_root / "dfc2023/track2", tmp_path / "mine"
     shutil.copytree(track / "train", mine)
     for split in ("train", "val"):
@@ -61,12 +62,20 @@ def test_own_imagery_is_trained_on_in_several_processes(tiny_root, tmp_path):
     next((mine / "sar").iterdir()).unlink()  # a tile may lack a sensor
     (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "datasets/README.md").read_text(), re.S)
     assert "/data/mine" in block
-    script = tmp_path / "train_mine.py"
-    script.write_text(block.replace("/data/mine", str(mine)))
-    result = subprocess.run(
-        [sys.executable, str(script), "--config-file", str(DEMO_CONFIG), "--num-gpus", "2", *OVERRIDES, "DATASETS.TRAIN",
-         '("mine_train",)', "DATASETS.TEST", '("mine_val",)', "OUTPUT_DIR", str(tmp_path / "output")],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    last = json.loads((tmp_path / "output/metrics.json").read_text().splitlines()[-1])
+    module = tmp_path / "mine.py"
+    module.write_text(block.replace("/data/mine", str(mine)))
+    output = tmp_path / "output"
+
+    def run_tool(name, *arguments):
+        result = subprocess.run(
+            [sys.executable, f"tools/{name}.py", "--config-file", str(DEMO_CONFIG), *arguments, *OVERRIDES,
+             "DATASETS.TRAIN", '("mine_train",)', "DATASETS.TEST", '("mine_val",)', "OUTPUT_DIR", str(output)],
+            cwd=REPOSITORY, env={**os.environ, "DETECTRON2_ENV_MODULE": str(module)}, capture_output=True, text=True,
+            timeout=300)
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+    run_tool("train_net", "--num-gpus", "2")
+    last = json.loads((output / "metrics.json").read_text().splitlines()[-1])
     assert 0 <= last["segm/AP50"] <= 100
+    run_tool("evaluate_modalities", "--output", str(tmp_path / "subsets"), "MODEL.WEIGHTS", str(output / "model_final.pth"))
+    assert (tmp_path / "subsets/modalities.md").is_file()

@@ -31,4 +31,5 @@ def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
     """
     for name in names:
         if name not in DatasetCatalog:
-            raise ValueError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}.")
+            raise ValueError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
+                             "datasets/README.md shows how to register your own imagery.")
