@@ -107,6 +107,10 @@ class Trainer(DefaultTrainer):
             draw = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
             logger.info("Resuming at iteration %d (training sample %d).", self.start_iter, draw)
             self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
+        elif self.checkpointer.has_checkpoint():
+            logger.warning("%s holds the checkpoints of an earlier training, which this one will overwrite. Stop it now to "
+                           "keep them: --resume continues that training, another OUTPUT_DIR leaves it alone.",
+                           self.cfg.OUTPUT_DIR)
 
     def run_step(self) -> None:
         """One iteration, its random numbers (sampled loss points, dropout) a function of SEED and iteration alone."""

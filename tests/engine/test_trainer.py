@@ -79,10 +79,21 @@ def test_a_resume_that_cannot_be_exact_is_said(tiny_config, monkeypatch, seed):
     said = []
     monkeypatch.setattr("imrsf_d2.engine.trainer.logger.warning", lambda line, *values: said.append(line % values))
     cfg = tiny_config(*PRETRAINING, "SEED", str(seed), "DATASETS.TEST", "()")
-    Trainer(cfg).checkpointer.save("model_0000000")
     Trainer(cfg).resume_or_load(resume=False)
     assert not said
+    Trainer(cfg).checkpointer.save("model_0000000")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 1
     assert [line.partition(" for an")[0] for line in said] == ["SEED is -1, expected 0 or more"] * (seed < 0)
+
+
+def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatch):
+    said = []
+    monkeypatch.setattr("imrsf_d2.engine.trainer.logger.warning", lambda line, *values: said.append(line % values))
+    cfg = tiny_config(*PRETRAINING, "DATASETS.TEST", "()")
+    Trainer(cfg).checkpointer.save("model_0000000")
+    Trainer(cfg).resume_or_load(resume=True)
+    assert not said
+    Trainer(cfg).resume_or_load(resume=False)
+    assert len(said) == 1 and said[0].startswith(f"{cfg.OUTPUT_DIR} holds the checkpoints of an earlier training")
