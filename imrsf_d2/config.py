@@ -9,6 +9,7 @@ from detectron2.config import CfgNode as CN
 
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.precision import DTYPES
@@ -137,7 +138,7 @@ def finalize_config(cfg: CN) -> None:
 
     def expect(ok: bool, key: str, value, expected: str) -> None:
         if not ok:
-            raise ValueError(f"{key} is {value!r}, expected {expected}.")
+            raise InputError(f"{key} is {value!r}, expected {expected}.")
 
     patch = imrsf.PATCH_SIZE
     expect(patch > 0 and patch & (patch - 1) == 0, "MODEL.IMRSF.PATCH_SIZE", patch, "a power of two")

@@ -1,30 +1,61 @@
-"""How a command ends when something is wrong that its user can mend: one line, exit code 2, no traceback."""
+"""Errors that a user can mend, and how a command ends when it meets one: one line, exit code 2, no traceback."""
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
-__all__ = ["UpstreamError", "exit_code"]
+__all__ = ["InputError", "MissingFileError", "NotAFolderError", "OccupiedError", "UpstreamError", "UserError",
+           "exit_code"]
 
 
-class UpstreamError(ImportError):
+class UserError(Exception):
+    """Base of every error that is not a mistake of this package's: its message names the file or key, what was found
+    and what was expected."""
+
+
+class InputError(UserError, ValueError):
+    """A config, a file's content or an argument that cannot be worked with."""
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that has to be there."""
+
+
+class OccupiedError(UserError, FileExistsError):
+    """An output that holds something which must not be overwritten."""
+
+
+class NotAFolderError(UserError, NotADirectoryError):
+    """A file where a folder has to be."""
+
+
+class UpstreamError(UserError, ImportError):
     """detectron2, Mask2Former or the attention op is missing or broken; the message says how to get it."""
 
 
+#: What the machine refuses, whichever program asks: the system's own words name the file and the reason.
+SYSTEM_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR,
+                 errno.EPERM, errno.EROFS)
+
+
 def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.") -> int:
-    """Do what a command does and turn the errors that name a file or key into its last line.
+    """Do what a command does and turn the errors that its user can mend into its last line.
 
     Args:
         work: the command; what it returns is the exit code, None means 0.
         interrupted: what to say after Ctrl-C.
 
     Returns:
-        The exit code: 2 after such an error, 130 after Ctrl-C.
+        The exit code: 2 after such an error, 130 after Ctrl-C. Any other error is a mistake of ours and keeps its
+        traceback.
     """
     try:
         return work() or 0
-    except (UpstreamError, ValueError, OSError) as error:
+    except (UserError, OSError) as error:
+        if not isinstance(error, UserError) and error.errno not in SYSTEM_ERRNOS:
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

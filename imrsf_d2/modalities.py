@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label", "subset_title"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
@@ -86,17 +88,17 @@ class Modality:
         """
         known = {f.name.upper(): f.name for f in fields(cls)}
         if not isinstance(mapping, Mapping):
-            raise ValueError(f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. "
+            raise InputError(f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. "
                              "{NAME: rgb, CHANNELS: 3}.")
         unknown = sorted(set(mapping) - set(known))
         if unknown or "NAME" not in mapping:
             problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
-            raise ValueError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
+            raise InputError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
         arguments = {known[key]: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in mapping.items()}
         return cls(**arguments)
 
-    def _error(self, key: str, got: str, expected: str) -> ValueError:
-        return ValueError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")
+    def _error(self, key: str, got: str, expected: str) -> InputError:
+        return InputError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")
 
 
 class ModalitySet(Sequence[Modality]):
@@ -115,11 +117,11 @@ class ModalitySet(Sequence[Modality]):
     def __init__(self, modalities: Iterable[Modality]):
         self._modalities = tuple(modalities)
         if not self._modalities:
-            raise ValueError("MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. "
+            raise InputError("MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. "
                              "[{NAME: rgb, CHANNELS: 3}].")
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:
-            raise ValueError(f"MODEL.IMRSF.MODALITIES names {sorted(repeated)} twice; names must differ.")
+            raise InputError(f"MODEL.IMRSF.MODALITIES names {sorted(repeated)} twice; names must differ.")
         ends = list(itertools.accumulate(m.channels for m in self._modalities))
         self._slices = {m.name: slice(end - m.channels, end) for m, end in zip(self._modalities, ends)}
 
@@ -164,7 +166,7 @@ class ModalitySet(Sequence[Modality]):
             ValueError: if no modality has that name; the message lists those there are.
         """
         if name not in self.names:
-            raise ValueError(f"unknown modality {name!r}, expected one of {list(self.names)}.")
+            raise InputError(f"unknown modality {name!r}, expected one of {list(self.names)}.")
         return self.names.index(name)
 
     def bands(self, name: str) -> slice:
@@ -204,10 +206,10 @@ class ModalitySet(Sequence[Modality]):
         names = list(names)
         for name in names:
             if name not in self.names:
-                raise ValueError(f"{source} names the unknown modality {name!r}; "
+                raise InputError(f"{source} names the unknown modality {name!r}; "
                                  f"MODEL.IMRSF.MODALITIES has {list(self.names)}.")
             if names.count(name) > 1:
-                raise ValueError(f"{source} names the modality {name!r} twice.")
+                raise InputError(f"{source} names the modality {name!r} twice.")
         return tuple(name for name in self.names if name in names) or self.names
 
 

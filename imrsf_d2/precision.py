@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from detectron2.config import CfgNode
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["DTYPES", "autocast", "check_precision", "grad_scaler"]
 
 #: The values of SOLVER.AMP.PRECISION.
@@ -33,11 +35,11 @@ def check_precision(cfg: CfgNode) -> None:
     if not amp.ENABLED:
         return
     if amp.PRECISION == "fp16" and device == "cpu":
-        raise ValueError("SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM knows no fp16; "
+        raise InputError("SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM knows no fp16; "
                          "append SOLVER.AMP.PRECISION bf16, or SOLVER.AMP.ENABLED False for float32.")
     # PyTorch calls older ones able too, where it computes in float32 and rounds.
     if amp.PRECISION == "bf16" and device == "cuda" and torch.cuda.get_device_capability() < (8, 0):
-        raise ValueError(f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not compute in; "
+        raise InputError(f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not compute in; "
                          "append SOLVER.AMP.PRECISION fp16.")
 
 

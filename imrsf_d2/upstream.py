@@ -23,7 +23,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import torch  # noqa: E402
 
-from imrsf_d2.errors import UpstreamError  # noqa: E402
+from imrsf_d2.errors import InputError, UpstreamError  # noqa: E402
 from imrsf_d2.msdeform import CUDA_OP, PLAIN_OP, REMEDY, MSDeformOp, compare_with_plain  # noqa: E402
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def prepare(msdeform_op: str | None = None) -> None:
     """
     wanted = msdeform_op or _prepared.get("op") or os.environ.get(OP_VARIABLE) or "auto"
     if wanted not in OP_CHOICES:
-        raise ValueError(f"MSDeformAttn op is {wanted!r}, expected one of {OP_CHOICES} (argument, or ${OP_VARIABLE}).")
+        raise InputError(f"MSDeformAttn op is {wanted!r}, expected one of {OP_CHOICES} (argument, or ${OP_VARIABLE}).")
     if _prepared.get("op") == wanted:
         return
     for package in ("detectron2", "mask2former"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imrsf_d2.errors import UpstreamError, exit_code
+from imrsf_d2.errors import InputError, MissingFileError, UpstreamError, exit_code
 
 
 def failing(error):
@@ -11,7 +11,8 @@ def failing(error):
     return work
 
 
-@pytest.mark.parametrize("error", [ValueError("MODEL.WEIGHTS is 'x', expected a file."), UpstreamError("no detectron2"),
+@pytest.mark.parametrize("error", [InputError("MODEL.WEIGHTS is 'x', expected a file."), UpstreamError("no detectron2"),
+                                   MissingFileError("no config file 'x.yaml'."),
                                    FileNotFoundError(2, "No such file or directory", "labels.json"),
                                    PermissionError(13, "Permission denied", "output")], ids=lambda e: type(e).__name__)
 def test_what_a_user_can_mend_is_one_line(error, capsys):
@@ -20,9 +21,11 @@ def test_what_a_user_can_mend_is_one_line(error, capsys):
     assert captured.err == f"error: {error}\n" and captured.out == ""
 
 
-def test_a_mistake_of_ours_keeps_its_traceback():
-    with pytest.raises(TypeError):
-        exit_code(failing(TypeError("unsupported operand")))
+@pytest.mark.parametrize("error", [TypeError("unsupported operand"), ValueError("too many values to unpack"),
+                                   OSError("read of closed file"), KeyError("x")], ids=lambda e: type(e).__name__)
+def test_a_mistake_of_ours_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        exit_code(failing(error))
 
 
 def test_ctrl_c_says_what_to_do(capsys):

@@ -13,9 +13,9 @@ ALLOWED = {
     "parallel": set(),
     "precision": set(),
     "msdeform": set(),
-    "errors": set(),
+    "errors": set(),  # which every room may import
     "keys": set(),
-    "upstream": {"msdeform", "errors"},
+    "upstream": {"msdeform"},
     "environment": {"upstream", "msdeform"},
     "config": {"modalities", "precision", "data", "modeling"},
     "modeling": {"modalities"},
@@ -50,7 +50,7 @@ def test_imports_point_one_way(path):
     room = room_of(path)
     rooms = {name.split(".")[1] for name in imported_modules(path) if name.startswith("imrsf_d2.")}
     rooms = {r for r in rooms if (PACKAGE / r).is_dir() or (PACKAGE / f"{r}.py").exists()}
-    assert rooms - {room} <= ALLOWED[room]
+    assert rooms - {room, "errors"} <= ALLOWED[room]
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if room_of(p) == "modeling" and p.stem not in ("backbone", "pretrain", "__init__")],

@@ -5,6 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from imrsf_d2.errors import InputError
+
 EXAMPLES = """
 Examples:
 
@@ -56,9 +58,9 @@ def draw(args):
     from imrsf_d2.visualization import draw_test_sheets, draw_training_sheets
 
     if args.number < 1:
-        raise ValueError(f"--number is {args.number}, expected 1 or more.")
+        raise InputError(f"--number is {args.number}, expected 1 or more.")
     if args.subset and args.split == "train":
-        raise ValueError("--subset is for --split test; training draws the subsets itself (INPUT.MODALITY_DROPOUT).")
+        raise InputError("--subset is for --split test; training draws the subsets itself (INPUT.MODALITY_DROPOUT).")
     # A log and the config are written beside the pictures of a model, not into the folder of its training.
     cfg = load_config(args.config_file, [*args.opts, "OUTPUT_DIR", args.output])
     modalities = ModalitySet.from_config(cfg)
@@ -67,7 +69,7 @@ def draw(args):
     if args.split == "train":
         return draw_training_sheets(cfg, args.output, args.number)
     if cfg.MODEL.WEIGHTS and is_pretraining(cfg):
-        raise ValueError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training predicts nothing to "
+        raise InputError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training predicts nothing to "
                          "show beside the truth. Its reconstructions are drawn while it trains, below its OUTPUT_DIR.")
     if not cfg.MODEL.WEIGHTS:
         print("MODEL.WEIGHTS is empty: only the inputs and the ground truth are shown.")

@@ -17,6 +17,7 @@ import torch
 from imrsf_d2.benchmarks.cases import Case
 from imrsf_d2.benchmarks.dense import DenseMaskViT
 from imrsf_d2.benchmarks.results import Line, Result
+from imrsf_d2.errors import InputError
 from imrsf_d2.modeling import IncompleteMultimodalViT
 
 __all__ = ["benchmark_memory", "measure_here"]
@@ -49,7 +50,7 @@ def _measure_in_new_process(variant: str, case: Case) -> int:
     command = [sys.executable, "-W", "ignore", "-m", "imrsf_d2.benchmarks.memory", variant, json.dumps(asdict(case))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"the process that measures the memory of {variant!r} ended with {done.returncode}: "
+        raise InputError(f"the process that measures the memory of {variant!r} ended with {done.returncode}: "
                          f"{done.stderr.strip()[-2000:]}")
     return int(done.stdout.split()[-1])
 
@@ -76,7 +77,7 @@ def _resident(key: str) -> int:
     for line in STATUS.read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"{STATUS} has no {key}.")
+    raise InputError(f"{STATUS} has no {key}.")
 
 
 if __name__ == "__main__":

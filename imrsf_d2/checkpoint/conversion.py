@@ -17,6 +17,7 @@ from imrsf_d2.checkpoint.files import WRITABLE, check_suffix, read_weights, writ
 from imrsf_d2.checkpoint.naming import Naming, find_naming, in_short
 from imrsf_d2.checkpoint.positions import compare_positions
 from imrsf_d2.checkpoint.projections import Projection, adapt_projection
+from imrsf_d2.errors import InputError, OccupiedError
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 
 __all__ = ["Conversion", "Row", "convert_file", "convert_weights"]
@@ -75,7 +76,7 @@ def convert_file(source: str, path: str | os.PathLike, output: str | os.PathLike
     check_suffix(output, WRITABLE)
     if os.path.lexists(output):
         what = "is the input" if Path(path).resolve() == Path(output).resolve() else "exists and is left alone"
-        raise FileExistsError(f"the output {os.fspath(output)} {what}; choose another file.")
+        raise OccupiedError(f"the output {os.fspath(output)} {what}; choose another file.")
     conversion = convert_weights(source, read_weights(path), encoder, os.fspath(path))
     write_weights(output, conversion.tensors)
     return conversion
@@ -98,7 +99,7 @@ def convert_weights(source: str, tensors: Mapping[str, Tensor], encoder: Incompl
     wanted = {name: parameter for name, parameter in encoder.named_parameters() if not name.startswith("pyramid.")}
     depth = naming.depth(tensors)
     if depth != len(encoder.blocks):
-        raise ValueError(f"{origin} has {depth} blocks, expected MODEL.IMRSF.DEPTH = {len(encoder.blocks)}.")
+        raise InputError(f"{origin} has {depth} blocks, expected MODEL.IMRSF.DEPTH = {len(encoder.blocks)}.")
     rest = dict(tensors)  # what is not accounted for yet
     found: dict[str, Tensor] = {}
     rows = _take_blocks(naming, rest, depth, found, origin)
@@ -116,7 +117,7 @@ def convert_weights(source: str, tensors: Mapping[str, Tensor], encoder: Incompl
     rows += _random_rows({name: parameter for name, parameter in wanted.items() if name not in found})
     for name, tensor in found.items():
         if tensor.shape != wanted[name].shape:
-            raise ValueError(f"{origin}: what becomes {name} is {_shapes([tensor.shape])}, expected "
+            raise InputError(f"{origin}: what becomes {name} is {_shapes([tensor.shape])}, expected "
                              f"{_shapes([wanted[name].shape])}.")
     return Conversion({f"backbone.{name}": tensor.float().contiguous() for name, tensor in found.items()}, rows,
                       num_filled=sum(tensor.numel() for tensor in found.values()),
@@ -140,7 +141,7 @@ def _take_blocks(naming: Naming, rest: dict[str, Tensor], depth: int, found: dic
     extra = [key for key in rest if block.match(key) and key not in used]
     if missing or extra:
         parts = [f"lacks {in_short(missing)}"] * bool(missing) + [f"has {in_short(extra)} too"] * bool(extra)
-        raise ValueError(f"{origin} {' and '.join(parts)}; expected blocks of two norms, attention with biases and a "
+        raise InputError(f"{origin} {' and '.join(parts)}; expected blocks of two norms, attention with biases and a "
                          "two-layer MLP, and nothing else (no LayerScale, no norm of queries and keys, no gates): the "
                          "encoder cannot represent them.")
     for ours, names in keys.items():
@@ -165,15 +166,15 @@ def _check_sizes(naming: Naming, found: Mapping[str, Tensor], wanted: Mapping[st
     """Name the config's key behind a shape that does not fit."""
     (dim,), (expected_dim,) = found["blocks.0.norm1.weight"].shape, wanted["blocks.0.norm1.weight"].shape
     if dim != expected_dim:
-        raise ValueError(f"{origin} has tokens of width {dim}, expected MODEL.IMRSF.EMBED_DIM = {expected_dim}.")
+        raise InputError(f"{origin} has tokens of width {dim}, expected MODEL.IMRSF.EMBED_DIM = {expected_dim}.")
     hidden, taken = found["blocks.0.mlp.fc1.weight"].shape[0], found["blocks.0.mlp.fc2.weight"].shape[1]
     if hidden != taken:
-        raise ValueError(f"{origin} has gated MLPs: {naming.parts['mlp.fc1'][0]} gives {hidden} values and "
+        raise InputError(f"{origin} has gated MLPs: {naming.parts['mlp.fc1'][0]} gives {hidden} values and "
                          f"{naming.parts['mlp.fc2'][0]} takes {taken}, expected the same number: the encoder cannot "
                          "represent them.")
     expected = wanted["blocks.0.mlp.fc1.weight"].shape[0]
     if hidden != expected:
-        raise ValueError(f"{origin} has MLPs of width {hidden}, {hidden / dim:g} times that of a token; expected "
+        raise InputError(f"{origin} has MLPs of width {hidden}, {hidden / dim:g} times that of a token; expected "
                          f"MODEL.IMRSF.MLP_RATIO = {expected / dim:g}.")
 
 
@@ -196,7 +197,7 @@ def _take_projections(naming: Naming, rest: dict[str, Tensor], rows: list[Row], 
         key, positions_key = naming.projection.format(modality), naming.positions.format(modality)
         weight, bias, positions = (rest.pop(name, None) for name in (f"{key}.weight", f"{key}.bias", positions_key))
         if weight.ndim != 4 or positions is not None and positions.ndim not in (3, 4):
-            raise ValueError(f"{origin}: {key}.weight is {_shapes([weight.shape])}, expected D x bands x height x "
+            raise InputError(f"{origin}: {key}.weight is {_shapes([weight.shape])}, expected D x bands x height x "
                              "width, and its positions 1 x D x height x width or 1 x tokens x D.")
         if positions is not None:
             match = compare_positions(positions)
@@ -215,7 +216,7 @@ def _dropped_rows(naming: Naming, rest: Mapping[str, Tensor], origin: str) -> li
     """
     kinds = {pattern: fnmatch.filter(rest, pattern) for pattern in naming.dropped}
     if unknown := [name for name in rest if not any(name in names for names in kinds.values())]:
-        raise ValueError(f"{origin} has {in_short(unknown)} too, expected nothing but a plain ViT as {naming.source} "
+        raise InputError(f"{origin} has {in_short(unknown)} too, expected nothing but a plain ViT as {naming.source} "
                          "has it: the encoder cannot represent that.")
     how = "dropped: the encoder has no place for it"
     return [Row(pattern, "", _shape_or_number([rest[name] for name in names]), how)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.atomic import write_atomically
+from imrsf_d2.errors import InputError, MissingFileError
 
 __all__ = ["WRITABLE", "check_suffix", "read_weights", "write_weights"]
 
@@ -46,7 +47,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint {str(path)!r}.")
+        raise MissingFileError(f"no checkpoint {str(path)!r}.")
     check_suffix(path, (*PICKLED, ".safetensors"))
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled(path)
     keys = str(sorted(map(str, content))[:8]) if isinstance(content, Mapping) else f"a {type(content).__name__}"
@@ -55,7 +56,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
         named = nested[0]
     tensors = {name: value for name, value in named.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
-        raise ValueError(f"{path} holds {keys}, expected tensors with names, alone or below one of {list(NESTS)}.")
+        raise InputError(f"{path} holds {keys}, expected tensors with names, alone or below one of {list(NESTS)}.")
     if all(name.startswith(WRAPPER) for name in tensors):
         return {name[len(WRAPPER):]: tensor for name, tensor in tensors.items()}
     return tensors
@@ -89,7 +90,7 @@ def check_suffix(path: str | os.PathLike, suffixes: tuple[str, ...]) -> None:
     """
     suffix = Path(path).suffix
     if suffix not in suffixes:
-        raise ValueError(f"{os.fspath(path)} ends in {suffix!r}, expected a checkpoint: one of {', '.join(suffixes)}.")
+        raise InputError(f"{os.fspath(path)} ends in {suffix!r}, expected a checkpoint: one of {', '.join(suffixes)}.")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -109,13 +110,13 @@ def _read_pickled(path: Path) -> object:
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
             if not isinstance(error, pickle.UnpicklingError) or not found:
                 raise _damaged(path, error, "a complete file written by torch.save") from error
-            raise ValueError(f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
+            raise InputError(f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
                              "that the file brings. If you trust its origin, load it where it was written and save its "
                              "state dict.") from error
 
 
-def _damaged(path: Path, error: Exception, expected: str) -> ValueError:
+def _damaged(path: Path, error: Exception, expected: str) -> InputError:
     # PyTorch's messages go on with advice, to read the file with its code among it.
     reason = re.split(r"\. |\n", str(error).strip())[0] or type(error).__name__
-    return ValueError(f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "
+    return InputError(f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "
                       "or downloaded in full?")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["Naming", "SOURCES", "find_naming", "in_short"]
 
 _SAME = {part: (part,) for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
@@ -111,9 +113,9 @@ def find_naming(names: Collection[str], source: str, origin: str) -> Naming:
     if source == "mae" and found is _TIMM:
         return _MAE
     if found is None:
-        raise ValueError(f"{origin} holds {in_short(names)}, expected the names of a ViT: {', '.join(SOURCES)}.")
+        raise InputError(f"{origin} holds {in_short(names)}, expected the names of a ViT: {', '.join(SOURCES)}.")
     if found.source != source:
-        raise ValueError(f"{origin} looks like {found.source} ({found.marker} is there), expected {source} as --from "
+        raise InputError(f"{origin} looks like {found.source} ({found.marker} is there), expected {source} as --from "
                          f"says; try --from {found.source}.")
     return found
 

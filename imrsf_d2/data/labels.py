@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.masks import segmentation_to_rle
 from imrsf_d2.data.rasters import read_band, size_text
+from imrsf_d2.errors import InputError
 
 __all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
 
@@ -37,12 +38,12 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     band, valid = read_band(path, "the labels")
     expected = (sample["height"], sample["width"])
     if band.shape != expected:
-        raise ValueError(f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image "
+        raise InputError(f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image "
                          f"{sample['image_id']!r}.")
     top = IGNORE_LABEL if num_classes is None else num_classes
     wrong = band[valid & (band != IGNORE_LABEL) & ~((band >= 0) & (band < top) & (band == np.rint(band)))]
     if wrong.size:
-        raise ValueError(f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
+        raise InputError(f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
                          f"{IGNORE_LABEL} where nothing is known (MODEL.SEM_SEG_HEAD.NUM_CLASSES).")
     return np.where(valid, band, IGNORE_LABEL).astype(np.uint8)
 

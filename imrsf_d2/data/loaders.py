@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.mappers import MAPPERS, build_mapper
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["build_train_loader", "build_test_loader", "read_test_samples", "take_share", "DrawSampler", "DrawnSamples"]
@@ -107,7 +108,7 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
             has any of the model's modalities.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        raise ValueError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
+        raise InputError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
                          "the only one that can be resumed exactly.")
     # Samples of different size are no problem to the model's padding; grouping them would change their order.
     samples = _dataset_dicts(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN", cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
@@ -183,23 +184,23 @@ def _check_task(cfg: CfgNode, names: Sequence[str]) -> None:
         task = metadata.get("evaluator_type")
         mapper = cfg.INPUT.DATASET_MAPPER_NAME
         if task in MAPPERS and mapper in MAPPERS and task != mapper:
-            raise ValueError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the data set {name!r}.")
+            raise InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the data set {name!r}.")
         classes = metadata.get("thing_classes" if mapper == "imrsf_instance" else "stuff_classes")
         if classes is not None and len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-            raise ValueError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
+            raise InputError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
                              f"{len(classes)}, the classes of the data set {name!r} ({', '.join(classes)}).")
 
 
 def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty: bool = False) -> list[dict]:
     if not names:
-        raise ValueError(f"{source} is empty, expected the name of a registered data set.")
+        raise InputError(f"{source} is empty, expected the name of a registered data set.")
     _check_task(cfg, names)
     samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
     known = ModalitySet.from_config(cfg).names
     counts = Counter(name for sample in samples for name, path in sample.get("modalities", {}).items()
                      if path is not None)
     if not any(counts[name] for name in known):
-        raise ValueError(f"no sample of {list(names)} has any of the model's modalities {list(known)}; found "
+        raise InputError(f"no sample of {list(names)} has any of the model's modalities {list(known)}; found "
                          f"{dict(counts)}. The NAMEs in MODEL.IMRSF.MODALITIES must be those of the data set.")
     logger.info("%s: %d samples; %s", ", ".join(names), len(samples),
                 ", ".join(f"{name} in {counts[name]}" for name in known))

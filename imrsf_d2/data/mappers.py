@@ -18,6 +18,7 @@ from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.rasters import Raster
 from imrsf_d2.data.reading import SampleReader, assemble
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["MAPPERS", "PRETRAIN_MAPPER", "InstanceMapper", "PretrainMapper", "SampleMapper", "SemanticMapper",
@@ -76,7 +77,7 @@ class SampleMapper(ABC):
         crop, dropout = cfg.INPUT.CROP, cfg.INPUT.MODALITY_DROPOUT
         if is_train and crop.ENABLED and (crop.TYPE != "absolute" or len(crop.SIZE) != 2
                                           or any(int(side) != side or side < 1 for side in crop.SIZE)):
-            raise ValueError(f"INPUT.CROP is TYPE {crop.TYPE!r}, SIZE {list(crop.SIZE)}, expected TYPE 'absolute' and "
+            raise InputError(f"INPUT.CROP is TYPE {crop.TYPE!r}, SIZE {list(crop.SIZE)}, expected TYPE 'absolute' and "
                              "SIZE [height, width] in pixels, e.g. [256, 256].")
         source = "INPUT.TEST_MODALITIES" if keep is None else "the test loader's modalities"
         return {
@@ -164,7 +165,7 @@ class InstanceMapper(SampleMapper):
             masks, kept = instance_masks(annotations, dataset_dict["height"], dataset_dict["width"], geometry,
                                          min_pixels=MIN_INSTANCE_PIXELS)
         except ValueError as error:
-            raise ValueError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
+            raise InputError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
                              f"segmentation cannot be rasterised: {error}.") from error
         return {"instances": _instances(masks, [annotations[i]["category_id"] for i in kept])}
 
@@ -218,5 +219,5 @@ def build_mapper(cfg: CfgNode, is_train: bool, **changes):
     """
     name = cfg.INPUT.DATASET_MAPPER_NAME
     if name not in MAPPERS:
-        raise ValueError(f"INPUT.DATASET_MAPPER_NAME is {name!r}, expected one of {sorted(MAPPERS)}.")
+        raise InputError(f"INPUT.DATASET_MAPPER_NAME is {name!r}, expected one of {sorted(MAPPERS)}.")
     return MAPPERS[name](cfg, is_train, **changes)

@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
+from imrsf_d2.errors import InputError
 
 __all__ = ["MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks", "run_lengths",
            "segmentation_to_rle"]
@@ -34,10 +35,10 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
         # pycocotools takes four numbers, the line that a vanished part often leaves, for a box.
         polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
         if not polygons:
-            raise ValueError("no polygon has three or more points")
+            raise InputError("no polygon has three or more points")
         return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     if list(segmentation["size"]) != [height, width]:
-        raise ValueError(f"a run-length code is for [height, width] {list(segmentation['size'])}, expected "
+        raise InputError(f"a run-length code is for [height, width] {list(segmentation['size'])}, expected "
                          f"{[height, width]}")
     if isinstance(segmentation["counts"], (str, bytes)):
         return dict(segmentation)
@@ -65,7 +66,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
         return digits
     last = digits & 0x20 == 0
     if not last[-1]:
-        raise ValueError("the code breaks off within a number")
+        raise InputError("the code breaks off within a number")
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1

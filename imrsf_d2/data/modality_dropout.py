@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["STRATEGIES", "draw_subset"]
 
 #: The values of INPUT.MODALITY_DROPOUT.STRATEGY.
@@ -28,7 +30,7 @@ def draw_subset(available: Sequence[str], rng: np.random.Generator, strategy: st
         ValueError: if the strategy is unknown.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"INPUT.MODALITY_DROPOUT.STRATEGY is {strategy!r}, expected one of {STRATEGIES}.")
+        raise InputError(f"INPUT.MODALITY_DROPOUT.STRATEGY is {strategy!r}, expected one of {STRATEGIES}.")
     count = len(available)
     if count == 0:
         return ()

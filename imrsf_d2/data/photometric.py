@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from imrsf_d2.data.decibel import to_db
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 
 __all__ = ["Jitter", "read_jitters"]
@@ -37,9 +38,9 @@ class Jitter:
         for field in fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"{field.name.upper()} is {value!r}, expected a number of 0 or more")
+                raise InputError(f"{field.name.upper()} is {value!r}, expected a number of 0 or more")
         if self.contrast >= 1:
-            raise ValueError(f"CONTRAST is {self.contrast!r}, expected less than 1")
+            raise InputError(f"CONTRAST is {self.contrast!r}, expected less than 1")
 
     def apply(self, bands: np.ndarray, valid: np.ndarray, modality: Modality, rng: np.random.Generator) -> np.ndarray:
         """Jitter a sample's bands.
@@ -90,16 +91,16 @@ def read_jitters(entries: Iterable[Mapping], modalities: ModalitySet) -> dict[st
     for entry in entries:
         where = f"INPUT.PHOTOMETRIC: entry {entry!r}"
         if not isinstance(entry, Mapping) or "NAME" not in entry or set(entry) - {"NAME", *known}:
-            raise ValueError(f"{where} is no mapping of NAME and {', '.join(known)}, e.g. {{NAME: rgb, CONTRAST: 0.2}}.")
+            raise InputError(f"{where} is no mapping of NAME and {', '.join(known)}, e.g. {{NAME: rgb, CONTRAST: 0.2}}.")
         name = entry["NAME"]
         if name not in modalities.names:
-            raise ValueError(f"{where} names an unknown modality; MODEL.IMRSF.MODALITIES has {list(modalities.names)}.")
+            raise InputError(f"{where} names an unknown modality; MODEL.IMRSF.MODALITIES has {list(modalities.names)}.")
         if name in jitters:
-            raise ValueError(f"INPUT.PHOTOMETRIC names {name!r} twice.")
+            raise InputError(f"INPUT.PHOTOMETRIC names {name!r} twice.")
         if modalities[name].categorical:
-            raise ValueError(f"{where}: {name!r} holds class indices, which have no brightness.")
+            raise InputError(f"{where}: {name!r} holds class indices, which have no brightness.")
         try:
             jitters[name] = Jitter(**{known[key]: value for key, value in entry.items() if key != "NAME"})
         except ValueError as error:
-            raise ValueError(f"{where}: {error}.") from error
+            raise InputError(f"{where}: {error}.") from error
     return jitters

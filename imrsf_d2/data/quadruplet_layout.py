@@ -17,6 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imrsf_d2.data.labels import IGNORE_LABEL
+from imrsf_d2.errors import InputError
 
 __all__ = ["LABELS", "NODATA", "SENSORS", "SPLITS", "city_of", "split_file"]
 
@@ -36,7 +37,7 @@ def city_of(tile: str) -> str:
     """
     city, *place = tile.rsplit("_", 2)
     if not city or len(place) != 2 or not all(number.isdigit() for number in place):
-        raise ValueError(f"the tile name {tile!r} is not of the form {{City}}_{{row}}_{{column}}, e.g. Lyon_0003_0012.")
+        raise InputError(f"the tile name {tile!r} is not of the form {{City}}_{{row}}_{{column}}, e.g. Lyon_0003_0012.")
     return city
 
 

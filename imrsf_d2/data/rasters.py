@@ -31,6 +31,7 @@ from rasterio.windows import Window
 
 from imrsf_d2.data.decibel import to_db
 from imrsf_d2.data.grids import Grid, resample
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
 
 __all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read_raster", "size_text"]
@@ -39,7 +40,7 @@ __all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read
 Raster = tuple[np.ndarray, np.ndarray]
 
 
-class RasterError(ValueError):
+class RasterError(InputError):
     """A file that cannot be read: truncated, corrupt, not a raster, or gone. `path` and `reason` say which and why."""
 
     # One positional argument is enough, so that the error survives the way out of a data loader's worker process.
@@ -48,7 +49,7 @@ class RasterError(ValueError):
         self.path, self.reason = path, reason
 
 
-class SizeError(ValueError):
+class SizeError(InputError):
     """A raster of another size than asked for; `found` is its (H, W)."""
 
     def __init__(self, message: str, found: tuple[int, int] | None = None):
@@ -126,7 +127,7 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
     path = os.fspath(path)
     with _opened(path, what) as file:
         if file.count != 1:
-            raise ValueError(f"{path} has {file.count} bands, expected 1 ({what}).")
+            raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
         raw, valid = _read(file, [1], None)
     return raw[0], valid
 
@@ -165,7 +166,7 @@ def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -
         return list(file.indexes)
     colours = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
     if len(colours) != modality.channels:
-        raise ValueError(f"{path} has {file.count} bands, expected {modality.channels} for "
+        raise InputError(f"{path} has {file.count} bands, expected {modality.channels} for "
                          f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS).")
     return colours
 
@@ -208,7 +209,7 @@ def _quiet_gdal() -> Iterator[None]:
 def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
     wrong = values[(values < 0) | (values >= modality.classes) | (values != np.rint(values))]
     if wrong.size:
-        raise ValueError(f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
+        raise InputError(f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
                          f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
                          "MODEL.IMRSF.MODALITIES.")
 
@@ -218,8 +219,8 @@ def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, win
     where = (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
              "cannot resample it")
     if not (own.located and wanted.located):
-        raise ValueError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference (CRS "
-                         "and geotransform).")
+        raise InputError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference "
+                         "(CRS and geotransform).")
     part = wanted if window is None else wanted.part(*window)
     try:
         return resample(bands, valid, own, part, modality.categorical)

@@ -10,6 +10,7 @@ import numpy as np
 
 from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.rasters import Raster, RasterError, SizeError, read_grid, read_raster, size_text
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["SampleReader", "assemble"]
@@ -41,7 +42,7 @@ class SampleReader:
             ValueError: if the dataset dict has no `modalities`.
         """
         if "modalities" not in sample:
-            raise ValueError(f"the dataset dict of {sample.get('file_name')!r} has no 'modalities', expected "
+            raise InputError(f"the dataset dict of {sample.get('file_name')!r} has no 'modalities', expected "
                              "e.g. {'rgb': path, 'sar': None}; register the data set with imrsf_d2.data.datasets.")
         files = sample["modalities"]
         return {name: files[name] for name in self.keep if files.get(name) is not None}
@@ -113,7 +114,7 @@ class SampleReader:
         if all(grid.shape == expected for grid in grids.values()):
             return None  # nothing says where it lies, and nothing needs to be moved
         seen = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in grids.items())
-        raise ValueError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
+        raise InputError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
                          f"they are not all {size_text(expected)} as in the annotations: {seen}.")
 
     @staticmethod
@@ -125,11 +126,11 @@ class SampleReader:
                 continue
             other = next((n for n in sizes if sizes[n] != size), None)
             if other is not None:
-                raise ValueError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+                raise InputError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
                                  f"{size_text(sizes[other])} like {other!r} ({paths[other]}). All modalities of a sample "
                                  "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to have that "
                                  "done through their geotransforms.")
-            raise ValueError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+            raise InputError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
                              f"{size_text(expected)} as in the annotations.")
 
     def _report(self, error: RasterError) -> None:

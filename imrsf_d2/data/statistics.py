@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from imrsf_d2.data.rasters import RasterError, read_raster
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.parallel import run_jobs
 
@@ -94,13 +95,13 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     check_registered(names, where="--dataset")
     samples = [sample for name in names for sample in DatasetCatalog.get(name)]
     if foreign := [sample for sample in samples if "modalities" not in sample]:
-        raise ValueError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
+        raise InputError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
                          f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
     paths = [sample["modalities"] for sample in samples]
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):
         there = sorted({name for sample in paths for name, path in sample.items() if path is not None})
-        raise ValueError(f"there is nothing to measure: {', '.join(names)} holds files of "
+        raise InputError(f"there is nothing to measure: {', '.join(names)} holds files of "
                          f"{', '.join(there) or 'no sensor'}, expected some with valid pixels of "
                          f"{', '.join(modalities.names)} (MODEL.IMRSF.MODALITIES).")
     return statistics
@@ -123,13 +124,13 @@ def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: 
         ValueError: if there is no sample, a file contradicts its modality, or none of a modality's files can be read.
     """
     if not samples:
-        raise ValueError("there is no sample to take statistics of.")
+        raise InputError("there is no sample to take statistics of.")
     paths = [{name: sample[name] for name in modalities.names if sample.get(name) is not None} for sample in samples]
     results = run_jobs(partial(_sample_statistics, tuple(modalities)), paths, num_workers, progress)
     merged = {name: reduce(DatasetStatistics.merge, (result[name] for result in results)) for name in modalities.names}
     for name, found in merged.items():
         if found.unreadable and not found.files:
-            raise ValueError(f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: "
+            raise InputError(f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: "
                              f"{found.unreadable[0]}")
     return merged
 

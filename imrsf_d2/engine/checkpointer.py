@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from imrsf_d2.atomic import write_atomically, write_text
 from imrsf_d2.checkpoint.files import read_weights
+from imrsf_d2.errors import InputError, MissingFileError
 
 __all__ = ["RANDOM_ENCODER", "Checkpointer"]
 
@@ -76,11 +77,11 @@ class Checkpointer(DetectionCheckpointer):
                 if nothing of the backbone or not all that is frozen does.
         """
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
-            raise FileNotFoundError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
+            raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
                                     f"{os.path.join(self.save_dir, 'last_checkpoint')}.")
         if not path:
             if _frozen(self.model):
-                raise ValueError(RANDOM_ENCODER)
+                raise InputError(RANDOM_ENCODER)
             logger.info("No weights given: starting from random ones.")
             return {}
         self._source = path
@@ -124,7 +125,7 @@ class Checkpointer(DetectionCheckpointer):
         left = _some(_branches(missing, filled))
         expected = self._expectation(filled, parameters)
         if expected:
-            raise ValueError(f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
+            raise InputError(f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
                              f"of {shares}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
                              "written with another config? Weights of other projects go through "
                              "tools/convert_checkpoint.py first.")
@@ -200,5 +201,5 @@ def _refuse_code(path: str) -> None:
         try:
             _ArrayUnpickler(file, encoding="latin1").load()
         except Exception as error:  # a damaged pickle can raise nearly anything
-            raise ValueError(f"cannot read {path}: {error}. Expected arrays alone, as in Detectron2's model "
+            raise InputError(f"cannot read {path}: {error}. Expected arrays alone, as in Detectron2's model "
                              "zoo.") from error

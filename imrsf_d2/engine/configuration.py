@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
+from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.precision import check_precision
 from imrsf_d2.upstream import prepare, verify_op
 
@@ -49,19 +50,19 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
         ValueError: on an unknown key, a value of the wrong type or out of range, or a contradiction between keys.
     """
     if not os.path.isfile(config_file):
-        raise FileNotFoundError(f"no config file {os.fspath(config_file)!r}; give one with --config-file, "
+        raise MissingFileError(f"no config file {os.fspath(config_file)!r}; give one with --config-file, "
                                 "e.g. configs/dfc2023_instance.yaml.")
     cfg = default_config()
     try:
         cfg.merge_from_file(os.fspath(config_file))
     except (KeyError, AssertionError) as error:
-        raise ValueError(f"{os.fspath(config_file)}: {_message(error)}") from error
+        raise InputError(f"{os.fspath(config_file)}: {_message(error)}") from error
     if len(opts) % 2:
-        raise ValueError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
+        raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:
         cfg.merge_from_list(list(opts))
     except (KeyError, AssertionError) as error:
-        raise ValueError(f"KEY VALUE override: {_message(error)}") from error
+        raise InputError(f"KEY VALUE override: {_message(error)}") from error
     finalize_config(cfg)
     cfg.freeze()
     return cfg
@@ -83,7 +84,7 @@ def setup_run(cfg: CfgNode, args) -> None:
         UpstreamError: if the compiled attention op fails on the config's device.
     """
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
+        raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
                          "append MODEL.DEVICE cpu to the command to run on the CPU.")
     check_precision(cfg)
     # Detectron2 sets up its own logger only; ours writes to the same places.

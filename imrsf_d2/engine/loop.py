@@ -11,6 +11,8 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["TrainingLoop", "micro_batches"]
 
 
@@ -22,7 +24,7 @@ def micro_batches(samples: Sequence, count: int) -> list[Sequence]:
     """
     size, rest = divmod(len(samples), count)
     if rest or not size:
-        raise ValueError(f"a process's batch of {len(samples)} samples does not divide into SOLVER.ACCUMULATE = "
+        raise InputError(f"a process's batch of {len(samples)} samples does not divide into SOLVER.ACCUMULATE = "
                          f"{count} micro-batches of one size; SOLVER.IMS_PER_BATCH must be a multiple of ACCUMULATE x "
                          "processes.")
     return [samples[start:start + size] for start in range(0, len(samples), size)]

@@ -22,6 +22,7 @@ from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.running import check_data_sets, check_predicts, launch_run
+from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
@@ -61,7 +62,7 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     for option, least in (("num_gpus", 1), ("resamples", 0), ("seed", 0), ("subsets_per_pass", 0),
                           ("importance_images", 1)):
         if getattr(args, option) < least:
-            raise ValueError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
+            raise InputError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
     # The log and the config are written beside the scores, not into the folder of the training.
     opts = [*args.opts, "OUTPUT_DIR", args.output]
     cfg = load_config(args.config_file, opts)
@@ -70,7 +71,7 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     dataset = _dataset(cfg)
     _check_weights(cfg)
     if args.importance and not cfg.MODEL.IMRSF.BILSTM:
-        raise ValueError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
+        raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
     samples = read_test_samples(cfg, dataset)
     check_labels(dataset, samples)
     record = SweepRecord(args.output)
@@ -97,11 +98,11 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
     subsets = []
     for part in text.split(","):
         if not part.strip():
-            raise ValueError(f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
+            raise InputError(f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
                              f"subsets by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}.")
         subset = modalities.check_subset((name.strip() for name in part.split("+")), "--subsets")
         if subset in subsets:
-            raise ValueError(f"--subsets names {'+'.join(subset)} twice.")
+            raise InputError(f"--subsets names {'+'.join(subset)} twice.")
         subsets.append(subset)
     return subsets
 
@@ -113,7 +114,7 @@ def check_labels(dataset_name: str, samples: Sequence[Mapping]) -> None:
         ValueError: if no sample has a label.
     """
     if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
-        raise ValueError(f"none of the {len(samples)} images of {dataset_name!r} has a label, expected annotations or "
+        raise InputError(f"none of the {len(samples)} images of {dataset_name!r} has a label, expected annotations or "
                          "label maps: there is nothing to score predictions with.")
 
 
@@ -121,7 +122,7 @@ def _dataset(cfg: CfgNode) -> str:
     """The one data set to evaluate on."""
     names = list(cfg.DATASETS.TEST)
     if len(names) != 1:
-        raise ValueError(f"DATASETS.TEST names {len(names)} data sets {names}, expected one: append "
+        raise InputError(f"DATASETS.TEST names {len(names)} data sets {names}, expected one: append "
                          "DATASETS.TEST \"('name',)\".")
     check_data_sets(cfg, eval_only=True)
     return names[0]
@@ -130,10 +131,10 @@ def _dataset(cfg: CfgNode) -> str:
 def _check_weights(cfg: CfgNode) -> None:
     path = cfg.MODEL.WEIGHTS
     if not path:
-        raise ValueError("MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS "
+        raise InputError("MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS "
                          "path/to/model_final.pth.")
     if "://" not in path and not os.path.isfile(path):
-        raise FileNotFoundError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
+        raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["build_optimizer", "parameter_groups"]
 
 logger = logging.getLogger(__name__)
@@ -68,13 +70,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """
     solver = cfg.SOLVER
     if solver.OPTIMIZER not in _OPTIMIZERS:
-        raise ValueError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, expected one of {sorted(_OPTIMIZERS)}.")
+        raise InputError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, expected one of {sorted(_OPTIMIZERS)}.")
     groups = parameter_groups(
         model, base_lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, weight_decay_norm=solver.WEIGHT_DECAY_NORM,
         weight_decay_embed=solver.WEIGHT_DECAY_EMBED, weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
         backbone_multiplier=solver.BACKBONE_MULTIPLIER)
     if not groups:
-        raise ValueError("the model has no trainable parameter: every one of them is frozen.")
+        raise InputError("the model has no trainable parameter: every one of them is frozen.")
     for group in groups:
         logger.info("%9d parameters: lr %.3g, weight decay %.3g", sum(p.numel() for p in group["params"]), group["lr"],
                     group["weight_decay"])

@@ -20,6 +20,7 @@ from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.errors import InputError
 from imrsf_d2.parallel import usable_cores
 
 __all__ = ["check_data_sets", "check_predicts", "check_start", "launch_run", "run"]
@@ -46,7 +47,7 @@ def launch_run(args: argparse.Namespace, work: Callable[[argparse.Namespace], ob
     most = usable_cores() if on_cpu else torch.cuda.device_count()
     if processes > max(1, most):
         what = "processors for MODEL.DEVICE cpu" if on_cpu else "GPUs"
-        raise ValueError(f"--num-gpus is {processes}, this machine has {most} {what}.")
+        raise InputError(f"--num-gpus is {processes}, this machine has {most} {what}.")
     # Detectron2 joins the processes by NCCL, which knows no CPU tensors, wherever it sees a GPU.
     share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu and processes > 1 else {}
     with _environment(share):
@@ -57,7 +58,7 @@ def launch_run(args: argparse.Namespace, work: Callable[[argparse.Namespace], ob
             # Of another process' error nothing arrives but the text of its traceback: the last line says what it was.
             kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
             if kind.rpartition(".")[2] in EXPECTED_ERRORS:
-                raise ValueError(message) from error
+                raise InputError(message) from error
             raise
 
 
@@ -105,7 +106,7 @@ def check_predicts(cfg: CfgNode) -> None:
         ValueError: if it is a pre-training's.
     """
     if is_pretraining(cfg):
-        raise ValueError(f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
+        raise InputError(f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
                          "makes no predictions, expected the config of a fine-tuning, e.g. one in configs/finetune.")
 
 
@@ -124,10 +125,10 @@ def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
     if cfg.MODEL.WEIGHTS or (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
         return
     if eval_only:
-        raise ValueError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
+        raise InputError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
                          f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR}).")
     if cfg.MODEL.IMRSF.FREEZE:
-        raise ValueError(RANDOM_ENCODER)
+        raise InputError(RANDOM_ENCODER)
 
 
 def run(args: argparse.Namespace) -> dict:

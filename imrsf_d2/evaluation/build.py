@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 
@@ -26,5 +27,5 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
     if kind == "imrsf_semantic":
         return SemanticEvaluator(dataset_name, output_dir=output_dir)
-    raise ValueError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance' or "
+    raise InputError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance' or "
                      "'imrsf_semantic'; set it in the data set's metadata.")

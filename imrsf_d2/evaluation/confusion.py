@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["class_iou", "confusion_matrix", "semantic_scores"]
 
 
@@ -22,12 +24,12 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         ValueError: if the shapes differ, or a labelled pixel's true or predicted class is none of the K.
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"the truth is {truth.shape}, the prediction {prediction.shape}; expected one shape.")
+        raise InputError(f"the truth is {truth.shape}, the prediction {prediction.shape}; expected one shape.")
     labelled = truth != ignore_label
     rows, columns = truth[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
     for name, values in (("truth", rows), ("prediction", columns)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
-            raise ValueError(f"the {name} holds classes from {values.min()} to {values.max()}, expected 0 to "
+            raise InputError(f"the {name} holds classes from {values.min()} to {values.max()}, expected 0 to "
                              f"{num_classes - 1}, or {ignore_label} in the truth where nothing is known.")
     return np.bincount(rows * num_classes + columns, minlength=num_classes**2).reshape(num_classes, num_classes)
 

@@ -17,6 +17,7 @@ from torch import nn
 from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.data.writing import write_raster
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.precision import autocast
 
@@ -50,7 +51,7 @@ def check_importance(model: nn.Module) -> None:
         ValueError: if it has no Bi-LSTM attention.
     """
     if getattr(getattr(model, "backbone", None), "bilstm", None) is None:
-        raise ValueError("importance maps show the weights of the Bi-LSTM attention, which this model does not have "
+        raise InputError("importance maps show the weights of the Bi-LSTM attention, which this model does not have "
                          "(MODEL.IMRSF.BILSTM False, or another backbone).")
 
 

@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.masks import annotation_to_rle, masks_to_rles, rle_to_area, rle_to_box
 from imrsf_d2.evaluation.matching import match_instances
 from imrsf_d2.evaluation.per_image import InstanceImages
@@ -49,7 +50,7 @@ def restrict_ground_truth(coco: COCO, image_ids: set) -> COCO:
     """
     unknown = sorted(image_ids - set(coco.imgs), key=str)
     if unknown:
-        raise ValueError(f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}.")
+        raise InputError(f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}.")
     annotations = []
     for annotation in coco.dataset["annotations"]:
         if annotation["image_id"] not in image_ids:
@@ -147,7 +148,7 @@ class InstanceEvaluator(DatasetEvaluator):
         """
         for sample, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
-                raise ValueError(f"the model gives {sorted(output)}, no instances to score: set "
+                raise InputError(f"the model gives {sorted(output)}, no instances to score: set "
                                  "MODEL.MASK_FORMER.TEST.INSTANCE_ON True.")
             self._predictions += self._as_results(output["instances"], sample["image_id"])
 
@@ -160,7 +161,7 @@ class InstanceEvaluator(DatasetEvaluator):
         results = []
         for rle, score, index in zip(rles, scores, classes, strict=True):
             if index not in self._categories:
-                raise ValueError(f"the model predicts the class {index}, {self._dataset_name!r} has "
+                raise InputError(f"the model predicts the class {index}, {self._dataset_name!r} has "
                                  f"{len(self._classes)} ({', '.join(self._classes)}): set "
                                  "MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
             if rle_to_area(rle):

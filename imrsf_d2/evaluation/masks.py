@@ -6,6 +6,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from imrsf_d2.data.masks import segmentation_to_rle
+from imrsf_d2.errors import InputError
 
 __all__ = ["annotation_to_rle", "masks_to_rles", "rle_to_area", "rle_to_box", "rle_to_mask"]
 
@@ -22,11 +23,11 @@ def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
     """
     where = f"annotation {annotation.get('id', '?')} of image {annotation.get('image_id', '?')}"
     if not annotation.get("segmentation"):
-        raise ValueError(f"{where} has no segmentation, expected polygons or a run-length code.")
+        raise InputError(f"{where} has no segmentation, expected polygons or a run-length code.")
     try:
         return segmentation_to_rle(annotation["segmentation"], height, width)
     except Exception as error:  # pycocotools raises whatever its C code came across
-        raise ValueError(f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: "
+        raise InputError(f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: "
                          f"{error}") from error
 
 

@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.errors import NotAFolderError, OccupiedError
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
 from imrsf_d2.keys import flat_keys
 from imrsf_d2.modalities import subset_label
@@ -49,21 +50,21 @@ class SweepRecord:
         """
         in_the_way = next(path for path in (self.folder, *self.folder.absolute().parents) if os.path.lexists(path))
         if not in_the_way.is_dir():
-            raise NotADirectoryError(f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a "
+            raise NotAFolderError(f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a "
                                      "folder. Choose another output.")
         identity = json.loads(json.dumps(identity))
         marker = self.folder / MARKER
         if not marker.is_file():
             present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp")
             if present:
-                raise FileExistsError(f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
+                raise OccupiedError(f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
                                       "sweep over modalities, so it is left alone. Choose another output.")
             write_text(marker, json.dumps(identity, indent=1))
             return
         try:
             before = dict(json.loads(marker.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise FileExistsError(f"{marker} is not what this tool writes there ({error}). Choose another "
+            raise OccupiedError(f"{marker} is not what this tool writes there ({error}). Choose another "
                                   "output.") from error
         differing = [f"{key} was {_short(before.get(key))}, now {_short(identity.get(key))}"
                      for key in identity | before if before.get(key) != identity.get(key)]
@@ -71,7 +72,7 @@ class SweepRecord:
             write_text(marker, json.dumps(identity, indent=1))
         elif differing:
             more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
-            raise FileExistsError(f"{self.folder} holds the scores of another run: {differing[0]}{more}. Choose "
+            raise OccupiedError(f"{self.folder} holds the scores of another run: {differing[0]}{more}. Choose "
                                   "another output, or delete that folder.")
 
     def row(self, subset: Sequence[str]) -> dict | None:

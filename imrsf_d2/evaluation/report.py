@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import imrsf_d2
+from imrsf_d2.errors import InputError
 from imrsf_d2.parallel import usable_cores
 
 __all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table",
@@ -58,7 +59,7 @@ def main_score(results: Mapping) -> tuple[str, str, float]:
     for task, (_, metrics) in SHOWN.items():
         if task in results:
             return task, metrics[0], results[task][metrics[0]]
-    raise ValueError(f"results have the tasks {list(results)}, expected one of {list(SHOWN)}.")
+    raise InputError(f"results have the tasks {list(results)}, expected one of {list(SHOWN)}.")
 
 
 def subset_table(rows: Sequence[Mapping], names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.report import markdown_table
@@ -61,11 +62,11 @@ class SemanticEvaluator(DatasetEvaluator):
         """
         for sample, output in zip(inputs, outputs, strict=True):
             if "sem_seg" not in output:
-                raise ValueError(f"the model gives {sorted(output)}, no label map to score on {self._dataset_name!r}: set "
+                raise InputError(f"the model gives {sorted(output)}, no label map to score on {self._dataset_name!r}: set "
                                  "MODEL.MASK_FORMER.TEST.SEMANTIC_ON True.")
             scores = output["sem_seg"]
             if len(scores) != len(self._classes):
-                raise ValueError(f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
+                raise InputError(f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
                                  f"{len(self._classes)} ({', '.join(self._classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
             prediction = scores.argmax(dim=0).cpu().numpy()
             image_id = sample["image_id"]
@@ -90,7 +91,7 @@ class SemanticEvaluator(DatasetEvaluator):
         self._confusions = {image_id: confusion for share in shares for image_id, confusion in share.items()}
         confusion = sum(self._confusions.values(), np.zeros(2 * (len(self._classes),), dtype=np.int64))
         if not confusion.sum():
-            raise ValueError(f"no pixel of {self._dataset_name!r} is labelled: there is nothing to compare with.")
+            raise InputError(f"no pixel of {self._dataset_name!r} is labelled: there is nothing to compare with.")
         scores = semantic_scores(confusion, self._classes)
         rows = [[name, f"{scores[f'IoU-{name}']:.2f}", f"{count / confusion.sum():.2%}"]
                 for name, count in zip(self._classes, confusion.sum(axis=1))]

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["shapley_values"]
 
 
@@ -30,7 +32,7 @@ def shapley_values(names: Sequence[str], scores: Mapping[tuple[str, ...], np.nda
     subsets = [subset for size in range(len(names) + 1) for subset in itertools.combinations(names, size)]
     missing = [subset for subset in subsets if subset not in scores]
     if missing:
-        raise ValueError(f"Shapley values of {', '.join(names)} need the scores of all {len(subsets)} subsets; "
+        raise InputError(f"Shapley values of {', '.join(names)} need the scores of all {len(subsets)} subsets; "
                          f"{'+'.join(missing[0]) or 'the empty one'} has none.")
     values = {}
     for name in names:

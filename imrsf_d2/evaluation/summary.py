@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.bootstrap import interval, resample_counts
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 from imrsf_d2.evaluation.report import main_score
@@ -80,7 +81,7 @@ def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Sub
     image_ids = next(iter(images.values())).image_ids
     for subset, own in images.items():
         if own.image_ids != image_ids:
-            raise ValueError(f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
+            raise InputError(f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
                              f"{len(image_ids)} of {subset_label(next(iter(images)))}; only scores of the same images "
                              "can be compared.")
     blind, blind_results, blind_images = trivial_images(next(iter(images.values())), classes)

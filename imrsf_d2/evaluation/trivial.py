@@ -8,6 +8,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 
@@ -40,7 +41,7 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
         counts += np.bincount(semantic_truth(sample, len(classes)).ravel(), minlength=256)
     counts = counts[:len(classes)]
     if not counts.sum():
-        raise ValueError(f"no pixel of {dataset_name!r} is labelled: there is nothing to compare with.")
+        raise InputError(f"no pixel of {dataset_name!r} is labelled: there is nothing to compare with.")
     _, words, results = _best_constant(counts, classes)
     return words, results
 

@@ -11,6 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.encoder_data import EncoderOutput
@@ -63,10 +64,10 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
         if out_layers is None:
             out_layers = [math.ceil(depth * (i + 1) / len(out_features)) - 1 for i in range(len(out_features))]
         if len(out_layers) != len(out_features) or not all(0 <= layer < depth for layer in out_layers):
-            raise ValueError(f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of "
+            raise InputError(f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of "
                              f"{list(out_features)}.")
         if depth - 1 not in out_layers:
-            raise ValueError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
+            raise InputError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
                              "blocks after the last one chosen would be computed for nothing.")
         self.out_layers = tuple(out_layers)
         self.frozen = freeze

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
@@ -49,15 +50,15 @@ class IncompleteMultimodalEncoder(nn.Module):
                  checkpoint_blocks: bool = False):
         super().__init__()
         if embed_dim % num_heads or embed_dim % 4:
-            raise ValueError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
+            raise InputError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
         if patch_size < 1 or patch_size & (patch_size - 1):
-            raise ValueError(f"patch_size is {patch_size}, expected a power of two.")
+            raise InputError(f"patch_size is {patch_size}, expected a power of two.")
         if absent not in ("skip", "zeros"):
-            raise ValueError(f"absent is {absent!r}, expected 'skip' or 'zeros'.")
+            raise InputError(f"absent is {absent!r}, expected 'skip' or 'zeros'.")
         self.modalities = ModalitySet(modalities)
         for modality in self.modalities:
             if hasattr(nn.ModuleDict(), modality.name):
-                raise ValueError(f"modality {modality.name!r}: NAME is an attribute of the torch.nn.ModuleDict that holds "
+                raise InputError(f"modality {modality.name!r}: NAME is an attribute of the torch.nn.ModuleDict that holds "
                                  f"the patch embeddings, expected another, e.g. '{modality.name}_'.")
         self.patch_size = patch_size
         self.embed_dim = embed_dim
@@ -143,10 +144,10 @@ class IncompleteMultimodalEncoder(nn.Module):
                 zeros: then there are no patches that it does not see.
         """
         if visible.shape != patches.present.shape or visible.dtype != torch.bool or visible.device.type != "cpu":
-            raise ValueError(f"visible is {visible.dtype} {list(visible.shape)} on {visible.device}, expected torch.bool "
+            raise InputError(f"visible is {visible.dtype} {list(visible.shape)} on {visible.device}, expected torch.bool "
                              f"{list(patches.present.shape)} on the CPU.")
         if self.absent != "skip":
-            raise ValueError(f"absent is {self.absent!r}, expected 'skip' of an encoder that sees patches in part.")
+            raise InputError(f"absent is {self.absent!r}, expected 'skip' of an encoder that sees patches in part.")
         layout = VisibleLayout(visible, patches.bands.device)
         tokens = self._embed_visible(patches, layout)
         fusion = self._fusion_tokens(patches.grid)
@@ -181,7 +182,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             ValueError: as in `encode`.
         """
         if image.shape[-2] % self.patch_size or image.shape[-1] % self.patch_size:
-            raise ValueError(f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
+            raise InputError(f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
                              f"{self.patch_size}; pad with invalid pixels (Detectron2 does, see size_divisibility).")
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         bands, valid = split_image(image, self.modalities)

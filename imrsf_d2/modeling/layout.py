@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["ImageGroup", "SubsetGroup", "TokenLayout", "group_by_subset"]
 
 
@@ -66,7 +68,7 @@ def group_by_subset(present: Tensor) -> list[SubsetGroup]:
         ValueError: if `present` is not a 3-D bool tensor.
     """
     if present.dtype != torch.bool or present.ndim != 3:
-        raise ValueError(f"present is {present.dtype} {list(present.shape)}, expected torch.bool [B, M, N].")
+        raise InputError(f"present is {present.dtype} {list(present.shape)}, expected torch.bool [B, M, N].")
     some = present.any(dim=2)
     # One transfer of a small tensor: with full coverage, the only point where the host waits for the GPU.
     table = torch.stack([some, some & ~present.all(dim=2)]).cpu().tolist()

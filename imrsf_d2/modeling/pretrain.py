@@ -14,6 +14,7 @@ from detectron2.structures import ImageList
 from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.backbone import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
@@ -215,6 +216,6 @@ def _join(values: Tensor, batch_size: int, grid: tuple[int, int]) -> Tensor:
 
 def _mask_seed(sample: Mapping) -> int:
     if "mask_seed" not in sample:
-        raise ValueError(f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', which its visible patches are "
+        raise InputError(f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', which its visible patches are "
                          "drawn from; pre-training needs INPUT.DATASET_MAPPER_NAME imrsf_pretrain.")
     return sample["mask_seed"]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["FeaturePyramid", "feature_stride"]
 
 
@@ -17,7 +19,7 @@ def feature_stride(name: str) -> int:
         ValueError: if the name is not `res` and a number.
     """
     if not (name.startswith("res") and name[3:].isdigit()):
-        raise ValueError(f"feature map {name!r}, expected res2, res3, ...: the number is log2 of the stride.")
+        raise InputError(f"feature map {name!r}, expected res2, res3, ...: the number is log2 of the stride.")
     return 2 ** int(name[3:])
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["Reconstruction", "patch_statistics", "read_reconstructions", "summed_loss"]
@@ -49,11 +50,11 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
     given: dict[str, Mapping] = {}
     for entry in entries:
         if not isinstance(entry, Mapping) or "NAME" not in entry or set(entry) - {"NAME", "LOSS", "WEIGHT"}:
-            raise ValueError(f"{key}: entry {entry!r}, expected a mapping with NAME and any of LOSS and WEIGHT.")
+            raise InputError(f"{key}: entry {entry!r}, expected a mapping with NAME and any of LOSS and WEIGHT.")
         name = entry["NAME"]
         if name in given or name not in modalities.names:
             problem = "twice" if name in given else f"which MODEL.IMRSF.MODALITIES {list(modalities.names)} has not"
-            raise ValueError(f"{key} names the modality {name!r}, {problem}.")
+            raise InputError(f"{key} names the modality {name!r}, {problem}.")
         given[name] = entry
     judged = {}
     for modality in modalities:
@@ -61,9 +62,9 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
         known = (CROSS_ENTROPY,) if modality.categorical else tuple(_MEASUREMENT_LOSSES)
         loss, weight = entry.get("LOSS", known[0]), entry.get("WEIGHT", 1.0)
         if loss not in known:
-            raise ValueError(f"{key}: LOSS of {modality.name!r} is {loss!r}, expected {' or '.join(map(repr, known))}.")
+            raise InputError(f"{key}: LOSS of {modality.name!r} is {loss!r}, expected {' or '.join(map(repr, known))}.")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
-            raise ValueError(f"{key}: WEIGHT of {modality.name!r} is {weight!r}, expected a number of 0 or more.")
+            raise InputError(f"{key}: WEIGHT of {modality.name!r} is {weight!r}, expected a number of 0 or more.")
         judged[modality.name] = Reconstruction(loss, float(weight))
     return judged
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 
 __all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image",
@@ -32,7 +33,7 @@ def split_image(image: Tensor, modalities: ModalitySet) -> tuple[Tensor, Tensor]
         ValueError: if the number of channels fits neither layout.
     """
     if image.ndim != 4 or image.shape[1] not in (modalities.num_bands, modalities.num_channels):
-        raise ValueError(f"image is {list(image.shape)}, expected [B, {modalities.num_channels}, H, W] (bands and "
+        raise InputError(f"image is {list(image.shape)}, expected [B, {modalities.num_channels}, H, W] (bands and "
                          f"validity) or [B, {modalities.num_bands}, H, W] (bands, NaN = missing) for {modalities}.")
     has_validity = image.shape[1] == modalities.num_channels
     bands, valid = [], []
@@ -109,7 +110,7 @@ def sincos_position_embedding(height: int, width: int, dim: int, device: torch.d
         [height * width, dim], row by row. Cached: do not write to it.
     """
     if dim % 4:
-        raise ValueError(f"position embedding: dim is {dim}, expected a multiple of 4.")
+        raise InputError(f"position embedding: dim is {dim}, expected a multiple of 4.")
     # Outside inference mode, or the cached tensor could not be used in training later on.
     with torch.inference_mode(False), torch.no_grad():
         quarter = dim // 4
@@ -165,7 +166,7 @@ class PatchEmbed(nn.Module):
             index = bands[:, 0].long()
             if bands.device.type == "cpu" and (index.min() < 0 or index.max() >= self.classes):
                 # On a GPU the check would stall the host; there the embedding's own device assertion fires.
-                raise ValueError(f"modality {self.name!r} holds class {int(index.min())}..{int(index.max())}, expected "
+                raise InputError(f"modality {self.name!r} holds class {int(index.min())}..{int(index.max())}, expected "
                                  f"0..{self.classes - 1} (CLASSES: {self.classes}); mark other values as NODATA.")
             embedded = self.class_embed(index) * valid[..., None]
             bands = embedded.permute(0, 3, 1, 2)

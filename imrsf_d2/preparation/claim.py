@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.errors import InputError, NotAFolderError, OccupiedError
 
 __all__ = ["MARKER", "RECORDS", "claim_output", "mark"]
 
@@ -34,18 +35,18 @@ def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequenc
         FileExistsError: if `output` holds data made with other parameters, or not by this tool.
     """
     if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
-        raise ValueError(f"the output {output} lies in the input {source}, which must stay as it is; choose a folder "
+        raise InputError(f"the output {output} lies in the input {source}, which must stay as it is; choose a folder "
                          "outside it.")
     # lexists: a link to nowhere is in the way too.
     if not (there := next(path for path in (output, *output.parents) if os.path.lexists(path))).is_dir():
-        raise NotADirectoryError(f"the output {output} cannot be made: {there} is a file, expected a folder. Choose "
+        raise NotAFolderError(f"the output {output} cannot be made: {there} is a file, expected a folder. Choose "
                                  "another output.")
     parameters = json.loads(json.dumps(parameters))
     marker = output / MARKER
     if not marker.exists():
         present = [name for name in owned if (output / name).exists()]
         if present:
-            raise FileExistsError(f"{output / present[0]} exists and was not written by this tool (no {MARKER} in "
+            raise OccupiedError(f"{output / present[0]} exists and was not written by this tool (no {MARKER} in "
                                   f"{output}), so it is left alone. Choose another output.")
         mark(output, parameters, complete=False)
         return False
@@ -53,12 +54,12 @@ def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequenc
         found = json.loads(marker.read_text(encoding="utf-8"))
         made_with, complete = found["parameters"], found["complete"]
     except (ValueError, TypeError, KeyError) as error:
-        raise FileExistsError(f"{marker} is not what this tool writes there ({error!r}). Choose another "
+        raise OccupiedError(f"{marker} is not what this tool writes there ({error!r}). Choose another "
                               "output.") from error
     differing = [f"{key} was {made_with.get(key)!r}, now {parameters.get(key)!r}"
                  for key in sorted({*made_with, *parameters}) if made_with.get(key) != parameters.get(key)]
     if differing:
-        raise FileExistsError(f"{output} holds data prepared with other parameters: {'; '.join(differing)}. Choose "
+        raise OccupiedError(f"{output} holds data prepared with other parameters: {'; '.join(differing)}. Choose "
                               "another output, or delete that folder.")
     return bool(complete)
 

@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 
 from imrsf_d2.atomic import replacing
 from imrsf_d2.data.geometry import Geometry
+from imrsf_d2.errors import InputError
 
 __all__ = ["tile_windows", "write_crops"]
 
@@ -28,7 +29,7 @@ def tile_windows(height: int, width: int, size: int | None) -> list[Geometry]:
     if size is None:
         return [Geometry(0, 0, height, width)]
     if size < 1 or height % size or width % size:
-        raise ValueError(f"windows of {size} px do not divide {width} x {height} px without a rest")
+        raise InputError(f"windows of {size} px do not divide {width} x {height} px without a rest")
     return [Geometry(top, left, size, size) for top in range(0, height, size) for left in range(0, width, size)]
 
 

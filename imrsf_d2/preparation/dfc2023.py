@@ -21,6 +21,7 @@ from pathlib import Path
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.datasets.dfc2023 import CLASSES, FOLDERS, LABELS, label_file, load_dfc2023
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
+from imrsf_d2.errors import InputError
 from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.claim import RECORDS, claim_output, mark
 from imrsf_d2.preparation.dfc2023_layout import raster_names, track_folder
@@ -97,7 +98,7 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
             records[position] = record
         _check_problems(records, source)
     if not any(record["crops"] for record in records):
-        raise ValueError(f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
+        raise InputError(f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
                          f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong.")
     names = {name for names in raster_names(source / "track2").values() for name in names}
     summary = summarise([sample["city"] for sample in samples], records, tile_size=tile_size,
@@ -112,7 +113,7 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
 def _check_names(tiles: Sequence[Tile], labels: Path) -> None:
     repeated = [name for name, count in Counter(tile.name for tile in tiles).items() if count > 1]
     if repeated:
-        raise ValueError(f"{labels} has {len(repeated)} file names twice, e.g. {repeated[0]!r}, expected one image for "
+        raise InputError(f"{labels} has {len(repeated)} file names twice, e.g. {repeated[0]!r}, expected one image for "
                          "each tile.")
 
 
@@ -121,7 +122,7 @@ def _check_sizes(tiles: Sequence[Tile], tile_size: int | None) -> None:
         return
     wrong = [tile for tile in tiles if tile_size < 1 or tile.height % tile_size or tile.width % tile_size]
     if wrong:
-        raise ValueError(f"the tile size {tile_size} does not divide {len(wrong)} of {len(tiles)} tiles, e.g. "
+        raise InputError(f"the tile size {tile_size} does not divide {len(wrong)} of {len(tiles)} tiles, e.g. "
                          f"{wrong[0].name} of {wrong[0].width} x {wrong[0].height} px; choose a divisor, or 'keep' for "
                          "whole tiles.")
 
@@ -130,7 +131,7 @@ def _check_problems(records: Sequence[dict], source: Path) -> None:
     problems = [record["problem"] for record in records if "problem" in record]
     if problems:
         more = [f"... and {len(problems) - MAX_NAMED} more"] if len(problems) > MAX_NAMED else []
-        raise ValueError("\n".join([
+        raise InputError("\n".join([
             f"{len(problems)} of {len(records)} tiles cannot be cut; the others are done, the labels not written yet.",
             *(f"  {problem}" for problem in problems[:MAX_NAMED]), *more,
             "Replace these files, or delete them where the tile has another sensor, and run the same command again. "

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from imrsf_d2.data.datasets.dfc2023 import raster_folders
+from imrsf_d2.errors import MissingFileError
 
 __all__ = ["raster_names", "track_folder"]
 
@@ -18,7 +19,7 @@ def track_folder(source: Path) -> Path:
     """
     if not (source / "track2").is_dir():
         hint = f"{source.resolve().parent}" if source.resolve().name == "track2" else "the folder that holds track2"
-        raise FileNotFoundError(f"no folder 'track2' in {source}; the input is {hint}.")
+        raise MissingFileError(f"no folder 'track2' in {source}; the input is {hint}.")
     return source / "track2"
 
 

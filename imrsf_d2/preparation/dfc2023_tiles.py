@@ -18,6 +18,7 @@ import numpy as np
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.rasters import read_raster, size_text
+from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.claim import RECORDS
 from imrsf_d2.preparation.crops import tile_windows, write_crops
 from imrsf_d2.preparation.dfc2023_bands import BANDS
@@ -150,6 +151,6 @@ def _valid_anywhere(tile: Tile) -> np.ndarray:
     for modality, path in tile.paths.items():
         _, here = read_raster(path, BANDS[modality])
         if here.shape != expected:
-            raise ValueError(f"{path} is {size_text(here.shape)}, expected {size_text(expected)} as in the labels.")
+            raise InputError(f"{path} is {size_text(here.shape)}, expected {size_text(expected)} as in the labels.")
         valid |= here
     return valid

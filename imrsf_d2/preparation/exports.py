@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.preparation.sensors import SENSORS
 
 __all__ = ["City", "find_cities"]
@@ -46,23 +47,23 @@ def find_cities(root: str | os.PathLike) -> list[City]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}, expected the one that holds a folder for each city.")
+        raise MissingFileError(f"no folder {root}, expected the one that holds a folder for each city.")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
-        raise FileNotFoundError(f"{root} holds no folder, expected one for each city, e.g. {root / 'Lyon'} with "
+        raise MissingFileError(f"{root} holds no folder, expected one for each city, e.g. {root / 'Lyon'} with "
                                 "s1*.tif, s2*.tif, dem*.tif, dnw*.tif and one *.gpkg or *.shp.")
     return [_look_into(folder) for folder in folders]
 
 
 def _look_into(folder: Path) -> City:
     if "#" in folder.name or folder.name != folder.name.strip():
-        raise ValueError(f"{folder}: the name of a city must not hold '#' or end in a space, which lists of tiles do "
+        raise InputError(f"{folder}: the name of a city must not hold '#' or end in a space, which lists of tiles do "
                          "not keep. Rename the folder.")
     scenes: dict[str, list[Path]] = {}
     for path in _files(folder, RASTERS):
         sensor = next((name for name in SENSORS if path.name.lower().startswith(name)), None)
         if sensor is None:
-            raise ValueError(f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
+            raise InputError(f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
                              "Rename it, or move it out of the city's folder.")
         scenes.setdefault(sensor, []).append(path)
     # A folder of that name says what its files are.
@@ -74,10 +75,10 @@ def _look_into(folder: Path) -> City:
                     and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS))
     if not any(scenes.values()):
         found = f"no scenes but {ignored[0]}, which is not read" if ignored else "no scenes"
-        raise ValueError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
+        raise InputError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
     vectors = _files(folder, VECTORS)
     if len(vectors) != 1:
-        raise ValueError(f"{folder} holds {len(vectors)} vector files"
+        raise InputError(f"{folder} holds {len(vectors)} vector files"
                          f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}, expected one *.gpkg "
                          "or *.shp with the land cover.")
     # A shapefile is several files of one name.

@@ -12,6 +12,8 @@ from rasterio.errors import RasterioError
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform, transform_bounds
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["Bounds", "Grid", "cover", "longitude_latitude", "metric_crs", "move_bounds"]
 
 #: left, bottom, right, top in map units
@@ -85,7 +87,7 @@ def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
     x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
     longitude, latitude = longitude_latitude(x, y, crs)
     if not (-180 <= longitude <= 180 and -80 <= latitude <= 84):
-        raise ValueError(f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
+        raise InputError(f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
                          "expected a place between 80 degrees south and 84 north, where UTM is defined.")
     zone = min(int((longitude + 180) // 6) + 1, 60)
     return CRS.from_epsg((32600 if latitude >= 0 else 32700) + zone)
@@ -101,9 +103,9 @@ def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
     try:
         (longitude,), (latitude,) = transform(crs, CRS.from_epsg(4326), [x], [y])
     except (RasterioError, CPLE_BaseError) as error:
-        raise ValueError(f"({x:g}, {y:g}) in {name} is no place on Earth") from error
+        raise InputError(f"({x:g}, {y:g}) in {name} is no place on Earth") from error
     if not (abs(longitude) <= 360 and abs(latitude) <= 90):
-        raise ValueError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on "
+        raise InputError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on "
                          "Earth")
     return longitude, latitude
 
@@ -119,7 +121,7 @@ def move_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
     try:
         moved = transform_bounds(source, target, *bounds, densify_pts=21)
     except (RasterioError, CPLE_BaseError, ValueError) as error:
-        raise ValueError(f"{bounds} in {source.to_string()} has no place in {target.to_string()}: {error}") from error
+        raise InputError(f"{bounds} in {source.to_string()} has no place in {target.to_string()}: {error}") from error
     if not all(map(math.isfinite, moved)):
-        raise ValueError(f"{bounds} in {source.to_string()} lies outside the domain of {target.to_string()}.")
+        raise InputError(f"{bounds} in {source.to_string()} lies outside the domain of {target.to_string()}.")
     return moved

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.exports import City
 from imrsf_d2.preparation.grids import Grid, cover, longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.preparation.quadruplet_tiles import TileJob
@@ -76,7 +77,7 @@ class Planner:
             elsewhere = {sensor: _describe(group[0], grid) for sensor, group in mosaics.items()
                          if not any(_meets(mosaic, grid) for mosaic in group)}
         except ValueError as error:
-            raise ValueError(f"{city.vector}: {error}") from error
+            raise InputError(f"{city.vector}: {error}") from error
         return CityPlan(city.name, tuple(jobs), bare, elsewhere)
 
 

@@ -19,6 +19,7 @@ from imrsf_d2.atomic import write_text
 from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, split_file
+from imrsf_d2.errors import InputError, OccupiedError
 from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.claim import MARKER, RECORDS, claim_output, mark
 from imrsf_d2.preparation.exports import City, find_cities
@@ -95,7 +96,7 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
         shutil.rmtree(output / RECORDS)
         (output / MARKER).unlink()
         examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
-        raise ValueError(" ".join([
+        raise InputError(" ".join([
             f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show the same "
             f"place, and is --min-labelled {min_labelled:g} low enough?", *warnings]))
     held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
@@ -119,20 +120,20 @@ def _digest(content: Mapping) -> str:
 
 def _check_parameters(tile_size: int, resolution: float, s1_unit: str, min_labelled: float) -> None:
     if tile_size < 1:
-        raise ValueError(f"the tile size is {tile_size} px, expected 1 or more.")
+        raise InputError(f"the tile size is {tile_size} px, expected 1 or more.")
     if not 0 < resolution < float("inf"):
-        raise ValueError(f"the resolution is {resolution} m, expected more than 0.")
+        raise InputError(f"the resolution is {resolution} m, expected more than 0.")
     if not 0 <= min_labelled <= 1:
-        raise ValueError(f"the least labelled share is {min_labelled}, expected 0 to 1.")
+        raise InputError(f"the least labelled share is {min_labelled}, expected 0 to 1.")
     if s1_unit not in S1_UNITS:
-        raise ValueError(f"the unit of Sentinel-1 is {s1_unit!r}, expected one of {S1_UNITS}.")
+        raise InputError(f"the unit of Sentinel-1 is {s1_unit!r}, expected one of {S1_UNITS}.")
 
 
 def _check_val_cities(val_cities: Collection[str] | None, cities: Sequence[str], source: Path) -> None:
     if val_cities is None:
         choose_val_cities(dict.fromkeys(cities, 1))  # a lone city is an error before the work, not after
     elif unknown := sorted(set(val_cities) - set(cities)):
-        raise ValueError(f"--val-cities names {unknown[0]!r}, which is not in {source}: {', '.join(cities)}.")
+        raise InputError(f"--val-cities names {unknown[0]!r}, which is not in {source}: {', '.join(cities)}.")
 
 
 def _claim_cities(output: Path, cities: Sequence[City]) -> None:
@@ -143,9 +144,9 @@ def _claim_cities(output: Path, cities: Sequence[City]) -> None:
     remedy = "Choose another output, or delete that folder; cities may only be added."
     for city, listing in known.items():
         if city not in now:
-            raise FileExistsError(f"{output} holds tiles of {city}, which is not in the input any more. {remedy}")
+            raise OccupiedError(f"{output} holds tiles of {city}, which is not in the input any more. {remedy}")
         changed = sorted(file for file in {*listing, *now[city]} if listing.get(file) != now[city].get(file))
         if changed:
-            raise FileExistsError(f"{output} holds tiles of {city} made from other files: {', '.join(changed[:5])}"
+            raise OccupiedError(f"{output} holds tiles of {city} made from other files: {', '.join(changed[:5])}"
                                   f"{' ...' if len(changed) > 5 else ''} came, went or changed. {remedy}")
     write_text(path, json.dumps(now, indent=1, sort_keys=True) + "\n")

@@ -16,6 +16,7 @@ from rasterio.transform import Affine, xy
 from rasterio.windows import Window
 
 from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.grids import Bounds, longitude_latitude
 from imrsf_d2.preparation.sensors import SENSORS, check_scale, decode, pick_bands
 
@@ -140,7 +141,7 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
         picked = pick_bands(SENSORS[sensor], [file.descriptions[number - 1] for number in numbers], path)
         bands = tuple(numbers[i] for i in picked)
         if wrong := [file.dtypes[band - 1] for band in bands if np.dtype(file.dtypes[band - 1]).kind not in "uif"]:
-            raise ValueError(f"{path} holds {wrong[0]} values, expected real numbers for {sensor!r}.")
+            raise InputError(f"{path} holds {wrong[0]} values, expected real numbers for {sensor!r}.")
         piece = Piece(path, bands, alpha, 0, 0, file.height, file.width)
         mosaic = Mosaic(sensor, s1_unit, file.crs, file.transform, (piece,))
         height, width = min(SAMPLE_PX, file.height), min(SAMPLE_PX, file.width)
@@ -155,15 +156,15 @@ def _check_place(file: DatasetReader, path: str) -> None:
     """See that a file says where on Earth it lies."""
     where = f"(CRS {str(file.crs)[:60]}, transform {tuple(file.transform)[:6]})"
     if file.crs is None or file.transform.is_identity:
-        raise ValueError(f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
+        raise InputError(f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
                          "control points: gdalwarp -t_srs EPSG:4326.")
     if file.transform.is_degenerate:
-        raise ValueError(f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
+        raise InputError(f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
                          "-a_ullr gives it the right corners.")
     try:
         longitude_latitude(*file.xy(file.height // 2, file.width // 2), file.crs)
     except ValueError as error:
-        raise ValueError(f"{path} does not say where on Earth it lies: its centre {error}. gdal_edit.py -a_srs "
+        raise InputError(f"{path} does not say where on Earth it lies: its centre {error}. gdal_edit.py -a_srs "
                          "gives it the right coordinate system.") from error
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["S1_UNITS", "SENSORS", "Sensor", "check_scale", "decode", "encode", "pick_bands"]
 
 S1_UNITS = ("linear", "db")
@@ -65,7 +67,7 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     if len(found) == len(wanted) and not any(name in found for name in wanted):
         return list(range(len(wanted)))
     names = ", ".join(sensor.bands)
-    raise ValueError(f"{path} has {len(found)} bands ({', '.join(text or 'no description' for text in descriptions)}), "
+    raise InputError(f"{path} has {len(found)} bands ({', '.join(text or 'no description' for text in descriptions)}), "
                      f"expected {len(wanted)} for {sensor.name!r} in the order {names}, or with these descriptions. "
                      f"In Earth Engine: image.select({list(sensor.bands)}); with GDAL: gdal_translate, -b NUMBER for "
                      f"each of {names}.")
@@ -94,7 +96,7 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, path: str, s1_uni
             values = np.power(np.float32(10), values / np.float32(10), out=values)
     elif sensor.name == "s1":
         if (wrong := values[:, valid & (values < 0).any(axis=0)]).size:
-            raise ValueError(f"{path} holds {wrong.min():g}, expected linear power, which is never negative. "
+            raise InputError(f"{path} holds {wrong.min():g}, expected linear power, which is never negative. "
                              "If these are decibels, pass --s1-unit db.")
     if sensor.name == "s1":
         valid &= ((values > 0) & (values < np.inf)).all(axis=0)  # without power no echo was recorded
@@ -102,13 +104,13 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, path: str, s1_uni
         valid &= (values != 0).any(axis=0)  # Earth Engine writes masked pixels of whole numbers as 0, without a tag
     elif sensor.name == "dem":
         if (wrong := values[:, valid & (np.abs(values) > GREATEST_HEIGHT_M).any(axis=0)]).size:
-            raise ValueError(f"{path} holds {wrong.flat[0]:g}, expected metres above sea level. If this value means "
+            raise InputError(f"{path} holds {wrong.flat[0]:g}, expected metres above sea level. If this value means "
                              f"no data, tag it: gdal_edit.py -a_nodata {wrong.flat[0]:g} {path}")
     elif sensor.name == "dnw":
         valid &= (values != DYNAMIC_WORLD_NODATA).all(axis=0)
         known = np.isin(values, np.arange(DYNAMIC_WORLD_CLASSES)).all(axis=0)
         if (wrong := values[:, valid & ~known]).size:
-            raise ValueError(f"{path} holds {wrong.flat[0]:g}, expected Dynamic World classes 0 to "
+            raise InputError(f"{path} holds {wrong.flat[0]:g}, expected Dynamic World classes 0 to "
                              f"{DYNAMIC_WORLD_CLASSES - 1}, or {DYNAMIC_WORLD_NODATA} for no data (the band 'label' of "
                              "GOOGLE/DYNAMICWORLD/V1).")
     values[:, ~valid] = np.nan
@@ -130,10 +132,10 @@ def check_scale(sensor: Sensor, values: np.ndarray, path: str, s1_unit: str = "l
     if values.shape[1] < FEWEST_SAMPLED:
         return
     if sensor.name == "s2" and values.max() <= 2:
-        raise ValueError(f"{path} holds values from {values.min():g} to {values.max():g}, expected reflectance x "
+        raise InputError(f"{path} holds values from {values.min():g} to {values.max():g}, expected reflectance x "
                          "10000. If it is reflectance from 0 to 1, multiply it by 10000.")
     if sensor.name == "s1" and s1_unit == "db" and values[1].min() > 1:
-        raise ValueError(f"{path} holds VH backscatter above 0 dB in every sampled pixel, expected decibels, mostly "
+        raise InputError(f"{path} holds VH backscatter above 0 dB in every sampled pixel, expected decibels, mostly "
                          "below -10. If it is linear power, leave out --s1-unit db.")
 
 

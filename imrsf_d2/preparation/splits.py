@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["VAL_SHARE", "choose_val_cities"]
 
 #: Of the tiles, as in the paper: 783 of 6123.
@@ -31,11 +33,11 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
     """
     if wanted is not None:
         if without := sorted(set(wanted) - set(tiles)):
-            raise ValueError(f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
+            raise InputError(f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
                              "show the same place, and is --min-labelled low enough? Otherwise leave it out.")
         return sorted(set(wanted))
     if len(tiles) < 2:
-        raise ValueError(f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
+        raise InputError(f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
                          "trained on. Say what it is for: --val-cities with its name for validation, --val-cities "
                          "without a name for training.")
     total, held, chosen = sum(tiles.values()), 0, []

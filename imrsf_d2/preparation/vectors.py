@@ -16,6 +16,7 @@ from rasterio.errors import CRSError
 from rasterio.features import rasterize
 from rasterio.warp import transform
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.grids import Bounds, Grid, move_bounds
 
 __all__ = ["CODE_COLUMN", "Features", "Layer", "find_layer", "rasterise", "read_features"]
@@ -80,21 +81,21 @@ def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None)
     if len(coded) == 1:
         info = _read(pyogrio.read_info, path, layer=coded[0])
         if not info["crs"]:
-            raise ValueError(f"the layer {coded[0]!r} of {path} has no coordinate reference system (a shapefile needs "
+            raise InputError(f"the layer {coded[0]!r} of {path} has no coordinate reference system (a shapefile needs "
                              "its .prj), expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 OUTPUT INPUT.")
         try:
             crs = CRS.from_user_input(info["crs"])
         except CRSError as error:
-            raise ValueError(f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: "
+            raise InputError(f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: "
                              f"{error}") from error
         return Layer(path, coded[0], next(f for f in fields[coded[0]] if f.lower() == column.lower()), crs)
     there = "; ".join(f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})"
                       for name, kind in layers.items()) or "none"
     if len(coded) > 1:
-        raise ValueError(f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
+        raise InputError(f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
                          "with --layer; * stands for any text, as in '*UA2018'.")
     wanted = "polygon layer" if pattern is None else f"layer {pattern!r}"
-    raise ValueError(f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
+    raise InputError(f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
                      "--code-column, the layer with --layer.")
 
 
@@ -114,16 +115,16 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
     # No area, no pixel. GDAL says (0, 0, 0, 0) of empty geometries in some formats, NaN in others.
     usable = (bounds[2] > bounds[0]) & (bounds[3] > bounds[1])
     if not usable.any():
-        raise ValueError(f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
+        raise InputError(f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
                          "area, expected polygons.")
     if not np.array_equal(ids, code_ids):
-        raise ValueError(f"{layer.path} has changed while it was read.")
+        raise InputError(f"{layer.path} has changed while it was read.")
     if not usable.all():
         log.warning("%s: %d of %d features have no geometry and are left out.", layer.path, (~usable).sum(), len(ids))
     distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
     if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct
                    if code not in classes]:
-        raise ValueError(f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
+        raise InputError(f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
                          f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
                          "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
                          "no data), and name it with --merge-table.")
@@ -152,7 +153,7 @@ def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ign
     _, found, geometries, _ = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True,
                                     return_fids=True)
     if not np.array_equal(found, ids):
-        raise ValueError(f"{layer.path} has changed while it was read.")
+        raise InputError(f"{layer.path} has changed while it was read.")
     polygons = _repaired(shapely.from_wkb(geometries, on_invalid="ignore"))
     left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
     # A road network can be one polygon of a hundred kilometres, of which a tile needs little. What is straight in the
@@ -189,5 +190,5 @@ def _read(function, path: str, **options):
     try:
         return function(path, **options)
     except (DataSourceError, DataLayerError) as error:
-        raise ValueError(f"cannot read the vector file {path}: {str(error).splitlines()[0]}. Expected a GeoPackage or "
+        raise InputError(f"cannot read the vector file {path}: {str(error).splitlines()[0]}. Expected a GeoPackage or "
                          "shapefile (with its .dbf, .shx and .prj).") from error

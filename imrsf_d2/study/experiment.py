@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from imrsf_d2.data.synthetic.layouts import write_layout
 from imrsf_d2.data.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.errors import InputError
 from imrsf_d2.study.plan import Model, Run, choose_runs, planned_runs
 from imrsf_d2.study.runs import FINAL_WEIGHTS, WEIGHTS, Outcome, describe_changes, perform, read_origin, read_outcome
 
@@ -48,7 +49,7 @@ class Experiment:
         started = any(run.origin for run in self.runs)
         for key in ("SEED", "OUTPUT_DIR", *[WEIGHTS] * started):
             if key in opts[::2]:
-                raise ValueError(f"{key} is set for each run by the plan in imrsf_d2/study; leave it out of the "
+                raise InputError(f"{key} is set for each run by the plan in imrsf_d2/study; leave it out of the "
                                  "overrides.")
         # The data sets are registered below this root when a configuration is loaded.
         os.environ["DETECTRON2_DATASETS"] = str(self.output / "data")
@@ -71,7 +72,7 @@ class Experiment:
         """
         for run in self.chosen:
             if changes := self._describe_changes(run):
-                raise ValueError(f"{self.folder(run)} was made {changes}. Remove that folder to run it again, or keep "
+                raise InputError(f"{self.folder(run)} was made {changes}. Remove that folder to run it again, or keep "
                                  "it and give another --output.")
         self._write_data()
         for number, run in enumerate(self.chosen, start=1):
@@ -137,7 +138,7 @@ class Experiment:
         try:
             write_layout(LAYOUT, folder, progress=sys.stderr.isatty(), **{**self.data, **styles})
         except FileExistsError as error:
-            raise ValueError(f"{folder} holds other data than these, and the runs beside it were trained on them. "
+            raise InputError(f"{folder} holds other data than these, and the runs beside it were trained on them. "
                              "Remove both to start again, or keep them and give another --output.") from error
 
 

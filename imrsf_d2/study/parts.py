@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.errors import InputError
 
 __all__ = ["PRETRAINING", "STUDY", "write_part"]
 
@@ -60,7 +61,7 @@ def _find_parts(text: str, path: Path) -> dict[str, tuple[int, int]]:
              and len(set(names)) == len(names) and set(names) <= set(AUTHORS))
     lines = [match[0] for match in _LIKE_A_MARKER.finditer(text)]
     if not sound or len(lines) > len(markers):
-        raise ValueError(f"{path} has the markers {lines}, expected a line '<!-- begin NAME -->' and later a line "
+        raise InputError(f"{path} has the markers {lines}, expected a line '<!-- begin NAME -->' and later a line "
                          f"'<!-- end NAME -->', once each for a NAME of {list(AUTHORS)}. Mend them, or move the file "
                          "away to have it written anew.")
     return {first[2]: (first.start(), last.end()) for first, last in zip(markers[::2], markers[1::2])}

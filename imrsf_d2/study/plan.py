@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["BASELINE", "BASELINE_LONGER", "DATA", "LONGER", "MODELS", "PROPOSED", "PROPOSED_LONGER", "Model", "Run",
            "choose_runs", "planned_runs"]
 
@@ -109,7 +111,7 @@ def choose_runs(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
     known = {*(run.name for run in runs), *(run.model.name for run in runs)}
     for name in names:
         if name not in known:
-            raise ValueError(f"--only names {name!r}, expected a model or a run: {', '.join(sorted(known))}.")
+            raise InputError(f"--only names {name!r}, expected a model or a run: {', '.join(sorted(known))}.")
     chosen = {run for run in runs if not names or run.name in names or run.model.name in names}
     chosen |= {run.origin for run in chosen if run.origin}
     return [run for run in runs if run in chosen]

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.report import main_score
 
 __all__ = ["AcrossSeeds", "ModelScores", "Subset"]
@@ -63,7 +64,7 @@ class ModelScores:
         self.subsets: list[Subset] = sorted(self._runs[0], key=len, reverse=True)
         if len(self.subsets) < 2 or any(set(run) != set(self.subsets) for run in self._runs):
             found = sorted({"; ".join("+".join(subset) for subset in run) for run in self._runs})
-            raise ValueError(f"runs were evaluated on the subsets {found}, expected the same in each, several of them.")
+            raise InputError(f"runs were evaluated on the subsets {found}, expected the same in each, several of them.")
 
     def across_seeds(self, quantity: Callable[[Mapping[Subset, float]], float]) -> AcrossSeeds:
         """Any function of a run's scores by subset, in every run."""

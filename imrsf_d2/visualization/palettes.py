@@ -11,6 +11,7 @@ import numpy as np
 from detectron2.data import Metadata
 from matplotlib.colors import to_rgb
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
 
 __all__ = ["KeyEntry", "Palette", "dataset_palette", "modality_palette"]
@@ -46,7 +47,7 @@ class Palette:
             twenty = matplotlib.colormaps["tab20"].colors
             object.__setattr__(self, "colours", tuple(twenty[i % len(twenty)] for i in range(len(self.names))))
         if len(self.colours) != len(self.names):
-            raise ValueError(f"there are {len(self.colours)} colours for the {len(self.names)} classes {self.names}.")
+            raise InputError(f"there are {len(self.colours)} colours for the {len(self.names)} classes {self.names}.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,7 +100,7 @@ def dataset_palette(metadata: Metadata) -> Palette:
     """
     names: Sequence[str] = metadata.get("stuff_classes") or ()
     if not names:
-        raise ValueError(f"the metadata of the data set {metadata.name!r} have no stuff_classes, expected the names of "
+        raise InputError(f"the metadata of the data set {metadata.name!r} have no stuff_classes, expected the names of "
                          "the classes of its label maps.")
     colours = metadata.get("stuff_colors") or ()
     return Palette(tuple(names), tuple(tuple(value / 255 for value in colour) for colour in colours))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imrsf_d2.atomic import write_atomically
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["ReconstructedSample", "read_reconstructed", "write_reconstructed"]
@@ -68,7 +69,7 @@ def read_reconstructed(path: str | os.PathLike, modalities: ModalitySet) -> list
     with np.load(path) as arrays:
         found = arrays["modalities"].tolist() if "modalities" in arrays else "no modalities"
         if found != list(modalities.names):
-            raise ValueError(f"{os.fspath(path)} holds {found}, expected reconstructions of {list(modalities.names)}.")
+            raise InputError(f"{os.fspath(path)} holds {found}, expected reconstructions of {list(modalities.names)}.")
         samples = []
         for number, name in enumerate(arrays["samples"].tolist()):
             image, predicted = (np.concatenate([arrays[f"{number}.{what}.{modality}"].astype(np.float32)

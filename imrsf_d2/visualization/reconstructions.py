@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.figures import name_row, new_grid, save_figure
 from imrsf_d2.visualization.palettes import RGB, KeyEntry
@@ -68,7 +69,7 @@ def draw_progress(path: str | os.PathLike, pictures: Mapping[str, str | os.PathL
     first, first_file = moments[0], next(iter(pictures.values()))
     for moment, file in zip(moments, pictures.values()):
         if moment.name != first.name or not np.array_equal(moment.visible, first.visible):
-            raise ValueError(f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
+            raise InputError(f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
                              f"{os.fspath(first_file)}: pictures of different trainings cannot be compared.")
     size = first.image.shape[1:]
     figure, axes = new_grid(size, len(modalities), 2 + len(moments), PANEL)
@@ -82,7 +83,7 @@ def draw_progress(path: str | os.PathLike, pictures: Mapping[str, str | os.PathL
 def _read_sample(file: str | os.PathLike, modalities: ModalitySet, number: int) -> ReconstructedSample:
     samples = read_reconstructed(file, modalities)
     if not 0 <= number < len(samples):
-        raise ValueError(f"{os.fspath(file)} has {len(samples)} samples, expected one of number {number}, from 0.")
+        raise InputError(f"{os.fspath(file)} has {len(samples)} samples, expected one of number {number}, from 0.")
     return samples[number]
 
 

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.visualization.figures import draw_inputs, draw_overview, draw_subset
 from imrsf_d2.visualization.targets import target_reader
@@ -68,7 +69,7 @@ def draw_test_sheets(cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Se
     modalities = ModalitySet.from_config(cfg)
     subsets = [modalities.check_subset(subset, "the subset") for subset in subsets]
     if not cfg.DATASETS.TEST:
-        raise ValueError("DATASETS.TEST is empty, expected the name of a registered data set.")
+        raise InputError("DATASETS.TEST is empty, expected the name of a registered data set.")
     for dataset in cfg.DATASETS.TEST:
         target_reader(dataset)  # a mistake in the second name should not come up after pictures of the first
     for dataset in cfg.DATASETS.TEST:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_picture, hatch, outline
@@ -135,7 +136,7 @@ def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
     metadata = MetadataCatalog.get(dataset_name)
     kind = metadata.get("evaluator_type")
     if kind not in READERS:
-        raise ValueError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
+        raise InputError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
                          "set it in the data set's metadata.")
     return READERS[kind](metadata)
 
@@ -143,6 +144,6 @@ def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
 def _entry(mapping: Mapping, key: str, remedy: tuple[str, str]):
     what, where = remedy
     if key not in mapping:
-        raise ValueError(f"{what} has {sorted(mapping)}, but no {key!r} as the data set's evaluator_type asks for; see "
+        raise InputError(f"{what} has {sorted(mapping)}, but no {key!r} as the data set's evaluator_type asks for; see "
                          f"{where}.")
     return mapping[key]

@@ -6,6 +6,7 @@ from detectron2.data import DatasetCatalog
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
 from imrsf_d2.data.datasets.quadruplets import register_quadruplets
+from imrsf_d2.errors import InputError
 
 __all__ = ["NAMES", "check_registered", "register_dfc2023", "register_quadruplets"]
 
@@ -31,5 +32,5 @@ def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
     """
     for name in names:
         if name not in DatasetCatalog:
-            raise ValueError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
+            raise InputError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
                              "datasets/README.md shows how to register your own imagery.")

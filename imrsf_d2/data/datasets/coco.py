@@ -14,6 +14,7 @@ from pathlib import Path
 from detectron2.structures import BoxMode
 
 from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, run_lengths
+from imrsf_d2.errors import InputError
 
 __all__ = ["load_coco", "read_images"]
 
@@ -38,12 +39,12 @@ def load_coco(path: str | os.PathLike, classes: Collection[int]) -> list[dict]:
     for annotation in data["annotations"]:
         _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
         if "id" not in annotation:
-            raise ValueError(f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
+            raise InputError(f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
                              "of its own in each.")
         where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
         _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number")
         if not _is_id(image_id) or image_id not in samples:
-            raise ValueError(f"{where} belongs to image {image_id!r}, expected one of the ids of the file's "
+            raise InputError(f"{where} belongs to image {image_id!r}, expected one of the ids of the file's "
                              f"{len(samples)} images.")
         sample = samples[image_id]
         where += f" of {sample['file_name']!r}"
@@ -52,7 +53,7 @@ def load_coco(path: str | os.PathLike, classes: Collection[int]) -> list[dict]:
         _expect(annotation.get("iscrowd", 0) in (0, 1), where, "iscrowd", annotation.get("iscrowd"), "0 or 1")
         problem = _problem(annotation.get("segmentation"), sample["height"], sample["width"])
         if problem:
-            raise ValueError(f"{where} has an unusable segmentation: {problem}.")
+            raise InputError(f"{where} has an unusable segmentation: {problem}.")
         sample["annotations"].append({
             "bbox": annotation.get("bbox", [0, 0, 0, 0]),
             "bbox_mode": BoxMode.XYWH_ABS,
@@ -84,7 +85,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
         _expect(isinstance(image, Mapping), f"{path}: the file", "the image", image, "an object")
         missing = [key for key in ("id", "file_name", "height", "width") if key not in image]
         if missing:
-            raise ValueError(f"{path}: image {image.get('file_name', image)!r} has no {missing[0]!r}, expected id, "
+            raise InputError(f"{path}: image {image.get('file_name', image)!r} has no {missing[0]!r}, expected id, "
                              "file_name, height and width.")
         image_id, name, where = image["id"], image["file_name"], f"{path}: image {image['id']!r}"
         _expect(isinstance(name, str) and Path(name).name != "", where, "file_name", name, "the name of a raster")
@@ -93,7 +94,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
             _expect(type(image[key]) is int and image[key] > 0, f"{path}: image {name!r}", key, image[key],
                     "a whole number above 0")
         if image_id in images:
-            raise ValueError(f"{path}: {images[image_id]['file_name']!r} and {name!r} have the same image id "
+            raise InputError(f"{path}: {images[image_id]['file_name']!r} and {name!r} have the same image id "
                              f"{image_id!r}; ids must differ.")
         # Whatever folder the file names, the rasters of all modalities go by the last part.
         images[image_id] = {"file_name": Path(name).name, "image_id": image_id, "height": image["height"],
@@ -103,7 +104,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
 
 def _expect(met: bool, where: str, key: str, found: object, expected: str) -> None:
     if not met:
-        raise ValueError(f"{where} has {key} {found!r}, expected {expected}.")
+        raise InputError(f"{where} has {key} {found!r}, expected {expected}.")
 
 
 def _is_id(value: object) -> bool:
@@ -115,13 +116,13 @@ def _read_json(path: str | os.PathLike) -> dict:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError
-        raise ValueError(f"{path} is not JSON ({error}), expected a COCO instance file; fetch it again.") from error
+        raise InputError(f"{path} is not JSON ({error}), expected a COCO instance file; fetch it again.") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, Mapping) or not isinstance(data.get(key), list):
-            raise ValueError(f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' "
+            raise InputError(f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' "
                              "and 'categories'.")
     if not data["images"]:
-        raise ValueError(f"{path} has no images, expected at least one in 'images'.")
+        raise InputError(f"{path} has no images, expected at least one in 'images'.")
     return data
 
 

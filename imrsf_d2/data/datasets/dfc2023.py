@@ -31,6 +31,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from imrsf_d2.data.datasets.coco import load_coco
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
+from imrsf_d2.errors import InputError, MissingFileError
 
 __all__ = ["CITIES", "CLASSES", "FOLDERS", "LABELS", "SPLITS", "TRAIN_CITIES", "VAL_CITIES", "city_of", "label_file",
            "load_dfc2023", "raster_folders", "register_dfc2023"]
@@ -60,7 +61,7 @@ def city_of(file_name: str) -> str:
     for city in CITIES:
         if words.startswith(_plain(city)):
             return city
-    raise ValueError(f"the name {file_name!r} holds no city with public labels, expected "
+    raise InputError(f"the name {file_name!r} holds no city with public labels, expected "
                      f"{{SV|GF2}}_{{City}}_{{lat}}_{{lon}}.tif with a city of {', '.join(CITIES)}.")
 
 
@@ -80,11 +81,11 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
         ValueError: if the label file is no usable COCO file, a file name holds no known city, or the split is empty.
     """
     if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, expected one of {tuple(SPLITS)}.")
+        raise InputError(f"split is {split!r}, expected one of {tuple(SPLITS)}.")
     track = dataset_root(root, "dfc2023") / "track2"
     folders = raster_folders(track)
     if not folders:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
             f"{describe_root()}; it must name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
             "datasets/make_synthetic.py writes synthetic tiles to try things out.")
@@ -97,7 +98,7 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     samples = [sample for sample in samples if sample["city"] in SPLITS[split]]
     if not samples:
         found = ", ".join(f"{city} {count}" for city, count in sorted(cities.items()))
-        raise ValueError(f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
+        raise InputError(f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
                          f"has these tiles: {found}.")
     _attach_rasters(samples, folders)
     return samples
@@ -118,7 +119,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
         ValueError: if the task is unknown.
     """
     if task not in TASKS:
-        raise ValueError(f"task is {task!r}, expected one of {TASKS}.")
+        raise InputError(f"task is {task!r}, expected one of {TASKS}.")
 
     def load() -> list[dict]:
         samples = load_dfc2023(root, split)
@@ -152,7 +153,7 @@ def label_file(track: Path) -> Path:
     for path in LABELS:
         if (track / path).is_file():
             return track / path
-    raise FileNotFoundError(f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
+    raise MissingFileError(f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
                             "datasets/README.md shows the layout.")
 
 
@@ -180,7 +181,7 @@ def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
             without.append(name)
     if without:
         looked = ", ".join(os.fspath(folder) for folder in folders.values())
-        raise FileNotFoundError(f"{len(without)} of {len(samples)} images have no raster in any modality, e.g. "
+        raise MissingFileError(f"{len(without)} of {len(samples)} images have no raster in any modality, e.g. "
                                 f"{without[0]!r}; looked in {looked}.")
 
 

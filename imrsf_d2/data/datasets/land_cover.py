@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from imrsf_d2.errors import InputError
+
 __all__ = ["DEFAULT_TABLE", "MergeTable", "read_merge_table"]
 
 #: Urban Atlas 2018 to seven classes: rail counts as roads, wetland as water; 0 is the first class of the table.
@@ -36,15 +38,15 @@ def read_merge_table(path: str | os.PathLike = DEFAULT_TABLE) -> MergeTable:
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if line.strip() and not line.startswith("#"))
         if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise ValueError(f"{path} has the columns {rows.fieldnames}, expected among them {missing[0]!r}; "
+            raise InputError(f"{path} has the columns {rows.fieldnames}, expected among them {missing[0]!r}; "
                              f"{DEFAULT_TABLE} is an example.")
         classes: dict[str, int] = {}
         codes: dict[str, int | None] = {}
         for row in rows:
             code, name = row["code"].strip(), (row["class"] or "").strip()
             if code in codes:
-                raise ValueError(f"{path} has the code {code!r} twice; each becomes one class.")
+                raise InputError(f"{path} has the code {code!r} twice; each becomes one class.")
             codes[code] = classes.setdefault(name, len(classes)) if name else None
     if not 0 < len(classes) < 256:
-        raise ValueError(f"{path} names {len(classes)} classes, expected 1 to 255.")
+        raise InputError(f"{path} names {len(classes)} classes, expected 1 to 255.")
     return MergeTable(tuple(classes), codes)

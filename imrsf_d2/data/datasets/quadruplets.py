@@ -25,6 +25,7 @@ from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
 from imrsf_d2.data.rasters import read_grid
+from imrsf_d2.errors import InputError, MissingFileError
 
 __all__ = ["load_quadruplets", "register_quadruplets"]
 
@@ -51,25 +52,25 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
         RasterError: if a label file cannot be opened.
     """
     if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, expected one of {SPLITS}.")
+        raise InputError(f"split is {split!r}, expected one of {SPLITS}.")
     root = dataset_root(root, "quadruplets")
     tiles = _read_split(root, split)
     for other in SPLITS:
         if other != split and split_file(root, other).is_file():
             shared = sorted({city_of(t) for t in tiles} & {city_of(t) for t in _read_split(root, other)})
             if shared:
-                raise ValueError(f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
+                raise InputError(f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
                                  "a score on tiles beside training tiles says nothing about new places.")
     listings = {name: set(os.listdir(root / name)) if (root / name).is_dir() else set() for name in (*SENSORS, LABELS)}
     samples = []
     for tile in tiles:
         file = f"{tile}.tif"
         if file not in listings[LABELS]:
-            raise FileNotFoundError(f"{split_file(root, split)} lists {tile!r}, which has no labels: expected "
+            raise MissingFileError(f"{split_file(root, split)} lists {tile!r}, which has no labels: expected "
                                     f"{root / LABELS / file}.")
         modalities = {name: os.fspath(root / name / file) if file in listings[name] else None for name in SENSORS}
         if not any(modalities.values()):
-            raise FileNotFoundError(f"the tile {tile!r} has no raster in any of {', '.join(SENSORS)} below {root}.")
+            raise MissingFileError(f"the tile {tile!r} has no raster in any of {', '.join(SENSORS)} below {root}.")
         labels = os.fspath(root / LABELS / file)
         height, width = read_grid(labels).shape
         samples.append({"file_name": next(path for path in modalities.values() if path), "height": height,
@@ -102,17 +103,17 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
 def _read_split(root: Path, split: str) -> list[str]:
     path = split_file(root, split)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. "
             "datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your scenes, "
             "datasets/make_synthetic.py writes synthetic tiles to try things out.")
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     tiles = [line for line in lines if line]
     if not tiles:
-        raise ValueError(f"{path} lists no tiles, expected one name a line.")
+        raise InputError(f"{path} lists no tiles, expected one name a line.")
     repeated = [tile for tile, count in Counter(tiles).items() if count > 1]
     if repeated:
-        raise ValueError(f"{path} lists {repeated[0]!r} twice.")
+        raise InputError(f"{path} lists {repeated[0]!r} twice.")
     for tile in tiles:
         city_of(tile)
     return tiles

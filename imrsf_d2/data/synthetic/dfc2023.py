@@ -23,6 +23,7 @@ from imrsf_d2.data.synthetic.sensors import render_dsm, render_rgb, render_sar
 from imrsf_d2.data.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.data.synthetic.writing import check_request, claim_folder, mark_complete, write_json
 from imrsf_d2.data.writing import write_raster
+from imrsf_d2.errors import InputError
 from imrsf_d2.parallel import run_jobs
 
 # Raise this when the same parameters no longer give the same bytes.
@@ -126,7 +127,7 @@ def write_dfc2023(output: str | Path, *, num_train: int, num_val: int, size: int
     """
     check_request(num_train, num_val, size, seed)
     if unknown := sorted({*train_cities, *val_cities} - set(CITIES)):
-        raise ValueError(f"unknown cities {unknown}; known are {sorted(CITIES)} (imrsf_d2/data/synthetic/cities.py).")
+        raise InputError(f"unknown cities {unknown}; known are {sorted(CITIES)} (imrsf_d2/data/synthetic/cities.py).")
     recipe = Recipe(size, seed, tuple(train_cities), tuple(val_cities), scene, sensors)
     parameters = {"layout": "dfc2023", "version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val,
                   **asdict(recipe)}

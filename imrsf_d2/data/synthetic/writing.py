@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.errors import InputError, OccupiedError
 
 MARKER = "synthetic.json"
 
@@ -23,9 +24,9 @@ def check_request(num_train: int, num_val: int, size: int, seed: int) -> None:
         ValueError: naming what cannot.
     """
     if size < 64 or size % 32:
-        raise ValueError(f"size is {size} px, expected a multiple of 32 and at least 64.")
+        raise InputError(f"size is {size} px, expected a multiple of 32 and at least 64.")
     if num_train < 0 or num_val < 0 or num_train + num_val == 0 or seed < 0:
-        raise ValueError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
+        raise InputError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
 
 
 def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite: bool) -> bool:
@@ -52,13 +53,13 @@ def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite
         if not same and not overwrite:
             old = found.get("parameters", {})
             differing = sorted(key for key in {*old, *parameters} if old.get(key) != parameters.get(key))
-            raise FileExistsError(f"{output} holds synthetic data made with other parameters (differing: "
+            raise OccupiedError(f"{output} holds synthetic data made with other parameters (differing: "
                                   f"{', '.join(differing)}). Choose another --output, or replace it with --overwrite.")
         if not same:
             for name in present:
                 (shutil.rmtree if (output / name).is_dir() else os.unlink)(output / name)
     elif present:
-        raise FileExistsError(f"{output}/{present[0]} exists and was not written by this command (no {MARKER} beside "
+        raise OccupiedError(f"{output}/{present[0]} exists and was not written by this command (no {MARKER} beside "
                               "it), so it is left alone. Choose another --output; --overwrite does not replace it.")
     output.mkdir(parents=True, exist_ok=True)
     write_json(marker, {"complete": False, "parameters": parameters})
