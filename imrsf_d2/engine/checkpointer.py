@@ -6,9 +6,10 @@ import logging
 import os
 import pickle
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
@@ -115,6 +116,7 @@ class Checkpointer(DetectionCheckpointer):
         return {"model": weights}
 
     def _load_model(self, checkpoint: Any):
+        _check_weights(checkpoint["model"], self._source)
         incompatible = super()._load_model(checkpoint)
         parameters = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
         # A parameter of another shape counts as missing too.
@@ -149,6 +151,19 @@ class Checkpointer(DetectionCheckpointer):
     def _log_incompatible_keys(self, incompatible) -> None:
         """Log other shapes alone: Detectron2's list of every other name says what `_load_model` has said in a line."""
         super()._log_incompatible_keys(type(incompatible)([], [], incompatible.incorrect_shapes))
+
+
+def _check_weights(weights: object, source: str) -> None:
+    """Refuse what no model can hold, and what makes of every prediction a NaN."""
+    if not isinstance(weights, Mapping):
+        raise InputError(f"{source} holds a {type(weights).__name__} below 'model', expected tensors with names.")
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
+            raise InputError(f"{source} holds {type(value).__name__} {value!r:.40} as {name!r} below 'model', expected tensors "
+                             "with names.")
+        if not bool(torch.isfinite(torch.as_tensor(value)).all()):
+            raise InputError(f"{source} holds NaN or infinite values in {name!r}, expected finite weights: the file is "
+                             "damaged, or its training run diverged. Take an earlier checkpoint.")
 
 
 def _frozen(model: nn.Module) -> list[str]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from imrsf_d2.atomic import write_atomically
 from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.errors import InputError
 
 
 def linear(value):
@@ -289,3 +290,13 @@ def test_a_state_dict_beside_other_things_loads(tmp_path):
     model = linear(0.0)
     load(model, tmp_path / "other.pth")
     assert model.weight.tolist() == [[1.0, 1.0]]
+
+
+@pytest.mark.parametrize("content, found", [
+    ({"model": {"backbone.weight": 3}}, "int 3 as 'backbone.weight'"), ({"model": [1, 2]}, "a list below 'model'"),
+    ({"model": {5: torch.zeros(1)}}, "as 5"), ({"model": {"backbone.weight": torch.tensor([1.0, float("nan")])}}, "NaN")])
+def test_weights_that_no_model_can_use_are_named(content, found, tmp_path):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(InputError, match="odd.pth") as raised:
+        Checkpointer(torch.nn.Linear(1, 2)).load(str(tmp_path / "odd.pth"))
+    assert found in str(raised.value)
