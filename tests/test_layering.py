@@ -23,7 +23,7 @@ ALLOWED = {
     "data": {"modalities", "atomic", "parallel"},
     "preparation": {"modalities", "atomic", "parallel", "data"},
     "evaluation": {"modalities", "keys", "atomic", "parallel", "precision", "upstream", "data"},
-    "visualization": {"modalities", "atomic", "data", "evaluation"},
+    "visualization": {"modalities", "atomic", "precision", "data", "evaluation"},
     "engine": {"modalities", "keys", "atomic", "parallel", "precision", "upstream", "environment", "config", "modeling",
                "checkpoint", "data", "evaluation", "visualization"},
     "study": {"modalities", "atomic", "data", "engine", "evaluation", "visualization"},

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from imrsf_d2.atomic import write_text
@@ -94,24 +95,47 @@ class SweepRecord:
 def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) -> dict[str, object]:
     """What the scores of a sweep follow from: the data, the weights' content, and the keys of the config that matter.
 
+    Labels and weights count by their content. Rasters, which are many times larger, count by size and time of change, so a
+    copy that does not keep times (`cp` without `-p`) is another run. Where files lie does not count.
+
     Args:
-        samples: dataset dicts of the data set. Where their files lie does not count.
+        samples: dataset dicts of the dataset.
 
     Returns:
         A flat JSON-able mapping.
     """
-    images = hashlib.sha256()
+    images, labels, rasters = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for sample in samples:
-        known = {key: sample.get(key) for key in ("image_id", "height", "width", "annotations")}
         has = sorted(name for name, path in sample["modalities"].items() if path is not None)
-        images.update(json.dumps([known, has], default=str).encode())
-    weights = hashlib.sha256()
-    with open(PathManager.get_local_path(cfg.MODEL.WEIGHTS), "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            weights.update(block)
-    return {"data set": dataset_name, "images": images.hexdigest(), "weights": weights.hexdigest(),
+        images.update(json.dumps([[sample.get(key) for key in ("image_id", "height", "width")], has]).encode())
+        labels.update(json.dumps(sample.get("annotations"), default=str).encode())
+        if sample.get("sem_seg_file_name"):
+            labels.update(_content(sample["sem_seg_file_name"]).encode())
+        rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
+    metadata = MetadataCatalog.get(dataset_name)
+    return {"dataset": dataset_name, "images": images.hexdigest(), "labels": labels.hexdigest(),
+            "rasters (size and time of change)": rasters.hexdigest(), "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
+            "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
             **{key: value for key, value in flat_keys(cfg) if key not in IGNORED
                and (key.startswith("MODEL.") or any(key == k or key.startswith(f"{k}.") for k in KEYS))}}
+
+
+def _content(path: str) -> str:
+    """Stands for what a file holds."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _state(path: str) -> list[int] | None:
+    """Size and time of change (ns) of a file; None of what is no file (a VSI path, say) or not there."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _short(value: object, most: int = 60) -> str:

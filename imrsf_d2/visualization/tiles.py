@@ -16,6 +16,7 @@ from torch import nn
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
+from imrsf_d2.precision import autocast
 from imrsf_d2.visualization.targets import Target, target_reader
 
 __all__ = ["Tile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]
@@ -81,7 +82,7 @@ def training_tiles(cfg: CfgNode) -> Iterator[Tile]:
 
 def predict_tiles(cfg: CfgNode, model: nn.Module | None, dataset_name: str, positions: Sequence[int],
                   subset: Sequence[str]) -> list[Tile]:
-    """Run a model on some tiles of a data set with a subset of the modalities.
+    """Run a model on some tiles of a dataset with a subset of the modalities, in the precision that scores are computed in.
 
     Args:
         model: None for the inputs and the truth alone.
@@ -106,7 +107,7 @@ def predict_samples(cfg: CfgNode, model: nn.Module | None, dataset_name: str, sa
         mapped = mapper(sample)
         prediction = None
         if model is not None:
-            with torch.no_grad():
+            with torch.no_grad(), autocast(cfg):
                 prediction = reader.of_output(model([mapped])[0])
         tiles.append(Tile(_stem(mapped), mapped["image"].numpy(), reader.of_dataset(sample), prediction))
     if was_training:

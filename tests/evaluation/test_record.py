@@ -1,7 +1,11 @@
 """A folder of finished subsets: gone on with by the same run, left alone by any other."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
+from detectron2.data import MetadataCatalog
 from tests.tiny import DEMO_CONFIG, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
@@ -103,3 +107,36 @@ def test_what_changes_no_score_changes_no_identity(tmp_path, key, value, same):
 def test_moved_files_are_the_same_run(tmp_path):
     moved = [{**SAMPLES[0], "file_name": "/there/1.tif", "modalities": {"sar": "/there/1.tif", "rgb": None}}]
     assert identity(tmp_path) == identity(tmp_path, samples=moved, name="moved.pth")
+
+
+def test_what_a_label_map_holds_counts(tmp_path):
+    labels, moved = tmp_path / "labels.tif", tmp_path / "moved.tif"
+    labels.write_bytes(b"000")
+    semantic = [{**SAMPLES[0], "annotations": None, "sem_seg_file_name": str(labels)}]
+    before = identity(tmp_path, samples=semantic)
+    shutil.copyfile(labels, moved)
+    assert identity(tmp_path, samples=[{**semantic[0], "sem_seg_file_name": str(moved)}]) == before
+    time = labels.stat().st_mtime_ns
+    labels.write_bytes(b"003")  # of the same size, and as old
+    os.utime(labels, ns=(time, time))
+    assert [key for key, value in identity(tmp_path, samples=semantic).items() if before[key] != value] == ["labels"]
+
+
+def test_a_raster_that_was_written_again_counts(tmp_path):
+    raster = tmp_path / "sar.tif"
+    raster.write_bytes(b"one")
+    samples = [{**SAMPLES[0], "modalities": {"sar": str(raster)}}]
+    before = identity(tmp_path, samples=samples)
+    assert identity(tmp_path, samples=samples) == before
+    raster.write_bytes(b"three")
+    differing = [key for key, value in identity(tmp_path, samples=samples).items() if before[key] != value]
+    assert differing == ["rasters (size and time of change)"]
+
+
+def test_other_names_of_classes_are_another_run(tmp_path):
+    MetadataCatalog.get("named").stuff_classes = ["sea", "land"]
+    before = identity(tmp_path, dataset="named")
+    MetadataCatalog.pop("named")
+    MetadataCatalog.get("named").stuff_classes = ["land", "sea"]
+    assert identity(tmp_path, dataset="named") != before
+    MetadataCatalog.pop("named")

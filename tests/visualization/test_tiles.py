@@ -106,6 +106,23 @@ def test_samples_of_a_pretraining_are_shown_alone_whatever_they_are_labelled_for
     assert width["labelled"] / width["alone"] == pytest.approx(4 / 3, rel=0.1)  # panels: three sensors, and the truth
 
 
+def test_pictures_are_computed_in_the_precision_of_the_scores(cfg):
+    dataset = cfg.DATASETS.TEST[0]
+
+    class Model(Oracle):
+        def forward(self, inputs):
+            self.precision = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
+            return super().forward(inputs)
+
+    model, mixed = Model(dataset), cfg.clone()
+    predict_tiles(cfg, model, dataset, [0], ("sar",))
+    assert model.precision is False
+    mixed.defrost()
+    mixed.SOLVER.AMP.ENABLED, mixed.SOLVER.AMP.PRECISION = True, "bf16"
+    predict_tiles(mixed, model, dataset, [0], ("sar",))
+    assert model.precision == torch.bfloat16
+
+
 def test_predictions_stand_beside_the_truth_they_are_to_match(cfg):
     dataset = cfg.DATASETS.TEST[0]
     model = Oracle(dataset)
