@@ -30,7 +30,8 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
 
     Raises:
         RasterError: if the file cannot be read.
-        ValueError: if it has several bands, another size than the sample, or values that are no class index.
+        ValueError: if it has several bands, complex numbers, another size than the sample, or values that are no class
+            index.
     """
     path = sample.get("sem_seg_file_name")
     if path is None:
@@ -41,6 +42,8 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
         raise InputError(f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image "
                          f"{sample['image_id']!r}.")
     top = IGNORE_LABEL if num_classes is None else num_classes
+    if band.dtype.kind == "c":
+        raise InputError(f"the labels {path} hold complex numbers, expected class indices.")
     wrong = band[valid & (band != IGNORE_LABEL) & ~((band >= 0) & (band < top) & (band == np.rint(band)))]
     if wrong.size:
         raise InputError(f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "

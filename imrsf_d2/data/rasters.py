@@ -185,10 +185,16 @@ def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice,
             valid &= file.read(number, window=window) > 0
     tags = [file.nodatavals[number - 1] for number in numbers]
     if any(tag is not None for tag in tags):
-        empty = np.stack([band == tag if tag is not None else np.zeros(band.shape, dtype=bool)
-                          for band, tag in zip(raw, tags)])
+        empty = np.stack([_equals_tag(band, tag) for band, tag in zip(raw, tags)])
         valid &= ~(empty.all(axis=0) if raw.dtype.itemsize == 1 else empty.any(axis=0))
     return raw, valid
+
+
+def _equals_tag(band: np.ndarray, tag: float | None) -> np.ndarray:
+    """Where a band holds its no-data tag."""
+    if tag is None:
+        return np.zeros(band.shape, dtype=bool)
+    return np.isnan(band) if np.isnan(tag) else band == tag  # NaN equals nothing, not even itself
 
 
 @contextlib.contextmanager

@@ -26,6 +26,21 @@ def test_the_files_own_nodata_is_unlabelled(tmp_path, write_raster):
     assert semantic_truth(sample(path)).tolist() == [[255, 1, 2], [3, 255, 0]]
 
 
+def test_a_nodata_tag_of_nan_is_unlabelled(tmp_path, write_raster):
+    labels = np.array([[np.nan, 1, 2], [3, np.nan, 0]], np.float32)
+    path = write_raster(tmp_path / "l.tif", labels, nodata=np.nan)
+    assert semantic_truth(sample(path), 4).tolist() == [[255, 1, 2], [3, 255, 0]]
+    # Without the tag nobody says what NaN means.
+    with pytest.raises(ValueError, match=r"untagged\.tif hold nan, expected class indices from 0 to 3"):
+        semantic_truth(sample(write_raster(tmp_path / "untagged.tif", labels)), 4)
+
+
+def test_complex_labels_are_refused(tmp_path, write_raster):
+    path = write_raster(tmp_path / "l.tif", np.ones((2, 3), np.complex64))
+    with pytest.raises(ValueError, match=r"l\.tif hold complex numbers, expected class indices"):
+        semantic_truth(sample(path), 4)
+
+
 @pytest.mark.parametrize("value", [7, 200])
 def test_a_label_that_is_no_class_names_file_and_value(tmp_path, write_raster, value):
     path = write_raster(tmp_path / "l.tif", np.array([[0, 1, value], [6, 2, 0]], np.uint8))
