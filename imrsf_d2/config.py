@@ -119,9 +119,12 @@ def add_imrsf_config(cfg: CN) -> None:
     # BRIGHTNESS, CONTRAST (optical), SPECKLE (SAR), OFFSET (elevation), explained in imrsf_d2.data.photometric.Jitter.
     cfg.INPUT.PHOTOMETRIC = []
     # Resample what lies on another pixel grid than the annotations (10 m beside 20 m) through the files' geotransforms:
-    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error, and where
-    # files of one size lie on the ground is not looked at.
+    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error, and so are
+    # files of one size that say they lie in different places.
     cfg.INPUT.ALIGN = False
+    # Without INPUT.ALIGN: take files of one size pixel by pixel wherever they say they lie, because their georeferences
+    # are wrong.
+    cfg.INPUT.IGNORE_PLACES = False
 
 
 def finalize_config(cfg: CN) -> None:

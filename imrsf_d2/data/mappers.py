@@ -44,7 +44,7 @@ class SampleMapper(ABC):
         dihedral: turn and mirror training samples by the eight symmetries of a square.
         jitters: photometric jitter of training samples, by modality.
         keep: the modalities used at test time, the others are never opened; empty keeps all.
-        align: resample modalities on other grids (see `SampleReader`).
+        align, ignore_places: resample modalities on other grids, or do not look where they lie (see `SampleReader`).
         num_classes: of the model, to check label maps against; None checks nothing.
         seed: of the training samples' generators.
     """
@@ -53,7 +53,7 @@ class SampleMapper(ABC):
     def __init__(self, modalities: ModalitySet, *, is_train: bool, dropout: str | None = "uniform",
                  crop: tuple[int, int] | None = None, scale: tuple[float, float] = (1.0, 1.0), dihedral: bool = True,
                  jitters: Mapping[str, Jitter] | None = None, keep: Sequence[str] = (), align: bool = False,
-                 num_classes: int | None = None, seed: int = 0):
+                 ignore_places: bool = False, num_classes: int | None = None, seed: int = 0):
         self.modalities = modalities
         self.is_train = is_train
         self.dropout = dropout
@@ -64,11 +64,13 @@ class SampleMapper(ABC):
         self.num_classes = num_classes
         self.seed = seed
         keep = modalities.names if is_train else modalities.check_subset(keep, "keep")
-        self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align)
+        self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align,
+                                   ignore_places=ignore_places)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True, keep: Sequence[str] | None = None) -> dict:
-        """Read INPUT.{ALIGN, CROP, SCALE_JITTER, DIHEDRAL, PHOTOMETRIC, MODALITY_DROPOUT, TEST_MODALITIES} and SEED.
+        """Read INPUT.{ALIGN, IGNORE_PLACES, CROP, SCALE_JITTER, DIHEDRAL, PHOTOMETRIC, MODALITY_DROPOUT, TEST_MODALITIES}
+        and SEED.
 
         Args:
             keep: replaces INPUT.TEST_MODALITIES unless None.
@@ -90,6 +92,7 @@ class SampleMapper(ABC):
             "jitters": read_jitters(cfg.INPUT.PHOTOMETRIC, modalities),
             "keep": modalities.check_subset(cfg.INPUT.TEST_MODALITIES if keep is None else keep, source),
             "align": cfg.INPUT.ALIGN,
+            "ignore_places": cfg.INPUT.IGNORE_PLACES,
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "seed": max(cfg.SEED, 0),
         }

@@ -20,7 +20,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import rasterio
@@ -58,7 +58,8 @@ class SizeError(InputError):
 
 
 def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int, int] | None = None,
-                grid: Grid | None = None, window: tuple[slice, slice] | None = None) -> Raster:
+                grid: Grid | None = None, window: tuple[slice, slice] | None = None,
+                check_grid: Callable[[Grid], None] | None = None) -> Raster:
     """Read one modality of one sample.
 
     Args:
@@ -69,6 +70,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
             (radar power is averaged as power). None takes it as it lies.
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches.
+        check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
 
     Returns:
         bands [C, H, W] float32 after transform and clip, not normalised; validity [H, W] bool, True = holds data.
@@ -85,6 +87,8 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
         if size is not None and grid is None and own.shape != size:
             raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.",
                             own.shape)
+        if check_grid is not None:
+            check_grid(own)
         moved = grid is not None and not own.equals(grid)
         raw, valid = _read(file, _band_numbers(file, path, modality), None if moved else window)
     if raw.dtype.kind == "c":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from imrsf_d2.data.grids import Grid
+from imrsf_d2.data.places import SamplePlaces
 from imrsf_d2.data.rasters import Raster, RasterError, SizeError, read_grid, read_raster, size_text
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
@@ -26,13 +28,17 @@ class SampleReader:
         keep: those ever read.
         tolerant: an unreadable file is a missing sensor (training); otherwise it is an error.
         align: resample what lies on another grid than the sample's annotations; otherwise sizes must be equal.
+        ignore_places: without `align`, take files of one size pixel by pixel wherever they lie; otherwise files that lie
+            elsewhere than others of the sample are an error.
     """
 
-    def __init__(self, modalities: ModalitySet, keep: Sequence[str], *, tolerant: bool, align: bool):
+    def __init__(self, modalities: ModalitySet, keep: Sequence[str], *, tolerant: bool, align: bool,
+                 ignore_places: bool = False):
         self.modalities = modalities
         self.keep = tuple(keep)
         self.tolerant = tolerant
         self.align = align
+        self.ignore_places = ignore_places
         self._reported: set[str] = set()
 
     def paths(self, sample: Mapping) -> dict[str, str]:
@@ -67,12 +73,15 @@ class SampleReader:
         paths = self.paths(sample)
         grid = self.grid(sample) if self.align and paths else None
         size = (sample["height"], sample["width"])
+        places = None if self.align or self.ignore_places else SamplePlaces(sample["image_id"])
         rasters, sizes, failed = {}, {}, []
         for name in [*names, *spare]:
             if name in spare and rasters:
                 break
+            check_grid = None if places is None else partial(places.add, name, paths[name])
             try:
-                bands, valid = read_raster(paths[name], self.modalities[name], size=size, grid=grid, window=window)
+                bands, valid = read_raster(paths[name], self.modalities[name], size=size, grid=grid, window=window,
+                                           check_grid=check_grid)
             except SizeError as error:
                 sizes[name] = error.found
                 continue

@@ -1,0 +1,85 @@
+"""Whether the files of a sample, taken pixel by pixel, show one place on the ground."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+
+from imrsf_d2.data.grids import Grid
+from imrsf_d2.data.rasters import RasterError, read_grid
+from imrsf_d2.errors import InputError
+
+__all__ = ["SamplePlaces", "check_places"]
+
+REMEDY = ("Their pixels would be taken for one place. Set INPUT.ALIGN True to resample them through their geotransforms, "
+          "or INPUT.IGNORE_PLACES True if these are wrong and the pixels do belong together.")
+
+
+class SamplePlaces:
+    """Compares the grids of one sample's files as they are opened.
+
+    Args:
+        image_id: of the sample, for messages.
+    """
+
+    def __init__(self, image_id: object):
+        self._image_id = image_id
+        self._first: tuple[str, str, Grid] | None = None
+
+    def add(self, name: str, path: str, grid: Grid) -> None:
+        """Take in one more file.
+
+        Args:
+            name: what it holds.
+            grid: its own. One that does not say where it lies agrees with all, one of another size is not looked at.
+
+        Raises:
+            InputError: if it lies elsewhere than the first one that says where it lies.
+        """
+        if not grid.located:
+            return
+        if self._first is None:
+            self._first = name, path, grid
+            return
+        other, other_path, reference = self._first
+        # Nearly always the numbers are the same, which is found out sooner than where the corners lie.
+        if grid == reference or grid.shape != reference.shape or grid.equals(reference):
+            return
+        raise InputError(f"image {self._image_id!r}: {name!r} ({path}) lies elsewhere than {other!r} ({other_path}): "
+                         f"{_place(grid)}, expected {_place(reference)}. {REMEDY}")
+
+
+def check_places(samples: Sequence[Mapping], names: Collection[str]) -> None:
+    """See that sensors and label maps of one sample show one place, from the headers of their files.
+
+    Args:
+        samples: dataset dicts.
+        names: the modalities to look at.
+
+    Raises:
+        InputError: naming two files of the first sample that disagree, and how many disagree.
+    """
+    problems = [problem for sample in samples if (problem := _problem(sample, names)) is not None]
+    if problems:
+        more = f" So it is with {len(problems)} of the {len(samples)} images looked at." if len(problems) > 1 else ""
+        raise InputError(f"{problems[0]}{more}")
+
+
+def _problem(sample: Mapping, names: Collection[str]) -> str | None:
+    places = SamplePlaces(sample["image_id"])
+    files = {"labels": sample.get("sem_seg_file_name")} | {name: sample["modalities"].get(name) for name in names}
+    for name, path in files.items():
+        if path is not None:
+            try:
+                with contextlib.suppress(RasterError):  # reported when it is read
+                    places.add(name, path, read_grid(path))
+            except InputError as error:
+                return str(error)
+    return None
+
+
+def _place(grid: Grid) -> str:
+    """Where a grid lies, in words."""
+    left, top, a = grid.transform.c, grid.transform.f, grid.transform
+    system = f"EPSG:{code}" if (code := grid.crs.to_epsg()) else grid.crs.to_string()
+    return f"a corner at ({left:.10g}, {top:.10g}) and pixels of {abs(a.a):.6g} x {abs(a.e):.6g} in {system}"

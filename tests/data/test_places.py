@@ -1,0 +1,91 @@
+"""Files of one size in different places are never stacked in silence."""
+
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+
+from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.data.places import check_places
+from imrsf_d2.data.reading import SampleReader
+from imrsf_d2.modalities import Modality, ModalitySet
+
+MODALITIES = ModalitySet([Modality("rgb", 3), Modality("dsm", 1)])
+UTM = "EPSG:32631"
+
+
+def place(left, pixel_m=10, crs=UTM):
+    return {"crs": crs, "transform": from_origin(left, 5_000_000, pixel_m, pixel_m)}
+
+
+@pytest.fixture
+def sample(tmp_path, write_raster):
+    """A function that writes a sample of 8 x 8 px whose sensors (and labels, if asked for) lie where it is told."""
+    def write(rgb, dsm, labels=None, name="a"):
+        files = {"rgb": write_raster(tmp_path / f"{name}_rgb.tif", np.full((3, 8, 8), 7, np.uint8), **rgb),
+                 "dsm": write_raster(tmp_path / f"{name}_dsm.tif", np.full((8, 8), 7, np.float32), **dsm)}
+        sample = {"file_name": str(files["rgb"]), "height": 8, "width": 8, "image_id": name,
+                  "modalities": {sensor: str(path) for sensor, path in files.items()}}
+        if labels is not None:
+            path = write_raster(tmp_path / f"{name}_labels.tif", np.zeros((8, 8), np.uint8), **labels)
+            sample["sem_seg_file_name"] = str(path)
+        return sample
+    return write
+
+
+def read(sample, **options):
+    reader = SampleReader(MODALITIES, MODALITIES.names, **{"tolerant": True, "align": False} | options)
+    return reader.read(sample, ["rgb", "dsm"])
+
+
+@pytest.mark.parametrize("dsm, found", [
+    (place(500_080), r"a corner at \(500080, 5000000\) and pixels of 10 x 10 in EPSG:32631"),
+    (place(500_000, pixel_m=20), "pixels of 20 x 20 in EPSG:32631"),
+    (place(500_000, crs="EPSG:32632"), "in EPSG:32632"),
+])
+def test_sensors_in_different_places_are_an_error_with_both_files_and_the_cure(sample, dsm, found):
+    with pytest.raises(ValueError, match=rf"image 'a': 'dsm' \(.*a_dsm\.tif\) lies elsewhere than 'rgb' \(.*a_rgb\.tif\): "
+                                         rf".*{found}, expected a corner at \(500000, 5000000\).*INPUT\.ALIGN True.*"
+                                         r"INPUT\.IGNORE_PLACES True"):
+        read(sample(place(500_000), dsm))
+
+
+@pytest.mark.parametrize("dsm", [place(500_000), place(500_000.9), {}, {"crs": UTM}], ids=["same", "0.09 px", "none", "no place"])
+def test_one_place_or_an_unknown_one_is_accepted(sample, dsm):
+    assert list(read(sample(place(500_000), dsm))) == ["rgb", "dsm"]
+
+
+def test_more_than_a_tenth_of_a_pixel_is_another_place(sample):
+    with pytest.raises(ValueError, match="lies elsewhere"):
+        read(sample(place(500_000), place(500_001.1)))
+
+
+def test_places_are_ignored_on_request_and_resampled_with_align(sample):
+    # A metre of a column's ten.
+    shifted = sample(place(500_000), place(500_040))
+    assert read(shifted, ignore_places=True)["dsm"][1].all()
+    assert read(shifted, align=True)["dsm"][1].sum(axis=1).tolist() == [4] * 8
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_the_mapper_looks_unless_the_config_says_otherwise(make_config, sample, is_train):
+    changes = {"INPUT__MODALITY_DROPOUT__ENABLED": False}
+    shifted = sample(place(500_000), place(500_040))
+    with pytest.raises(ValueError, match="'dsm' .* lies elsewhere than 'rgb'"):
+        build_mapper(make_config(**changes), is_train)(shifted)
+    assert build_mapper(make_config(**changes, INPUT__IGNORE_PLACES=True), is_train)(shifted)["modalities"] == ("rgb", "dsm")
+
+
+def test_labels_in_another_place_are_found_from_headers_and_counted(sample):
+    good, north = place(500_000), place(500_000) | {"transform": from_origin(500_000, 5_000_080, 10, 10)}
+    samples = [sample(good, good, good, "a"), sample(good, good, north, "b"), sample(good, north, None, "c"),
+               sample(good, {}, good, "d")]
+    check_places([samples[0], samples[3]], ["rgb", "dsm"])
+    with pytest.raises(ValueError, match=r"image 'b': 'rgb' .* than 'labels' \(.*b_labels\.tif\).* 2 of the 4 images looked at"):
+        check_places(samples, ["rgb", "dsm"])
+    check_places([samples[2]], ["rgb"])  # what is not used may lie anywhere
+
+
+def test_a_file_without_a_header_is_left_to_the_reader(sample, tmp_path):
+    broken = sample(place(500_000), place(500_000))
+    (tmp_path / "a_dsm.tif").write_bytes(b"II*\0")
+    check_places([broken], ["rgb", "dsm"])
