@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 __all__ = ["InputError", "MissingFileError", "NotAFolderError", "OccupiedError", "UpstreamError", "UserError",
-           "exit_code"]
+           "exit_code", "some_of"]
 
 
 class UserError(Exception):
@@ -38,6 +38,13 @@ class UpstreamError(UserError, ImportError):
 #: What the machine refuses, whichever program asks: the system's own words name the file and the reason.
 SYSTEM_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR,
                  errno.EPERM, errno.EROFS)
+
+
+def some_of(names: Iterable[object], most: int = 10) -> str:
+    """The first names of a list that may be long, for a message: "'a', 'b' and 5 more"."""
+    names = [repr(name) for name in names]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.") -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -33,6 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.mappers import MAPPERS, build_mapper
+from imrsf_d2.data.sample_checks import check_rasters
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
@@ -104,8 +104,8 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
         A loader of lists of IMS_PER_BATCH / (number of processes) mapped samples.
 
     Raises:
-        ValueError: if a key asks for what this loader does not do, mapper or classes are not the data set's, or no sample
-            has any of the model's modalities.
+        InputError: if a key asks for what this loader does not do, or mapper, classes or modalities are not the data set's.
+        MissingFileError: if a sample has no raster of any of the model's modalities.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         raise InputError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
@@ -150,7 +150,8 @@ def read_test_samples(cfg: CfgNode, dataset_name: str) -> list[dict]:
     """The dataset dicts of a test set, for several loaders.
 
     Raises:
-        ValueError: if no sample has any of the model's modalities.
+        InputError: if mapper, classes or modalities are not the data set's.
+        MissingFileError: if a sample has no raster of any of the model's modalities.
     """
     return _dataset_dicts(cfg, [dataset_name], "the test loader's data set")
 
@@ -168,7 +169,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str]
         A loader of lists of one mapped sample.
 
     Raises:
-        ValueError: if a modality is unknown, or no sample has any of the model's modalities.
+        InputError: if a modality is unknown; and, as MissingFileError, see `read_test_samples`.
     """
     samples = read_test_samples(cfg, dataset_name) if samples is None else samples
     mapper = build_mapper(cfg, is_train=False, keep=modalities)
@@ -196,16 +197,5 @@ def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty
         raise InputError(f"{source} is empty, expected the name of a registered data set.")
     _check_task(cfg, names)
     samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
-    known = ModalitySet.from_config(cfg).names
-    counts = Counter(name for sample in samples for name, path in sample.get("modalities", {}).items()
-                     if path is not None)
-    if not any(counts[name] for name in known):
-        raise InputError(f"no sample of {list(names)} has any of the model's modalities {list(known)}; found "
-                         f"{dict(counts)}. The NAMEs in MODEL.IMRSF.MODALITIES must be those of the data set.")
-    logger.info("%s: %d samples; %s", ", ".join(names), len(samples),
-                ", ".join(f"{name} in {counts[name]}" for name in known))
-    for name in known:
-        if not counts[name]:
-            logger.warning("No sample of %s has the modality %r; the data set has %s.", list(names), name,
-                           sorted(counts))
+    check_rasters(samples, ModalitySet.from_config(cfg).names, names)
     return samples

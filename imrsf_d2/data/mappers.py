@@ -18,7 +18,7 @@ from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.rasters import Raster
 from imrsf_d2.data.reading import SampleReader, assemble
-from imrsf_d2.errors import InputError
+from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["MAPPERS", "PRETRAIN_MAPPER", "InstanceMapper", "PretrainMapper", "SampleMapper", "SemanticMapper",
@@ -110,11 +110,16 @@ class SampleMapper(ABC):
 
         Raises:
             RasterError: if a file cannot be read at test time, or in training none of the sample's.
+            MissingFileError: if the sample has no file of any modality; what `keep` leaves out does not matter.
             ValueError: if files contradict the config, the annotations, or each other.
         """
         sample = {key: dataset_dict[key] for key in ("file_name", "height", "width", "image_id")}
         size = (dataset_dict["height"], dataset_dict["width"])
         available = tuple(self.reader.paths(dataset_dict))
+        if not available and all(dataset_dict["modalities"].get(name) is None for name in self.modalities.names):
+            raise MissingFileError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}) has no file of any "
+                                   f"modality, expected one of {list(self.modalities.names)}: put it where the data set "
+                                   "looks for it, or leave the image out.")
         if self.is_train:
             rng = self._generator(dataset_dict)
             names = draw_subset(available, rng, self.dropout) if self.dropout else available

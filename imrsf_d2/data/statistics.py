@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from imrsf_d2.data.rasters import RasterError, read_raster
+from imrsf_d2.data.sample_checks import check_rasters
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.parallel import run_jobs
@@ -84,7 +85,8 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     """`compute_statistics` of all samples of some registered data sets.
 
     Raises:
-        ValueError: if a name is not registered or there is nothing to measure, and as `compute_statistics`.
+        InputError: if a name is not registered or there is nothing to measure, and as `compute_statistics`.
+        MissingFileError: if a sample has no raster of any of the modalities.
     """
     # Not at the top of the module: worker processes need no Detectron2, which takes seconds to import.
     from detectron2.data import DatasetCatalog
@@ -97,6 +99,7 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     if foreign := [sample for sample in samples if "modalities" not in sample]:
         raise InputError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
                          f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
+    check_rasters(samples, modalities.names, names)
     paths = [sample["modalities"] for sample in samples]
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):

@@ -132,13 +132,17 @@ def test_another_sampler_is_refused(make_config, names):
         build_train_loader(cfg)
 
 
-def test_modalities_that_the_data_does_not_have(make_config, names, caplog):
+def test_modalities_that_the_data_does_not_have(make_config, names):
     optical = {"NAME": "optical", "CHANNELS": 3}
     with pytest.raises(ValueError, match=r"no sample of \['tiny_train'\] has any of .*\['optical'\]; found .*'rgb': 3"):
         build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), MODEL__IMRSF__MODALITIES=[optical]))
-    build_train_loader(make_config(DATASETS__TRAIN=(names["train"],),
-                                   MODEL__IMRSF__MODALITIES=[optical, {"NAME": "sar", "CHANNELS": 1}]))
-    assert "has the modality 'optical'; the data set has ['dsm', 'rgb', 'sar']" in caplog.text
+    misspelt = {"MODEL__IMRSF__MODALITIES": [optical, {"NAME": "sar", "CHANNELS": 1}]}
+    message = (r"no sample of \['tiny_{}'\] has the modality 'optical', while the model does not know the data set's 'dsm', "
+               r"'rgb': the model has \['optical', 'sar'\], the data set \['dsm', 'rgb', 'sar'\]")
+    with pytest.raises(ValueError, match=message.format("train")):
+        build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), **misspelt))
+    with pytest.raises(ValueError, match=message.format("val")):
+        build_test_loader(make_config(**misspelt), names["val"])
 
 
 def test_a_sensor_that_no_sample_has_is_said(make_config, names, dfc2023, caplog):

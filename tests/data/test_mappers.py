@@ -277,12 +277,19 @@ def test_unknown_test_modalities_are_named(make_config):
         build_mapper(make_config(), is_train=False, keep=["lidar"])
 
 
-def test_a_sample_with_nothing_left_is_all_missing(make_config, sample):
-    missing = {**sample, "modalities": {"rgb": None}}
-    for is_train in (True, False):
-        result = build_mapper(make_config(), is_train=is_train)(missing)
-        assert result["modalities"] == () and result["image"].shape == (8, SIZE, SIZE)
-        assert (result["image"][5:] == 0).all() and (result["image"][4] == 5.0).all()
+@pytest.mark.parametrize("is_train", [True, False])
+def test_a_sample_without_a_single_file_is_refused(make_config, sample, is_train):
+    for nothing in ({}, {"rgb": None}, {"lidar": sample["modalities"]["dsm"]}):
+        with pytest.raises(FileNotFoundError, match=r"image 10 \(.*\.tif\) has no file of any modality, expected one of "
+                                                    r"\['sar', 'rgb', 'dsm'\]"):
+            build_mapper(make_config(), is_train=is_train)({**sample, "modalities": nothing})
+
+
+def test_a_sample_of_which_a_subset_leaves_nothing_is_all_missing(make_config, sample):
+    sample["modalities"]["rgb"] = None
+    result = build_mapper(make_config(), is_train=False, keep=["rgb"])(sample)
+    assert result["modalities"] == () and result["image"].shape == (8, SIZE, SIZE)
+    assert (result["image"][5:] == 0).all() and (result["image"][4] == 5.0).all()
 
 
 def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):

@@ -151,9 +151,10 @@ def test_data_sets_are_found_by_name(samples):
         both = dataset_statistics(["statistics_a", "statistics_b"], SET, num_workers=1)
         direct = compute_statistics(samples[0], SET, num_workers=1)
         assert both["dsm"].moments.mean == direct["dsm"].moments.mean and both["dsm"].files == 3
-        with pytest.raises(ValueError, match="nothing to measure: statistics_a holds files of dnw, dsm, rgb, sar, "
-                                             r"expected some with valid pixels of lidar \(MODEL.IMRSF.MODALITIES\)"):
+        with pytest.raises(ValueError, match=r"no sample of \['statistics_a'\] has any of the model's modalities \['lidar'\]"):
             dataset_statistics(["statistics_a"], ModalitySet([Modality("lidar")]), num_workers=1)
+        with pytest.raises(ValueError, match=r"the modality 'lidar', while .* the data set's 'dnw', 'dsm', 'sar'"):
+            dataset_statistics(["statistics_a"], ModalitySet([Modality("rgb", 3), Modality("lidar")]), num_workers=1)
         with pytest.raises(ValueError, match="1 of 2 samples have no 'modalities', e.g. 'cat.jpg'"):
             dataset_statistics(["statistics_a", "statistics_foreign"], SET)
         with pytest.raises(ValueError, match="'nowhere', which is not registered; imrsf_d2 registers .*dfc2023_track2_train"):

@@ -84,8 +84,8 @@ def test_unreadable_files_are_listed_and_the_rest_is_measured(main, tiny_root, t
     (["MODEL.IMRSF.MODALITIES", "[]"], "MODEL.IMRSF.MODALITIES is empty"),
     (["DATASETS.TRAIN"], "KEY VALUE pairs"),
     (["DATASETS.TRAIN", "()"], "there is no sample"),
-    (["MODEL.IMRSF.MODALITIES", "[{'NAME': 'lidar'}]"], "nothing to measure: dfc2023_track2_train holds files of dsm, "
-                                                        "rgb, sar, expected some with valid pixels of lidar"),
+    (["MODEL.IMRSF.MODALITIES", "[{'NAME': 'lidar'}]"], "no sample of ['dfc2023_track2_train'] has any of the model's "
+                                                        "modalities ['lidar']; found {'rgb': "),
 ])
 def test_mistakes_end_with_one_line_and_exit_code_2(main, arguments, message, capsys):
     assert main(*arguments) == 2

@@ -1,0 +1,104 @@
+"""What is seen to before anything is read: that samples have the model's sensors, and that no file is in two splits."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from imrsf_d2.errors import InputError, MissingFileError, some_of
+
+__all__ = ["check_rasters", "padding_share", "shared_samples"]
+
+logger = logging.getLogger(__name__)
+
+
+def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequence[str]) -> None:
+    """See that the samples have the model's sensors, and log how many have each.
+
+    Args:
+        samples: dataset dicts.
+        names: the model's modalities.
+        source: the data sets that the samples are of.
+
+    Raises:
+        InputError: if there is no sample, none has any of the modalities, or one that no sample knows may be misspelt, as the samples
+            have a sensor that the model does not know.
+        MissingFileError: if a sample has no file of any of the modalities.
+    """
+    source, names = list(source), list(names)
+    if not samples:
+        raise InputError(f"there is no sample in {source}.")
+    files = [sample.get("modalities", {}) for sample in samples]
+    counts = Counter(name for paths in files for name, path in paths.items() if path is not None)
+    if not any(counts[name] for name in names):
+        raise InputError(f"no sample of {source} has any of the model's modalities {names}; found {dict(counts)}. The "
+                         "NAMEs in MODEL.IMRSF.MODALITIES must be those of the data set.")
+    known = {name for paths in files for name in paths}  # also those that no tile has a file of
+    unknown, spare = [name for name in names if name not in known], sorted(set(counts) - set(names))
+    if unknown and spare:
+        raise InputError(f"no sample of {source} has the modality {some_of(unknown)}, while the model does not know the "
+                         f"data set's {some_of(spare)}: the model has {names}, the data set {sorted(counts)}. If they are the "
+                         "same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
+                         "take what is not used out of either.")
+    logger.info("%s: %d samples; %s", ", ".join(source), len(samples),
+                ", ".join(f"{name} in {counts[name]}" for name in names))
+    for name in names:
+        if not counts[name]:
+            logger.warning("No sample of %s has the modality %r; the data set has %s.", source, name, sorted(counts))
+    without = [sample for sample, paths in zip(samples, files)
+               if not any(_exists(paths[name]) for name in names if paths.get(name) is not None)]
+    if without:
+        gone = next((path for sample in without for name in names
+                     if (path := sample.get("modalities", {}).get(name)) is not None), None)
+        raise MissingFileError(f"{len(without)} of the {len(samples)} images of {source} have no file of any of the model's "
+                               f"modalities {names}: {some_of(sample.get('file_name') for sample in without)}."
+                               + (f" There is no {os.fspath(gone)}, for one." if gone is not None else "")
+                               + " Put their files where the data set looks for them (a folder or a backslash in a file "
+                               "name is part of it), or leave these images out.")
+
+
+def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Mapping]:
+    """The samples of `second` that have a raster or label map in common with any of `first`, under whatever name."""
+    seen = {_identity(path) for sample in first for path in _files(sample)}
+    return [sample for sample in second if any(_identity(path) in seen for path in _files(sample))]
+
+
+def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int],
+                  scale: tuple[float, float] = (1.0, 1.0)) -> float:
+    """How much of what is cut out of images lies beyond their edges.
+
+    Args:
+        sizes: (H, W) of each image, px.
+        crop: (height, width) of what is cut out, px.
+        scale: (least, most) factor by which images grow before; of these the one nearest to 1 is looked at.
+
+    Returns:
+        The share of the pixels, from 0 to 1.
+    """
+    window = np.asarray(crop) / np.clip(1.0, *scale)
+    covered = np.minimum(np.asarray(sizes), window).prod(axis=1)
+    return float(1 - covered.mean() / window.prod())
+
+
+def _exists(path: str | os.PathLike) -> bool:
+    """False if there is certainly no such file: GDAL opens more than files, as archives, addresses and parts of files."""
+    path = os.fspath(path)
+    return os.path.exists(path) or path.startswith("/vsi") or ":" in os.path.splitdrive(path)[1]
+
+
+def _files(sample: Mapping) -> Iterator[str | os.PathLike]:
+    paths = [*sample.get("modalities", {}).values(), sample.get("sem_seg_file_name")]
+    return (path for path in paths if path is not None)
+
+
+def _identity(path: str | os.PathLike) -> object:
+    """The same for all names of one file, links included."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return os.path.abspath(path)
+    return status.st_dev, status.st_ino
