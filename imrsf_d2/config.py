@@ -101,6 +101,10 @@ def add_imrsf_config(cfg: CN) -> None:
     # and a smaller one is part of every larger one. For learning curves and experiments with few labels.
     cfg.DATALOADER.TRAIN_SHARE = 1.0
 
+    # Score label maps on a test set whose labelled pixels are all of one class, where predicting it everywhere is perfect;
+    # False refuses, as such labels are nearly always a mistake (masks of 0 and 255, where 255 means "not labelled").
+    cfg.TEST.ALLOW_SINGLE_CLASS = False
+
     # ---- input -----------------------------------------------------------------------------------------------------
     # Training draws a random subset of each sample's modalities before reading them. STRATEGY:
     #   "uniform"       every non-empty subset of what the sample has is equally likely;

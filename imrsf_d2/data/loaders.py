@@ -21,7 +21,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
-    MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
@@ -31,7 +30,8 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
-from imrsf_d2.data.mappers import MAPPERS, build_mapper
+from imrsf_d2.data.dataset_checks import check_task
+from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.data.sample_checks import check_rasters
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
@@ -176,26 +176,16 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str]
     return build_detection_test_loader(samples, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS)
 
 
-def _check_task(cfg: CfgNode, names: Sequence[str]) -> None:
-    """See that mapper and number of classes are those of the data sets; otherwise a training learns nothing, silently."""
-    if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
-        return  # others have their own heads, with their own keys
-    for name in names:
-        metadata = MetadataCatalog.get(name)
-        task = metadata.get("evaluator_type")
-        mapper = cfg.INPUT.DATASET_MAPPER_NAME
-        if task in MAPPERS and mapper in MAPPERS and task != mapper:
-            raise InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the data set {name!r}.")
-        classes = metadata.get("thing_classes" if mapper == "imrsf_instance" else "stuff_classes")
-        if classes is not None and len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-            raise InputError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
-                             f"{len(classes)}, the classes of the data set {name!r} ({', '.join(classes)}).")
-
-
 def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty: bool = False) -> list[dict]:
     if not names:
         raise InputError(f"{source} is empty, expected the name of a registered data set.")
-    _check_task(cfg, names)
     samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
-    check_rasters(samples, ModalitySet.from_config(cfg).names, names)
+    check_task(cfg, names)  # only now do they know their classes
+    known = ModalitySet.from_config(cfg).names
+    counts = check_rasters(samples, known, names)
+    logger.info("%s: %d samples; %s", ", ".join(names), len(samples),
+                ", ".join(f"{name} in {counts.get(name, 0)}" for name in known))
+    for name in known:
+        if not counts.get(name):
+            logger.warning("No sample of %s has the modality %r; the data set has %s.", list(names), name, sorted(counts))
     return samples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +12,17 @@ from imrsf_d2.errors import InputError, MissingFileError, some_of
 
 __all__ = ["check_rasters", "padding_share", "shared_samples"]
 
-logger = logging.getLogger(__name__)
 
-
-def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequence[str]) -> None:
-    """See that the samples have the model's sensors, and log how many have each.
+def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequence[str]) -> dict[str, int]:
+    """See that the samples have the model's sensors.
 
     Args:
         samples: dataset dicts.
         names: the model's modalities.
         source: the data sets that the samples are of.
+
+    Returns:
+        How many samples have each of their sensors.
 
     Raises:
         InputError: if there is no sample, none has any of the modalities, or one that no sample knows may be misspelt, as the samples
@@ -44,11 +44,6 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
                          f"data set's {some_of(spare)}: the model has {names}, the data set {sorted(counts)}. If they are the "
                          "same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
                          "take what is not used out of either.")
-    logger.info("%s: %d samples; %s", ", ".join(source), len(samples),
-                ", ".join(f"{name} in {counts[name]}" for name in names))
-    for name in names:
-        if not counts[name]:
-            logger.warning("No sample of %s has the modality %r; the data set has %s.", source, name, sorted(counts))
     without = [sample for sample, paths in zip(samples, files)
                if not any(_exists(paths[name]) for name in names if paths.get(name) is not None)]
     if without:
@@ -59,6 +54,7 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
                                + (f" There is no {os.fspath(gone)}, for one." if gone is not None else "")
                                + " Put their files where the data set looks for them (a folder or a backslash in a file "
                                "name is part of it), or leave these images out.")
+    return dict(counts)
 
 
 def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Mapping]:

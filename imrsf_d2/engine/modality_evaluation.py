@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from imrsf_d2.visualization import choose_tiles
 from imrsf_d2.visualization.charts import draw_bars, draw_heat_map
 from imrsf_d2.visualization.importance import draw_importance
 
-__all__ = ["check_labels", "evaluate_modalities", "read_subsets"]
+__all__ = ["evaluate_modalities", "read_subsets"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,6 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     if args.importance and not cfg.MODEL.IMRSF.BILSTM:
         raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
     samples = read_test_samples(cfg, dataset)
-    check_labels(dataset, samples)
     record = SweepRecord(args.output)
     record.claim(sweep_identity(cfg, dataset, samples))
     if args.importance or any(record.row(subset) is None for subset in subsets):
@@ -105,17 +104,6 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
             raise InputError(f"--subsets names {'+'.join(subset)} twice.")
         subsets.append(subset)
     return subsets
-
-
-def check_labels(dataset_name: str, samples: Sequence[Mapping]) -> None:
-    """See that there is something to compare predictions with.
-
-    Raises:
-        ValueError: if no sample has a label.
-    """
-    if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
-        raise InputError(f"none of the {len(samples)} images of {dataset_name!r} has a label, expected annotations or "
-                         "label maps: there is nothing to score predictions with.")
 
 
 def _dataset(cfg: CfgNode) -> str:

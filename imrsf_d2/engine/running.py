@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
+from imrsf_d2.data.dataset_checks import check_datasets
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
@@ -87,16 +87,14 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
-    """See that a mistake in the test sets does not come up only after a training of days.
+    """See that a mistake in the data sets does not come up only after a training of days, or never.
 
     Raises:
-        ValueError: if a name is not registered, or a test set's labels are unusable.
-        FileNotFoundError: if a test set's files are missing.
+        InputError: if a name is not registered, and on what `check_datasets` refuses.
+        MissingFileError: if files are missing.
     """
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
-    if not eval_only:  # what is read at once anyway, here or there, need not be read twice
-        for name in cfg.DATASETS.TEST:
-            DatasetCatalog.get(name)
+    check_datasets(cfg, training=not eval_only)
 
 
 def check_predicts(cfg: CfgNode) -> None:

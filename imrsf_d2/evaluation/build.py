@@ -26,6 +26,6 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
     if kind == "imrsf_instance":
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
     if kind == "imrsf_semantic":
-        return SemanticEvaluator(dataset_name, output_dir=output_dir)
+        return SemanticEvaluator(dataset_name, output_dir=output_dir, allow_single_class=cfg.TEST.ALLOW_SINGLE_CLASS)
     raise InputError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance' or "
                      "'imrsf_semantic'; set it in the data set's metadata.")

@@ -13,6 +13,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
@@ -33,17 +34,20 @@ class SemanticEvaluator(DatasetEvaluator):
     Args:
         dataset_name: a registered data set whose metadata has `stuff_classes` and `ignore_label`.
         output_dir: where `confusion.json` goes; None writes nothing.
+        allow_single_class: score where all labelled pixels are of one class of several (TEST.ALLOW_SINGLE_CLASS).
     """
 
-    def __init__(self, dataset_name: str, *, output_dir: str | None = None):
-        metadata = MetadataCatalog.get(dataset_name)
+    def __init__(self, dataset_name: str, *, output_dir: str | None = None, allow_single_class: bool = False):
         self._dataset_name = dataset_name
+        # First, as a data set may know its classes only when it is loaded.
+        self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
+        metadata = MetadataCatalog.get(dataset_name)
         self._classes = list(metadata.stuff_classes)
         self._ignore_label = metadata.ignore_label
-        self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
         # The last one is kept: copies of an evaluator, which share this, compare several predictions with it.
         self._truth = functools.lru_cache(maxsize=1)(self._read_truth)
         self.output_dir = output_dir
+        self._allow_single_class = allow_single_class
         self.reset()
 
     def reset(self) -> None:
@@ -83,15 +87,16 @@ class SemanticEvaluator(DatasetEvaluator):
             {"sem_seg": scores} as from `semantic_scores`; empty on other processes than the first.
 
         Raises:
-            ValueError: if not a single pixel is labelled.
+            InputError: if not a single pixel is labelled, or, unless that is allowed, all are of one class.
         """
         shares = comm.gather(self._confusions)  # an empty list on other processes
         if not comm.is_main_process():
             return {}
         self._confusions = {image_id: confusion for share in shares for image_id, confusion in share.items()}
         confusion = sum(self._confusions.values(), np.zeros(2 * (len(self._classes),), dtype=np.int64))
-        if not confusion.sum():
-            raise InputError(f"no pixel of {self._dataset_name!r} is labelled: there is nothing to compare with.")
+        pixels = sum(self._samples[image_id]["height"] * self._samples[image_id]["width"] for image_id in self._confusions)
+        refuse_one_class(self._dataset_name, confusion.sum(axis=1), pixels > confusion.sum(), self._classes,
+                         self._allow_single_class)
         scores = semantic_scores(confusion, self._classes)
         rows = [[name, f"{scores[f'IoU-{name}']:.2f}", f"{count / confusion.sum():.2%}"]
                 for name, count in zip(self._classes, confusion.sum(axis=1))]

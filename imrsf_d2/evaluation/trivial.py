@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 
@@ -35,13 +35,13 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.evaluator_type == "imrsf_instance":
         return NOTHING, _no_instances()
+    samples = DatasetCatalog.get(dataset_name)  # first, as a data set may know its classes only then
     classes = list(metadata.stuff_classes)
     counts = np.zeros(256, dtype=np.int64)
-    for sample in DatasetCatalog.get(dataset_name):
+    for sample in samples:
         counts += np.bincount(semantic_truth(sample, len(classes)).ravel(), minlength=256)
     counts = counts[:len(classes)]
-    if not counts.sum():
-        raise InputError(f"no pixel of {dataset_name!r} is labelled: there is nothing to compare with.")
+    refuse_one_class(dataset_name, counts, True, classes, allow=True)
     _, words, results = _best_constant(counts, classes)
     return words, results
 

@@ -1,5 +1,7 @@
 """The quadruplet layout: what is found, what is missing, and what is wrong with it."""
 
+import json
+
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -44,6 +46,54 @@ def test_a_registered_set_knows_its_seven_classes(root):
         MetadataCatalog.remove("quadruplets_test")
 
 
+@pytest.fixture
+def register(root):
+    """Registers the validation tiles under a name, with or without a merge table; returns the metadata."""
+    def run(**options):
+        register_quadruplets("quadruplets_test", root, "val", **options)
+        return MetadataCatalog.get("quadruplets_test")
+
+    yield run
+    DatasetCatalog.remove("quadruplets_test")
+    MetadataCatalog.remove("quadruplets_test")
+
+
+def mark(root, classes):
+    (root / "prepared.json").write_text(json.dumps({"complete": True, "parameters": {"classes": classes}}))
+
+
+def test_classes_are_those_that_the_tiles_were_made_with(root, register):
+    mark(root, ["sea", "land", "water"])
+    metadata = register()
+    assert metadata.stuff_classes == ["sea", "land", "water"]
+    assert len(set(metadata.stuff_colors)) == 3 and metadata.stuff_colors[2] == (60, 140, 225)
+
+
+def test_tiles_made_after_the_registration_bring_their_classes(root, register):
+    metadata = register()
+    assert len(metadata.stuff_classes) == 7
+    mark(root, ["sea", "land"])
+    DatasetCatalog.get("quadruplets_test")
+    assert metadata.stuff_classes == ["sea", "land"] and len(metadata.stuff_colors) == 2
+
+
+def test_a_table_that_the_tiles_were_not_made_with_is_an_error(root, register, tmp_path):
+    mark(root, ["sea", "land"])
+    (tmp_path / "table.csv").write_text("code,class\n1,land\n2,sea\n")
+    register(merge_table=tmp_path / "table.csv")
+    with pytest.raises(ValueError, match=r"'quadruplets_test' was registered with the classes land, sea of .*table\.csv, but the "
+                                         "tiles in .* were made with sea, land"):
+        DatasetCatalog.get("quadruplets_test")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"parameters": {"classes": []}}', '{"parameters": {"classes": [1]}}'])
+def test_an_unreadable_record_is_an_error_of_loading_alone(root, register, text):
+    (root / "prepared.json").write_text(text)
+    assert len(register().stuff_classes) == 7
+    with pytest.raises(ValueError, match=r"prepared\.json (names no classes|has the classes)"):
+        DatasetCatalog.get("quadruplets_test")
+
+
 def remove(path):
     def change(root):
         (root / path).unlink()
@@ -58,7 +108,8 @@ def write(split, text):
 
 @pytest.mark.parametrize("change, error, message", [
     (remove("splits/train.txt"), FileNotFoundError, r"no list of tiles at .*splits/train\.txt.*prepare_quadruplets\.py"),
-    (remove("labels/Lyon_0000_0001.tif"), FileNotFoundError, r"lists 'Lyon_0000_0001', which has no labels: expected .*tif"),
+    (remove("labels/Lyon_0000_0001.tif"), FileNotFoundError, r"1 of the 2 tiles that .*train\.txt lists have no labels: "
+                                                                   r"'Lyon_0000_0001'; looked in .*labels\."),
     (write("train", "# nothing\n"), ValueError, r"train\.txt lists no tiles"),
     (write("train", "Lyon_0000_0001\nLyon_0000_0001\n"), ValueError, "lists 'Lyon_0000_0001' twice"),
     (write("train", "Lyon.tif\n"), ValueError, r"the tile name 'Lyon\.tif' is not of the form \{City\}_\{row\}_\{column\}"),
@@ -73,7 +124,7 @@ def test_what_is_wrong_is_named(root, change, error, message):
 def test_a_tile_without_any_sensor_is_an_error(root):
     for name in SENSORS:
         (root / name / "Perth_0000_0000.tif").unlink()
-    with pytest.raises(FileNotFoundError, match="'Perth_0000_0000' has no raster in any of s1, s2, dem, dnw"):
+    with pytest.raises(FileNotFoundError, match="no raster of any sensor: 'Perth_0000_0000'; looked in .*s1, .*dnw"):
         load_quadruplets(root, "val")
 
 

@@ -31,7 +31,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from imrsf_d2.data.datasets.coco import load_coco
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
-from imrsf_d2.errors import InputError, MissingFileError
+from imrsf_d2.errors import InputError, MissingFileError, some_of
 
 __all__ = ["CITIES", "CLASSES", "FOLDERS", "LABELS", "SPLITS", "TRAIN_CITIES", "VAL_CITIES", "city_of", "label_file",
            "load_dfc2023", "raster_folders", "register_dfc2023"]
@@ -181,8 +181,8 @@ def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
             without.append(name)
     if without:
         looked = ", ".join(os.fspath(folder) for folder in folders.values())
-        raise MissingFileError(f"{len(without)} of {len(samples)} images have no raster in any modality, e.g. "
-                                f"{without[0]!r}; looked in {looked}.")
+        raise MissingFileError(f"{len(without)} of {len(samples)} images have no raster in any modality: "
+                                f"{some_of(without)}; looked in {looked}.")
 
 
 def _plain(text: str) -> str:

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes, read_merge_table
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
 from imrsf_d2.data.rasters import read_grid
-from imrsf_d2.errors import InputError, MissingFileError
+from imrsf_d2.errors import InputError, MissingFileError, some_of
 
 __all__ = ["load_quadruplets", "register_quadruplets"]
 
@@ -62,15 +63,15 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
                 raise InputError(f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
                                  "a score on tiles beside training tiles says nothing about new places.")
     listings = {name: set(os.listdir(root / name)) if (root / name).is_dir() else set() for name in (*SENSORS, LABELS)}
+    for what, folders in (("labels", [LABELS]), ("raster of any sensor", SENSORS)):
+        if without := [tile for tile in tiles if not any(f"{tile}.tif" in listings[name] for name in folders)]:
+            looked = ", ".join(os.fspath(root / name) for name in folders)
+            raise MissingFileError(f"{len(without)} of the {len(tiles)} tiles that {split_file(root, split)} lists have no {what}: "
+                                   f"{some_of(without)}; looked in {looked}.")
     samples = []
     for tile in tiles:
         file = f"{tile}.tif"
-        if file not in listings[LABELS]:
-            raise MissingFileError(f"{split_file(root, split)} lists {tile!r}, which has no labels: expected "
-                                    f"{root / LABELS / file}.")
         modalities = {name: os.fspath(root / name / file) if file in listings[name] else None for name in SENSORS}
-        if not any(modalities.values()):
-            raise MissingFileError(f"the tile {tile!r} has no raster in any of {', '.join(SENSORS)} below {root}.")
         labels = os.fspath(root / LABELS / file)
         height, width = read_grid(labels).shape
         samples.append({"file_name": next(path for path in modalities.values() if path), "height": height,
@@ -80,24 +81,49 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
 
 
 def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
-                         merge_table: str | os.PathLike = DEFAULT_TABLE) -> None:
+                         merge_table: str | os.PathLike | None = None) -> None:
     """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads no tile yet.
+
+    The classes are those that the data set's `prepared.json` names, by the table that the tiles were made with. They are
+    looked up again when the tiles are loaded, as these may be made, or $DETECTRON2_DATASETS set, only after this.
 
     Args:
         name: not yet registered.
         root, split: see `load_quadruplets`.
-        merge_table: the table that the labels were made with; it names the classes.
+        merge_table: the table that the labels were made with, for tiles without a `prepared.json`; None for the default
+            one.
     """
-    classes = list(read_merge_table(merge_table).classes)
-    DatasetCatalog.register(name, lambda: load_quadruplets(root, split))
-    MetadataCatalog.get(name).set(
-        stuff_classes=classes,
-        stuff_colors=[COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)]
-                      for i, label in enumerate(classes)],
-        ignore_label=IGNORE_LABEL,
-        evaluator_type="imrsf_semantic",
-        split=split,
-    )
+    given = read_merge_table(DEFAULT_TABLE if merge_table is None else merge_table).classes
+    metadata = MetadataCatalog.get(name).set(ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic", split=split)
+
+    def find_classes() -> tuple[str, ...]:
+        folder = dataset_root(root, "quadruplets")
+        prepared = prepared_classes(folder)
+        if merge_table is not None and prepared not in (None, given):
+            raise InputError(f"{name!r} was registered with the classes {', '.join(given)} of {merge_table}, but the tiles in "
+                             f"{folder} were made with {', '.join(prepared)}: register it without a merge table.")
+        return prepared or given
+
+    def load() -> list[dict]:
+        samples = load_quadruplets(root, split)
+        _name_classes(metadata, find_classes())
+        return samples
+
+    DatasetCatalog.register(name, load)
+    try:
+        _name_classes(metadata, find_classes())
+    except InputError:  # to be raised when the tiles are loaded: most who import this package use none of them
+        _name_classes(metadata, given)
+
+
+def _name_classes(metadata: Metadata, classes: Sequence[str]) -> None:
+    """Give a data set its classes, in place of others if it has some."""
+    if metadata.get("stuff_classes") == list(classes):
+        return
+    colours = [COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, label in enumerate(classes)]
+    for key, value in (("stuff_classes", list(classes)), ("stuff_colors", colours)):
+        vars(metadata).pop(key, None)  # metadata cannot be overwritten
+        setattr(metadata, key, value)
 
 
 def _read_split(root: Path, split: str) -> list[str]:

@@ -1,0 +1,165 @@
+"""Whether the ground truth holds the classes that a model is to learn, or to be scored on."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
+from imrsf_d2.errors import InputError, some_of
+
+__all__ = ["LOOKED_AT", "LabelCounts", "check_instances", "check_label_maps", "check_labels", "count_labels",
+           "percent", "refuse_one_class", "spread_evenly"]
+
+logger = logging.getLogger(__name__)
+
+#: So many samples of a data set are looked at before work starts.
+LOOKED_AT = 200
+#: From this share of pixels on that are not labelled, a data set is probably not what its user means.
+MOSTLY_UNLABELLED = 0.95
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """What some label maps hold.
+
+    Args:
+        pixels: [K] of each class.
+        unlabelled: pixels of none.
+        looked, total: label maps counted, and in the data set.
+    """
+
+    pixels: np.ndarray
+    unlabelled: int
+    looked: int
+    total: int
+
+
+def spread_evenly(samples: Sequence[Mapping], most: int = LOOKED_AT) -> list[Mapping]:
+    """At most so many samples, spread evenly over the data set; all if there are no more."""
+    count = min(most, len(samples))
+    return [samples[index * len(samples) // count] for index in range(count)]
+
+
+def count_labels(samples: Sequence[Mapping], num_classes: int, all_if_one: bool = False) -> LabelCounts:
+    """Count the classes in the label maps of LOOKED_AT samples that are spread evenly.
+
+    Args:
+        samples: dataset dicts.
+        num_classes: K.
+        all_if_one: where these hold one class or none, look on until another is found or all have been looked at.
+
+    Raises:
+        RasterError, InputError: see `semantic_truth`.
+    """
+    chosen = spread_evenly(samples)
+    counts, looked = np.zeros(256, dtype=np.int64), len(chosen)
+    for sample in chosen:
+        counts += _count(sample, num_classes)
+    if all_if_one and looked < len(samples):
+        taken = {id(sample) for sample in chosen}
+        for sample in (sample for sample in samples if id(sample) not in taken):
+            if np.count_nonzero(counts[:num_classes]) > 1:
+                break
+            counts += _count(sample, num_classes)
+            looked += 1
+    return LabelCounts(counts[:num_classes], int(counts[IGNORE_LABEL]), looked, len(samples))
+
+
+def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> None:
+    """Warn of a class that no pixel of some label maps is of, and of label maps that hold hardly any label.
+
+    Args:
+        name: of the data set.
+        found: of its label maps.
+        classes: names, in the order of the indices.
+    """
+    labelled = int(found.pixels.sum())
+    unlabelled = found.unlabelled / max(labelled + found.unlabelled, 1)
+    absent = [label for label, count in zip(classes, found.pixels, strict=True) if not count]
+    problems = []
+    if absent:
+        problems.append(f"no pixel is of {some_of(absent)}")
+    if unlabelled >= MOSTLY_UNLABELLED:
+        problems.append(f"{percent(unlabelled)} of the pixels are not labelled")
+    if problems:
+        shares = ", ".join(f"{label} {percent(count / max(labelled, 1))}" for label, count in zip(classes, found.pixels))
+        logger.warning("The labels of %s: in the %s, %s. Shares of the labelled pixels: %s; not labelled: %s of all.%s",
+                       name, f"{found.looked} label maps" if found.looked == found.total else
+                       f"{found.looked} of {found.total} label maps that were looked at", " and ".join(problems), shares,
+                       percent(unlabelled), _hint(found.pixels, found.unlabelled > 0, classes))
+
+
+def refuse_one_class(name: str, pixels: np.ndarray, unlabelled: bool, classes: Sequence[str], allow: bool) -> None:
+    """Refuse to score on a data set where a constant map is perfect.
+
+    Args:
+        name: of the data set.
+        pixels: [K] true pixels of each class, in all of it.
+        unlabelled: whether there are others.
+        classes: K names.
+        allow: TEST.ALLOW_SINGLE_CLASS.
+
+    Raises:
+        InputError: if no pixel is labelled; or, unless allowed, all that are labelled are of one class of several.
+    """
+    occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
+    if not occurring:
+        raise InputError(f"no pixel of {name!r} is labelled: there is nothing to compare with. A class index from 0 to "
+                         f"{len(classes) - 1} was expected in its label maps, {IGNORE_LABEL} means 'not labelled'.")
+    if len(occurring) == 1 and len(classes) > 1 and not allow:
+        raise InputError(f"all labelled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
+                         f"{', '.join(classes)}: whoever predicts {occurring[0]!r} everywhere would score mIoU 100."
+                         f"{_hint(pixels, unlabelled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it all the same.")
+
+
+def check_labels(name: str, samples: Sequence[Mapping]) -> None:
+    """See that there is something to compare predictions with.
+
+    Raises:
+        InputError: if no sample has a label.
+    """
+    if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
+        raise InputError(f"none of the {len(samples)} images of {name!r} has a label, expected annotations or label maps: "
+                         "there is nothing to score predictions with.")
+
+
+def check_instances(name: str, samples: Sequence[Mapping], classes: Sequence[str]) -> None:
+    """Warn of a class without a single instance.
+
+    Args:
+        name: of the data set.
+        samples: dataset dicts with `annotations`.
+        classes: names, in the order of `category_id`.
+    """
+    counts = Counter(_categories(samples))
+    if absent := [label for index, label in enumerate(classes) if not counts[index]]:
+        logger.warning("The labels of %s: no annotation is of %s; those of %d images are %s.", name, some_of(absent),
+                       len(samples), ", ".join(f"{label} {counts[i]}" for i, label in enumerate(classes)))
+
+
+def percent(share: float) -> str:
+    """A share that never looks like nothing, or all, unless it is."""
+    text = f"{share:.1%}"
+    return {"0.0%": "under 0.1%", "100.0%": "over 99.9%"}.get(text, text) if 0 < share < 1 else text
+
+
+def _categories(samples: Iterable[Mapping]) -> Iterable[int]:
+    return (annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ())
+            if not annotation.get("iscrowd", 0))
+
+
+def _count(sample: Mapping, num_classes: int) -> np.ndarray:
+    return np.bincount(semantic_truth(sample, num_classes).ravel(), minlength=256)
+
+
+def _hint(pixels: np.ndarray, unlabelled: bool, classes: Sequence[str]) -> str:
+    """What was probably meant by label maps of 0 and 255 alone."""
+    if not (pixels[0] and unlabelled and not pixels[1:].any() and len(classes) > 1):
+        return ""
+    write = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"
+    return f" These look like masks of 0/255: {IGNORE_LABEL} means 'not labelled' here; {write}."
