@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from imrsf_d2.preparation.quadruplet_plan import Planner
 from imrsf_d2.preparation.quadruplet_summary import city_warnings, summarise
 from imrsf_d2.preparation.quadruplet_tiles import TileWriter
 from imrsf_d2.preparation.sensors import S1_UNITS
-from imrsf_d2.preparation.splits import choose_val_cities
+from imrsf_d2.preparation.splits import choose_val_cities, unseen_classes
 from imrsf_d2.preparation.vectors import CODE_COLUMN
 
 __all__ = ["prepare_quadruplets"]
@@ -100,6 +101,9 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
             f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show the same "
             f"place, and is --min-labelled {min_labelled:g} low enough?", *warnings]))
     held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
+    pixels = {city: sum((Counter(record.pixels) for record in of_city.values() if not record.skipped), Counter())
+              for city, of_city in made.items() if tiles[city]}
+    warnings += unseen_classes(pixels, held_out, table.classes)
     splits = {city: "val" if city in held_out else "train" for city in tiles}
     summary = summarise(plans, made, splits, table.classes, warnings)
     write_text(output / SUMMARY, summary)

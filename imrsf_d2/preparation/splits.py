@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from imrsf_d2.errors import InputError
 
-__all__ = ["VAL_SHARE", "choose_val_cities"]
+__all__ = ["VAL_SHARE", "choose_val_cities", "unseen_classes"]
 
 #: Of the tiles, as in the paper: 783 of 6123.
 VAL_SHARE = 0.13
@@ -48,3 +48,23 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
             chosen.append(city)
             held += tiles[city]
     return sorted(chosen) or [min(sorted(tiles), key=tiles.__getitem__)]
+
+
+def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection[str],
+                   classes: Sequence[str]) -> list[str]:
+    """What a model is scored on and cannot have learnt: classes that only held-out cities have.
+
+    Args:
+        pixels: city -> class index -> its pixels; other indices are no class.
+        held_out: of these cities.
+        classes: names, in the order of their indices.
+
+    Returns:
+        A warning for each such class of each city; none if no city is left to train on, as nobody means to then.
+    """
+    trained = [counts for city, counts in pixels.items() if city not in held_out]
+    seen = {label for counts in trained for label, count in counts.items() if count}
+    return [f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what it "
+            "is scored on here. Name other cities with --val-cities."
+            for city, counts in pixels.items() if city in held_out and trained
+            for label, name in enumerate(classes) if counts.get(label) and label not in seen]

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from tests.preparation.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
 from tests.tiny import REPOSITORY
 
-from imrsf_d2.data.datasets.quadruplets import load_quadruplets
+from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
 from imrsf_d2.data.rasters import read_raster
 from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation import quadruplet_tiles, sensors
-from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities
+from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities, unseen_classes
 
 
 @pytest.fixture
@@ -86,6 +87,38 @@ def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, c
     assert rows[0] == ["city", "split", "tiles", "skipped", "s1", "s2", "dem", "dnw"]
     assert rows[2:] == [["Aix_en_Provence", "train", "3", "6", "3", "3", "3", "3"],
                         ["Nice", "val", "3", "6", "3", "3", "3", "0"]]
+
+
+def test_a_held_out_class_that_no_training_city_has_is_said(prepare, exports, tmp_path, capsys):
+    relabel(exports / "Nice", "31000")
+    assert prepare("--val-cities", "Nice") == 0
+    # A square of 1000 m at 10 m, in four tiles.
+    assert "- WARNING Nice: its class 'trees' (10000 px) occurs in no training city" in capsys.readouterr().out
+    assert prepare("--val-cities", "Aix_en_Provence") == 0
+    summary = capsys.readouterr().out
+    assert "Nice: its class" not in summary and "WARNING Aix_en_Provence: its class 'pastures' (" in summary
+
+
+def test_classes_that_only_held_out_cities_have():
+    pixels = {"A": {0: 5, 1: 0, 255: 9}, "B": {0: 1, 1: 7, 2: 3}, "C": {2: 4}}
+    found = unseen_classes(pixels, ["B"], ["sea", "ice", "land"])
+    assert len(found) == 1 and found[0].startswith("B: its class 'ice' (7 px) occurs in no training city")
+    assert not unseen_classes(pixels, ["A"], ["sea", "ice", "land"])
+    assert [w[:17] for w in unseen_classes(pixels, ["B", "C"], ["sea", "ice", "land"])] == [
+        "B: its class 'ice", "B: its class 'lan", "C: its class 'lan"]
+    assert not unseen_classes(pixels, ["A", "B", "C"], ["sea", "ice", "land"])
+
+
+def test_tiles_of_a_table_of_ones_own_are_registered_with_its_classes(prepare, tmp_path):
+    (tmp_path / "table.csv").write_text("code,class\n50000,sea\n23000,grass\n11100,town\n92000,\n")
+    assert prepare("--val-cities", "Nice", "--merge-table", str(tmp_path / "table.csv")) == 0
+    register_quadruplets("prepared_test", tmp_path / "out", "train")
+    try:
+        assert MetadataCatalog.get("prepared_test").stuff_classes == ["sea", "grass", "town"]
+        assert DatasetCatalog.get("prepared_test")
+    finally:
+        DatasetCatalog.remove("prepared_test")
+        MetadataCatalog.remove("prepared_test")
 
 
 def test_what_was_valid_stays_valid_for_the_reader(prepare, tmp_path):
