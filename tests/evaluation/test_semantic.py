@@ -123,6 +123,30 @@ def test_nothing_labelled_is_an_error(tiles):
         trivial_results(NAME)
 
 
+@pytest.mark.parametrize("wrong, hint", [(255, "look like masks of 0/255.* write the classes as 0 to 3"), (0, "mIoU 100. TEST")])
+def test_a_truth_of_one_class_is_refused_unless_that_is_allowed(tiles, wrong, hint):
+    samples, labels = tiles
+    masks = np.where(labels == 1, wrong, 0).astype(np.uint8)
+    for sample, mask in zip(samples, masks):
+        write_raster_file(Path(sample["sem_seg_file_name"]), mask)
+    with pytest.raises(ValueError, match=f"all labelled pixels of '{NAME}' are of the class 'field', .*{hint}"):
+        score(samples, np.zeros_like(labels))
+    assert score(samples, np.zeros_like(labels), allow_single_class=True)["mIoU"] == 100
+
+
+def test_classes_that_become_known_when_the_data_set_is_loaded_are_scored():
+    def load():
+        MetadataCatalog.get("late").set(stuff_classes=["a", "b"], ignore_label=255, evaluator_type="imrsf_semantic")
+        return [{"image_id": 1, "height": 2, "width": 2, "annotations": []}]
+
+    DatasetCatalog.register("late", load)
+    try:
+        assert SemanticEvaluator("late", allow_single_class=True)._classes == ["a", "b"]
+    finally:
+        DatasetCatalog.remove("late")
+        MetadataCatalog.remove("late")
+
+
 def test_classes_out_of_range_are_refused():
     with pytest.raises(ValueError, match="the truth holds classes from 0 to 9, expected 0 to 2"):
         confusion_matrix(np.array([0, 9]), np.array([0, 0]), 3, 255)
