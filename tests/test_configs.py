@@ -187,7 +187,7 @@ def test_what_is_pretrained_is_the_encoder_that_is_finetuned(task):
 
 
 def our_keys():
-    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}})
+    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}, "TEST": {}})
     add_imrsf_config(cfg)
     return sorted(key for key, _ in flatten(cfg))
 
