@@ -92,8 +92,8 @@ def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
             raise InputError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
                              f"{len(classes)}, the classes of the data set {name!r} ({', '.join(classes)}).")
         if first is not None and list(classes) != first[1]:
-            raise InputError(f"the classes of the data set {name!r} are {', '.join(classes)}, expected those of {first[0]!r}, "
-                             f"{', '.join(first[1])}, in this order: a class is known by its position.")
+            raise InputError(f"the classes of the data set {name!r} are {', '.join(classes)}, expected those of "
+                             f"{first[0]!r}, {', '.join(first[1])}, in this order: a class is known by its position.")
         first = first or (name, list(classes))
 
 
@@ -118,9 +118,9 @@ def _warn_of_shared_files(train: Samples, test: Samples) -> None:
     trained = [sample for samples in train.values() for sample in samples]
     for name, samples in test.items():
         if shared := shared_samples(trained, samples):
-            logger.warning("%d of the %d images of %s have a raster or label map that DATASETS.TRAIN (%s) holds too, e.g. %s: a "
-                           "score on what was trained on says nothing about other places.", len(shared), len(samples), name,
-                           ", ".join(train), some_of((sample["file_name"] for sample in shared), 3))
+            logger.warning("%d of the %d images of %s have a raster or label map that DATASETS.TRAIN (%s) holds too, e.g. "
+                           "%s: a score on what was trained on says nothing about other places.", len(shared),
+                           len(samples), name, ", ".join(train), some_of((s["file_name"] for s in shared), 3))
 
 
 def _warn_of_padding(cfg: CfgNode, train: Samples) -> None:
@@ -132,5 +132,5 @@ def _warn_of_padding(cfg: CfgNode, train: Samples) -> None:
         if share := padding_share(sizes, crop.SIZE, cfg.INPUT.SCALE_JITTER):
             height, width = min(sizes)
             logger.warning("%s of the pixels that %s trains on will be padding: its smallest image is %d x %d px, "
-                           "INPUT.CROP.SIZE [height, width] is %s. Set it to the size of the images, or less.", percent(share),
-                           name, width, height, list(crop.SIZE))
+                           "INPUT.CROP.SIZE [height, width] is %s. Set it to the size of the images, or less.",
+                           percent(share), name, width, height, list(crop.SIZE))

@@ -25,8 +25,8 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
         How many samples have each of their sensors.
 
     Raises:
-        InputError: if there is no sample, none has any of the modalities, or one that no sample knows may be misspelt, as the samples
-            have a sensor that the model does not know.
+        InputError: if there is no sample, none has any of the modalities, or one that no sample knows may be misspelt, as
+            the samples have a sensor that the model does not know.
         MissingFileError: if a sample has no file of any of the modalities.
     """
     source, names = list(source), list(names)
@@ -41,8 +41,8 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
     unknown, spare = [name for name in names if name not in known], sorted(set(counts) - set(names))
     if unknown and spare:
         raise InputError(f"no sample of {source} has the modality {some_of(unknown)}, while the model does not know the "
-                         f"data set's {some_of(spare)}: the model has {names}, the data set {sorted(counts)}. If they are the "
-                         "same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
+                         f"data set's {some_of(spare)}: the model has {names}, the data set {sorted(counts)}. If they are "
+                         "the same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
                          "take what is not used out of either.")
     without = [sample for sample, paths in zip(samples, files)
                if not any(_exists(paths[name]) for name in names if paths.get(name) is not None)]

@@ -64,7 +64,7 @@ def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection
     """
     trained = [counts for city, counts in pixels.items() if city not in held_out]
     seen = {label for counts in trained for label, count in counts.items() if count}
-    return [f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what it "
-            "is scored on here. Name other cities with --val-cities."
+    return [f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what "
+            "it is scored on here. Name other cities with --val-cities."
             for city, counts in pixels.items() if city in held_out and trained
             for label, name in enumerate(classes) if counts.get(label) and label not in seen]

@@ -58,11 +58,12 @@ def test_a_training_on_masks_of_0_and_255_is_warned_of_and_its_evaluation_refuse
     register("land_train", labels(0, 255))
     val = register("land_val", labels(0, 1))
     check_datasets(config(), training=True)
-    assert "land_train: in the 2 label maps, no pixel is of 'building'." in caplog.text and "write 'building' as 1" in caplog.text
+    assert "land_train: in the 2 label maps, no pixel is of 'building'." in caplog.text
+    assert "write 'building' as 1" in caplog.text
     for sample in val:
         sample["sem_seg_file_name"] = DatasetCatalog.get("land_train")[0]["sem_seg_file_name"]
     for training in (True, False):
-        with pytest.raises(ValueError, match="all labelled pixels of 'land_val' are of the class 'background'.*masks of 0/255"):
+        with pytest.raises(ValueError, match="all .* of 'land_val' are of the class 'background'.*masks of 0/255"):
             check_datasets(config(), training)
     caplog.clear()
     check_datasets(config(TEST__ALLOW_SINGLE_CLASS=True), training=False)
@@ -84,9 +85,9 @@ def test_files_that_are_trained_and_validated_on_are_counted_and_named(land, cap
     val[1]["sem_seg_file_name"] = train[0]["sem_seg_file_name"]
     val[3]["modalities"]["dsm"] = train[2]["modalities"]["dsm"]
     check_datasets(config(), training=True)
-    assert caplog.messages == ["2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train) holds "
-                               "too, e.g. 'land_val_1.tif', 'land_val_3.tif': a score on what was trained on says nothing about "
-                               "other places."]
+    assert caplog.messages == ["2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train) "
+                               "holds too, e.g. 'land_val_1.tif', 'land_val_3.tif': a score on what was trained on says "
+                               "nothing about other places."]
     caplog.clear()
     check_datasets(config(), training=False)
     assert not caplog.messages
@@ -96,10 +97,11 @@ def test_padding_is_said_with_its_share(land, caplog):
     register, config = land
     register("land_train", labels(0, 1))
     register("land_val", labels(0, 1))
-    check_datasets(config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[16, 32]), training=True)
+    crop = {"INPUT__CROP__ENABLED": True, "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 32]}
+    check_datasets(config(**crop), training=True)
     # 8 x 8 of 16 x 32 pixels hold something.
-    assert caplog.messages == ["87.5% of the pixels that land_train trains on will be padding: its smallest image is 8 x 8 px, "
-                               "INPUT.CROP.SIZE [height, width] is [16, 32]. Set it to the size of the images, or less."]
+    assert caplog.messages == ["87.5% of the pixels that land_train trains on will be padding: its smallest image is "
+                               "8 x 8 px, INPUT.CROP.SIZE [height, width] is [16, 32]. Set it to the size of the images, or less."]
 
 
 def test_a_misspelt_sensor_and_lost_tiles_are_found_in_training_and_evaluation(land):
@@ -109,7 +111,7 @@ def test_a_misspelt_sensor_and_lost_tiles_are_found_in_training_and_evaluation(l
     for sample in val:
         sample["modalities"]["ndsm"] = sample["modalities"].pop("dsm")
     for training in (True, False):
-        with pytest.raises(ValueError, match=r"no sample of \['land_val'\] has the modality 'dsm', .* the data set's 'ndsm'"):
+        with pytest.raises(ValueError, match=r"no sample of \['land_val'\] has the modality 'dsm', .* data set's 'ndsm'"):
             check_datasets(config(), training)
     val[1]["modalities"] = {"dsm": None}
     with pytest.raises(FileNotFoundError, match=r"1 of the 2 images of \['land_val'\] have no file .*: 'land_val_1.tif'"):
@@ -140,5 +142,5 @@ def test_a_class_is_known_by_its_position_in_all_data_sets_of_a_run(land):
                                          "'land_train', background, building, in this order"):
         check_datasets(cfg, training=True)
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 7
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 7, expected 2, the classes of the data set 'land_val' \(building, back"):
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 7, expected 2, the classes of the data set 'land_val' \(building"):
         check_task(cfg, ["land_val"])

@@ -50,9 +50,9 @@ def test_all_are_looked_at_where_only_that_can_tell(tmp_path, write_raster, monk
 def test_masks_of_0_and_255_are_recognized(caplog):
     check_label_maps("mine_train", LabelCounts(np.array([30, 0]), 10, 5, 8), LANDS)
     (message,) = caplog.messages
-    assert message == ("The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is of 'building'. Shares "
-                       "of the labelled pixels: background 100.0%, building 0.0%; not labelled: 25.0% of all. These look like "
-                       "masks of 0/255: 255 means 'not labelled' here; write 'building' as 1.")
+    assert message == ("The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is of 'building'. "
+                       "Shares of the labelled pixels: background 100.0%, building 0.0%; not labelled: 25.0% of all. These "
+                       "look like masks of 0/255: 255 means 'not labelled' here; write 'building' as 1.")
 
 
 @pytest.mark.parametrize("pixels, unlabelled, expected", [
@@ -73,8 +73,8 @@ def test_labels_of_all_classes_are_no_news(caplog):
 
 def test_a_constant_truth_is_refused_unless_told_otherwise():
     one = np.array([12, 0])
-    with pytest.raises(ValueError, match="all labelled pixels of 'mine' are of the class 'background', expected at least two of "
-                                         "background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
+    with pytest.raises(ValueError, match="all labelled pixels of 'mine' are of the class 'background', expected at least "
+                                         "two of background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
                                          "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it all the same"):
         refuse_one_class("mine", one, True, LANDS, allow=False)
     with pytest.raises(ValueError, match=r"mIoU 100\. TEST.ALLOW_SINGLE_CLASS"):
@@ -99,6 +99,7 @@ def test_a_data_set_without_labels_cannot_be_scored_on():
         check_labels("mine", [{}, {"annotations": []}])
 
 
-@pytest.mark.parametrize("share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"), (1, "100.0%")])
+@pytest.mark.parametrize("share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"),
+                                         (1, "100.0%")])
 def test_a_share_of_something_never_reads_as_nothing(share, text):
     assert percent(share) == text

@@ -36,8 +36,8 @@ def test_a_sensor_that_the_data_set_knows_and_no_tile_has_is_no_spelling_mistake
 
 
 def test_a_misspelt_sensor_shows_both_lists(samples):
-    with pytest.raises(ValueError, match=r"no sample of \['mine'\] has the modality 'sarr', while the model does not know the data "
-                                         r"set's 'sar': the model has \['rgb', 'sarr'\], the data set \['rgb', 'sar'\]"):
+    with pytest.raises(ValueError, match=r"no sample of \['mine'\] has the modality 'sarr', while the model does not know "
+                                         r"the data set's 'sar': the model has \['rgb', 'sarr'\], the data set \['rgb', 'sar'\]"):
         check_rasters(samples, ("rgb", "sarr"), ["mine"])
     check_rasters(samples, ("rgb",), ["mine"])  # a sensor that the model does without
 

@@ -66,8 +66,8 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
     for what, folders in (("labels", [LABELS]), ("raster of any sensor", SENSORS)):
         if without := [tile for tile in tiles if not any(f"{tile}.tif" in listings[name] for name in folders)]:
             looked = ", ".join(os.fspath(root / name) for name in folders)
-            raise MissingFileError(f"{len(without)} of the {len(tiles)} tiles that {split_file(root, split)} lists have no {what}: "
-                                   f"{some_of(without)}; looked in {looked}.")
+            raise MissingFileError(f"{len(without)} of the {len(tiles)} tiles that {split_file(root, split)} lists have no "
+                                   f"{what}: {some_of(without)}; looked in {looked}.")
     samples = []
     for tile in tiles:
         file = f"{tile}.tif"
@@ -100,8 +100,8 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
         folder = dataset_root(root, "quadruplets")
         prepared = prepared_classes(folder)
         if merge_table is not None and prepared not in (None, given):
-            raise InputError(f"{name!r} was registered with the classes {', '.join(given)} of {merge_table}, but the tiles in "
-                             f"{folder} were made with {', '.join(prepared)}: register it without a merge table.")
+            raise InputError(f"{name!r} was registered with the classes {', '.join(given)} of {merge_table}, but the "
+                             f"tiles in {folder} were made with {', '.join(prepared)}: register it without a merge table.")
         return prepared or given
 
     def load() -> list[dict]:
