@@ -65,7 +65,7 @@ def test_a_number_for_a_text_is_pointed_out(tmp_path, image_id, belongs_to):
 
 def test_a_category_with_the_name_of_another_class_is_refused(tmp_path):
     path = write(tmp_path, categories={3: "road", 7: "building"})
-    with pytest.raises(ValueError, match="labels.json: category 3 has name 'road', expected 'building' as in the classes "
+    with pytest.raises(ValueError, match="labels.json: category 3 has name 'road', expected 'building' as registered: "
                                          "{3: 'building', 7: 'road'}"):
         load_coco(path, CLASSES)
     load_coco(path, list(CLASSES))  # which gives no names
@@ -78,8 +78,9 @@ def test_names_in_another_language_and_unused_categories_are_accepted(tmp_path, 
 
 #: marks nothing -> how it comes about
 NOTHING = {
-    "metres": box(356012.5, 5810010.5), "beyond any image": box(1e30, 5), "degrees": box(13.4, 52.5, 1e-4, 1e-4), "to the right": box(SIZE, 5),
-    "below": box(5, SIZE + 0.6), "to the left": box(-12, 5), "above": box(5, -9), "a line there and back": [[5, 5, 9, 9, 5, 5]],
+    "metres": box(356012.5, 5810010.5), "beyond any image": box(1e30, 5), "degrees": box(13.4, 52.5, 1e-4, 1e-4),
+    "to the right": box(SIZE, 5), "below": box(5, SIZE + 0.6), "to the left": box(-12, 5), "above": box(5, -9),
+    "a line there and back": [[5, 5, 9, 9, 5, 5]],
     "parts on both sides": box(-30, 5) + box(80, 5), "no set run": {"size": [SIZE, SIZE], "counts": [SIZE * SIZE]},
     "no set run, compressed": {"size": [SIZE, SIZE], "counts": coco_mask.encode(
         np.zeros((SIZE, SIZE), np.uint8, order="F"))["counts"].decode()},

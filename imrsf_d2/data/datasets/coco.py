@@ -17,7 +17,7 @@ from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation
 from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_extent, segmentation_problem
 from imrsf_d2.errors import InputError
 
-__all__ = ["Unmarked", "check_coco", "load_coco", "read_images"]
+__all__ = ["Unmarked", "check_coco", "check_names", "load_coco", "read_images"]
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,25 @@ def read_images(path: str | os.PathLike) -> list[dict]:
     return _images(read_annotation_file(path), path)
 
 
+def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike) -> None:
+    """See that a file calls no category by the name of another class; other names may be in another language.
+
+    Args:
+        categories: of the file.
+        classes: category id -> name of its class.
+        path: of the file.
+
+    Raises:
+        ValueError: naming the category: its score would be called by the wrong name.
+    """
+    for category in categories:
+        if not isinstance(category, Mapping) or not _is_id(category.get("id")) or category["id"] not in classes:
+            continue
+        name, expected = category.get("name"), classes[category["id"]]
+        _expect(name == expected or name not in classes.values(), f"{path}: category {category['id']!r}", "name", name,
+                f"{expected!r} as registered: {dict(classes)}")
+
+
 def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
     images = {}
     for image in data["images"]:
@@ -136,7 +155,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
 def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path: str | os.PathLike) -> list[Unmarked]:
     """See that every annotation can be used; those that mark no pixel are returned."""
     if isinstance(classes, Mapping):
-        _check_names(data["categories"], classes, path)
+        check_names(data["categories"], classes, path)
     classes, unmarked = list(classes), []
     for annotation in data["annotations"]:
         _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
@@ -166,16 +185,6 @@ def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path
         if problem:
             raise InputError(f"{where} has an unusable segmentation: {problem}.")
     return unmarked
-
-
-def _check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike) -> None:
-    """See that the file calls no category by the name of another class; other names may be in another language."""
-    for category in categories:
-        if not isinstance(category, Mapping) or not _is_id(category.get("id")) or category["id"] not in classes:
-            continue
-        name, others = category.get("name"), [other for id_, other in classes.items() if id_ != category["id"]]
-        _expect(name == classes[category["id"]] or name not in others, f"{path}: category {category['id']!r}", "name", name,
-                f"{classes[category['id']]!r} as in the classes {dict(classes)}, by which its score would be called")
 
 
 def _report_unmarked(unmarked: Sequence[Unmarked], annotations: int, path: str | os.PathLike) -> None:
