@@ -21,6 +21,7 @@ from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.errors import InputError
+from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.parallel import usable_cores
 
 __all__ = ["check_data_sets", "check_predicts", "check_start", "launch_run", "run"]
@@ -90,13 +91,17 @@ def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
     """See that a mistake in the test sets does not come up only after a training of days.
 
     Raises:
-        ValueError: if a name is not registered, or a test set's labels are unusable.
+        ValueError: if a name is not registered, a test set's labels are unusable, or the model does not give what they are
+            compared with.
         FileNotFoundError: if a test set's files are missing.
     """
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     if not eval_only:  # what is read at once anyway, here or there, need not be read twice
         for name in cfg.DATASETS.TEST:
-            DatasetCatalog.get(name)
+            if is_pretraining(cfg):
+                DatasetCatalog.get(name)
+            else:  # whatever keeps the predictions from being scored comes up here
+                build_evaluator(cfg, name)
 
 
 def check_predicts(cfg: CfgNode) -> None:

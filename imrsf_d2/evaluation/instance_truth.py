@@ -137,13 +137,14 @@ def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: M
             foreign[annotation["category_id"]] += 1
             continue
         rle = annotation_to_rle(annotation, image["height"], image["width"])
-        if not rle_to_area(rle):
+        area = rle_to_area(rle)
+        if not area:
             unmarked.append(annotation.get("id"))
             continue
         annotations.append({**annotation, "id": len(annotations) + 1, "image_id": numbers[image["id"]],
                             "category_id": categories[annotation["category_id"]] + 1,
                             "iscrowd": annotation.get("iscrowd", 0), "segmentation": rle, "bbox": rle_to_box(rle),
-                            "area": rle_to_area(rle)})
+                            "area": area})
     total = len(annotations) + len(unmarked) + foreign.total()
     problems = []
     if foreign:

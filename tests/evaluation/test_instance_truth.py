@@ -81,8 +81,8 @@ def test_each_class_has_the_ap_that_pycocotools_gives_its_category_alone(registe
     ids, order = {name: category for category, name in CLASSES.items()}, list(CLASSES.values())
     # Numbered from 1: pycocotools takes a match with number 0 for none.
     path = register([{"id": n, "image_id": image, "category_id": ids[name], "segmentation": box(x, y),
-                      "bbox": [x, y, 10, 10], "area": 100, "iscrowd": 0} for n, (image, x, y, name) in enumerate(places, start=1)],
-                    categories=file_categories)
+                      "bbox": [x, y, 10, 10], "area": 100, "iscrowd": 0}
+                     for n, (image, x, y, name) in enumerate(places, start=1)], categories=file_categories)
     evaluator, results = evaluated({image: found(*((x + SHIFTS[name], y, order.index(name), 0.5 + 0.1 * n)
                                                    for n, (i, x, y, name) in enumerate(places) if i == image))
                                     for image in (1, 2)})
