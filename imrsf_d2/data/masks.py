@@ -46,7 +46,8 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
         if abs(farthest) > MAX_COORDINATE_PX:
             raise InputError(f"a polygon reaches from the image of {width} x {height} px to {farthest:.7g}, expected at "
                              f"most {MAX_COORDINATE_PX} px")
-        return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        codes = coco_mask.frPyObjects(polygons, height, width)
+        return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
     if list(segmentation["size"]) != [height, width]:
         raise InputError(f"a run-length code is for [height, width] {list(segmentation['size'])}, expected "
                          f"{[height, width]}")

@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.datasets.coco import check_coco, load_coco
-from imrsf_d2.data.datasets.segmentations import marks_nothing
+from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_problem
 from imrsf_d2.data.masks import segmentation_to_rle
 from tests.data.conftest import annotation
 
@@ -129,6 +129,15 @@ def test_some_that_mark_nothing_are_counted_and_named_once(tmp_path, caplog):
     assert "annotation 1 of 't.tif' (x from 356012.5" in record.message and record.message.count("annotation ") == 3
 
 
+@pytest.mark.parametrize(("number", "usable"), [
+    (5, True), (5.5, True), (1e308, True), (-1e308, True), (10**300, True), (10**309, False), (float("inf"), False),
+    (float("-inf"), False), (float("nan"), False), ("5", False), (None, False), ([5], False)])
+def test_outlines_are_finite_numbers(number, usable):
+    for polygon in ([99, 5, 120, 5, 120, number], [number, 5, number, 5, 120, 5], [number, 5.0, number, 1e308, 120, number]):
+        problem = segmentation_problem([polygon], SIZE, SIZE)
+        assert problem is None if usable else "with something else than finite numbers" in problem
+
+
 def test_a_file_without_annotations_is_accepted(tmp_path):
     assert load_coco(write(tmp_path, []), CLASSES)[0]["annotations"] == []
 
@@ -142,6 +151,7 @@ def test_a_polygon_that_reaches_too_far_is_refused_and_not_drawn(tmp_path):
 
 def test_parts_outside_change_nothing_of_a_mask():
     """All shifts of a shape over the edges, against pycocotools alone."""
+    assert segmentation_to_rle(box(5, 5), SIZE, SIZE) == coco_mask.merge(coco_mask.frPyObjects(box(5, 5), SIZE, SIZE))
     shape = np.array([3.3, 0.2, 9.1, 4.5, 5.2, 9.7, 0.4, 5.1]).reshape(-1, 2)
     for x in np.arange(-13, SIZE + 4, 3.7):
         for y in np.arange(-13, SIZE + 4, 3.7):

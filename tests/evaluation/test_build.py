@@ -25,7 +25,8 @@ def test_each_data_set_gets_its_own(build, task, kind):
 
 
 @pytest.mark.parametrize(("task", "switch", "what"), [
-    ("instance", "INSTANCE_ON", "instances"), ("semantic", "SEMANTIC_ON", "label maps"), ("lulc", "SEMANTIC_ON", "label maps")])
+    ("instance", "INSTANCE_ON", "instances"), ("semantic", "SEMANTIC_ON", "label maps"),
+    ("lulc", "SEMANTIC_ON", "label maps")])
 def test_a_model_that_does_not_give_what_is_scored_is_refused_by_its_key(build, task, switch, what):
     with pytest.raises(ValueError, match=rf"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the data set '.*' is "
                                          rf"scored by {what}"):
