@@ -92,7 +92,8 @@ def read_truth(dataset_name: str) -> InstanceTruth:
             a segmentation cannot be read, or there are annotations and none can be scored.
     """
     # First, because reading a data set may correct where its metadata says the labels are.
-    image_ids = Counter(sample["image_id"] for sample in DatasetCatalog.get(dataset_name))
+    samples = DatasetCatalog.get(dataset_name)
+    image_ids = Counter(sample["image_id"] for sample in samples)
     repeated = [image_id for image_id, count in image_ids.items() if count > 1]
     if repeated:
         raise InputError(f"{image_ids[repeated[0]]} samples of {dataset_name!r} have the image_id {repeated[0]!r}, expected "
@@ -114,6 +115,8 @@ def read_truth(dataset_name: str) -> InstanceTruth:
     if unknown:
         raise InputError(f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}: "
                          f"{dataset_name!r} and {path} must be of the same images.")
+    _check_classes(samples, [annotation["category_id"] for annotation in data["annotations"]
+                             if annotation["image_id"] in images], categories, classes, dataset_name)
     ids = sorted(images, key=lambda image_id: (str(type(image_id)), image_id))
     numbers = {image_id: number for number, image_id in enumerate(ids, start=1)}
     coco = COCO()
@@ -124,6 +127,18 @@ def read_truth(dataset_name: str) -> InstanceTruth:
     with contextlib.redirect_stdout(io.StringIO()):  # "creating index..."
         coco.createIndex()
     return InstanceTruth(dataset_name, coco, tuple(ids), classes, categories)
+
+
+def _check_classes(samples: Sequence[Mapping], file_categories: Sequence, categories: Mapping, classes: Sequence[str],
+                   dataset_name: str) -> None:
+    """See that a model learns the classes in the order that it is scored in."""
+    learnt = Counter(annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ()))
+    scored = Counter(categories[category] for category in file_categories if category in categories)
+    if learnt != scored and learnt.total() == scored.total():  # a loader may leave some out
+        counts = [", ".join(f"{name} {count[index]}" for index, name in enumerate(classes)) for count in (learnt, scored)]
+        raise InputError(f"the samples of {dataset_name!r} have these annotations of its thing_classes: {counts[0]}; by "
+                         f"thing_dataset_id_to_contiguous_id {dict(categories)} its file has: {counts[1]}. The categories "
+                         "must be in the same order in both.")
 
 
 def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: Mapping, path: str) -> list[dict]:

@@ -180,6 +180,15 @@ def test_classes_that_are_not_those_of_the_file_are_refused(register, metadata, 
         InstanceEvaluator(NAME)
 
 
+def test_a_loader_that_numbers_the_classes_in_another_order_than_the_metadata_is_refused(register):
+    """The names in the file, of another language, tell nothing."""
+    register([{"image_id": 1, "category_id": category, "segmentation": box(5, 5)} for category in (7, 7, 3)],
+             categories={7: "Straße", 3: "Gebäude", 5: "Baum"}, thing_dataset_id_to_contiguous_id={3: 0, 5: 1, 7: 2})
+    with pytest.raises(ValueError, match="have these annotations of its thing_classes: road 2, building 1, tree 0; by "
+                                         ".*{3: 0, 5: 1, 7: 2} its file has: road 1, building 0, tree 2"):
+        InstanceEvaluator(NAME)
+
+
 def test_samples_that_share_an_id_are_refused(register):
     register([], load=lambda path, classes: 2 * load_coco(path, classes))
     with pytest.raises(ValueError, match="2 samples of 'instance_truth_test' have the image_id 1, expected an id"):
