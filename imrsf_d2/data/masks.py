@@ -10,11 +10,13 @@ from pycocotools import mask as coco_mask
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.errors import InputError
 
-__all__ = ["MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks", "run_lengths",
-           "segmentation_to_rle"]
+__all__ = ["MAX_COORDINATE_PX", "MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks",
+           "run_lengths", "segmentation_to_rle"]
 
 #: x and y of three points: fewer enclose nothing.
 MIN_POLYGON_NUMBERS = 6
+#: How far a polygon may reach beyond an image. pycocotools follows every outline pixel by pixel, in 32-bit numbers.
+MAX_COORDINATE_PX = 1_000_000
 #: Instances that a crop leaves with fewer pixels are dropped: such slivers cannot be told from their surroundings.
 MIN_INSTANCE_PIXELS = 4
 
@@ -24,19 +26,28 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
 
     Args:
         segmentation: polygons [[x0, y0, x1, y1, ...], ...] in px, of which the union counts (COCO has no holes in
-            polygons, and parts of fewer than three points mark nothing); or a run-length code
+            polygons, and parts of fewer than three points or outside the image mark nothing); or a run-length code
             {"size": [H, W], "counts": list, str or bytes}, where holes stay holes.
         height, width: of the image, px.
 
     Raises:
-        ValueError: if a run-length code is for another size, or no polygon has three points.
+        ValueError: if a run-length code is for another size, no polygon has three points, or one reaches from the image
+            beyond MAX_COORDINATE_PX.
     """
     if not isinstance(segmentation, Mapping):
         # pycocotools takes four numbers, the line that a vanished part often leaves, for a box.
         polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
         if not polygons:
             raise InputError("no polygon has three or more points")
-        return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        polygons = [polygon for polygon in polygons if not _is_outside(polygon, 0, 0, width, height)]
+        if not polygons:
+            return coco_mask.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
+        farthest = max((value for polygon in polygons for value in (min(polygon), max(polygon))), key=abs)
+        if abs(farthest) > MAX_COORDINATE_PX:
+            raise InputError(f"a polygon reaches from the image of {width} x {height} px to {farthest:.7g}, expected at "
+                             f"most {MAX_COORDINATE_PX} px")
+        codes = coco_mask.frPyObjects(polygons, height, width)
+        return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
     if list(segmentation["size"]) != [height, width]:
         raise InputError(f"a run-length code is for [height, width] {list(segmentation['size'])}, expected "
                          f"{[height, width]}")
@@ -140,7 +151,11 @@ def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
         return False
     polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
     right, bottom = geometry.left + geometry.width, geometry.top + geometry.height
+    return bool(polygons) and all(_is_outside(polygon, geometry.left, geometry.top, right, bottom) for polygon in polygons)
+
+
+def _is_outside(polygon: Sequence[float], left: int, top: int, right: int, bottom: int) -> bool:
+    """True if a polygon marks no pixel of a rectangle for sure."""
+    x, y = polygon[0::2], polygon[1::2]
     # A pixel of margin on each side: rasterising rounds.
-    return bool(polygons) and all(max(polygon[0::2]) < geometry.left - 1 or min(polygon[0::2]) > right + 1
-                                  or max(polygon[1::2]) < geometry.top - 1 or min(polygon[1::2]) > bottom + 1
-                                  for polygon in polygons)
+    return max(x) < left - 1 or min(x) > right + 1 or max(y) < top - 1 or min(y) > bottom + 1

@@ -21,6 +21,7 @@ from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.errors import InputError
+from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.parallel import usable_cores
 
 __all__ = ["check_data_sets", "check_predicts", "check_start", "launch_run", "run"]
@@ -90,11 +91,15 @@ def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
     """See that a mistake in the data sets does not come up only after a training of days, or never.
 
     Raises:
-        InputError: if a name is not registered, and on what `check_datasets` refuses.
+        InputError: if a name is not registered, on what `check_datasets` refuses, and if the model does not give what
+            predictions are compared with.
         MissingFileError: if files are missing.
     """
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     check_datasets(cfg, training=not eval_only)
+    if not eval_only and not is_pretraining(cfg):
+        for name in cfg.DATASETS.TEST:  # whatever keeps the predictions from being scored comes up here
+            build_evaluator(cfg, name)
 
 
 def check_predicts(cfg: CfgNode) -> None:

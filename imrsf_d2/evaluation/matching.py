@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+from collections import defaultdict
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -14,33 +13,64 @@ from imrsf_d2.evaluation.per_image import InstanceImages
 __all__ = ["match_instances"]
 
 
-def match_instances(truth: COCO, found: COCO, task: str, max_detections: int, min_iou: float = 0.5) -> InstanceImages:
-    """Match the detections of every image with its objects.
+def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5) -> InstanceImages:
+    """Match the detections of every image with its objects, by the overlaps that an evaluation has computed.
 
     Args:
-        truth, found: the annotations and the predictions; left with marks of the evaluation.
-        task: "bbox" or "segm".
-        max_detections: per image and category.
+        evaluation: a finished one, by pycocotools or faster-coco-eval, of images numbered 1 to I and categories
+            numbered 1 to K.
+        image_ids: I ids by which the images go in the result.
         min_iou: of a match; 0.5 gives the AP50.
     """
-    evaluation = COCOeval(truth, found, task)
-    parameters = evaluation.params
-    parameters.iouThrs, parameters.maxDets = np.array([min_iou]), [max_detections]
-    parameters.areaRng, parameters.areaRngLbl = [[0, 1e10]], ["all"]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        evaluation.evaluate()
-    ids, categories = list(parameters.imgIds), list(parameters.catIds)
-    objects = np.zeros((len(ids), len(categories)), dtype=np.int64)
+    truth, found = (_by_cell(coco) for coco in (evaluation.cocoGt, evaluation.cocoDt))
+    objects = np.zeros((len(image_ids), len(evaluation.cocoGt.cats)), dtype=np.int64)
     detections = [np.zeros((4, 0))]
-    for number, match in enumerate(evaluation.evalImgs):
-        if match is None:  # neither an object nor a detection
+    for image, category in np.ndindex(objects.shape):
+        cell = image + 1, category + 1
+        crowd = np.array([bool(annotation["iscrowd"]) for annotation in truth[cell]], dtype=bool)
+        objects[image, category] = np.count_nonzero(~crowd)
+        confidence = np.array([annotation["score"] for annotation in found[cell]], dtype=float)
+        if not len(confidence):
             continue
-        category, image = divmod(number, len(ids))
-        objects[image, category] = np.count_nonzero(match["gtIgnore"] == 0)
-        counted = ~match["dtIgnore"][0].astype(bool)
-        confidence = np.asarray(match["dtScores"], dtype=float)[counted]
-        detections.append(np.stack([np.full(len(confidence), image), np.full(len(confidence), category), confidence,
-                                    match["dtMatches"][0][counted] > 0]))
+        confidence = confidence[np.argsort(-confidence, kind="stable")][:evaluation.params.maxDets[-1]]  # as `ious` has them
+        match = np.full(len(confidence), -1)
+        if len(crowd):
+            match = _match(np.asarray(evaluation.ious[cell]), crowd, min_iou)
+        counted = (match < 0) | ~np.append(crowd, False)[match]
+        detections.append(np.stack([np.full(len(match), image), np.full(len(match), category), confidence,
+                                    match >= 0])[:, counted])
     image, category, confidence, right = np.concatenate(detections, axis=1)
-    return InstanceImages(tuple(id_.item() if isinstance(id_, np.generic) else id_ for id_ in ids), objects,
-                          image.astype(np.int64), category.astype(np.int64), confidence, right.astype(bool))
+    return InstanceImages(tuple(image_ids), objects, image.astype(np.int64), category.astype(np.int64), confidence,
+                          right.astype(bool))
+
+
+def _by_cell(coco: COCO) -> dict[tuple[int, int], list[dict]]:
+    """The annotations of each image number and category number, in their order."""
+    cells = defaultdict(list)
+    for annotation in coco.dataset["annotations"]:
+        cells[annotation["image_id"], annotation["category_id"]].append(annotation)
+    return cells
+
+
+def _match(ious: np.ndarray, crowd: np.ndarray, min_iou: float) -> np.ndarray:
+    """Give each detection the object that it overlaps most.
+
+    Args:
+        ious: [D, G] of detections by falling confidence and objects.
+        crowd: [G] bool, True = matches any number of detections, but none that has an object.
+
+    Returns:
+        [D] index of its object, -1 for none.
+    """
+    match, taken = np.full(len(ious), -1), np.zeros(len(crowd), dtype=bool)
+    least = min(min_iou, 1 - 1e-10)
+    close = ious >= least
+    for detection in np.flatnonzero(close.any(axis=1)):
+        # Of equal overlaps COCO takes the last.
+        for group in (close[detection] & ~crowd & ~taken, close[detection] & crowd):
+            candidates = np.flatnonzero(group)[::-1]
+            if len(candidates):
+                match[detection] = candidates[np.argmax(ious[detection, candidates])]
+                taken[match[detection]] = True
+                break
+    return match

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from tabulate import tabulate
 
-from imrsf_d2.data.datasets.coco import load_coco, read_images
+from imrsf_d2.data.datasets.coco import Unmarked, check_coco, read_images
 from imrsf_d2.data.datasets.dfc2023 import CITIES, CLASSES, FOLDERS, LABELS, city_of, label_file, raster_folders
 from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.dfc2023_layout import raster_names, track_folder
@@ -84,17 +85,28 @@ def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, 
         return None
     shown = os.path.relpath(path, source)
     try:
-        load_coco(path, CLASSES)
+        unmarked = check_coco(path, CLASSES)
     except ValueError as error:
+        unmarked = []
         problems.append(Problem(shown, str(error).replace(f"{path}: ", ""), "usable labels"))
     try:
-        images = [(image["file_name"], (image["height"], image["width"])) for image in read_images(path)]
+        images = [(Path(image["file_name"]).name, (image["height"], image["width"])) for image in read_images(path)]
     except ValueError:  # said above
         return None
+    sizes = dict(images)
+    for name, those in groupby(sorted(unmarked, key=_image_name), key=_image_name):
+        first, *others = those
+        marks = f"and {len(others)} more mark" if others else "marks"
+        problems.append(Problem(shown, f"{first} {marks} no pixel of the image",
+                                "pixels within the {1} x {0} px of the image".format(*sizes[name])))
     for name, count in Counter(name for name, _ in images).items():
         if count > 1:
             problems.append(Problem(shown, f"{count} images named {name}", "one image for each tile"))
-    return dict(images)
+    return sizes
+
+
+def _image_name(unmarked: Unmarked) -> str:
+    return Path(unmarked.file_name).name
 
 
 def _check_names(tiles: dict[str, dict[str, str]], sizes: dict | None, source: Path) -> list[Problem]:

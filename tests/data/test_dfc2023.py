@@ -74,6 +74,11 @@ def test_a_sample_is_what_detectron2_expects(dfc2023):
     assert all({"bbox", "bbox_mode", "iscrowd"} <= set(a) for a in sample["annotations"])
 
 
+def test_folders_in_the_labels_do_not_matter(dfc2023, edit_labels):
+    edit_labels(dfc2023, lambda data: [image.update(file_name=f"train/rgb/{image['file_name']}") for image in data["images"]])
+    assert load_dfc2023(dfc2023, "train")[0]["modalities"]["sar"] == str(dfc2023 / "track2" / "train" / "sar" / TILES[0])
+
+
 def test_images_without_annotations_stay_in(dfc2023):
     assert load_dfc2023(dfc2023, "val")[-1]["annotations"] == []
 

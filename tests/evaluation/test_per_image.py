@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from tests.evaluation.test_instance_evaluator import crowded, dataset, perfect, random_predictions  # noqa: F401
 
 from imrsf_d2.evaluation.confusion import semantic_scores
-from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator, coco_eval
 from imrsf_d2.evaluation.matching import match_instances
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
 
@@ -41,6 +42,10 @@ def repeated(coco, counts):
     return result
 
 
+def matched(truth, found, task="segm", max_detections=100):
+    return match_instances(coco_eval(truth, found, task, max_detections), tuple(range(1, 7)))
+
+
 def coco_ap50(truth, found, task, max_detections):
     evaluation = COCOeval(truth, found, task)
     evaluation.params.maxDets = [max_detections]
@@ -52,18 +57,48 @@ def coco_ap50(truth, found, task, max_detections):
 
 
 @pytest.mark.parametrize("task", ["segm", "bbox"])
-@pytest.mark.parametrize("max_detections", [5, 100])
+@pytest.mark.parametrize("max_detections", [11, 100])  # COCO's others are 1 and 10
 def test_a_collection_scores_like_a_coco_data_set_with_copies_of_the_images(task, max_detections):
     """Two categories, crowds, objects of all sizes."""
-    images = match_instances(*distinct(*crowded()), task, max_detections)
+    images = matched(*distinct(*crowded()), task, max_detections)
     expected = [coco_ap50(*(repeated(coco, counts) for coco in distinct(*crowded())), task, max_detections)
                 for counts in COLLECTIONS]
     assert len(set(np.round(expected, 6))) == len(expected) and min(expected) > 5
     assert images.scores(COLLECTIONS) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("scorer", ["faster-coco-eval", "pycocotools"])
+@pytest.mark.parametrize("task", ["segm", "bbox"])
+@pytest.mark.parametrize("max_detections", [11, 100])  # COCO's others are 1 and 10
+def test_every_match_is_the_one_of_pycocotools(scorer, task, max_detections, monkeypatch):
+    """With crowds, ties of scores, and objects and detections twice over, whose overlaps are equal."""
+    truth, found = crowded()
+    for coco in (truth, found):
+        coco.dataset["annotations"] += [{**copy.deepcopy(annotation), "id": 1000 + annotation["id"]}
+                                        for annotation in coco.dataset["annotations"][::3]]
+        coco.createIndex()
+    if scorer == "pycocotools":
+        monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    evaluation = coco_eval(*copy.deepcopy((truth, found)), task, max_detections)
+    reference = COCOeval(truth, found, task)
+    reference.params.maxDets, thresholds = [max_detections], [0.1, 0.5, 0.9, 1.0]
+    reference.params.iouThrs = np.array(thresholds)
+    reference.params.areaRng, reference.params.areaRngLbl = [[0, 1e10]], ["all"]
+    reference.evaluate()
+    for place, min_iou in enumerate(thresholds):
+        images = match_instances(evaluation, tuple("abcdef"), min_iou)
+        assert images.image_ids == tuple("abcdef") and 0 < images.right.sum() < len(images.right)
+        for number, match in enumerate(reference.evalImgs):
+            category, image = divmod(number, 6)
+            own = (images.image == image) & (images.category == category)
+            counted = match["dtIgnore"][place] == 0
+            assert images.objects[image, category] == np.count_nonzero(match["gtIgnore"] == 0)
+            assert images.confidence[own].tolist() == np.array(match["dtScores"])[counted].tolist()
+            assert images.right[own].tolist() == (match["dtMatches"][place][counted] > 0).tolist()
+
+
 def test_equal_scores_are_listed_as_coco_lists_them():
-    images = match_instances(*crowded(), "segm", 100)  # scores are tenths
+    images = matched(*crowded())  # scores are tenths
     assert images.scores(np.ones((1, 6), int))[0] == pytest.approx(coco_ap50(*crowded(), "segm", 100), abs=1e-9)
 
 
@@ -88,7 +123,7 @@ def test_nothing_predicted_scores_0_and_nothing_to_find_has_no_score(dataset):  
 
 
 def test_many_collections_are_scored_in_parts(monkeypatch):
-    images = match_instances(*crowded(), "segm", 100)
+    images = matched(*crowded())
     counts = np.random.default_rng(0).integers(0, 3, (23, 6))
     whole = images.scores(counts)
     monkeypatch.setattr("imrsf_d2.evaluation.per_image.MAX_NUMBERS", 300)  # five collections at a time

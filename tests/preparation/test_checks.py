@@ -208,3 +208,17 @@ def test_everything_is_listed_nothing_written_and_processes_do_not_matter(root):
     assert header.split() == ["file", "problem", "expected"]
     assert lines[0].split("  ")[0] == f"track2/train/dsm/{GOOD}"
     assert lines[-1] == "5 problems in 3 files; 6 rasters looked at"
+
+
+def test_footprints_that_mark_nothing_are_listed_image_by_image(root):
+    data = json.loads((root / LABELS).read_text())
+    places = [(0, 5), (0, 612.5), (2, 40), (2, 5), (2, 90)]  # the image and the left edge of each footprint
+    data["annotations"] = [{"id": number, "image_id": image, "category_id": 1,
+                            "segmentation": [[x, 5, x + 8, 5, x + 8, 9, x, 9]]} for number, (image, x) in enumerate(places)]
+    data["images"][2]["file_name"] = f"rgb/{ALONE}"  # the folder does not matter
+    (root / LABELS).write_text(json.dumps(data))
+    expected = "pixels within the 32 x 32 px of the image"
+    assert check(root) == {
+        (LABELS, f"annotation 1 of '{GOOD}' (x from 612.5 to 620.5, y from 5 to 9) marks no pixel of the image", expected),
+        (LABELS, f"annotation 2 of 'rgb/{ALONE}' (x from 40 to 48, y from 5 to 9) and 1 more mark no pixel of the image",
+         expected)}

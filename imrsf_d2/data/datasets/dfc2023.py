@@ -93,6 +93,8 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     samples = load_coco(labels, CLASSES)
     cities = Counter()
     for sample in samples:
+        # Whatever folder the file names, the rasters of all modalities go by the last part.
+        sample["file_name"] = Path(sample["file_name"]).name
         sample["city"] = city_of(sample["file_name"])
         cities[sample["city"]] += 1
     samples = [sample for sample in samples if sample["city"] in SPLITS[split]]

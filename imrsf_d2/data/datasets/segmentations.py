@@ -1,0 +1,80 @@
+"""What can be wrong with the segmentation of an annotation."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+
+from pycocotools import mask as coco_mask
+
+from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, run_lengths, segmentation_to_rle
+
+__all__ = ["marks_nothing", "segmentation_extent", "segmentation_problem"]
+
+NUMBERS = frozenset({int, float})
+
+
+def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
+    """What makes a segmentation unusable, or None.
+
+    Args:
+        segmentation: whatever a file gives as one.
+        height, width: of its image, px.
+    """
+    if isinstance(segmentation, Mapping):
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        if size != [height, width]:
+            return f"a run-length code of size {size}, expected [height, width] = {[height, width]}"
+        return _runs_problem(counts, height * width)
+    if not isinstance(segmentation, list) or not segmentation:
+        return f"{segmentation!r}, expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code"
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) % 2:
+            found = f"of {len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)
+            return f"a polygon {found}, expected x, y of three or more points"
+        if not _are_finite(polygon):
+            return f"a polygon {polygon} with something else than finite numbers"
+    # A part of a footprint that shrank to a line marks nothing; a footprint of such parts alone is a mistake.
+    if all(len(polygon) < MIN_POLYGON_NUMBERS for polygon in segmentation):
+        return f"polygons of {[len(p) for p in segmentation]} numbers, expected x, y of three or more points in one"
+    return None
+
+
+def marks_nothing(segmentation: Sequence | Mapping, height: int, width: int) -> bool:
+    """True if not a single pixel of the image lies in a usable segmentation."""
+    return not coco_mask.area(segmentation_to_rle(segmentation, height, width))
+
+
+def segmentation_extent(segmentation: Sequence | Mapping) -> str:
+    """Where a segmentation lies, in words."""
+    if isinstance(segmentation, Mapping):
+        return "a run-length code without a set pixel"
+    x, y = ([value for polygon in segmentation for value in polygon[start::2]] for start in (0, 1))
+    return f"x from {min(x):.7g} to {max(x):.7g}, y from {min(y):.7g} to {max(y):.7g}"
+
+
+def _are_finite(values: list) -> bool:
+    """True if all are finite numbers."""
+    try:  # most are, which their sum tells many times sooner
+        if NUMBERS.issuperset(map(type, values)) and math.isfinite(sum(values)):
+            return True
+    except OverflowError:  # whole numbers that no float can hold
+        pass
+    return all(isinstance(value, (int, float)) and abs(value) <= sys.float_info.max for value in values)
+
+
+def _runs_problem(counts: Sequence[int] | str | None, pixels: int) -> str | None:
+    """What is wrong with the lengths of a run-length code for so many pixels, or None."""
+    if not isinstance(counts, (list, str, type(None))):
+        return f"run lengths {counts!r}, expected a list of numbers or a compressed code"
+    try:
+        runs = counts if isinstance(counts, list) else run_lengths(counts or "").tolist()
+    except ValueError as error:
+        return f"run lengths that cannot be read ({error}), expected height x width = {pixels}"
+    if wrong := [run for run in runs if type(run) is not int or run < 0]:
+        return f"run lengths with {wrong[0]!r}, expected whole numbers from 0"
+    # pycocotools fills what a short code leaves open with whatever stands in memory.
+    if sum(runs) != pixels:
+        return f"run lengths that add up to {sum(runs)}, expected height x width = {pixels}"
+    return None
