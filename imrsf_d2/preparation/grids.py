@@ -13,13 +13,13 @@ from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform, transform_bounds
 
 from imrsf_d2.errors import InputError
+from imrsf_d2.preparation.wrapping import period, world_mercator
 
-__all__ = ["Bounds", "Grid", "cover", "longitude_latitude", "metric_crs", "move_bounds"]
+__all__ = ["Bounds", "Grid", "cover", "is_metric", "longitude_latitude", "metric_crs", "move_bounds"]
 
-#: left, bottom, right, top in map units
+#: left, bottom, right, top in map units; left < right also across 180 degrees, where one of them lies beyond 180
 Bounds = tuple[float, float, float, float]
-# Metres in name only: at 48 degrees north a "metre" of Web Mercator is 0.67 m on the ground.
-MERCATOR = (3395, 3857, 900913)
+WGS84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,29 @@ class Grid:
                 yield row, column, self.part(row * size, column * size, size, size)
 
 
-def cover(bounds: Bounds, crs: CRS, resolution: float) -> Grid:
-    """The smallest grid over `bounds` whose corners are multiples of the resolution, so that grids of one CRS align."""
+def cover(bounds: Bounds, crs: CRS, resolution: float, origin: tuple[float, float] = (0.0, 0.0)) -> Grid:
+    """The smallest grid over `bounds` whose corners are whole pixels from `origin`, so that grids of one CRS align.
+
+    Args:
+        origin: x and y of any corner of any pixel.
+    """
     # Rounded: an edge that is a multiple but for the last bit must not cost a row of pixels.
-    left, bottom, right, top = (round(edge / resolution, 6) for edge in bounds)
+    left, bottom, right, top = (round((edge - origin[i % 2]) / resolution, 6) for i, edge in enumerate(bounds))
     left, bottom, right, top = math.floor(left), math.floor(bottom), math.ceil(right), math.ceil(top)
-    return Grid(crs, left * resolution, top * resolution, resolution, top - bottom, right - left)
+    return Grid(crs, origin[0] + left * resolution, origin[1] + top * resolution, resolution, top - bottom, right - left)
+
+
+def is_metric(crs: CRS) -> bool:
+    """Whether a map unit is a metre on the ground, as far as a map can say so."""
+    # Mercator's are metres in name only: at 48 degrees north one of them is 0.67 m.
+    return crs.is_projected and crs.linear_units_factor[1] == 1.0 and not world_mercator(crs)
 
 
 def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
     """The system that a city's tiles are made in.
 
     Args:
-        preferred: taken if it is projected, in metres, and no Mercator of the whole world.
+        preferred: taken if it is metric.
         bounds, crs: where the city is.
 
     Returns:
@@ -81,12 +91,11 @@ def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
     Raises:
         ValueError: if the centre has no longitude and latitude.
     """
-    if preferred is not None and preferred.is_projected and preferred.linear_units_factor[1] == 1.0:
-        if preferred.to_epsg() not in MERCATOR:
-            return preferred
+    if preferred is not None and is_metric(preferred):
+        return preferred
     x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
     longitude, latitude = longitude_latitude(x, y, crs)
-    if not (-180 <= longitude <= 180 and -80 <= latitude <= 84):
+    if not -80 <= latitude <= 84:
         raise InputError(f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
                          "expected a place between 80 degrees south and 84 north, where UTM is defined.")
     zone = min(int((longitude + 180) // 6) + 1, 60)
@@ -94,20 +103,20 @@ def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
 
 
 def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
-    """Where a place is on Earth, degrees.
+    """Where a place is on Earth, degrees; the longitude from -180 to 180.
 
     Raises:
         ValueError: if it is nowhere, or the system itself has no place on Earth, as that of a construction site.
     """
     name = crs.to_string()[:60]  # a system without a code is a page of text
     try:
-        (longitude,), (latitude,) = transform(crs, CRS.from_epsg(4326), [x], [y])
+        (longitude,), (latitude,) = transform(crs, WGS84, [x], [y])
     except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"({x:g}, {y:g}) in {name} is no place on Earth") from error
-    if not (abs(longitude) <= 360 and abs(latitude) <= 90):
+    if not (abs(longitude) <= 540 and abs(latitude) <= 90):
         raise InputError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on "
                          "Earth")
-    return longitude, latitude
+    return longitude if abs(longitude) <= 180 else (longitude + 180) % 360 - 180, latitude
 
 
 def move_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
@@ -119,9 +128,13 @@ def move_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
     if source == target:
         return bounds  # to the bit
     try:
-        moved = transform_bounds(source, target, *bounds, densify_pts=21)
+        left, bottom, right, top = transform_bounds(source, target, *bounds, densify_pts=21)
     except (RasterioError, CPLE_BaseError, ValueError) as error:
         raise InputError(f"{bounds} in {source.to_string()} has no place in {target.to_string()}: {error}") from error
-    if not all(map(math.isfinite, moved)):
+    if not all(map(math.isfinite, (left, bottom, right, top))):
         raise InputError(f"{bounds} in {source.to_string()} lies outside the domain of {target.to_string()}.")
-    return moved
+    turn = period(target)
+    if turn and not target.is_geographic and right - left > turn / 2:
+        # Across 180 degrees, or half the world. Eastings of Mercator are longitudes of another size.
+        left, _, right, _ = (edge * turn / 360 for edge in move_bounds(bounds, source, WGS84))
+    return left, bottom, right if right >= left else right + turn, top  # GDAL ends at 180 and goes on from -180

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.exports import City
 from imrsf_d2.preparation.grids import Grid, cover, longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.preparation.quadruplet_tiles import TileJob
 from imrsf_d2.preparation.scenes import Mosaic, open_mosaics
 from imrsf_d2.preparation.vectors import find_layer, read_features
+from imrsf_d2.preparation.wrapping import meets, period
 
 __all__ = ["CityPlan", "Planner"]
 
@@ -87,7 +90,8 @@ def _meets(mosaic: Mosaic, grid: Grid) -> bool:
         left, bottom, right, top = move_bounds(grid.bounds, grid.crs, mosaic.crs)
     except ValueError:  # the grid is outside the domain of the scene's projection
         return False
-    return any(w < right and left < e and s < top and bottom < n for w, s, e, n in mosaic.bounds)
+    west, south, east, north = np.array(mosaic.bounds).T
+    return bool((meets(west, east, left, right, period(mosaic.crs)) & (south < top) & (bottom < north)).any())
 
 
 def _describe(mosaic: Mosaic, grid: Grid) -> str:

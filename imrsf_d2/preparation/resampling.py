@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rasterio._err import CPLE_BaseError
@@ -13,10 +14,11 @@ from rasterio.transform import Affine
 from rasterio.warp import reproject, transform
 
 from imrsf_d2.preparation.grids import Grid
-from imrsf_d2.preparation.scenes import Mosaic, read_window
+from imrsf_d2.preparation.scenes import LATTICE_TOLERANCE_PX, Mosaic, read_window
 from imrsf_d2.preparation.sensors import SENSORS
+from imrsf_d2.preparation.wrapping import move_near, period, turns
 
-__all__ = ["resample"]
+__all__ = ["place_on_lattice", "resample", "resample_marked"]
 
 # What one window of a scene may hold at a time, pixels times bands (64 MB); larger ones are read in quarters.
 LARGEST_WINDOW = 1 << 24
@@ -31,7 +33,8 @@ def resample(mosaics: Sequence[Mosaic], grid: Grid) -> np.ndarray:
     """The pixels of a grid, bilinearly interpolated (the nearest for classes), from the first mosaic that has them.
 
     A pixel has data if the scene's nearest pixel has; only valid pixels take part in its interpolation. Scenes finer
-    than half the grid's pixels are averaged with the kernel widened to the grid's pixels.
+    than half the grid's pixels are averaged with the kernel widened to the grid's pixels. Where the pixels of a scene
+    are those of the grid, they are copied.
 
     Args:
         mosaics: of one sensor, not empty.
@@ -43,22 +46,84 @@ def resample(mosaics: Sequence[Mosaic], grid: Grid) -> np.ndarray:
     Raises:
         RasterError, ValueError: see `read_window`.
     """
-    values = _resample(mosaics[0], grid)
-    for mosaic in mosaics[1:]:
+    return resample_marked(mosaics, grid)[0]
+
+
+def resample_marked(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """As `resample`, and which pixels are a scene's own.
+
+    Returns:
+        values [C, H, W] float32 and [H, W] bool, True where they are copied; a pixel without data is not.
+    """
+    values = np.full((len(SENSORS[mosaics[0].sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
+    copied = np.zeros(values.shape[1:], dtype=bool)
+    for mosaic in mosaics:
         empty = np.isnan(values[0])
         if not empty.any():
             break
-        values[:, empty] = _resample(mosaic, grid)[:, empty]
+        if (corner := place_on_lattice(mosaic, grid)) is not None:
+            found = read_window(mosaic, *corner, grid.height, grid.width)
+            copied |= empty & ~np.isnan(found[0])
+        else:
+            found = _interpolated(mosaic, grid)
+        values[:, empty] = found[:, empty]
+    return values, copied
+
+
+def place_on_lattice(mosaic: Mosaic, grid: Grid) -> tuple[int, int] | None:
+    """Row and column of a grid's first pixel on a lattice; None if the pixels of the two are not the same."""
+    a = mosaic.transform
+    if a.b or a.d or mosaic.crs != grid.crs:
+        return None
+    row, column = (grid.top - a.f) / a.e, (grid.left - a.c) / a.a
+    drift = max(abs(a.a - grid.resolution), abs(a.e + grid.resolution)) * max(grid.height, grid.width) / grid.resolution
+    off = max(drift, abs(row - round(row)), abs(column - round(column)))
+    return (round(row), round(column)) if off < LATTICE_TOLERANCE_PX else None
+
+
+def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
+    center = _places(mosaic, grid, 1)
+    if center is None:
+        return np.full((len(SENSORS[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
+    middle = float(center[0][0, 0])
+    values, *more = (_resample(copy, grid, middle) for copy in _moved_near(mosaic, middle))
+    for new in more:
+        values = np.where(np.isnan(values[0]), new, values)
     return values
 
 
-def _resample(mosaic: Mosaic, grid: Grid) -> np.ndarray:
+def _moved_near(mosaic: Mosaic, middle: float) -> list[Mosaic]:
+    """A mosaic as it is seen from a place: with its pieces at most half the way around the world from there, so that
+    neighbors are neighbors in their numbers too.
+
+    Args:
+        middle: x of the place, in the system of the mosaic.
+
+    Returns:
+        One mosaic, unless once around the world is no whole number of pixels: then one for each move.
+    """
+    turn = period(mosaic.crs)
+    if turn is None:
+        return [mosaic]
+    moves = [turns(left, right, middle - turn / 2, middle + turn / 2, turn) for left, _, right, _ in mosaic.bounds]
+    a, inverse = mosaic.transform, ~mosaic.transform
+    rows, columns = inverse.d * turn, inverse.a * turn
+    if max(abs(rows - round(rows)), abs(columns - round(columns))) < LATTICE_TOLERANCE_PX:
+        return [replace(mosaic, pieces=tuple(
+            replace(piece, row=piece.row + k * round(rows), column=piece.column + k * round(columns))
+            for piece, of_piece in zip(mosaic.pieces, moves) for k in of_piece))]
+    return [replace(mosaic, transform=Affine(a.a, a.b, a.c + k * turn, a.d, a.e, a.f),
+                    pieces=tuple(piece for piece, of_piece in zip(mosaic.pieces, moves) if k in of_piece))
+            for k in sorted(set().union(*moves), key=abs)]
+
+
+def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     bands = len(SENSORS[mosaic.sensor].bands)
     values = np.full((bands, grid.height, grid.width), np.nan, dtype=np.float32)
-    outline = _outline(mosaic, grid)
+    outline = _outline(mosaic, grid, middle)
     if outline is None:
         return values
-    row_scale, column_scale, (top, left, bottom, right) = outline
+    row_scale, column_scale, (top, left, bottom, right), (west, east) = outline
     # The interpolation reaches one source pixel further, or one of the grid's where those are larger.
     row_margin, column_margin = math.ceil(max(1, 1 / row_scale)) + 1, math.ceil(max(1, 1 / column_scale)) + 1
     top, left = math.floor(top) - row_margin, math.floor(left) - column_margin
@@ -70,17 +135,29 @@ def _resample(mosaic: Mosaic, grid: Grid) -> np.ndarray:
         for rows in _halves(grid.height):
             for columns in _halves(grid.width):
                 part = grid.part(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-                values[:, rows, columns] = _resample(mosaic, part)
+                values[:, rows, columns] = _resample(mosaic, part, middle)
         return values
     source = read_window(mosaic, top, left, height, width)
-    if not np.isnan(source[0]).all():
-        a = mosaic.transform
-        corner = Affine(a.a, a.b, a.c + a.a * left + a.b * top, a.d, a.e, a.f + a.d * left + a.e * top)
-        nearest = SENSORS[mosaic.sensor].categorical
+    if np.isnan(source[0]).all():
+        return values
+    a = mosaic.transform
+    corner = Affine(a.a, a.b, a.c + a.a * left + a.b * top, a.d, a.e, a.f + a.d * left + a.e * top)
+    nearest = SENSORS[mosaic.sensor].categorical
+
+    def project(move: float) -> np.ndarray:
+        projected = np.full_like(values, np.nan)
         # tolerance=0: no approximation of the map projection. XSCALE, YSCALE: what GDAL would guess from the window.
-        reproject(source, values, src_transform=corner, src_crs=mosaic.crs, dst_transform=grid.transform,
-                  dst_crs=grid.crs, src_nodata=np.nan, dst_nodata=np.nan, tolerance=0, XSCALE=column_scale,
-                  YSCALE=row_scale, resampling=Resampling.nearest if nearest else Resampling.bilinear)
+        reproject(source, projected, src_transform=Affine.translation(move, 0) * corner, src_crs=mosaic.crs,
+                  dst_transform=grid.transform, dst_crs=grid.crs, src_nodata=np.nan, dst_nodata=np.nan, tolerance=0,
+                  XSCALE=column_scale, YSCALE=row_scale,
+                  resampling=Resampling.nearest if nearest else Resampling.bilinear)
+        return projected
+
+    values = project(0)
+    turn = period(mosaic.crs)
+    if turn and max(-west, east) > turn / 2:
+        # Projections end at 180 degrees and go on from -180: the pixels beyond find theirs when the window is moved.
+        values = np.where(np.isnan(values[0]), project(-turn if east > turn / 2 else turn), values)
     return values
 
 
@@ -89,20 +166,32 @@ def _halves(length: int) -> list[slice]:
     return [slice(0, middle), slice(middle, length)] if length > 1 else [slice(0, length)]
 
 
-def _outline(mosaic: Mosaic, grid: Grid) -> tuple[float, float, tuple[float, float, float, float]] | None:
-    """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel), and
-    top, left, bottom, right in source pixels; None if nowhere."""
+def _places(mosaic: Mosaic, grid: Grid, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """x and y, [count, count], of places spread evenly over a grid (the middle if one) in the system of a mosaic; None
+    if some are outside its domain."""
     left, bottom, right, top = grid.bounds
-    xs, ys = np.meshgrid(np.linspace(left, right, OUTLINE), np.linspace(top, bottom, OUTLINE))
+    if count == 1:
+        left, right, bottom, top = *2 * [(left + right) / 2], *2 * [(bottom + top) / 2]
+    xs, ys = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
     try:
-        xs, ys = (np.asarray(side) for side in transform(grid.crs, mosaic.crs, xs.ravel(), ys.ravel()))
+        xs, ys = (np.reshape(side, (count, count)) for side in transform(grid.crs, mosaic.crs, xs.ravel(), ys.ravel()))
     except (RasterioError, CPLE_BaseError):
         return None
-    if not (np.isfinite(xs) & np.isfinite(ys)).all():
+    return (xs, ys) if (np.isfinite(xs) & np.isfinite(ys)).all() else None
+
+
+def _outline(mosaic: Mosaic, grid: Grid, middle: float
+             ) -> tuple[float, float, tuple[float, float, float, float], tuple[float, float]] | None:
+    """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel), and
+    top, left, bottom, right in source pixels; then the least and greatest x. None if nowhere."""
+    if (places := _places(mosaic, grid, OUTLINE)) is None:
         return None  # partly outside the domain of the scene's projection, so not in the scene
+    xs, ys = places
+    if turn := period(mosaic.crs):
+        xs = move_near(xs, middle, turn)
     inverse = ~mosaic.transform
-    rows = (inverse.d * xs + inverse.e * ys + inverse.f).reshape(OUTLINE, OUTLINE)
-    columns = (inverse.a * xs + inverse.b * ys + inverse.c).reshape(OUTLINE, OUTLINE)
+    rows = inverse.d * xs + inverse.e * ys + inverse.f
+    columns = inverse.a * xs + inverse.b * ys + inverse.c
 
     def scale(place: np.ndarray) -> float:
         down = np.abs(place[-1] - place[0]).max() / grid.height
@@ -110,4 +199,5 @@ def _outline(mosaic: Mosaic, grid: Grid) -> tuple[float, float, tuple[float, flo
         ratio = np.hypot(down, across)
         return float(1 / ratio) if ratio > WIDEN_FROM else 1.0
 
-    return scale(rows), scale(columns), (rows.min(), columns.min(), rows.max(), columns.max())
+    return (scale(rows), scale(columns), (rows.min(), columns.min(), rows.max(), columns.max()),
+            (float(xs.min()), float(xs.max())))

@@ -18,6 +18,7 @@ from rasterio.warp import transform
 
 from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.grids import Bounds, Grid, move_bounds
+from imrsf_d2.preparation.wrapping import meets, period, smallest_arc, turns, unwrap_polygons
 
 __all__ = ["CODE_COLUMN", "Features", "Layer", "find_layer", "rasterise", "read_features"]
 
@@ -42,24 +43,27 @@ class Features:
 
     Args:
         ids: [N] int64, in the order of the file.
-        bounds: [4, N] left, bottom, right, top in the layer's system.
+        bounds: [4, N] left, bottom, right, top in the layer's system, left < right.
         labels: [N] uint8, class index, or the ignored value.
+        turn: see `period`, of the layer's system.
     """
 
     ids: np.ndarray
     bounds: np.ndarray
     labels: np.ndarray
+    turn: float | None = None
 
     @property
     def extent(self) -> Bounds:
         left, bottom, right, top = self.bounds
-        return float(left.min()), float(bottom.min()), float(right.max()), float(top.max())
+        left, right = smallest_arc(left, right, self.turn)
+        return left, float(bottom.min()), right, float(top.max())
 
     def within(self, extent: Bounds) -> tuple[np.ndarray, np.ndarray]:
         """Ids and labels of those whose bounds meet a rectangle in the layer's system."""
         left, bottom, right, top = self.bounds
-        meets = (left <= extent[2]) & (right >= extent[0]) & (bottom <= extent[3]) & (top >= extent[1])
-        return self.ids[meets], self.labels[meets]
+        found = meets(left, right, extent[0], extent[2], self.turn) & (bottom <= extent[3]) & (top >= extent[1])
+        return self.ids[found], self.labels[found]
 
 
 def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None) -> Layer:
@@ -129,7 +133,27 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
                          "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
                          "no data), and name it with --merge-table.")
     labels = np.array([ignore if (label := classes[code]) is None else label for code in distinct], dtype=np.uint8)
-    return Features(ids[usable], bounds[:, usable], labels[which][usable])
+    ids, bounds, turn = ids[usable], np.array(bounds[:, usable]), period(layer.crs)
+    if turn:
+        _settle_wide(layer, ids, bounds, turn)
+    return Features(ids, bounds, labels[which][usable], turn)
+
+
+def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float) -> None:
+    """Replace bounds that go around the world because their features lie on both sides of 180 degrees."""
+    wide = np.flatnonzero(bounds[2] - bounds[0] > turn / 2)
+    if not len(wide):
+        return
+    apart, owner = shapely.get_parts(_outlines(layer, ids[wide]), return_index=True)
+    parts = unwrap_polygons(apart, turn)
+    if count := sum(before is not after for before, after in zip(apart, parts)):
+        log.warning("%s: %d polygons have sides of more than 180 degrees of longitude. They are taken to cross 180 "
+                    "degrees, not to go around the world.", layer.path, count)
+    left, _, right, _ = shapely.bounds(parts).T
+    for position, i in enumerate(wide):
+        its = (owner == position) & ~np.isnan(left)
+        if its.any():
+            bounds[0, i], bounds[2, i] = smallest_arc(left[its], right[its], turn)
 
 
 def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ignore: int) -> np.ndarray:
@@ -149,25 +173,46 @@ def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ign
     canvas = np.full((grid.height, grid.width), ignore, dtype=np.uint8)
     if not len(ids):
         return canvas
+    polygons, owner = _outlines(layer, ids), np.arange(len(ids))
+    left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
+    # A road network can be one polygon of a hundred kilometres, of which a tile needs little. What is straight in the
+    # layer's system bends in the grid's, but by no more than decimetres over the length of a tile.
+    margin = max(right - left, top - bottom) / 16
+    if turn := period(layer.crs):
+        polygons, owner = _moved_near(polygons, left - margin, right + margin, turn)
+    polygons = shapely.clip_by_rect(_repaired(polygons), left - margin, bottom - margin, right + margin, top + margin)
+    if layer.crs != grid.crs:
+        polygons = shapely.transform(polygons, lambda points: np.column_stack(
+            transform(layer.crs, grid.crs, points[:, 0], points[:, 1])))
+    parts, part_of = shapely.get_parts(polygons, return_index=True)
+    owner = owner[part_of]
+    drawn = (shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)
+    if drawn.any():
+        rasterize(zip(parts[drawn], labels[owner[drawn]].tolist()), out=canvas, transform=grid.transform)
+    return canvas
+
+
+def _outlines(layer: Layer, ids: np.ndarray) -> np.ndarray:
+    """The geometries of some features, in the order of the ids."""
     # By id: this needs no spatial index, and keeps no more than one tile's polygons in memory.
     _, found, geometries, _ = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True,
                                     return_fids=True)
     if not np.array_equal(found, ids):
         raise InputError(f"{layer.path} has changed while it was read.")
-    polygons = _repaired(shapely.from_wkb(geometries, on_invalid="ignore"))
-    left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
-    # A road network can be one polygon of a hundred kilometres, of which a tile needs little. What is straight in the
-    # layer's system bends in the grid's, but by no more than decimetres over the length of a tile.
-    margin = max(right - left, top - bottom) / 16
-    polygons = shapely.clip_by_rect(polygons, left - margin, bottom - margin, right + margin, top + margin)
-    if layer.crs != grid.crs:
-        polygons = shapely.transform(polygons, lambda points: np.column_stack(
-            transform(layer.crs, grid.crs, points[:, 0], points[:, 1])))
-    parts, owner = shapely.get_parts(polygons, return_index=True)
-    drawn = (shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)
-    if drawn.any():
-        rasterize(zip(parts[drawn], labels[owner[drawn]].tolist()), out=canvas, transform=grid.transform)
-    return canvas
+    return shapely.from_wkb(geometries, on_invalid="ignore")
+
+
+def _moved_near(geometries: np.ndarray, low: float, high: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of geometries as often as they meet low <= x <= high on a circle, and which geometry each is of."""
+    parts, owner = shapely.get_parts(geometries, return_index=True)
+    parts = unwrap_polygons(parts, turn)
+    left, _, right, _ = shapely.bounds(parts).T
+    moves = [list(turns(*ends, low, high, turn)) if ends[0] == ends[0] else [] for ends in zip(left, right)]
+    count = [len(of_part) for of_part in moves]
+    parts, owner, moves = np.repeat(parts, count), np.repeat(owner, count), np.array(sum(moves, []), dtype=float)
+    for i in np.flatnonzero(moves):
+        parts[i] = shapely.transform(parts[i], lambda points, by=moves[i] * turn: points + (by, 0))
+    return parts, owner
 
 
 def _repaired(geometries: np.ndarray) -> np.ndarray:
