@@ -64,6 +64,11 @@ def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequenc
     return bool(complete)
 
 
-def mark(output: Path, parameters: Mapping, complete: bool) -> None:
-    """Record what `output` is made with, and whether everything is there."""
-    write_text(output / MARKER, json.dumps({"complete": complete, "parameters": parameters}, indent=2) + "\n")
+def mark(output: Path, parameters: Mapping, complete: bool, **findings) -> None:
+    """Record what `output` is made with, whether everything is there, and what else there is to know about it.
+
+    Args:
+        findings: JSON-able.
+    """
+    content = {"complete": complete, "parameters": parameters, **findings}
+    write_text(output / MARKER, json.dumps(content, indent=2) + "\n")

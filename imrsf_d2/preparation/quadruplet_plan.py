@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from imrsf_d2.errors import InputError
+from imrsf_d2.preparation.city_grid import city_grid
 from imrsf_d2.preparation.exports import City
-from imrsf_d2.preparation.grids import Grid, cover, longitude_latitude, metric_crs, move_bounds
+from imrsf_d2.preparation.grids import Grid, longitude_latitude, move_bounds
 from imrsf_d2.preparation.quadruplet_tiles import TileJob
 from imrsf_d2.preparation.scenes import Mosaic, open_mosaics
 from imrsf_d2.preparation.vectors import find_layer, read_features
@@ -28,12 +29,14 @@ class CityPlan:
         jobs: tiles that may hold labels, by row and column.
         bare: number of tiles that no feature touches.
         elsewhere: sensor -> where its files lie, for the sensors of which no file meets the labels.
+        resampled: why Sentinel-2 scenes cannot all be copied, "" if they can (see `city_grid`).
     """
 
     city: str
     jobs: tuple[TileJob, ...]
     bare: int
     elsewhere: Mapping[str, str]
+    resampled: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,10 @@ class Planner:
         layer = find_layer(city.vector, self.code_column, self.layer_pattern)
         features = read_features(layer, self.classes, self.ignore)
         try:
-            # The pixels of Sentinel-2 are kept as they are where its grid can be kept.
-            crs = metric_crs(mosaics["s2"][0].crs if "s2" in mosaics else None, features.extent, layer.crs)
-            grid = cover(move_bounds(features.extent, layer.crs, crs), crs, self.resolution)
+            grid, resampled = city_grid(mosaics.get("s2", ()), features.extent, layer.crs, self.resolution)
             jobs, bare = [], 0
             for row, column, tile in grid.tiles(self.tile_size):
-                ids, labels = features.within(move_bounds(tile.bounds, crs, layer.crs))
+                ids, labels = features.within(move_bounds(tile.bounds, grid.crs, layer.crs))
                 if len(ids):
                     jobs.append(TileJob(f"{city.name}_{row:04d}_{column:04d}", tile, mosaics, layer, ids, labels))
                 else:
@@ -81,7 +82,7 @@ class Planner:
                          if not any(_meets(mosaic, grid) for mosaic in group)}
         except ValueError as error:
             raise InputError(f"{city.vector}: {error}") from error
-        return CityPlan(city.name, tuple(jobs), bare, elsewhere)
+        return CityPlan(city.name, tuple(jobs), bare, elsewhere, resampled)
 
 
 def _meets(mosaic: Mosaic, grid: Grid) -> bool:

@@ -14,7 +14,7 @@ from imrsf_d2.preparation.exports import City
 from imrsf_d2.preparation.quadruplet_plan import CityPlan
 from imrsf_d2.preparation.quadruplet_tiles import TileRecord
 
-__all__ = ["city_warnings", "summarise"]
+__all__ = ["city_warnings", "count_origins", "summarise"]
 
 #: Files named in a warning.
 MAX_NAMED = 5
@@ -43,7 +43,29 @@ def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -
                             "right?")
         elif made:
             warnings.append(f"{found}no pixel of it is valid where the tiles are. Does it hold anything but no data?")
+    origins = count_origins(made).get("s2")
+    if origins and origins["resampled"]:
+        warnings.append(f"{city.name}: Sentinel-2 is resampled in {origins['resampled']} of {len(made)} tiles "
+                        f"({origins['resampled %']:g} % of its pixels), which blurs it: {plan.resampled}.")
     return warnings
+
+
+def count_origins(records: Collection[TileRecord]) -> dict[str, dict[str, float]]:
+    """Per sensor, whether its values are those of the scenes.
+
+    Returns:
+        sensor -> {"copied": tiles with nothing but a scene's own pixels, "resampled": tiles with others, "resampled %":
+        share of the valid pixels of all tiles that are not a scene's own}; sensors without data are absent.
+    """
+    counts = {}
+    for sensor in SENSORS:
+        pixels = [record.sensors[sensor] for record in records if sensor in record.sensors]
+        if pixels:
+            own, other = (sum(column) for column in zip(*pixels))
+            changed = sum(of_tile[1] > 0 for of_tile in pixels)
+            counts[sensor] = {"copied": len(pixels) - changed, "resampled": changed,
+                              "resampled %": float(f"{100 * other / (own + other):.3g}")}
+    return counts
 
 
 def summarise(plans: Sequence[CityPlan], made: Mapping[str, Mapping[str, TileRecord]], splits: Mapping[str, str],
@@ -73,4 +95,10 @@ def summarise(plans: Sequence[CityPlan], made: Mapping[str, Mapping[str, TileRec
             f"- skipped: tiles with too few labels, or without data of any sensor; {', '.join(SENSORS)}: tiles with "
             "data of that sensor.\n"
             "- unlabelled: share of the pixels of all tiles; classes: share of the labelled ones.\n"
+            f"- values: {_describe(count_origins([r for of_city in made.values() for r in of_city.values()]))}\n"
             + "".join(f"- WARNING {warning}\n" for warning in warnings))
+
+
+def _describe(origins: Mapping[str, Mapping[str, float]]) -> str:
+    return "; ".join(f"{sensor} copied from the scenes in {n['copied']} tiles, resampled in {n['resampled']} "
+                     f"({n['resampled %']:g} % of its pixels)" for sensor, n in origins.items()) + "."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.data.writing import write_raster
 from imrsf_d2.preparation.claim import RECORDS
 from imrsf_d2.preparation.grids import Grid
-from imrsf_d2.preparation.resampling import resample
+from imrsf_d2.preparation.resampling import resample_marked
 from imrsf_d2.preparation.scenes import Mosaic
 from imrsf_d2.preparation.sensors import SENSORS, encode
 from imrsf_d2.preparation.vectors import Layer, rasterise
@@ -47,13 +47,13 @@ class TileRecord:
 
     Args:
         skipped: why there is none; "" if there is one.
-        sensors: those with data in it.
+        sensors: those with data in it -> how many of their valid pixels are a scene's own, and how many are resampled.
         pixels: label -> number of pixels.
     """
 
     skipped: str = ""
-    sensors: tuple[str, ...] = ()
-    pixels: Mapping[int, int] | None = None
+    sensors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    pixels: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class TileWriter:
             return TileRecord(content["skipped"])
         if not all((self.root / folder / f"{name}.tif").is_file() for folder in (*content["sensors"], LABELS)):
             return None
-        return TileRecord("", tuple(content["sensors"]), {int(k): v for k, v in content["pixels"].items()})
+        return TileRecord("", {sensor: tuple(counts) for sensor, counts in content["sensors"].items()},
+                          {int(label): count for label, count in content["pixels"].items()})
 
     def _make(self, job: TileJob) -> TileRecord:
         ignore = int(self.nodata[LABELS])
@@ -96,10 +97,11 @@ class TileWriter:
         labelled = np.count_nonzero(labels != ignore)
         if not labelled or labelled < self.min_labelled * labels.size:
             return TileRecord(f"{labelled} of {labels.size} px are labelled")
-        rasters = {}
+        rasters, sensors = {}, {}
         for sensor, mosaics in job.mosaics.items():
-            values = resample(mosaics, job.grid)
-            if not np.isnan(values[0]).all():
+            values, copied = resample_marked(mosaics, job.grid)
+            if valid := int(np.count_nonzero(~np.isnan(values[0]))):
+                sensors[sensor] = (own := int(np.count_nonzero(copied)), valid - own)
                 rasters[sensor] = encode(SENSORS[sensor], values, self.nodata[sensor])
         if not rasters:
             return TileRecord("no sensor has data")
@@ -108,4 +110,4 @@ class TileWriter:
             write_raster(self.root / folder / f"{job.name}.tif", raster, crs=job.grid.crs, transform=job.grid.transform,
                          nodata=self.nodata[folder])
         values, counts = np.unique(labels, return_counts=True)
-        return TileRecord("", tuple(rasters), dict(zip(values.tolist(), counts.tolist())))
+        return TileRecord("", sensors, dict(zip(values.tolist(), counts.tolist())))

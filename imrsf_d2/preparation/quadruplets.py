@@ -2,7 +2,7 @@
 
 Written below the output, beside that layout:
     summary.md         tiles, sensors and classes of each city
-    prepared.json      what it was made with, and whether everything is there
+    prepared.json      what it was made with, whether everything is there, and which sensors were resampled
     .prepared/         the files of each city, and a record per tile, from which an interrupted run goes on
 """
 
@@ -25,7 +25,7 @@ from imrsf_d2.parallel import run_jobs
 from imrsf_d2.preparation.claim import MARKER, RECORDS, claim_output, mark
 from imrsf_d2.preparation.exports import City, find_cities
 from imrsf_d2.preparation.quadruplet_plan import Planner
-from imrsf_d2.preparation.quadruplet_summary import city_warnings, summarise
+from imrsf_d2.preparation.quadruplet_summary import city_warnings, count_origins, summarise
 from imrsf_d2.preparation.quadruplet_tiles import TileWriter
 from imrsf_d2.preparation.sensors import S1_UNITS
 from imrsf_d2.preparation.splits import choose_val_cities, unseen_classes
@@ -34,7 +34,7 @@ from imrsf_d2.preparation.vectors import CODE_COLUMN
 __all__ = ["prepare_quadruplets"]
 
 # Raise this when the same input and parameters no longer give the same files.
-VERSION = 1
+VERSION = 2
 #: Names below the output.
 SUMMARY = "summary.md"
 OWNED = (*SENSORS, LABELS, "splits", SUMMARY, RECORDS)
@@ -114,7 +114,8 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
             write_text(path, "\n".join(listed) + "\n")
         else:
             path.unlink(missing_ok=True)  # a list without tiles is an error to whoever reads it
-    mark(output, parameters, complete=True)
+    mark(output, parameters, complete=True,
+         values=count_origins([record for of_city in made.values() for record in of_city.values()]))
     return summary
 
 

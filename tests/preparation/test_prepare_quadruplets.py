@@ -21,6 +21,7 @@ from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
 from imrsf_d2.data.rasters import read_raster
 from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation import quadruplet_tiles, sensors
+from imrsf_d2.preparation.quadruplets import prepare_quadruplets
 from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities, unseen_classes
 
 
@@ -119,6 +120,79 @@ def test_tiles_of_a_table_of_ones_own_are_registered_with_its_classes(prepare, t
     finally:
         DatasetCatalog.remove("prepared_test")
         MetadataCatalog.remove("prepared_test")
+
+
+def test_sentinel_2_keeps_its_pixels_wherever_its_grid_begins(prepare, exports, tmp_path, capsys):
+    """Interpolated halfway, the values of this scene would keep half of their deviation."""
+    folder = exports / "Aix_en_Provence"
+    scene = np.random.default_rng(0).integers(1, 4000, (4, 150, 150), dtype=np.uint16)
+    write_scene(folder / "s2.tif", scene, left=CITY_LEFT - 45, top=TOP + 75)
+    assert prepare("--val-cities", "Nice") == 0
+    for row, column in ((0, 0), (0, 1), (1, 0)):
+        tile, profile = read(tmp_path / "out", "s2", f"Aix_en_Provence_{row:04d}_{column:04d}")
+        # Labels begin at CITY_LEFT and TOP: the pixel that holds their corner is the fifth column, the eighth row.
+        np.testing.assert_array_equal(tile, scene[:, 7 + 64 * row:71 + 64 * row, 4 + 64 * column:68 + 64 * column])
+        assert (profile["transform"].c, profile["transform"].f) == (CITY_LEFT - 5 + 640 * column, TOP + 5 - 640 * row)
+    summary = capsys.readouterr().out
+    # In Nice Sentinel-1 and -2 share their grid; here Sentinel-1 lies between it, and the models in degrees everywhere.
+    assert "WARNING" not in summary
+    assert "; s2 copied from the scenes in 6 tiles, resampled in 0 (0 % of its pixels)" in summary
+    assert "values: s1 copied from the scenes in 3 tiles, resampled in 3 (" in summary
+    values = json.loads((tmp_path / "out/prepared.json").read_text())["values"]
+    assert values["s2"] == {"copied": 6, "resampled": 0, "resampled %": 0.0}
+    assert values["dem"] == {"copied": 0, "resampled": 6, "resampled %": 100.0}
+    assert (values["s1"]["copied"], values["s1"]["resampled"]) == (3, 3) and 49 < values["s1"]["resampled %"] < 51
+
+
+def test_where_sentinel_2_is_resampled_it_is_said_how_much_and_why(prepare, exports, tmp_path, capsys):
+    write_scene(exports / "Nice" / "s2.tif", np.full((4, 80, 80), 7, np.uint16), left=340_000.0, top=TOP, pixel=20)
+    folder = exports / "Aix_en_Provence"
+    scene = np.random.default_rng(0).integers(1, 4000, (4, 150, 150), dtype=np.uint16)
+    write_scene(folder / "s2.tif", scene[:, :, :80], left=CITY_LEFT + 3, top=TOP + 3)
+    write_scene(folder / "s2_east.tif", scene[:, :, 80:], left=CITY_LEFT + 800, top=TOP)
+    assert prepare("--val-cities", "Nice") == 0
+    aix, nice = warnings_of(capsys, tmp_path / "out")
+    # The tiles begin 7 m west of the labels, one pixel west of the first scene, which fills columns 1 to 80: 63 of the two
+    # tiles on the left, 17 of the one on the right, whose other 47 are the second's. 47 of 63 + 63 + 64 are 24.7 %, and
+    # 800 m of 1300 m 62 %.
+    assert aix == ("Aix_en_Provence: Sentinel-2 is resampled in 1 of 3 tiles (24.7 % of its pixels), which blurs it: its "
+                   "files lie on 2 different grids; the tiles are on that of s2.tif, which shows 62 % of the labels' "
+                   "extent, and s2_east.tif had to be resampled.")
+    assert nice.startswith("Nice: Sentinel-2 is resampled in 3 of 3 tiles (100 % of its pixels), which blurs it: the "
+                           "pixels of s2.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m")
+
+
+TERRAMESH = REPOSITORY.parent / "shared/data/terramesh"
+
+
+@pytest.mark.skipif(not TERRAMESH.is_dir(), reason=f"needs real tiles of Sentinel-2 in {TERRAMESH}, which has none")
+def test_every_value_of_real_tiles_survives(tmp_path):
+    """Their origins are no multiples of 10 m."""
+    sources = sorted((TERRAMESH / "S2L2A").glob("*.tif"))
+    for path in sources:
+        city = tmp_path / "in" / path.stem
+        with rasterio.open(path) as file:
+            bands, place, crs = file.read([2, 3, 4, 8]), file.transform, file.crs.to_string()
+            write_scene(city / "s2.tif", bands, left=place.c, top=place.f, crs=crs)
+            labels = shapely.box(place.c + 12, place.f - 2232, place.c + 2232, place.f - 12)  # all but a pixel around
+        write_layer(city / "ua.gpkg", [labels], ["11100"], crs=crs)
+    summary = prepare_quadruplets(tmp_path / "in", tmp_path / "out", tile_size=32, num_workers=1)
+    compared = 0
+    for path in sources:
+        with rasterio.open(path) as file:
+            bands, origin = file.read([2, 3, 4, 8]), file.transform
+        for tile_path in sorted((tmp_path / "out/s2").glob(f"{path.stem}_*.tif")):
+            with rasterio.open(tile_path) as file:
+                tile = file.read()
+                row, column = (origin.f - file.transform.f) / 10, (file.transform.c - origin.c) / 10
+            assert abs(row - round(row)) < 1e-6 and abs(column - round(column)) < 1e-6
+            row, column = round(row), round(column)
+            source = bands[:, row:row + 32, column:column + 32]
+            inside = tile[:, :source.shape[1], :source.shape[2]]
+            np.testing.assert_array_equal(inside, np.maximum(source, 1))
+            compared += inside.size
+    assert compared == 3 * 4 * 223 * 223  # the last tiles reach to the scene's edge
+    assert "s2 copied from the scenes in 147 tiles, resampled in 0 (0 % of its pixels)" in summary
 
 
 def test_what_was_valid_stays_valid_for_the_reader(prepare, tmp_path):
