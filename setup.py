@@ -55,6 +55,6 @@ setup(
     extras_require={
         # The compiled attention op, where Mask2Former's own is not built.
         "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
-        "test": ["pytest>=7"],
+        "test": ["pytest>=7", "hypothesis>=6.80"],
     },
 )

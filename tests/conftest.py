@@ -2,10 +2,15 @@
 
 import random
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from tests.tiny import write_tiny_data
+
+# The same examples in every run, on any machine; --hypothesis-profile=default looks for new ones.
+hypothesis.settings.register_profile("imrsf", derandomize=True, database=None, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("imrsf")
 
 
 def pytest_collection_modifyitems(items):

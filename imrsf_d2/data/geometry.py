@@ -79,7 +79,7 @@ class Geometry:
         A resized pixel is valid if the one at its centre is, and its value is made of valid pixels alone.
 
         Args:
-            bands: [C, H, W] float32.
+            bands: [C, H, W] float32; what invalid pixels hold does not matter.
             valid: [H, W] bool.
             fill: one value per band, for what lies beyond the image's edge, and for invalid pixels where it resizes.
 
@@ -90,9 +90,10 @@ class Geometry:
         if self._size == (self.height, self.width):
             return self.apply(bands, fill), self.apply(valid, False)
         moved_valid = self.apply(valid, False)
-        window, weight = self._window(bands, fill), self._window(valid, False).astype(np.float32)
-        moved = self._turn(self._interpolate(window * weight))
-        share = self._turn(self._interpolate(weight[None]))
+        counts = self._window(valid, False)
+        # Not times 0: what an invalid pixel holds may be NaN.
+        moved = self._turn(self._interpolate(np.where(counts, self._window(bands, fill), np.float32(0))))
+        share = self._turn(self._interpolate(counts[None].astype(np.float32)))
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(moved_valid, moved / share, fill), moved_valid
 

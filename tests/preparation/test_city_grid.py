@@ -84,6 +84,9 @@ def test_which_pixels_are_a_scenes_own_is_marked(tmp_path):
     with rasterio.open(on.pieces[0].path) as file:
         np.testing.assert_array_equal(values[:, :, 10:110], file.read()[:, :20])
     np.testing.assert_array_equal(values, resample([on, off], grid))
+    # The other way around the second comes first: what it shows is not the first's own, though the first has it too.
+    values, copied = resample_marked([off, on], grid)
+    np.testing.assert_array_equal(np.flatnonzero(copied[0]), [10])
 
 
 @pytest.mark.parametrize("shift, pixel, place", [(0.0, 10.0, (3, 5)), (0.009, 10.0, (3, 5)), (0.02, 10.0, None),
