@@ -73,8 +73,8 @@ def cover(bounds: Bounds, crs: CRS, resolution: float, origin: tuple[float, floa
 
 
 def is_metric(crs: CRS) -> bool:
-    """Whether a map unit is a metre on the ground, as far as a map can say so."""
-    # Mercator's are metres in name only: at 48 degrees north one of them is 0.67 m.
+    """Whether a map unit is a meter on the ground, as far as a map can say so."""
+    # Mercator's are meters in name only: at 48 degrees north one of them is 0.67 m.
     return crs.is_projected and crs.linear_units_factor[1] == 1.0 and not world_mercator(crs)
 
 

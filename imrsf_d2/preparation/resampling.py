@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from rasterio._err import CPLE_BaseError
@@ -14,11 +13,12 @@ from rasterio.transform import Affine
 from rasterio.warp import reproject, transform
 
 from imrsf_d2.preparation.grids import Grid
-from imrsf_d2.preparation.scenes import LATTICE_TOLERANCE_PX, Mosaic, read_window
+from imrsf_d2.preparation.lattices import moved_near, place_on_lattice
+from imrsf_d2.preparation.scenes import Mosaic, read_window
 from imrsf_d2.preparation.sensors import SENSORS
-from imrsf_d2.preparation.wrapping import move_near, period, turns
+from imrsf_d2.preparation.wrapping import move_near, period
 
-__all__ = ["place_on_lattice", "resample", "resample_marked"]
+__all__ = ["resample", "resample_marked"]
 
 # What one window of a scene may hold at a time, pixels times bands (64 MB); larger ones are read in quarters.
 LARGEST_WINDOW = 1 << 24
@@ -70,51 +70,15 @@ def resample_marked(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, 
     return values, copied
 
 
-def place_on_lattice(mosaic: Mosaic, grid: Grid) -> tuple[int, int] | None:
-    """Row and column of a grid's first pixel on a lattice; None if the pixels of the two are not the same."""
-    a = mosaic.transform
-    if a.b or a.d or mosaic.crs != grid.crs:
-        return None
-    row, column = (grid.top - a.f) / a.e, (grid.left - a.c) / a.a
-    drift = max(abs(a.a - grid.resolution), abs(a.e + grid.resolution)) * max(grid.height, grid.width) / grid.resolution
-    off = max(drift, abs(row - round(row)), abs(column - round(column)))
-    return (round(row), round(column)) if off < LATTICE_TOLERANCE_PX else None
-
-
 def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
     center = _places(mosaic, grid, 1)
     if center is None:
         return np.full((len(SENSORS[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     middle = float(center[0][0, 0])
-    values, *more = (_resample(copy, grid, middle) for copy in _moved_near(mosaic, middle))
+    values, *more = (_resample(copy, grid, middle) for copy in moved_near(mosaic, middle))
     for new in more:
         values = np.where(np.isnan(values[0]), new, values)
     return values
-
-
-def _moved_near(mosaic: Mosaic, middle: float) -> list[Mosaic]:
-    """A mosaic as it is seen from a place: with its pieces at most half the way around the world from there, so that
-    neighbors are neighbors in their numbers too.
-
-    Args:
-        middle: x of the place, in the system of the mosaic.
-
-    Returns:
-        One mosaic, unless once around the world is no whole number of pixels: then one for each move.
-    """
-    turn = period(mosaic.crs)
-    if turn is None:
-        return [mosaic]
-    moves = [turns(left, right, middle - turn / 2, middle + turn / 2, turn) for left, _, right, _ in mosaic.bounds]
-    a, inverse = mosaic.transform, ~mosaic.transform
-    rows, columns = inverse.d * turn, inverse.a * turn
-    if max(abs(rows - round(rows)), abs(columns - round(columns))) < LATTICE_TOLERANCE_PX:
-        return [replace(mosaic, pieces=tuple(
-            replace(piece, row=piece.row + k * round(rows), column=piece.column + k * round(columns))
-            for piece, of_piece in zip(mosaic.pieces, moves) for k in of_piece))]
-    return [replace(mosaic, transform=Affine(a.a, a.b, a.c + k * turn, a.d, a.e, a.f),
-                    pieces=tuple(piece for piece, of_piece in zip(mosaic.pieces, moves) if k in of_piece))
-            for k in sorted(set().union(*moves), key=abs)]
 
 
 def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:

@@ -63,7 +63,7 @@ edges = st.integers(-6, 6).map(lambda number: number / 4)
 
 
 @settings(max_examples=150)
-@given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 12), st.integers(0, 12), st.booleans(), st.booleans(), edges, edges)
+@given(*[st.integers(2, 6)] * 2, *[st.integers(0, 12)] * 2, *[st.booleans()] * 2, edges, edges)
 def test_slivers_along_the_edges_of_a_window_are_kept(height, width, top, left, across, far, inner, outer):
     geometry = Geometry(top, left, height, width)
     first, last = sorted(((left + width * far if across else top + height * far) + side) for side in (inner, outer))

@@ -101,15 +101,12 @@ def test_rows_of_one_image_share_its_streams(rows):
 @given(shared(), st.integers(1, 3))
 def test_parts_of_the_work_are_all_of_the_work(rows, most):
     layout = TokenLayout(*rows)
-    assert [i for part, _ in layout.stream_parts(most) for i in range(part.start, part.stop)] == list(range(layout.num_pairs))
+    done = [i for part, _ in layout.stream_parts(most) for i in range(part.start, part.stop)]
+    assert done == list(range(layout.num_pairs))
     done = [i for part, _, _ in layout.fusion_parts(most) for i in range(part.start, part.stop)]
     assert done == list(range(layout.num_fusion))
     every = list(range(layout.num_pairs))
-    whole = {at: every[streams] if isinstance(streams, slice) else streams
-             for group, rows_of, streams in layout.spans() for at in [rows_of.start]}
-    cut = {}
-    for group, rows_of, _ in layout.spans():
-        cut[rows_of.start] = [i for part, streams, _ in layout.fusion_parts(most)
-                              if rows_of.start <= part.start < rows_of.stop
-                              for i in (every[streams] if isinstance(streams, slice) else streams)]
+    whole, cut = ([i for streams in of_all for i in (every[streams] if isinstance(streams, slice) else streams)]
+                  for of_all in ([streams for _, _, streams in layout.spans()],
+                                 [streams for _, streams, _ in layout.fusion_parts(most)]))
     assert cut == whole

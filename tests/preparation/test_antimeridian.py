@@ -32,7 +32,7 @@ def seen(grid, zone):
 
 
 def height(longitude, latitude):
-    """A plane, in metres."""
+    """A plane, in meters."""
     return (2000 * (longitude - 179.5) + 1000 * (latitude - 71)).astype(np.float32)
 
 

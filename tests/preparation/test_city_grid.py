@@ -9,7 +9,8 @@ from tests.preparation.scene_files import UTM, write_scene
 
 from imrsf_d2.preparation.city_grid import city_grid
 from imrsf_d2.preparation.grids import Grid
-from imrsf_d2.preparation.resampling import place_on_lattice, resample, resample_marked
+from imrsf_d2.preparation.lattices import place_on_lattice
+from imrsf_d2.preparation.resampling import resample, resample_marked
 from imrsf_d2.preparation.scenes import open_mosaics
 
 UTM31 = CRS.from_epsg(32631)

@@ -120,7 +120,8 @@ def test_the_smallest_arc_holds_all_and_leaves_out_the_widest_gap(arcs):
     right = left + [length for _, length in arcs]
     low, high = smallest_arc(left, right, 360.0)
     for start, end in zip(left, right):
-        assert high - low == 360 or any(low <= start + 360 * k and end + 360 * k <= high for k in turns(start, end, low, high, 360.0))
+        inside = [low <= start + 360 * k and end + 360 * k <= high for k in turns(start, end, low, high, 360.0)]
+        assert high - low == 360 or any(inside)
     # Whole degrees and the stretches between them: what no interval touches, and the longest run of it.
     free = np.ones(720, dtype=bool)
     for start, end in zip(left.astype(int), right.astype(int)):
