@@ -161,6 +161,7 @@ def test_repeated_image_ids_are_an_error(dfc2023, edit_labels):
     ({"width": 0}, "has width 0, expected a whole number above 0"),
     ({"height": None}, "has height None, expected a whole number above 0"),
     ({"height": True}, "has height True, expected a whole number above 0"),
+    ({"height": 2**32}, r"has height and width \(4294967296, 32\), expected at most 4294967295 px in all"),
 ])
 def test_an_unusable_image_is_named(dfc2023, edit_labels, change, message):
     edit_labels(dfc2023, lambda data: data["images"][0].update(change))

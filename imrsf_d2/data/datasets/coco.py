@@ -21,6 +21,8 @@ __all__ = ["Unmarked", "check_coco", "check_names", "load_coco", "read_images"]
 
 logger = logging.getLogger(__name__)
 
+#: pycocotools counts the pixels of an image in 32 bits.
+MAX_PIXELS = 2**32 - 1
 #: Files that were checked, and for which classes: none is checked, or warned of, twice in a process.
 _checked = set()
 
@@ -145,6 +147,8 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
         for key in ("height", "width"):
             _expect(type(image[key]) is int and image[key] > 0, f"{path}: image {name!r}", key, image[key],
                     "a whole number above 0")
+        _expect(image["height"] * image["width"] <= MAX_PIXELS, f"{path}: image {name!r}", "height and width",
+                (image["height"], image["width"]), f"at most {MAX_PIXELS} px in all")
         if image_id in images:
             raise InputError(f"{path}: {images[image_id]['file_name']!r} and {name!r} have the same image id "
                              f"{image_id!r}; ids must differ.")
