@@ -25,7 +25,8 @@ def add_imrsf_config(cfg: CN) -> None:
     # ---- model -----------------------------------------------------------------------------------------------------
     imrsf = cfg.MODEL.IMRSF = CN()
     # The modalities in order: a list of mappings with the keys NAME, CHANNELS, CLASSES (categorical), MEAN, STD,
-    # TRANSFORM ("none" or "db"), CLIP and NODATA, explained in imrsf_d2.modalities.Modality.
+    # TRANSFORM ("none" or "db"), CLIP and NODATA, explained in imrsf_d2.modalities.Modality. All but NODATA, which is a
+    # number as the files store it, are in the unit that a file's SCALE and OFFSET (GDAL's metadata) make, where it has any.
     imrsf.MODALITIES = []
     # Side of a square patch, in pixels; a power of two.
     imrsf.PATCH_SIZE = 16

@@ -28,7 +28,8 @@ class Modality:
         mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalisation).
         transform: "none", or "db" for linear power that the model sees in decibel.
         clip: (low, high) in the units after `transform`, or None.
-        nodata: raw value that marks a pixel as holding no data, when it stands in *all* bands; NaN always does.
+        nodata: value that marks a pixel as holding no data, when it stands in *all* bands; NaN always does. As it is stored
+            in the file, before the scale and offset that the file may have.
 
     Raises:
         ValueError: if a value contradicts another or is out of range; the message names the modality and the key.

@@ -32,7 +32,7 @@ class SampleMapper(ABC):
     """What the samples of all tasks have in common; a task adds its targets.
 
     A training sample is a function of the seed and of `draw`, its place in the training stream, alone: which
-    modalities it keeps (drawn before reading, so that the others are never opened), its window and scale, its turn and
+    modalities it keeps (drawn before reading, so that the others are never decoded), its window and scale, its turn and
     mirroring, and its jitter.
 
     Args:
@@ -43,7 +43,7 @@ class SampleMapper(ABC):
         scale: (least, most) factor of the large-scale jitter; (1, 1) is none.
         dihedral: turn and mirror training samples by the eight symmetries of a square.
         jitters: photometric jitter of training samples, by modality.
-        keep: the modalities used at test time, the others are never opened; empty keeps all.
+        keep: the modalities used at test time, the others are never decoded; empty keeps all.
         align, ignore_places: resample modalities on other grids, or do not look where they lie (see `SampleReader`).
         num_classes: of the model, to check label maps against; None checks nothing.
         seed: of the training samples' generators.

@@ -1,17 +1,19 @@
 """From a raster file to model units: bands, and a validity mask that says which pixels hold data.
 
-Validity is decided on the raw values, in this order; a pixel that fails one test is invalid in all its bands:
+Validity is decided on the numbers as they are stored, in this order; a pixel that fails one test is invalid in all its
+bands:
 1. the file's own mask (internal, or a `.msk` file);
 2. the file's no-data tag: in every band for 8-bit data, where the tag is also an ordinary value (black, or 255 in one
    channel of a red roof); in any band otherwise, where it is a sentinel such as -9999 that must not leak into a mean;
 3. `Modality.nodata` in every band (all-black RGB);
-4. NaN or infinity in any band;
+4. NaN or infinity in any band, after scale and offset (see below);
 5. for "db", a power of zero or below in any band: no echo was recorded there, and any floor value would be an invention
    of ours.
 Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
 even to code that ignores validity.
 
-An alpha band beside the modality's own is a mask too. Complex radar values become their intensity, |z|^2.
+An alpha band beside the modality's own is a mask too. SCALE and OFFSET of GDAL's metadata are applied to measurements, and
+are an error in class indices (see `imrsf_d2.data.stored`). Complex radar values become their intensity, |z|^2.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from imrsf_d2.data.decibel import to_db
-from imrsf_d2.data.grids import Grid, resample
+from imrsf_d2.data.grids import Grid, Warp
+from imrsf_d2.data.stored import Scaling, read_stored
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
 
@@ -69,7 +72,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
             (radar power is averaged as power). None takes it as it lies.
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
-            the blocks of the file that it touches.
+            the blocks of the file that it touches, or that resampling onto it needs.
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
 
     Returns:
@@ -79,9 +82,10 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
         RasterError: if the file cannot be read.
         SizeError: if the raster has another size.
         ValueError: if it is readable but not this modality: another number of bands, or values that are no class
-            index; or if it must be resampled and does not say where it lies.
+            index; or if it must be resampled and does not say where it lies; or if its SCALE and OFFSET make no sense.
     """
     path = os.fspath(path)
+    warp = None
     with _opened(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
@@ -89,21 +93,27 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
                             own.shape)
         if check_grid is not None:
             check_grid(own)
-        moved = grid is not None and not own.equals(grid)
-        raw, valid = _read(file, _band_numbers(file, path, modality), None if moved else window)
-    if raw.dtype.kind == "c":
-        raw = raw.real ** 2 + raw.imag ** 2
+        numbers = _band_numbers(file, path, modality)
+        scaling = Scaling.of(file, numbers, path)
+        if modality.categorical:
+            scaling.refuse(path, repr(modality.name))
+        if grid is not None and not own.equals(grid):
+            warp = _warp(own, grid, window, path, modality)
+        raw, valid = _read(file, numbers, window if warp is None else warp.window)
     if modality.nodata is not None:
         valid &= ~(raw == modality.nodata).all(axis=0)
     # A float64 sentinel such as -1.8e308 becomes infinite here, which is what makes it invalid below.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        raw = scaling.apply(raw)
+        if raw.dtype.kind == "c":
+            raw = raw.real ** 2 + raw.imag ** 2
         bands = raw.astype(np.float32)
         if raw.dtype.kind == "f":
             valid &= np.isfinite(bands).all(axis=0)
         if modality.transform == "db":
             valid &= (bands > 0).all(axis=0)
-        if moved:
-            bands, valid = _resample(bands, valid, own, grid, window, path, modality)
+        if warp is not None:
+            bands, valid = _resample(warp, bands, valid, path, modality)
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:
@@ -116,7 +126,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
 
 
 def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a raster of one band as it is, and which of its pixels the file says hold data.
+    """Read a raster of class indices as it is, and which of its pixels the file says hold data.
 
     Args:
         what: what it is, for messages.
@@ -126,12 +136,13 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
 
     Raises:
         RasterError: if the file cannot be read.
-        ValueError: if it has several bands.
+        ValueError: if it has several bands, or a scale or offset.
     """
     path = os.fspath(path)
     with _opened(path, what) as file:
         if file.count != 1:
             raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
+        Scaling.of(file, [1], path).refuse(path, what)
         raw, valid = _read(file, [1], None)
     return raw[0], valid
 
@@ -176,9 +187,9 @@ def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -
 
 
 def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:
-    """The raw values [C, H, W] in the file's data type, and validity from what the file itself says (tests 1 and 2)."""
+    """The stored numbers [C, H, W], and validity from what the file itself says (tests 1 and 2)."""
     window = None if window is None else Window.from_slices(*window)
-    raw = file.read(numbers, window=window)
+    raw = read_stored(file, numbers, window)
     flags = [file.mask_flag_enums[number - 1] for number in numbers]
     own_mask = any(MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds)
                    for kinds in flags)
@@ -224,15 +235,22 @@ def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
                          "MODEL.IMRSF.MODALITIES.")
 
 
-def _resample(bands: np.ndarray, valid: np.ndarray, own: Grid, wanted: Grid, window: tuple[slice, slice] | None,
-              path: str, modality: Modality) -> Raster:
-    where = (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
-             "cannot resample it")
+def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str, modality: Modality) -> Warp:
     if not (own.located and wanted.located):
-        raise InputError(f"{where}, because {'the reference' if own.located else 'the file'} has no usable georeference "
-                         "(CRS and geotransform).")
-    part = wanted if window is None else wanted.part(*window)
+        raise InputError(f"{_cannot_resample(own, wanted, path, modality)}, because "
+                         f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
+                         "geotransform).")
+    return Warp.between(own, wanted, window)
+
+
+def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modality: Modality) -> Raster:
     try:
-        return resample(bands, valid, own, part, modality.categorical)
+        return warp.resample(bands, valid, modality.categorical)
     except (RasterioError, CPLE_BaseError) as error:
-        raise RasterError(f"{where}: {error}", path, str(error)) from error
+        raise RasterError(f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path,
+                          str(error)) from error
+
+
+def _cannot_resample(own: Grid, wanted: Grid, path: str, modality: Modality) -> str:
+    return (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
+            "cannot resample it")

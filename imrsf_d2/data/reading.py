@@ -104,6 +104,9 @@ class SampleReader:
         """The grid of the sample's annotations: of the label map, or of the first sensor of their size; else the ground
         of the first sensor that says where it lies, in pixels of their number. None if no file says where it lies.
 
+        Headers alone are read, until the grid is found; those of dropped sensors too, for what is dropped must not move
+        the others.
+
         Raises:
             ValueError: if no file says where it lies, and their sizes differ.
         """
@@ -113,11 +116,10 @@ class SampleReader:
         for name in ("labels", *self.modalities.names):
             if files.get(name) is not None:
                 with contextlib.suppress(RasterError):  # reported when it is read
-                    grids[name] = read_grid(files[name])
+                    grids[name] = grid = read_grid(files[name])
+                    if grid.located and grid.shape == expected:
+                        return grid
         located = [grid for grid in grids.values() if grid.located]
-        for grid in located:
-            if grid.shape == expected:
-                return grid
         if located:
             return located[0].scaled_to(*expected)
         if all(grid.shape == expected for grid in grids.values()):

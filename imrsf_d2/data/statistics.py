@@ -7,14 +7,16 @@ file is (count, mean, M2), merged by Chan, Golub and LeVeque's update.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
 import numpy as np
 import yaml
 
+from imrsf_d2.data.decibel_checks import DECIBEL_HINT, check_decibels, share_of_decibels
 from imrsf_d2.data.rasters import RasterError, read_raster
 from imrsf_d2.data.sample_checks import check_rasters
 from imrsf_d2.errors import InputError
@@ -22,6 +24,11 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.parallel import run_jobs
 
 __all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml"]
+
+logger = logging.getLogger(__name__)
+
+#: A CLIP that cuts a larger share of a band's pixels hides what the sensor saw.
+LARGEST_CUT = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,21 +69,26 @@ class DatasetStatistics:
         moments: of its valid pixels.
         classes: valid pixels of each class of a categorical modality, else empty.
         pixels: of all files read, valid or not.
+        cut: [2, C], valid pixels below and above the CLIP of each band.
         files, missing: samples whose file was read; that have none.
+        decibels: files that hold decibels where the modality has TRANSFORM: db.
         unreadable: messages about files that cannot be read.
     """
 
     moments: Moments
     classes: np.ndarray
     pixels: int = 0
+    cut: np.ndarray = field(default_factory=lambda: np.zeros((2, 1), dtype=np.int64))
     files: int = 0
     missing: int = 0
+    decibels: int = 0
     unreadable: list[str] = field(default_factory=list)
 
     def merge(self, other: DatasetStatistics) -> DatasetStatistics:
         """Of both put together."""
         return DatasetStatistics(self.moments.merge(other.moments), self.classes + other.classes,
-                                 self.pixels + other.pixels, self.files + other.files, self.missing + other.missing,
+                                 self.pixels + other.pixels, self.cut + other.cut, self.files + other.files,
+                                 self.missing + other.missing, self.decibels + other.decibels,
                                  self.unreadable + other.unreadable)
 
 
@@ -101,6 +113,7 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
                          f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
     check_rasters(samples, modalities.names, names)
     paths = [sample["modalities"] for sample in samples]
+    check_decibels(paths, modalities)
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):
         there = sorted({name for sample in paths for name, path in sample.items() if path is not None})
@@ -135,6 +148,10 @@ def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: 
         if found.unreadable and not found.files:
             raise InputError(f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: "
                              f"{found.unreadable[0]}")
+        if found.moments.count and (shares := found.cut / found.moments.count).max() > LARGEST_CUT:
+            logger.warning("CLIP %s of modality %r cuts more than %.0f%% of a band's valid pixels: %s. Widen it, or the model "
+                           "does not see these differences.", list(modalities[name].clip), name, 100 * LARGEST_CUT,
+                           _cut_text(shares))
     return merged
 
 
@@ -150,7 +167,7 @@ def modalities_yaml(entries: Sequence[Mapping], statistics: Mapping[str, Dataset
         modality, found = Modality.from_mapping(entry), statistics[entry["NAME"]]
         entry, remark = _with_statistics(entry, modality, found)
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).strip()
-        lines += [f"      # {modality.name}: {_describe(found)}{remark}", f"      - {text}"]
+        lines += [f"      # {modality.name}: {_describe(found, modality.clip is not None)}{remark}", f"      - {text}"]
     return "\n".join(lines) + "\n"
 
 
@@ -164,14 +181,21 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
     if path is None:
         return DatasetStatistics(*nothing, missing=1)
     try:
-        bands, valid = read_raster(path, modality)
+        # Unclipped, so that what CLIP cuts can be counted; a categorical modality has none, and cannot be copied.
+        bands, valid = read_raster(path, modality if modality.clip is None else replace(modality, clip=None))
+        decibels = (modality.transform == "db" and valid.mean() < 0.5 and share_of_decibels(path, modality) > 0.5)
     except RasterError as error:
         return DatasetStatistics(*nothing, unreadable=[str(error)])
     values = bands[:, valid]
+    cut = np.zeros((2, len(values)), dtype=np.int64)
+    if modality.clip is not None:
+        low, high = modality.clip
+        cut = np.stack([(values < low).sum(axis=1), (values > high).sum(axis=1)])
+        np.clip(values, low, high, out=values)
     classes = no_classes
     if modality.categorical:
         classes = np.bincount(values[0].astype(np.int64), minlength=modality.classes)
-    return DatasetStatistics(Moments.of(values), classes, pixels=valid.size, files=1)
+    return DatasetStatistics(Moments.of(values), classes, pixels=valid.size, cut=cut, files=1, decibels=int(decibels))
 
 
 def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistics) -> tuple[dict, str]:
@@ -195,10 +219,18 @@ def _round(mean: float, std: float) -> tuple[float, float]:
     return round(mean, decimals), round(std, decimals)
 
 
-def _describe(found: DatasetStatistics) -> str:
+def _describe(found: DatasetStatistics, clipped: bool) -> str:
     parts = [f"{found.files} tiles"]
     parts += [f"{found.missing} without this sensor"] if found.missing else []
     parts += [f"{len(found.unreadable)} unreadable"] if found.unreadable else []
     if found.pixels:
         parts.append(f"{found.moments.count / found.pixels:.1%} of the pixels valid")
+    parts += [f"{found.decibels} with most values below 0: {DECIBEL_HINT}"] if found.decibels else []
+    parts += [f"CLIP cuts {_cut_text(found.cut / found.moments.count)}"] if clipped and found.moments.count else []
     return ", ".join(parts)
+
+
+def _cut_text(shares: np.ndarray) -> str:
+    """[2, C] in words."""
+    return "; ".join(f"{'/'.join(f'{share:.1%}' for share in side)} {where}"
+                     for side, where in zip(shares, ("below", "above")))

@@ -13,6 +13,7 @@ from rasterio.transform import Affine
 
 from imrsf_d2.atomic import replacing
 from imrsf_d2.data.geometry import Geometry
+from imrsf_d2.data.stored import read_stored
 from imrsf_d2.errors import InputError
 
 __all__ = ["tile_windows", "write_crops"]
@@ -46,9 +47,11 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(source) as file:
-            bands = file.read()
+            bands = read_stored(file, file.indexes)
             mask = file.read_masks(1) if _has_own_mask(file) else None
-            profile = {"driver": "GTiff", "count": file.count, "dtype": bands.dtype, "crs": file.crs,
+            # One type for all bands, as in a GeoTIFF; rasterio's name for it, as NumPy has no complex whole numbers.
+            dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
+            profile = {"driver": "GTiff", "count": file.count, "dtype": dtype, "crs": file.crs,
                        "nodata": file.nodata, "compress": "deflate", "zlevel": 1,
                        "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK"}
             for window, path in crops:

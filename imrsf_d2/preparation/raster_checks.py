@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from imrsf_d2.data.decibel_checks import DECIBEL_HINT, share_of_decibels
 from imrsf_d2.data.grids import TOLERANCE_PX, Grid
 from imrsf_d2.data.rasters import RasterError, read_raster, size_text
+from imrsf_d2.data.stored import kind_of
 from imrsf_d2.preparation.dfc2023_bands import BANDS, DTYPE_KINDS
 
 __all__ = ["Problem", "check_tile"]
@@ -38,12 +41,23 @@ def check_tile(item: tuple[Mapping[str, str], tuple[int, int] | None]) -> list[P
     paths, labelled = item
     problems, grids = [], {}
     for modality, path in paths.items():
-        grid = _check_file(path, modality, problems)
-        if grid is not None:
-            grids[modality] = grid
+        with _listed(path, problems):
+            grid = _check_file(path, modality, problems)
+            if grid is not None:
+                grids[modality] = grid
     _check_sizes(paths, grids, labelled, problems)
-    _check_places(paths, grids, problems)
+    with _listed(next(iter(paths.values()), ""), problems):
+        _check_places(paths, grids, problems)
     return problems
+
+
+@contextlib.contextmanager
+def _listed(path: str, problems: list[Problem]) -> Iterator[None]:
+    """One odd file must not end the check of all others: what nobody foresaw becomes a problem of the list, too."""
+    try:
+        yield
+    except Exception as error:
+        problems.append(Problem(path, f"cannot be checked: {type(error).__name__}: {error}", "a plain GeoTIFF"))
 
 
 def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
@@ -64,10 +78,13 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
         problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
         modality = dataclasses.replace(modality, channels=count, mean=(), std=())
     kind, title = DTYPE_KINDS[name]
-    if any(np.dtype(dtype).kind != kind for dtype in dtypes):
+    if any(kind_of(dtype) != kind for dtype in dtypes):
         problems.append(Problem(path, f"data type {', '.join(dtypes)}", f"{title} for {name}"))
     try:
-        if not read_raster(path, modality)[1].any():
+        valid = read_raster(path, modality)[1]
+        if modality.transform == "db" and valid.mean() < 0.5 and (share := share_of_decibels(path, modality)) > 0.5:
+            problems.append(Problem(path, f"{share:.0%} of the values are below 0", f"linear power; {DECIBEL_HINT}"))
+        elif not valid.any():
             problems.append(Problem(path, "no valid pixel", "data, or no file: a missing sensor"))
     except RasterError as error:
         problems.append(Problem(path, f"unreadable: {error.reason}", "a complete GeoTIFF"))

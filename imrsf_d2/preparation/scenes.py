@@ -16,9 +16,10 @@ from rasterio.transform import Affine, xy
 from rasterio.windows import Window
 
 from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.data.stored import Scaling, kind_of, read_stored
 from imrsf_d2.errors import InputError
 from imrsf_d2.preparation.grids import Bounds, longitude_latitude
-from imrsf_d2.preparation.sensors import SENSORS, check_scale, decode, pick_bands
+from imrsf_d2.preparation.sensors import SENSORS, check_scale, decode, pick_bands, to_tile_units
 
 __all__ = ["Mosaic", "Piece", "open_mosaics", "read_window"]
 
@@ -140,7 +141,7 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
         numbers = [number for number in file.indexes if number != alpha]
         picked = pick_bands(SENSORS[sensor], [file.descriptions[number - 1] for number in numbers], path)
         bands = tuple(numbers[i] for i in picked)
-        if wrong := [file.dtypes[band - 1] for band in bands if np.dtype(file.dtypes[band - 1]).kind not in "uif"]:
+        if wrong := [file.dtypes[band - 1] for band in bands if kind_of(file.dtypes[band - 1]) not in "uif"]:
             raise InputError(f"{path} holds {wrong[0]} values, expected real numbers for {sensor!r}.")
         piece = Piece(path, bands, alpha, 0, 0, file.height, file.width)
         mosaic = Mosaic(sensor, s1_unit, file.crs, file.transform, (piece,))
@@ -148,7 +149,9 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
         samples = [_read(file, mosaic, piece, Window(int(column), int(row), width, height))
                    for row in np.linspace(0, file.height - height, SAMPLES)
                    for column in np.linspace(0, file.width - width, SAMPLES)]
-        check_scale(SENSORS[sensor], np.stack(samples, axis=1), path, s1_unit)
+        scaling = Scaling.of(file, bands, path)
+        shown = f"{path} (with {scaling})" if scaling.applies else path
+        check_scale(SENSORS[sensor], np.stack(samples, axis=1), shown, s1_unit)
     return mosaic
 
 
@@ -184,7 +187,7 @@ def _place_on(mosaic: Mosaic, new: Mosaic) -> tuple[int, int] | None:
 
 def _read(file: DatasetReader, mosaic: Mosaic, piece: Piece, window: Window) -> np.ndarray:
     """A window of one file, as `read_window`."""
-    raw = file.read(piece.bands, window=window)
+    raw = read_stored(file, piece.bands, window)
     valid = np.ones(raw.shape[1:], dtype=bool)
     flags = file.mask_flag_enums[piece.bands[0] - 1]
     if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
@@ -199,7 +202,9 @@ def _read(file: DatasetReader, mosaic: Mosaic, piece: Piece, window: Window) -> 
             out[:] = band == tag
     # Reflectance may be 0 in one band, over dark water; elsewhere the tag is a sentinel in whichever band it stands.
     valid &= ~(tagged.all(axis=0) if mosaic.sensor == "s2" else tagged.any(axis=0))
-    return decode(SENSORS[mosaic.sensor], raw, valid, piece.path, mosaic.s1_unit)
+    sensor = SENSORS[mosaic.sensor]
+    scaling = to_tile_units(sensor, Scaling.of(file, piece.bands, piece.path), piece.path)
+    return decode(sensor, raw, valid, scaling, piece.path, mosaic.s1_unit)
 
 
 @contextlib.contextmanager

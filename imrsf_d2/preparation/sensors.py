@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imrsf_d2.data.stored import Scaling
 from imrsf_d2.errors import InputError
 
-__all__ = ["S1_UNITS", "SENSORS", "Sensor", "check_scale", "decode", "encode", "pick_bands"]
+__all__ = ["S1_UNITS", "SENSORS", "Sensor", "check_scale", "decode", "encode", "pick_bands", "to_tile_units"]
 
 S1_UNITS = ("linear", "db")
 
@@ -44,6 +45,10 @@ DYNAMIC_WORLD_NODATA = 255
 GREATEST_HEIGHT_M = 9000.0
 # A sample of fewer pixels says nothing about a scene.
 FEWEST_SAMPLED = 100
+# With a SCALE below the first, whole numbers become reflectance from 0 to 1 (1e-4 of ESA, 2.75e-5 of Landsat, 1/255); from
+# the second on they are, or become, reflectance x 10000. Between the two nobody can tell.
+LARGEST_REFLECTANCE_SCALE, LEAST_TILE_SCALE = 0.01, 0.5
+REFLECTANCE_UNIT = 10000.0
 
 
 def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) -> list[int]:
@@ -73,12 +78,35 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
                      f"each of {names}.")
 
 
-def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, path: str, s1_unit: str = "linear") -> np.ndarray:
+def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
+    """What makes the sensor's unit in the tiles of a scene's stored numbers (decibels, which no factor does, apart).
+
+    Args:
+        scaling: of the scene's bands.
+        path: for messages.
+
+    Raises:
+        ValueError: if a map of classes has a scale, or the unit of reflectance cannot be told.
+    """
+    if sensor.categorical:
+        scaling.refuse(path, f"{sensor.name!r}")
+    if sensor.name != "s2" or not scaling.applies:
+        return scaling
+    if unclear := [scale for scale in scaling.scales
+                   if not (0 < scale < LARGEST_REFLECTANCE_SCALE or scale >= LEAST_TILE_SCALE)]:
+        raise InputError(f"{path} has SCALE {unclear[0]:g}, expected about 0.0001, which makes reflectance from 0 to 1, or 1 for "
+                         f"reflectance x 10000. gdal_edit.py -scale NUMBER -offset NUMBER {path} sets them.")
+    return scaling.times([REFLECTANCE_UNIT if scale < LARGEST_REFLECTANCE_SCALE else 1.0 for scale in scaling.scales])
+
+
+def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, scaling: Scaling, path: str,
+           s1_unit: str = "linear") -> np.ndarray:
     """A scene's values in the unit of the tiles, ready to be interpolated.
 
     Args:
-        raw: [C, H, W] of any real data type.
+        raw: [C, H, W] as stored, of any real data type; what marks missing data is looked for in these.
         valid: [H, W] bool, what the file itself says about no data.
+        scaling: of `to_tile_units`.
         path: for messages.
         s1_unit: of Sentinel-1 scenes, "linear" or "db".
 
@@ -88,7 +116,8 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, path: str, s1_uni
     Raises:
         ValueError: if valid pixels hold what this sensor cannot measure.
     """
-    values = raw.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = scaling.apply(raw).astype(np.float32)
     valid = valid & np.isfinite(values).all(axis=0)
     if sensor.name == "s1" and s1_unit == "db":
         # Before interpolation: the mean of two powers in decibel is not the mean power.
@@ -101,13 +130,17 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, path: str, s1_uni
     if sensor.name == "s1":
         valid &= ((values > 0) & (values < np.inf)).all(axis=0)  # without power no echo was recorded
     elif sensor.name == "s2":
-        valid &= (values != 0).any(axis=0)  # Earth Engine writes masked pixels of whole numbers as 0, without a tag
+        valid &= (raw != 0).any(axis=0)  # Earth Engine writes masked pixels of whole numbers as 0, without a tag
     elif sensor.name == "dem":
-        if (wrong := values[:, valid & (np.abs(values) > GREATEST_HEIGHT_M).any(axis=0)]).size:
-            raise InputError(f"{path} holds {wrong.flat[0]:g}, expected metres above sea level. If this value means "
+        impossible = np.abs(values) > GREATEST_HEIGHT_M
+        if scaling.applies and raw.dtype.kind == "i":
+            impossible |= raw == np.iinfo(raw.dtype).min  # -32768 decimeters would pass for a height
+        if (wrong := raw[:, valid & impossible.any(axis=0)]).size:
+            meant = f", which {scaling} make {scaling.apply(wrong[:1, :1, None]).item():g}" if scaling.applies else ""
+            raise InputError(f"{path} holds {wrong.flat[0]:g}{meant}, expected metres above sea level. If this value means "
                              f"no data, tag it: gdal_edit.py -a_nodata {wrong.flat[0]:g} {path}")
     elif sensor.name == "dnw":
-        valid &= (values != DYNAMIC_WORLD_NODATA).all(axis=0)
+        valid &= (raw != DYNAMIC_WORLD_NODATA).all(axis=0)
         known = np.isin(values, np.arange(DYNAMIC_WORLD_CLASSES)).all(axis=0)
         if (wrong := values[:, valid & ~known]).size:
             raise InputError(f"{path} holds {wrong.flat[0]:g}, expected Dynamic World classes 0 to "

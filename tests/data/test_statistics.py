@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 from detectron2.data import DatasetCatalog
+from rasterio.transform import from_origin
 from tests.data.conftest import MODALITIES, write_raster_file
 from tests.tiny import REPOSITORY
 
@@ -162,6 +164,61 @@ def test_data_sets_are_found_by_name(samples):
     finally:
         for name in ("statistics_a", "statistics_b", "statistics_foreign"):
             DatasetCatalog.remove(name)
+
+
+@pytest.fixture
+def radar(tmp_path):
+    """Two tiles of two bands in decibels, and the paths of the same as power."""
+    rng = np.random.default_rng(5)
+    decibels = rng.normal([[[-10]], [[-24]]], 3, (2, 2, 20, 30)).astype(np.float32)
+    paths = [{"s1": str(write_raster_file(tmp_path / f"{i}.tif", 10 ** (tile / 10)))} for i, tile in enumerate(decibels)]
+    return decibels, paths
+
+
+def test_what_the_clip_cuts_is_counted_in_each_band_and_too_much_is_a_warning(radar, caplog):
+    decibels, paths = radar
+    entry = {"NAME": "s1", "CHANNELS": 2, "TRANSFORM": "db", "CLIP": [-25, -6]}
+    found = compute_statistics(paths, ModalitySet([Modality.from_mapping(entry)]), num_workers=1)["s1"]
+    values = decibels.transpose(1, 0, 2, 3).reshape(2, -1)
+    below, above = (values < -25).sum(axis=1), (values > -6).sum(axis=1)
+    np.testing.assert_array_equal(found.cut, [below, above])
+    np.testing.assert_allclose(found.moments.mean, np.clip(values, -25, -6).mean(axis=1), rtol=1e-5)
+    assert below[0] == 0 and 300 < below[1] < 500 and above[0] > 90
+    shares = (f"{0:.1%}/{below[1] / 1200:.1%} below; {above[0] / 1200:.1%}/{above[1] / 1200:.1%} above")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("CLIP [-25.0, -6.0] of modality 's1' cuts more than 1% of a band's valid pixels: "
+                                          + shares)
+    assert f"# s1: 2 tiles, 100.0% of the pixels valid, CLIP cuts {shares}\n" in modalities_yaml([entry], {"s1": found})
+
+
+def test_a_clip_that_cuts_little_is_no_warning(radar, caplog):
+    entry = {"NAME": "s1", "CHANNELS": 2, "TRANSFORM": "db", "CLIP": [-40, 25]}
+    compute_statistics(radar[1], ModalitySet([Modality.from_mapping(entry)]), num_workers=1)
+    assert not caplog.records
+
+
+def test_files_in_decibels_are_counted_and_the_yaml_says_what_to_do(radar, tmp_path):
+    decibels, paths = radar
+    wrong = {"s1": str(write_raster_file(tmp_path / "decibels.tif", decibels[0]))}
+    entry = {"NAME": "s1", "CHANNELS": 2, "TRANSFORM": "db"}
+    found = compute_statistics([*paths, wrong], ModalitySet([Modality.from_mapping(entry)]), num_workers=1)
+    assert found["s1"].decibels == 1
+    assert "1 with most values below 0: these look like decibels: TRANSFORM: none" in modalities_yaml([entry], found)
+    DatasetCatalog.register("statistics_decibels", lambda: [{"modalities": wrong}])
+    try:
+        with pytest.raises(ValueError, match="these look like decibels: TRANSFORM: none"):
+            dataset_statistics(["statistics_decibels"], ModalitySet([Modality.from_mapping(entry)]), num_workers=1)
+    finally:
+        DatasetCatalog.remove("statistics_decibels")
+
+
+def test_statistics_are_of_scaled_values(tmp_path):
+    path = write_raster_file(tmp_path / "dem.tif", np.array([[100, 300, -9999]], np.int16), nodata=-9999,
+                             crs="EPSG:32631", transform=from_origin(5e5, 5e6, 10, 10))
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = [0.1], [5.0]
+    moments = compute_statistics([{"dsm": str(path)}], SET, num_workers=1)["dsm"].moments
+    np.testing.assert_allclose((moments.mean, moments.std), ([25.0], [10.0]), rtol=1e-6)
 
 
 # --- YAML

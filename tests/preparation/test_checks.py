@@ -5,9 +5,12 @@ import re
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.errors import CRSError
 from rasterio.transform import from_origin
 from tests.data.conftest import write_raster_file
 
+from imrsf_d2.preparation import raster_checks
 from imrsf_d2.preparation.checks import check_dfc2023
 from imrsf_d2.preparation.raster_checks import check_tile
 
@@ -222,3 +225,47 @@ def test_footprints_that_mark_nothing_are_listed_image_by_image(root):
         (LABELS, f"annotation 1 of '{GOOD}' (x from 612.5 to 620.5, y from 5 to 9) marks no pixel of the image", expected),
         (LABELS, f"annotation 2 of 'rgb/{ALONE}' (x from 40 to 48, y from 5 to 9) and 1 more mark no pixel of the image",
          expected)}
+
+
+# --- one odd file
+
+def write_complex(path):
+    with rasterio.open(path, "w", driver="GTiff", height=SIZE, width=SIZE, count=1, dtype="complex_int16", **place()) as file:
+        file.write(np.full((1, SIZE, SIZE), 30 + 40j, np.complex64))
+
+
+def test_whole_complex_numbers_are_a_data_type_like_any_other(root):
+    write_complex(root / "track2/train/sar" / GOOD)
+    assert check(root) == {(f"track2/train/sar/{GOOD}", "data type complex_int16", "floating point for sar")}
+
+
+@pytest.mark.parametrize("error", [TypeError("data type 'odd' not understood"), MemoryError("too large"),
+                                   CRSError("no such CRS")])
+def test_what_nobody_foresaw_is_listed_beside_all_other_problems(root, monkeypatch, error):
+    real = raster_checks.read_raster
+
+    def read(path, modality):
+        if path.endswith(f"rgb/{GOOD}"):
+            raise error
+        return real(path, modality)
+    monkeypatch.setattr(raster_checks, "read_raster", read)
+    (root / "track2/train/sar" / ALONE).write_bytes(b"")
+    found = {(file, problem) for file, problem, _ in check(root)}
+    odd = f"{error}" if isinstance(error, ValueError) else f"cannot be checked: {type(error).__name__}: {error}"
+    assert found == {(f"track2/train/rgb/{GOOD}", odd), (f"track2/train/sar/{ALONE}", "empty file")}
+
+
+def test_radar_in_decibels_is_said_to_be(root):
+    decibels = -np.abs(array("sar")) / 10
+    write_raster_file(root / "track2/train/sar" / GOOD, decibels, **place())
+    (found,) = check(root)
+    assert found[:2] == (f"track2/train/sar/{GOOD}", "100% of the values are below 0")
+    assert found[2].startswith("linear power; these look like decibels: TRANSFORM: none")
+
+
+def test_a_scale_is_applied_before_values_are_judged(root):
+    # Whole numbers with an offset that makes decibels of them.
+    path = write_raster_file(root / "track2/train/sar" / GOOD, array("sar"), **place())
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = [0.1], [-40.0]
+    assert {problem for _, problem, _ in check(root)} == {"100% of the values are below 0"}

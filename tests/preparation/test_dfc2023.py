@@ -335,6 +335,17 @@ def test_alpha_scale_and_a_missing_georeference_stay(tmp_path):
     assert os.listdir(tmp_path / "out") == ["crop.tif"]
 
 
+@pytest.mark.parametrize("dtype", ["complex_int16", "complex64", "int8", "uint32", "float64"])
+def test_the_data_type_stays(tmp_path, dtype):
+    place = {"crs": "EPSG:32631", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    with rasterio.open(tmp_path / "in.tif", "w", driver="GTiff", height=8, width=8, count=2, dtype=dtype, **place) as file:
+        file.write(np.arange(128).reshape(2, 8, 8).astype("complex64" if dtype == "complex_int16" else dtype))
+    crops.write_crops(tmp_path / "in.tif", [(Geometry(2, 3, 4, 4), tmp_path / "crop.tif")])
+    with rasterio.open(tmp_path / "in.tif") as whole, rasterio.open(tmp_path / "crop.tif") as crop:
+        assert crop.dtypes == whole.dtypes == (dtype, dtype)
+        np.testing.assert_array_equal(crop.read(), whole.read()[:, 2:6, 3:7])
+
+
 def test_a_missing_sensor_stays_missing_and_a_crop_without_data_is_left_out(output):
     names = {modality: sorted(p.name for p in (output / "track2/train" / modality).iterdir())
              for modality in ("rgb", "sar", "dsm")}
