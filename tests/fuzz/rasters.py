@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
 from tests.fuzz.damage import damage_bytes
@@ -151,7 +152,8 @@ def _plain_reading(path: Path, modality: Modality) -> tuple[np.ndarray, np.ndarr
                     valid[row, column] = False
                     value = 0.0
                 if modality.transform == "db":
-                    if np.float32(value) <= 0:
+                    value = float(np.float32(value))  # of the smallest numbers float32 keeps a few digits alone
+                    if value <= 0:
                         valid[row, column] = False
                         value = 1.0
                     value = 10 * math.log10(value)
@@ -186,7 +188,11 @@ def _stored(file: rasterio.DatasetReader, channels: int | None) -> tuple[list[in
     """Band numbers, values as stored, and what the file's own mask and alpha band leave."""
     channels = 1 if channels is None else channels
     numbers = list(file.indexes)
-    alphas = [number for number, kind in zip(file.indexes, file.colorinterp) if kind == ColorInterp.alpha]
+    try:
+        kinds = file.colorinterp
+    except CPLE_BaseError:  # GDAL's complaint about a geo key that it then does without
+        kinds = file.colorinterp
+    alphas = [number for number, kind in zip(file.indexes, kinds) if kind == ColorInterp.alpha]
     if file.count != channels:
         numbers = [number for number in numbers if number not in alphas]
     if len(numbers) != channels:
