@@ -26,8 +26,8 @@ def coverage_section(summary: Summary) -> str:
     if summary.complete_images == summary.num_images:
         parts.append(f"Each of the {summary.num_images} tiles has every {'other ' * bool(summary.absent)}sensor.")
     else:
-        parts.append(f"**Not every tile has every sensor:** {summary.complete_images} of the {summary.num_images} tiles "
-                     f"do ({_having(summary)}).")
+        parts.append(f"**Not every tile has every sensor.** Tiles that have all: {summary.complete_images} of "
+                     f"{summary.num_images} ({_having(summary)}).")
     if lacks_tiles(summary):
         parts.append("The scores above are of all tiles, so a low one may mean a weak sensor or many tiles without it. "
                      f"The {summary.metric} where there is a file stands in a table of its own below.")
@@ -51,7 +51,7 @@ def kept_section(summary: Summary, kept: Kept) -> str:
                       _number(retention.value), _interval(retention, 1)])
     parts = [markdown_table(header, lines, centred=len(summary.names))]
     if partial:
-        parts.append("These tiles have at least one of the subset's sensors.")
+        parts.append("These tiles: those that have at least one of the subset's sensors.")
     if kept.retention:
         same = " on the same tiles" if partial else ""
         parts.append(f"Retention is the score over that of the complete input{same}.")

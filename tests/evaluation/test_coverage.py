@@ -115,7 +115,7 @@ def test_a_perfect_sensor_that_half_of_the_tiles_lack_scores_half_and_100(cfg, t
     assert f"sar: 1 of 2 tiles ({second['file_name']})" in caplog.text
 
     text = sweep_markdown(rows, summary, {}, [])
-    assert "1 of the 2 tiles do (SAR 1, RGB 2, DSM 2)" in text
+    assert "Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2)." in text
     assert f"| tiles | {summary.metric}, all tiles | {summary.metric}, these tiles |" in text
     assert f"|✓|||1|{half / 100:.3f}|1.000|" in text.replace(" ", "")
     assert f"This table is of the 1 of 2 tiles that have every sensor. On these the complete input scores {summary.metric} " \

@@ -131,7 +131,7 @@ def test_missing_files_and_sensors_are_told_from_weak_ones(evaluate, tmp_path, c
     assert [line["images_with_any"] for line in lines] == ["2", "1", "2"] and "dsm" not in lines[0]
     assert float(lines[1]["sem_seg/mIoU of images_with_any"]) == pytest.approx(expected, rel=1e-5)
     report = (out / "modalities.md").read_text()
-    assert "No tile of this data set has 'dsm'" in report and "1 of the 2 tiles do (SAR 1, RGB 2)" in report
+    assert "No tile of this data set has 'dsm'" in report and "Tiles that have all: 1 of 2 (SAR 1, RGB 2)." in report
     log = (out / "log.txt").read_text()
     assert f"No tile of {dataset!r} has 'dsm'" in log and f"sar: 1 of 2 tiles ({second['file_name']})" in log
     capfd.readouterr()
