@@ -24,6 +24,7 @@ from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.running import check_data_sets, check_predicts, launch_run
 from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.evaluation.bootstrap import LEVEL
+from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
@@ -73,6 +74,8 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     if args.importance and not cfg.MODEL.IMRSF.BILSTM:
         raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
     samples = read_test_samples(cfg, dataset)
+    coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
+    subsets = coverage.choose(subsets, "--subsets")
     record = SweepRecord(args.output)
     record.claim(sweep_identity(cfg, dataset, samples))
     if args.importance or any(record.row(subset) is None for subset in subsets):
@@ -80,20 +83,20 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
             config_file=args.config_file, opts=opts, num_gpus=args.num_gpus, num_machines=1, machine_rank=0,
             dist_url="auto", eval_only=True, subsets=subsets, subsets_per_pass=args.subsets_per_pass,
             importance_images=args.importance_images if args.importance else 0), _evaluate)
-    return _write_report(cfg, dataset, record, subsets, args)
+    return _write_report(cfg, coverage, record, subsets, args)
 
 
-def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]]:
+def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]] | None:
     """Read a choice of subsets.
 
     Args:
-        text: e.g. "rgb+dsm,sar"; None for all 2^M - 1, largest first.
+        text: e.g. "rgb+dsm,sar"; None, which is returned as it is, for all of the sensors that the data set has.
 
     Raises:
         ValueError: if a subset is empty, named twice, or names an unknown modality or one twice.
     """
     if text is None:
-        return modalities.subsets()
+        return None
     subsets = []
     for part in text.split(","):
         if not part.strip():
@@ -150,14 +153,14 @@ def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int)
         logger.info("Importance maps: %d of %d images.", done, len(chosen))
 
 
-def _write_report(cfg: CfgNode, dataset: str, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
+def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
                   args: argparse.Namespace) -> Path:
-    names = ModalitySet.from_config(cfg).names
+    names, dataset = coverage.existing, coverage.dataset
     rows = [record.row(subset) for subset in subsets]
     images = {subset: record.images(subset) for subset in subsets}
     logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))
     summary = summarise(names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples,
-                        args.seed)
+                        args.seed, coverage)
     folder = record.folder
     pictures = _draw_charts(folder, rows, summary, f"{summary.metric} on {dataset}")
     if args.importance:
@@ -171,7 +174,7 @@ def _write_report(cfg: CfgNode, dataset: str, record: SweepRecord, subsets: Sequ
         f"Every score: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET}), there in percent",
     ]
     write_text(folder / RESULTS_FILE, sweep_json(dataset, cfg.MODEL.WEIGHTS, rows, summary))
-    write_text(folder / SHEET, sweep_csv(rows, names))
+    write_text(folder / SHEET, sweep_csv(rows, names, summary.covered))
     write_text(folder / REPORT, sweep_markdown(rows, summary, pictures, made_with))
     return folder / REPORT
 
@@ -179,22 +182,29 @@ def _write_report(cfg: CfgNode, dataset: str, record: SweepRecord, subsets: Sequ
 def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, heading: str) -> dict[str, str]:
     """Title -> file name of each chart; where there is none, the title says why and the file name is empty."""
     pictures, whiskers = {}, f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
-    titles = [subset_title(subset) for subset in summary.scores]
+    number = summary.num_images
+    titles = {subset: subset_title(subset) for subset in summary.scores}
+    labels = [title if summary.covered.images[subset] == number else
+              f"{title} [{summary.covered.images[subset]} of {number} tiles]" for subset, title in titles.items()]
     blind = summary.blind, main_score(summary.blind_results)[2] / 100
-    draw_bars(folder / "subsets.png", titles, [_fraction(score) for score in summary.scores.values()], heading,
+    draw_bars(folder / "subsets.png", labels, [_fraction(score) for score in summary.scores.values()], heading,
               summary.metric + whiskers, blind)
     pictures[heading] = "subsets.png"
     if summary.losses:
+        title = f"{heading}: loss when one sensor is missing"
+        if summary.complete_images < number:
+            title += f"\non the {summary.complete_images} of {number} tiles that have all"
         draw_bars(folder / "losses.png", [f"without {name.upper()}" for name in summary.losses],
-                  [_fraction(loss) for loss in summary.losses.values()], f"{heading}: loss when one sensor is missing",
-                  f"{summary.metric} lost{whiskers}")
+                  [_fraction(loss) for loss in summary.losses.values()], title, f"{summary.metric} lost{whiskers}")
         pictures["What is lost when one sensor is missing"] = "losses.png"
+    elif not summary.complete_images:
+        pictures["No chart of losses: no tile has every sensor."] = ""
     else:
         pictures["No chart of losses: that needs the complete input, and the ones that lack one sensor."] = ""
     metric, by_class = class_scores(rows)
     if by_class:
         values = np.array(list(by_class.values()), dtype=float) / 100
-        draw_heat_map(folder / "classes.png", list(by_class), titles, values, f"{metric} of each class")
+        draw_heat_map(folder / "classes.png", list(by_class), list(titles.values()), values, f"{metric} of each class")
         pictures[f"{metric} of each class"] = "classes.png"
     else:
         pictures["No chart by class: the data set has one class."] = ""

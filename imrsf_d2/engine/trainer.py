@@ -15,13 +15,15 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
-from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader, read_test_samples
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
 from imrsf_d2.evaluation import build_evaluator
+from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
+from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.precision import autocast, grad_scaler
 
 __all__ = ["Trainer"]
@@ -64,8 +66,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
-        """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves."""
-        return build_test_loader(cfg, dataset_name)
+        """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves; warns if tiles have none."""
+        samples, modalities = read_test_samples(cfg, dataset_name), ModalitySet.from_config(cfg)
+        given = modalities.check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
+        warn_of_tiles_without(Coverage.of_samples(dataset_name, samples, modalities), [given])
+        return build_test_loader(cfg, dataset_name, samples=samples)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):

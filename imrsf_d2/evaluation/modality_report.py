@@ -10,9 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from imrsf_d2.evaluation.bootstrap import LEVEL
-from imrsf_d2.evaluation.report import MEANINGS, main_score, markdown_table, subset_table, subset_ticks
-from imrsf_d2.evaluation.summary import Estimate, Summary
-from imrsf_d2.modalities import subset_label, subset_title
+from imrsf_d2.evaluation.report import MEANINGS, main_score, subset_table
+from imrsf_d2.evaluation.report_sections import (
+    coverage_section,
+    kept_section,
+    lacks_tiles,
+    lowest_section,
+    worth_section,
+)
+from imrsf_d2.evaluation.summary import Kept, Summary
+from imrsf_d2.modalities import subset_label
 
 __all__ = ["class_scores", "sweep_csv", "sweep_json", "sweep_markdown"]
 
@@ -34,25 +41,37 @@ def class_scores(rows: Sequence[Mapping]) -> tuple[str, dict[str, list[float]]]:
 
 def sweep_json(dataset: str, weights: str, rows: Sequence[Mapping], summary: Summary) -> str:
     """Everything, as JSON: scores in percent, as Detectron2 gives them; null where there is no value."""
-    derived = asdict(summary)
-    for key in ("scores", "retention"):
-        derived[key] = {subset_label(subset): value for subset, value in derived[key].items()}
-    derived |= {"level": LEVEL, "worst": list(summary.worst) if summary.worst else None}
+    derived = {**asdict(summary), "level": LEVEL}
+    for kept in (derived, derived["covered"]):
+        for key in ("images", "scores", "retention"):
+            kept[key] = {subset_label(subset): value for subset, value in kept[key].items()}
+        kept["worst"] = list(kept["worst"]) if kept["worst"] else None
     everything = {"dataset": dataset, "weights": weights, "rows": rows, "summary": derived}
     return json.dumps(_without_nan(everything), indent=1)
 
 
-def sweep_csv(rows: Sequence[Mapping], names: Sequence[str]) -> str:
-    """One line per subset: a column of 1 or 0 per sensor, then every score in percent, empty where there is none."""
+def sweep_csv(rows: Sequence[Mapping], names: Sequence[str], covered: Kept | None = None) -> str:
+    """One line per subset: a column of 1 or 0 per sensor, then every score in percent, empty where there is none.
+
+    Args:
+        covered: of a `Summary`; adds how many images have any of the subset's sensors, and the main score of those.
+    """
     columns = [(task, metric) for task, scores in rows[0]["results"].items() for metric in scores]
+    task, metric, _ = main_score(rows[0]["results"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "images", *(f"{task}/{metric}" for task, metric in columns)])
+    writer.writerow([*names, "images", *(f"{task}/{metric}" for task, metric in columns),
+                     *(["images_with_any", f"{task}/{metric} of images_with_any"] if covered else [])])
     for row in rows:
+        subset = tuple(row["modalities"])
         scores = [row["results"].get(task, {}).get(metric, math.nan) for task, metric in columns]
-        writer.writerow([*(int(name in row["modalities"]) for name in names), row["images"],
-                         *("" if math.isnan(score) else f"{score:.6g}" for score in scores)])
+        line = [*(int(name in subset) for name in names), row["images"], *map(_cell, scores)]
+        writer.writerow([*line, *([covered.images[subset], _cell(covered.scores[subset].value)] if covered else [])])
     return text.getvalue()
+
+
+def _cell(score: float) -> str:
+    return "" if math.isnan(score) else f"{score:.6g}"
 
 
 def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[str, str],
@@ -73,60 +92,17 @@ def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[
         spread = "No bootstrap was asked for: no intervals."
     parts = ["# One model, every subset of its sensors",
              table, f"The last row looks at no sensor: {summary.blind}.", MEANINGS[main_score(rows[0]["results"])[0]],
-             f"## What remains of the {metric}", _remains(summary), spread]
+             coverage_section(summary), f"## What remains of the {metric}", kept_section(summary, summary), spread]
     if summary.mean_incomplete:
-        number = len([subset for subset in summary.scores if subset != summary.names])
-        which = "incomplete subsets" if summary.shapley else "incomplete subsets that were evaluated"
-        worst = summary.scores[summary.worst]
-        parts.append(f"- Mean over the {number} {which}: {_text(summary.mean_incomplete)}\n"
-                     f"- Worst case: {subset_title(summary.worst)}, {_text(worst)}")
-    parts += ["## What each sensor is worth", _worth(summary)]
+        parts.append(lowest_section(summary, summary))
+    if lacks_tiles(summary):
+        parts += [f"## What remains of the {metric} where there is a file", kept_section(summary, summary.covered)]
+        if summary.mean_incomplete:
+            parts.append(lowest_section(summary, summary.covered))
+    parts += ["## What each sensor is worth", worth_section(summary)]
     parts += ["## Pictures", *(f"![{title}]({path})" if path else f"{title}" for title, path in pictures.items())]
     parts += ["## How it was made", "\n".join(f"- {line}" for line in made_with)]
     return "\n\n".join(parts) + "\n"
-
-
-def _remains(summary: Summary) -> str:
-    header = [*map(str.upper, summary.names), summary.metric, "interval", "retention", "interval"]
-    lines = []
-    for subset, score in summary.scores.items():
-        kept = summary.retention.get(subset, Estimate(math.nan))
-        lines.append([*subset_ticks(subset, summary.names), _number(score.value / 100), _interval(score, 100),
-                      _number(kept.value), _interval(kept, 1)])
-    table = markdown_table(header, lines, centred=len(summary.names))
-    if summary.retention:
-        return f"{table}\n\nRetention is the score over that of the complete input."
-    return f"{table}\n\nRetention needs the complete input ({subset_title(summary.names)}), which was not evaluated."
-
-
-def _worth(summary: Summary) -> str:
-    if not summary.shapley:
-        return (f"Shapley values need the scores of all {2 ** len(summary.names) - 1} subsets; {len(summary.scores)} "
-                "were evaluated here. Run again without --subsets to have the others evaluated too.")
-    lines = []
-    for name, worth in summary.shapley.items():
-        loss = summary.losses.get(name, Estimate(math.nan))
-        lines.append([name.upper(), _number(worth.value / 100), _interval(worth, 100), _number(loss.value / 100),
-                      _interval(loss, 100)])
-    table = markdown_table(["sensor", "Shapley value", "interval", "loss without it", "interval"], lines, centred=1)
-    return (f"{table}\n\nThe Shapley value is a sensor's mean gain in {summary.metric} over all orders in which the "
-            "sensors could be added, from a predictor that looks at none (the last row of the first table) to the "
-            "complete input; the values sum to the difference of the two. The loss is what the complete input loses "
-            "when this one sensor is missing.")
-
-
-def _text(estimate: Estimate) -> str:
-    between = _interval(estimate, 100)
-    return _number(estimate.value / 100) + (f" ({between})" if between else "")
-
-
-def _interval(estimate: Estimate, unit: float) -> str:
-    known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
-    return f"{estimate.low / unit:.3f} to {estimate.high / unit:.3f}" if known else ""
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "n/a"  # what is kept of nothing is infinite, or no number
 
 
 def _without_nan(value):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.bootstrap import interval, resample_counts
+from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.evaluation.shapley import shapley_values
 from imrsf_d2.evaluation.trivial import trivial_images
 from imrsf_d2.modalities import subset_label
 
-__all__ = ["Estimate", "Summary", "summarise"]
+__all__ = ["Estimate", "Kept", "Summary", "summarise"]
 
 Subset = tuple[str, ...]
 
@@ -31,48 +33,70 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Scores and what is derived from them, in percent but for `retention`, which is a fraction of 1.
+class Kept:
+    """What the subsets score on some images, in percent but for `retention`, which is a fraction of 1.
 
     Args:
-        names: the modalities, in config order.
-        metric: the score that everything is about, e.g. "AP50".
-        num_images, resamples, seed: of the bootstrap over images, the same draws for every subset.
-        blind: what the predictor does that looks at nothing, and `blind_results` its results.
+        images: of how many images each subset's score is.
         scores: of each evaluated subset, in order.
-        retention: score / score of the complete input; empty if that was not evaluated.
-        losses: score of the complete input minus that without one sensor; of the sensors for which both are known.
-        shapley: of each sensor; empty unless all subsets were evaluated.
+        retention: score / score of the complete input on the same images; empty if that was not evaluated.
         mean_incomplete: mean score over the incomplete subsets that were evaluated; None if there is none.
         worst: the lowest scoring of them; None if there is none.
     """
 
+    images: Mapping[Subset, int]
+    scores: Mapping[Subset, Estimate]
+    retention: Mapping[Subset, Estimate]
+    mean_incomplete: Estimate | None
+    worst: Subset | None
+
+
+@dataclass(frozen=True)
+class Summary(Kept):
+    """Scores over all images and what is derived from them, in percent but for `retention`.
+
+    Args:
+        names: the modalities that any image has, in config order; those that none has are `absent`.
+        metric: the score that everything is about, e.g. "AP50".
+        num_images, resamples, seed: of the bootstrap over images, the same draws for every subset.
+        blind: what the predictor does that looks at nothing, and `blind_results` its results.
+        having: how many images have each modality.
+        covered: the same scores over the images that have at least one modality of the subset.
+        complete_images: how many images have all of `names`: what is lost and what a sensor is worth is of these.
+        losses: score of the complete input minus that without one sensor; of the sensors for which both are known.
+        shapley: of each sensor; empty unless all subsets were evaluated and an image has all sensors. The values sum
+            to `ends`: the score of the complete input minus that of the predictor that looks at nothing.
+        ends: (looks at nothing, complete input); None without `shapley`.
+    """
+
     names: Subset
+    absent: Subset
     metric: str
     num_images: int
     resamples: int
     seed: int
     blind: str
     blind_results: Mapping
-    scores: Mapping[Subset, Estimate]
-    retention: Mapping[Subset, Estimate]
+    having: Mapping[str, int]
+    covered: Kept
+    complete_images: int
     losses: Mapping[str, Estimate]
     shapley: Mapping[str, Estimate]
-    mean_incomplete: Estimate | None
-    worst: Subset | None
+    ends: tuple[Estimate, Estimate] | None
 
 
 def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Subset, SemanticImages | InstanceImages],
-              classes: Sequence[str], resamples: int, seed: int = 0) -> Summary:
+              classes: Sequence[str], resamples: int, seed: int = 0, coverage: Coverage | None = None) -> Summary:
     """Derive everything, with percentile intervals of a bootstrap over images that all subsets share.
 
     Args:
-        names: the modalities, in config order.
+        names: the modalities that any image has, in config order.
         rows: of `sweep_subsets`, at least one.
         images: what each image contributed to each row's main score.
         classes: names of the classes of label maps, for the best constant one.
         resamples: of the bootstrap; 0 leaves the intervals out.
         seed: of its draws.
+        coverage: which image has which modality; None: each has all.
 
     Raises:
         ValueError: if the subsets were evaluated on different images.
@@ -84,29 +108,66 @@ def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Sub
             raise InputError(f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
                              f"{len(image_ids)} of {subset_label(next(iter(images)))}; only scores of the same images "
                              "can be compared.")
-    blind, blind_results, blind_images = trivial_images(next(iter(images.values())), classes)
-    counts = resample_counts(len(image_ids), resamples, seed)
-    # Position 0 is the data set itself, the others are its resamples: whatever is derived is derived for all alike.
     evaluated = [tuple(row["modalities"]) for row in rows]
-    values = {subset: np.append(main_score(row["results"])[2], images[subset].scores(counts))
-              for subset, row in zip(evaluated, rows)}
-    values[()] = np.append(main_score(blind_results)[2], blind_images.scores(counts))
-    incomplete = [subset for subset in evaluated if subset != names]
+    everywhere = np.ones(len(image_ids), dtype=bool)
+    covered, having, whole = dict.fromkeys(evaluated, everywhere), dict.fromkeys(names, len(image_ids)), everywhere
+    if coverage is not None:
+        coverage = coverage.ordered(image_ids)
+        covered = {subset: coverage.with_any(subset) for subset in evaluated}
+        having = {name: int(coverage.with_any([name]).sum()) for name in names}
+        whole = coverage.with_all(names)
+    blind, blind_results, blind_images = trivial_images(next(iter(images.values())), classes)
+    score = _scorer({**{tuple(row["modalities"]): row["results"] for row in rows}, (): blind_results},
+                    {**images, (): blind_images}, resample_counts(len(image_ids), resamples, seed))
     without = {name: tuple(other for other in names if other != name) for name in names}
-    complete = values.get(names)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        retention = {s: _estimate(values[s] / complete) for s in evaluated} if complete is not None else {}
+    shapley, ends, losses = {}, None, {}
+    if whole.any():
+        losses = {name: _estimate(score(names, whole) - score(rest, whole)) for name, rest in without.items()
+                  if names in evaluated and rest in evaluated}
+    if whole.any() and len(evaluated) == 2 ** len(names) - 1:
+        values = {subset: score(subset, whole) for subset in [*evaluated, ()]}
+        shapley = {name: _estimate(worth) for name, worth in shapley_values(names, values).items()}
+        ends = _estimate(values[()]), _estimate(values[names])
     return Summary(
-        names=names, metric=main_score(rows[0]["results"])[1], num_images=len(image_ids), resamples=resamples,
-        seed=seed, blind=blind, blind_results=blind_results,
-        scores={subset: _estimate(values[subset]) for subset in evaluated},
+        **vars(_kept(score, dict.fromkeys(evaluated, everywhere), names)),
+        names=names, absent=coverage.absent if coverage is not None else (), metric=main_score(rows[0]["results"])[1],
+        num_images=len(image_ids), resamples=resamples, seed=seed, blind=blind, blind_results=blind_results,
+        having=having, covered=_kept(score, covered, names), complete_images=int(whole.sum()), losses=losses,
+        shapley=shapley, ends=ends)
+
+
+def _scorer(results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages],
+            counts: np.ndarray) -> Callable[[Subset, np.ndarray], np.ndarray]:
+    """A function of a subset and of the images [I] bool to score it on, which gives [1 + R] percent.
+
+    Position 0 is of those images themselves, the others are of their part in each of the resamples `counts` [R, I]:
+    whatever is derived of the scores is derived for all alike.
+    """
+    draws = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])
+
+    @functools.cache
+    def score(subset: Subset, chosen: bytes) -> np.ndarray:
+        chosen = np.frombuffer(chosen, dtype=bool)
+        if chosen.all():  # the evaluator's own, to the last digit
+            return np.append(main_score(results[subset])[2], images[subset].scores(counts))
+        return images[subset].scores(draws * chosen)
+
+    return lambda subset, chosen: score(subset, chosen.tobytes())
+
+
+def _kept(score: Callable[[Subset, np.ndarray], np.ndarray], chosen: Mapping[Subset, np.ndarray], names: Subset) -> Kept:
+    """What each subset scores on its images [I] bool."""
+    values = {subset: score(subset, tiles) for subset, tiles in chosen.items()}
+    incomplete = [subset for subset in chosen if subset != names]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        retention = {subset: _estimate(values[subset] / score(names, tiles)) for subset, tiles in chosen.items()
+                     if names in chosen}
+    return Kept(
+        images={subset: int(tiles.sum()) for subset, tiles in chosen.items()},
+        scores={subset: _estimate(own) for subset, own in values.items()},
         retention=retention,
-        losses={name: _estimate(complete - values[rest]) for name, rest in without.items()
-                if complete is not None and rest and rest in values},
-        shapley={name: _estimate(worth) for name, worth in shapley_values(names, values).items()}
-        if len(values) == 2 ** len(names) else {},
         mean_incomplete=_estimate(np.mean([values[subset] for subset in incomplete], axis=0)) if incomplete else None,
-        worst=min(incomplete, key=lambda subset: values[subset][0]) if incomplete else None)
+        worst=min(incomplete, key=lambda subset: np.nan_to_num(values[subset][0], nan=np.inf)) if incomplete else None)
 
 
 def _estimate(values: np.ndarray) -> Estimate:

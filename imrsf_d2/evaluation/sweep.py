@@ -17,6 +17,7 @@ from torch import nn
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import build_test_loader, read_test_samples
 from imrsf_d2.evaluation.build import build_evaluator
+from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
@@ -45,7 +46,7 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
         cfg: the config the model was built from.
         model: with its weights loaded.
         dataset_name: a registered data set.
-        subsets: names of modalities; None = all 2^M - 1 non-empty subsets, largest first.
+        subsets: names of modalities; None = all non-empty subsets of those that any tile has, largest first.
         output_dir: gets `modalities.json` (rewritten after each pass), and the predictions of each subset in a folder
             of its name; None writes nothing.
         record: where finished subsets are kept, with what each image contributed, and not evaluated again; None
@@ -58,10 +59,12 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
         is empty.
 
     Raises:
-        ValueError: if a subset names an unknown modality or one twice.
+        InputError: if a subset names a modality that is unknown or that no tile has, or one twice.
     """
-    modalities = ModalitySet.from_config(cfg)
-    wanted = modalities.subsets() if subsets is None else [modalities.check_subset(s, "subsets") for s in subsets]
+    # Read once: the labels of a large data set take longer than a subset of its images.
+    samples = read_test_samples(cfg, dataset_name)
+    coverage = Coverage.of_samples(dataset_name, samples, ModalitySet.from_config(cfg))
+    wanted = coverage.choose(subsets, "subsets")
     # All processes look before the first pass, and nothing is recorded before all of them are in it.
     rows = {subset: row for subset in wanted if record is not None and (row := record.row(subset)) is not None}
     missing = [subset for subset in dict.fromkeys(wanted) if subset not in rows]
@@ -69,8 +72,9 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
         logger.info("%d of %d subsets are finished, kept.", len(rows), len(wanted))
     if not missing:
         return [rows[subset] for subset in wanted]
-    # Read once: the labels of a large data set take longer than a subset of its images.
-    samples = read_test_samples(cfg, dataset_name)
+    for name in coverage.absent:
+        logger.warning("No tile of %r has %r: it is left out of the subsets.", dataset_name, name)
+    warn_of_tiles_without(coverage, missing)
     blank = build_evaluator(cfg, dataset_name)
     size = (subsets_per_pass or len(missing)) if shares_streams(model) else 1
     passes = [missing[start:start + size] for start in range(0, len(missing), size)]

@@ -64,12 +64,12 @@ def draw_picture(axis: Axes, colours: np.ndarray, exact: bool = False) -> None:
     axis.imshow(colours, interpolation="nearest" if exact else None)
 
 
-def draw_absent(axis: Axes, size: tuple[int, int]) -> None:
-    """Draw the place of a picture [H, W] that is not there."""
+def draw_absent(axis: Axes, size: tuple[int, int], reason: str = "absent") -> None:
+    """Draw the place of a picture [H, W] that is not there, and write why across it."""
     height, width = size
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal", facecolor=INVALID)
     hatch(axis, np.ones((1, 1), dtype=bool), scale=size)
-    axis.text(0.5, 0.5, "absent", ha="center", va="center", fontsize=10, transform=axis.transAxes,
+    axis.text(0.5, 0.5, reason, ha="center", va="center", fontsize=10, transform=axis.transAxes,
               bbox={"facecolor": "white", "edgecolor": "none"})
 
 

@@ -14,9 +14,9 @@ from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
-from imrsf_d2.visualization.panels import draw_picture, hatch, outline
+from imrsf_d2.visualization.panels import draw_absent, draw_picture, hatch, outline
 
-__all__ = ["InstanceReader", "LabelMap", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
+__all__ = ["InstanceReader", "LabelMap", "NoSensor", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
 
 TRUTH_COLOUR = "#00c853"
 PREDICTION_COLOUR = "#ff9100"
@@ -72,7 +72,17 @@ class LabelMap:
         return self.palette.key(self.labels[known]) | unlabelled
 
 
-Target = Objects | LabelMap
+@dataclass(frozen=True)
+class NoSensor:
+    """Stands in the place of a prediction where the model would be given no sensor at all."""
+
+    def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
+        """Hatch the place of a picture [H, W, 3]; returns nothing for a key."""
+        draw_absent(axis, backdrop.shape[:2], "no sensor")
+        return set()
+
+
+Target = Objects | LabelMap | NoSensor
 
 
 class InstanceReader:

@@ -17,7 +17,7 @@ from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
 from imrsf_d2.precision import autocast
-from imrsf_d2.visualization.targets import Target, target_reader
+from imrsf_d2.visualization.targets import NoSensor, Target, target_reader
 
 __all__ = ["Tile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]
 
@@ -30,7 +30,7 @@ class Tile:
         name: which sample it is.
         image: [C + M, H, W] float32, as in a `ModalitySet`'s layout, not normalised.
         truth: what there is; None of a sample for pre-training.
-        prediction: what the model found, of the same kind; None without a model.
+        prediction: what the model found, of the same kind, or `NoSensor`; None without a model.
     """
 
     name: str
@@ -88,7 +88,7 @@ def predict_tiles(cfg: CfgNode, model: nn.Module | None, dataset_name: str, posi
         model: None for the inputs and the truth alone.
         dataset_name: a registered name.
         positions: of the tiles in the data set.
-        subset: names of the modalities to keep.
+        subset: names of the modalities to keep. A tile that has none of them is not predicted.
     """
     samples = DatasetCatalog.get(dataset_name)
     return predict_samples(cfg, model, dataset_name, [samples[position] for position in positions], subset)
@@ -106,7 +106,9 @@ def predict_samples(cfg: CfgNode, model: nn.Module | None, dataset_name: str, sa
     for sample in samples:
         mapped = mapper(sample)
         prediction = None
-        if model is not None:
+        if model is not None and not mapped["modalities"]:
+            prediction = NoSensor()
+        elif model is not None:
             with torch.no_grad(), autocast(cfg):
                 prediction = reader.of_output(model([mapped])[0])
         tiles.append(Tile(_stem(mapped), mapped["image"].numpy(), reader.of_dataset(sample), prediction))

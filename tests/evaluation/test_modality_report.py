@@ -7,7 +7,7 @@ import pytest
 from tests.evaluation.test_summary import CLASSES, NAMES, sweep
 
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
-from imrsf_d2.evaluation.summary import summarise
+from imrsf_d2.evaluation.summary import Estimate, Kept, summarise
 
 INSTANCES = [{"modalities": ["a"], "images": 3, "seconds": 1.0,
               "results": {"segm": {"AP50": 12.5, "APl": math.nan}, "bbox": {"AP50": 10.0}}}]
@@ -52,6 +52,9 @@ def test_a_sheet_has_a_line_per_subset(finished):
     lines = list(csv.DictReader(io.StringIO(sweep_csv(rows, NAMES))))
     assert [(line["a"], line["b"]) for line in lines] == [("1", "1"), ("1", "0"), ("0", "1")]
     assert float(lines[2]["sem_seg/mIoU"]) == pytest.approx(rows[2]["results"]["sem_seg"]["mIoU"], rel=1e-5)
+    covered = Kept({("a",): 2}, {("a",): Estimate(18.75)}, {}, None, None)
+    assert sweep_csv(INSTANCES, ["a", "b"], covered) == (
+        "a,b,images,segm/AP50,segm/APl,bbox/AP50,images_with_any,segm/AP50 of images_with_any\n1,0,3,12.5,,10,2,18.75\n")
     assert sweep_csv(INSTANCES, ["a", "b"]) == ("a,b,images,segm/AP50,segm/APl,bbox/AP50\n1,0,3,12.5,,10\n")
 
 

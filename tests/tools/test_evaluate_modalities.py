@@ -17,6 +17,7 @@ from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY
 from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.trivial import trivial_results
 
@@ -101,6 +102,39 @@ def test_importance_maps(evaluate, tmp_path, capsys):
     assert maps == {picture} | {f"importance/{name}/{stem}.tif" for name in ("sar", "rgb", "dsm")}
     assert f"![{stem}]({picture})" in (tmp_path / "out/modalities.md").read_text()
     capsys.readouterr()
+
+
+def test_missing_files_and_sensors_are_told_from_weak_ones(evaluate, tmp_path, capfd, monkeypatch):
+    (dataset,) = load_config(DEMO_CONFIGS["semantic"], OVERRIDES).DATASETS.TEST
+    first, second = DatasetCatalog.get(dataset)
+    samples = [{**sample, "modalities": {**sample["modalities"], **dict.fromkeys(gone)}}
+               for sample, gone in ((first, ["dsm"]), (second, ["dsm", "sar"]))]
+    monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: samples)
+    assert evaluate("--subsets", "rgb+sar,dsm", task="semantic") == 2
+    assert (f"--subsets names 'dsm' in dsm, but no tile of {dataset!r} has it: name some of ['sar', 'rgb']."
+            in one_line(capfd))
+    assert evaluate(task="semantic") == 0
+    out = tmp_path / "out"
+    data = json.loads((out / "modalities.json").read_text())
+    assert [row["modalities"] for row in data["rows"]] == [["sar", "rgb"], ["sar"], ["rgb"]]
+    summary = data["summary"]
+    assert summary["absent"] == ["dsm"] and summary["having"] == {"sar": 1, "rgb": 2}
+    assert summary["covered"]["images"] == {"sar+rgb": 2, "sar": 1, "rgb": 2} and summary["complete_images"] == 1
+    # The score of the tile that has SAR, by the evaluator's confusion of that tile alone.
+    own = SweepRecord(out).images(["sar"]).confusion[:1]
+    expected = semantic_scores(own[0], ["background", "building"])["mIoU"]
+    assert summary["covered"]["scores"]["sar"]["value"] == pytest.approx(expected)
+    blind, complete = (end["value"] for end in summary["ends"])
+    assert sum(worth["value"] for worth in summary["shapley"].values()) == pytest.approx(complete - blind)
+    with open(out / "modalities.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["images_with_any"] for line in lines] == ["2", "1", "2"] and "dsm" not in lines[0]
+    assert float(lines[1]["sem_seg/mIoU of images_with_any"]) == pytest.approx(expected, rel=1e-5)
+    report = (out / "modalities.md").read_text()
+    assert "No tile of this data set has 'dsm'" in report and "Tiles that have all: 1 of 2 (SAR 1, RGB 2)." in report
+    log = (out / "log.txt").read_text()
+    assert f"No tile of {dataset!r} has 'dsm'" in log and f"sar: 1 of 2 tiles ({second['file_name']})" in log
+    capfd.readouterr()
 
 
 def one_line(capfd):

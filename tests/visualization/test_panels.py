@@ -60,7 +60,8 @@ def test_an_absent_modality_looks_the_same_whatever_the_array_holds(image, name)
 def test_absent_is_written_on_what_is_absent():
     axis = Figure().add_subplot()
     draw_absent(axis, (4, 8))
-    assert [text.get_text() for text in axis.texts] == ["absent"]
+    draw_absent(axis, (4, 8), "no sensor")
+    assert [text.get_text() for text in axis.texts] == ["absent", "no sensor"]
 
 
 def test_a_map_is_drawn_in_its_palette_with_a_key(image):

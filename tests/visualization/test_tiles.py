@@ -23,7 +23,7 @@ from imrsf_d2.visualization import (
 )
 from imrsf_d2.visualization.figures import _short
 from imrsf_d2.visualization.sheets import SHEET_ROWS
-from imrsf_d2.visualization.targets import InstanceReader, LabelMap, Objects
+from imrsf_d2.visualization.targets import InstanceReader, LabelMap, NoSensor, Objects
 from imrsf_d2.visualization.tiles import training_tiles
 
 
@@ -135,6 +135,22 @@ def test_predictions_stand_beside_the_truth_they_are_to_match(cfg):
         assert DatasetCatalog.get(dataset)[position]["file_name"].endswith(f"{tile.name}.tif")
         assert isinstance(tile.truth, LabelMap if "semantic" in dataset else Objects)
     assert predict_tiles(cfg, None, dataset, [0], ("rgb",))[0].prediction is None
+
+
+def test_a_tile_without_any_of_the_sensors_is_hatched_and_not_predicted(cfg, tmp_path, monkeypatch):
+    dataset, modalities = cfg.DATASETS.TEST[0], ModalitySet.from_config(cfg)
+    samples = [sample if place else {**sample, "modalities": {**sample["modalities"], "sar": None}}
+               for place, sample in enumerate(DatasetCatalog.get(dataset))]
+    monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: samples)
+    model, written = Oracle(dataset), []
+    without, having = predict_tiles(cfg, model, dataset, [0, 1], ("sar",))
+    assert without.prediction == NoSensor() and model.seen == [("sar",)]
+    assert np.array_equal(content(having.truth), content(having.prediction))
+    assert predict_tiles(cfg, None, dataset, [0], ("sar",))[0].prediction is None
+    monkeypatch.setattr("imrsf_d2.visualization.targets.draw_absent", lambda axis, size, why: written.append((size, why)))
+    draw_subset(tmp_path / "subset.png", [without, having], modalities, ("sar",), "title")
+    draw_overview(tmp_path / "overview.png", {("sar",): [without, having]}, modalities, {}, "title")
+    assert written == [((SIZE, SIZE), "no sensor")] * 2
 
 
 def test_pictures_have_a_column_for_all_there_is_to_see(cfg, tmp_path):

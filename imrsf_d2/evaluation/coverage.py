@@ -1,0 +1,110 @@
+"""Which tiles have which sensors: a weak sensor and a missing file are two things, and a score alone shows neither."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imrsf_d2.errors import InputError
+from imrsf_d2.modalities import ModalitySet, subset_label
+
+__all__ = ["Coverage", "warn_of_tiles_without"]
+
+logger = logging.getLogger(__name__)
+
+Subset = tuple[str, ...]
+#: So many tiles are named in a message.
+NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """Which of a model's modalities the tiles of a data set have a file of.
+
+    Args:
+        dataset: its name, for messages.
+        modalities: the model's.
+        image_ids: of the I tiles.
+        file_names: of the I tiles, for messages.
+        has: [I, M] bool, True = the tile has a file of that modality.
+    """
+
+    dataset: str
+    modalities: ModalitySet
+    image_ids: tuple
+    file_names: Subset
+    has: np.ndarray
+
+    @classmethod
+    def of_samples(cls, dataset: str, samples: Sequence[Mapping], modalities: ModalitySet) -> Coverage:
+        """Read it off dataset dicts; no file is opened."""
+        files = [sample.get("modalities", {}) for sample in samples]
+        has = [[paths.get(name) is not None for name in modalities.names] for paths in files]
+        return cls(dataset, modalities, tuple(sample["image_id"] for sample in samples),
+                   tuple(str(sample["file_name"]) for sample in samples),
+                   np.array(has, dtype=bool).reshape(len(samples), len(modalities)))
+
+    @property
+    def existing(self) -> Subset:
+        """The modalities that at least one tile has, in config order."""
+        return tuple(name for name, any_has in zip(self.modalities.names, self.has.any(axis=0)) if any_has)
+
+    @property
+    def absent(self) -> Subset:
+        """The modalities that no tile has."""
+        return tuple(name for name in self.modalities.names if name not in self.existing)
+
+    def with_any(self, subset: Sequence[str]) -> np.ndarray:
+        """[I] bool: tiles that have at least one modality of a subset."""
+        return self._columns(subset).any(axis=1)
+
+    def with_all(self, subset: Sequence[str]) -> np.ndarray:
+        """[I] bool: tiles that have every modality of a subset."""
+        return self._columns(subset).all(axis=1)
+
+    def ordered(self, image_ids: Sequence) -> Coverage:
+        """The same of the tiles with these ids, in this order."""
+        places = {image_id: place for place, image_id in enumerate(self.image_ids)}
+        chosen = [places[image_id] for image_id in image_ids]
+        return Coverage(self.dataset, self.modalities, tuple(image_ids),
+                        tuple(self.file_names[place] for place in chosen), self.has[chosen])
+
+    def choose(self, subsets: Iterable[Sequence[str]] | None, source: str) -> list[Subset]:
+        """The subsets to evaluate: those asked for, or all of the modalities that exist, largest first.
+
+        Args:
+            subsets: names of modalities; None for all.
+            source: where they were written, for the message.
+
+        Raises:
+            InputError: if a subset names a modality that is unknown, given twice, or that no tile has.
+        """
+        if subsets is None:
+            return ModalitySet(self.modalities[name] for name in self.existing).subsets()
+        subsets = [self.modalities.check_subset(subset, source) for subset in subsets]
+        for subset in subsets:
+            absent = [name for name in subset if name in self.absent]
+            if absent:
+                raise InputError(f"{source} names {absent[0]!r} in {subset_label(subset)}, but no tile of "
+                                 f"{self.dataset!r} has it: name some of {list(self.existing)}.")
+        return subsets
+
+    def _columns(self, subset: Sequence[str]) -> np.ndarray:
+        return self.has[:, [self.modalities.index_of(name) for name in subset]]
+
+
+def warn_of_tiles_without(coverage: Coverage, subsets: Iterable[Sequence[str]]) -> None:
+    """Say in the log, in one warning, how many tiles have none of the modalities that a model will be given."""
+    found = []
+    for subset in subsets:
+        without = np.flatnonzero(~coverage.with_any(subset))
+        if len(without):
+            named = ", ".join(coverage.file_names[place] for place in without[:NAMED])
+            more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+            found.append(f"{subset_label(subset)}: {len(without)} of {len(coverage.image_ids)} tiles ({named}{more})")
+    if found:
+        logger.warning("Tiles of %r that have none of the sensors the model is given count in the score all the same, "
+                       "with what it predicts from nothing. %s.", coverage.dataset, "; ".join(found))
