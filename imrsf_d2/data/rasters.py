@@ -168,7 +168,7 @@ def _opened(path: str, what: str) -> Iterator[rasterio.DatasetReader]:
     try:
         with _quiet_gdal(), rasterio.open(path) as file:
             yield file
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
         raise RasterError(f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; "
