@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.decibel_checks import check_decibels
 from imrsf_d2.data.label_checks import (
     check_instances,
     check_label_maps,
@@ -35,23 +36,29 @@ Samples = Mapping[str, Sequence[Mapping]]
 def check_datasets(cfg: CfgNode, training: bool) -> None:
     """See that the data sets of a config are what its model is to be trained and scored on.
 
-    Of label maps and headers a bounded number is read; the log says how many.
+    Of label maps, radar and headers a bounded number is read; the log says how many.
 
     Args:
         cfg: of a training, a pre-training or an evaluation.
         training: look at DATASETS.TRAIN as well as at DATASETS.TEST.
 
     Raises:
-        InputError: on what cannot be meant: other classes or sensors than the model's, files of a sample in different
-            places, or a test set on which a constant prediction is perfect.
+        InputError: on what cannot be meant: other classes or sensors than the model's, radar in decibels that is to be
+            read as power, files of a sample in different places, or a test set on which a constant prediction is perfect.
         MissingFileError: if files are missing, or a sample has no raster.
     """
     train = {name: DatasetCatalog.get(name) for name in cfg.DATASETS.TRAIN} if training else {}
     test = {name: DatasetCatalog.get(name) for name in cfg.DATASETS.TEST}
-    names = ModalitySet.from_config(cfg).names
+    modalities = ModalitySet.from_config(cfg)
+    names = modalities.names
     check_task(cfg, [*train, *test])
     for group in ([list(train)] if train else []) + [[name] for name in test]:
         check_rasters([sample for name in group for sample in {**train, **test}[name]], names, group)
+    for samples in train.values():
+        check_decibels([sample["modalities"] for sample in samples], modalities)
+    for samples in test.values():
+        check_decibels([sample["modalities"] for sample in samples],
+                       [modalities[name] for name in cfg.INPUT.TEST_MODALITIES or names])
     if not (cfg.INPUT.ALIGN or cfg.INPUT.IGNORE_PLACES):
         for samples in train.values():
             check_places(spread_evenly(samples), names)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from imrsf_d2.data.rasters import RasterError, read_grid, read_raster
 from imrsf_d2.errors import InputError
-from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.modalities import Modality
 
 __all__ = ["DECIBEL_HINT", "check_decibels", "share_of_decibels"]
 
@@ -36,16 +36,16 @@ def share_of_decibels(path: str, modality: Modality, window: tuple[slice, slice]
     return float(((values > LEAST) & (values < MOST)).mean()) if values.size else 0.0
 
 
-def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet) -> None:
+def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: Iterable[Modality]) -> None:
     """Look into some files of each modality with TRANSFORM: db; reads a few windows, however large the data set.
 
     Args:
         samples: path of each modality's file, None or no key where a sample lacks the sensor.
-        modalities: of the model.
+        modalities: those to be read.
 
     Raises:
-        InputError: if most of them hold decibels. If some do, there is a warning.
-        ValueError: if a file contradicts its modality.
+        InputError: if most of them hold decibels, or a file contradicts its modality. If some hold decibels, there is a
+            warning.
     """
     for modality in modalities:
         if modality.transform != "db":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
@@ -70,7 +71,7 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
                 grid, dtypes = Grid.of(file), sorted(set(file.dtypes))
                 count = file.count
                 colours = count - file.colorinterp.count(ColorInterp.alpha)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error}"
         problems.append(Problem(path, found, "a GeoTIFF"))
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
@@ -212,7 +213,7 @@ def _opened(path: str) -> Iterator[DatasetReader]:
     try:
         with rasterio.open(path) as file:
             yield file
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
         raise RasterError(f"cannot read {path}: {reason}. The file may be truncated or corrupt; fetch or export it "

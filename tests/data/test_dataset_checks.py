@@ -144,3 +144,16 @@ def test_a_class_is_known_by_its_position_in_all_data_sets_of_a_run(land):
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 7
     with pytest.raises(ValueError, match=r"NUM_CLASSES is 7, expected 2, the classes of the data set 'land_val' \(building"):
         check_task(cfg, ["land_val"])
+
+
+@pytest.mark.parametrize("wrong, training", [("land_train", True), ("land_val", True), ("land_val", False)])
+def test_radar_in_decibels_is_refused_before_its_pixels_vanish(land, write_raster, wrong, training):
+    register, config = land
+    for name in ("land_train", "land_val"):
+        for sample in register(name, labels(0, 1)):
+            if name == wrong:
+                write_raster(Path(sample["modalities"]["sar"]), np.full((8, 8), -8.0, np.float32))
+    with pytest.raises(ValueError, match=r"modality 'sar' has TRANSFORM: db.* in 2 of 2 files .*: TRANSFORM: none in"):
+        check_datasets(config(), training)
+    if not training:
+        check_datasets(config(INPUT__TEST_MODALITIES=["rgb"]), training)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin, xy
 
-from imrsf_d2.data.grids import Grid, resample
+from imrsf_d2.data.grids import Grid
 from tests.data.strategies import garbage_values, seeds
+from tests.data.warping import resample
 
 UTM = CRS.from_epsg(32631)
 georeferences = st.builds(lambda left, top, pixel: from_origin(500_000 + left, 5_000_000 + top, pixel, pixel),

@@ -7,6 +7,7 @@ import pytest
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin, xy
 from rasterio.warp import transform as transform_points
+from tests.data.warping import resample
 
 from imrsf_d2.data import rasters
 from imrsf_d2.data.grids import Grid, Warp
@@ -30,11 +31,6 @@ def plane(x, y):
 
 def everywhere(grid):
     return np.ones(grid.shape, dtype=bool)
-
-
-def resample(bands, valid, source, target, categorical, part=None):
-    warp = Warp.between(source, target, part)
-    return warp.resample(bands[:, *warp.window], valid[warp.window], categorical)
 
 
 @pytest.mark.parametrize("source, target", [(COARSE, FINE), (FINE, COARSE)], ids=["20 m to 10 m", "10 m to 20 m"])
@@ -121,7 +117,7 @@ def test_the_window_that_is_read_is_enough(noise, target, categorical):
     warp = Warp.between(SCENE, target, PART)
     assert np.prod([side.stop - side.start for side in warp.window]) < SCENE.height * SCENE.width / 2
     everything = dataclasses.replace(warp, window=(slice(0, SCENE.height), slice(0, SCENE.width)))
-    ours, our_valid = warp.resample(bands[:, *warp.window], valid[warp.window], categorical)
+    ours, our_valid = warp.resample(bands[(slice(None), *warp.window)], valid[warp.window], categorical)
     theirs, their_valid = everything.resample(bands, valid, categorical)
     np.testing.assert_array_equal(our_valid, their_valid)
     np.testing.assert_allclose(ours[:, our_valid], theirs[:, our_valid], atol=1e-6)
@@ -136,7 +132,7 @@ def test_a_part_is_what_the_whole_has_there(noise, target):
     both = part_valid & whole_valid[PART]
     # Where a projection lies between, GDAL approximates it along the rows that it is given.
     assert (part_valid != whole_valid[PART]).sum() <= (0 if target.crs == UTM else 3)
-    np.testing.assert_allclose(part[:, both], whole[:, *PART][:, both], atol=1e-6 if target.crs == UTM else 0.05)
+    np.testing.assert_allclose(part[:, both], whole[(slice(None), *PART)][:, both], atol=1e-6 if target.crs == UTM else 0.05)
 
 
 @pytest.mark.parametrize("name", ["shifted", "finer", "rotated", "another zone", "degrees"])

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import rasterio
+from rasterio._err import CPLE_AppDefinedError
 from rasterio.errors import NotGeoreferencedWarning
 
 from imrsf_d2.data.rasters import RasterError, read_band, read_grid, read_raster
@@ -210,3 +211,13 @@ def test_gdal_is_silent_while_reading_and_only_then(tmp_path, write_raster, capl
     assert not caplog.records
     logging.getLogger("rasterio._env").warning("later")
     assert "later" in caplog.text
+
+
+def test_whatever_gdal_calls_its_error_it_is_a_raster_error(tmp_path, write_raster, monkeypatch):
+    # What rasterio raises of a damaged header depends on which property is asked for first.
+    def fail(self):
+        raise CPLE_AppDefinedError(3, 1, "Key GTCitationGeoKey is corrupted.")
+    path = write_raster(tmp_path / "odd.tif", np.ones((2, 2), np.float32))
+    monkeypatch.setattr("imrsf_d2.data.rasters.Grid.of", fail)
+    with pytest.raises(RasterError, match=r"cannot read .*odd\.tif \('dsm'\): Key GTCitationGeoKey is corrupted\. The file"):
+        read_raster(path, HEIGHT)
