@@ -25,9 +25,9 @@ def loaded(modules):
 @pytest.mark.parametrize("modules, unwanted", [
     (["imrsf_d2", "imrsf_d2.modalities", "imrsf_d2.atomic", "imrsf_d2.parallel", "imrsf_d2.modeling", "imrsf_d2.data",
       "imrsf_d2.engine"], HEAVY),
-    (["imrsf_d2.modeling.encoder"], [name for name in HEAVY if name not in ("torch", "numpy")]),
+    (["imrsf_d2.modeling.vit"], [name for name in HEAVY if name not in ("torch", "numpy")]),
     pytest.param(["imrsf_d2.evaluation", "imrsf_d2.engine.running"], PICTURES, marks=pytest.mark.slow),
-], ids=["rooms", "encoder", "running"])
+], ids=["rooms", "model", "running"])
 def test_an_import_loads_nothing_it_does_not_need(modules, unwanted):
     assert not loaded(modules) & set(unwanted)
 
@@ -40,6 +40,42 @@ def test_help_loads_nothing_heavy(tool):
     result = python("-X", "importtime", str(REPOSITORY / tool), "--help")
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
     assert "argparse" in names and not names & set(HEAVY)
+
+
+def test_the_backbone_runs_where_detectron2_is_not_installed():
+    code = """
+import sys
+sys.modules.update({"detectron2": None, "mask2former": None, "fvcore": None})  # importing them fails
+import torch
+from imrsf_d2 import IncompleteMultimodalViT, Modality
+vit = IncompleteMultimodalViT(modalities=[Modality("rgb", 3), Modality("dsm", 1)], embed_dim=32, depth=2, num_heads=2)
+image = torch.randn(1, 4, 64, 64)
+image[0, 3] = float("nan")
+maps = vit(image)
+print(all((maps[name].shape[1], 64 // maps[name].shape[2]) == tuple(shape) for name, shape in vit.output_shape().items()))
+"""
+    assert python("-c", code, cwd=REPOSITORY).stdout == "True\n"
+
+
+def test_the_names_of_the_package_are_those_of_its_modules():
+    import imrsf_d2
+    from imrsf_d2 import config, modalities
+
+    assert imrsf_d2.add_imrsf_config is config.add_imrsf_config and imrsf_d2.Modality is modalities.Modality
+    assert all(hasattr(imrsf_d2, name) for name in imrsf_d2.__all__) and set(imrsf_d2.__all__) <= set(dir(imrsf_d2))
+    with pytest.raises(AttributeError, match="no attribute 'Transformer'"):
+        imrsf_d2.Transformer  # noqa: B018
+
+
+def test_naming_the_config_functions_registers_what_configs_name():
+    code = """
+from imrsf_d2 import add_imrsf_config
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
+print("build_imrsf_vit_backbone" in BACKBONE_REGISTRY, "IncompleteMultimodalMAE" in META_ARCH_REGISTRY,
+      any(name.startswith("dfc2023") for name in DatasetCatalog.list()))
+"""
+    assert python("-c", code, cwd=REPOSITORY).stdout.split() == ["True"] * 3
 
 
 def test_the_names_of_the_model_are_those_of_its_modules():

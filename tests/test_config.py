@@ -6,7 +6,7 @@ from detectron2.config import get_cfg
 from imrsf_d2 import upstream
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.modeling import IncompleteMultimodalViT
+from imrsf_d2.modeling import build_imrsf_vit_backbone
 from imrsf_d2.modeling.reconstruction import Reconstruction, read_reconstructions
 
 MODALITIES = [{"NAME": "sar", "MEAN": [-8.0], "STD": [3.0]}, {"NAME": "rgb", "CHANNELS": 3}]
@@ -39,7 +39,7 @@ def test_the_backbone_reads_every_model_key(cfg):
                          "MODEL.IMRSF.MIN_VALID", 0.3, "MODEL.IMRSF.ABSENT", "zeros",
                          "MODEL.IMRSF.CHECKPOINT_BLOCKS", True, "MODEL.IMRSF.FREEZE", True])
     finalize_config(cfg)
-    vit = IncompleteMultimodalViT(cfg)
+    vit = build_imrsf_vit_backbone(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
     assert (vit.out_layers, tuple(vit.output_shape())) == ((1, 2), ("res3", "res4"))
     assert vit.checkpoint_blocks and vit.frozen

@@ -16,6 +16,7 @@ ALLOWED = {
     "errors": set(),  # which every room may import
     "keys": set(),
     "upstream": {"msdeform"},
+    "registration": {"upstream"},
     "environment": {"upstream", "msdeform"},
     "config": {"modalities", "precision", "data", "modeling"},
     "modeling": {"modalities"},
@@ -24,8 +25,8 @@ ALLOWED = {
     "preparation": {"modalities", "atomic", "parallel", "data"},
     "evaluation": {"modalities", "keys", "atomic", "parallel", "precision", "upstream", "data"},
     "visualization": {"modalities", "atomic", "precision", "data", "evaluation"},
-    "engine": {"modalities", "keys", "atomic", "parallel", "precision", "upstream", "environment", "config", "modeling",
-               "checkpoint", "data", "evaluation", "visualization"},
+    "engine": {"modalities", "keys", "atomic", "parallel", "precision", "registration", "upstream", "environment", "config",
+               "modeling", "checkpoint", "data", "evaluation", "visualization"},
     "study": {"modalities", "atomic", "data", "engine", "evaluation", "visualization"},
     "benchmarks": {"modalities", "parallel", "config", "modeling", "data", "evaluation", "engine"},
 }

@@ -42,11 +42,11 @@ def convert(args):
 
     from imrsf_d2.checkpoint.conversion import convert_file
     from imrsf_d2.engine.configuration import load_config
-    from imrsf_d2.modeling import IncompleteMultimodalViT
+    from imrsf_d2.modeling import build_imrsf_vit_backbone
 
     cfg = load_config(args.config_file, args.opts)
     with torch.device("meta"):  # shapes alone
-        encoder = IncompleteMultimodalViT(cfg)
+        encoder = build_imrsf_vit_backbone(cfg)
     print(convert_file(args.source, args.input, args.output, encoder))
     print(f"Written: {args.output}")
 

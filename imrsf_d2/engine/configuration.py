@@ -15,17 +15,15 @@ from detectron2.utils.logger import setup_logger
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.precision import check_precision
-from imrsf_d2.upstream import prepare, verify_op
+from imrsf_d2.registration import register
+from imrsf_d2.upstream import verify_op
 
 __all__ = ["load_config", "default_config", "is_pretraining", "setup_run"]
 
 
 def default_config() -> CfgNode:
     """All keys with their defaults: Detectron2's, Mask2Former's and ours; everything of ours is registered."""
-    prepare()
-    import imrsf_d2.data.datasets
-    import imrsf_d2.modeling.backbone
-    import imrsf_d2.modeling.pretrain  # noqa: F401 (these imports register names that configs use)
+    register()
     from mask2former.config import add_maskformer2_config
 
     cfg = get_cfg()

@@ -1,6 +1,6 @@
-"""The model. Importing `imrsf_d2.modeling.backbone` registers `build_imrsf_vit_backbone` with Detectron2.
+"""The model. It needs PyTorch alone, but for `backbone` and `pretrain`, which register it with Detectron2.
 
-The names below are loaded when they are first used, so that the parts that need PyTorch alone load no Detectron2.
+The names below are loaded when they are first used.
 """
 
 import importlib
@@ -8,7 +8,8 @@ import importlib
 #: name -> the module it is defined in
 _HOMES = {
     "EncoderOutput": "imrsf_d2.modeling.encoder_data",
-    "IncompleteMultimodalViT": "imrsf_d2.modeling.backbone",
+    "FeatureShape": "imrsf_d2.modeling.vit",
+    "IncompleteMultimodalViT": "imrsf_d2.modeling.vit",
     "Modality": "imrsf_d2.modalities",
     "ModalitySet": "imrsf_d2.modalities",
     "build_imrsf_vit_backbone": "imrsf_d2.modeling.backbone",

@@ -1,23 +1,14 @@
-"""The encoder as a Detectron2 backbone: fusion tokens of four layers become res2..res5."""
+"""The backbone as Detectron2 knows it: its base class, its registry, and the arguments that a config holds."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-
-import torch
-from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
-from torch import Tensor
 
-from imrsf_d2.errors import InputError
-from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
-from imrsf_d2.modeling.encoder_data import EncoderOutput
-from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
-__all__ = ["IncompleteMultimodalViT", "build_imrsf_vit_backbone", "encoder_arguments"]
+__all__ = ["ImrsfBackbone", "backbone_arguments", "build_imrsf_vit_backbone", "encoder_arguments"]
 
 
 def encoder_arguments(cfg) -> dict:
@@ -39,108 +30,27 @@ def encoder_arguments(cfg) -> dict:
     }
 
 
-class IncompleteMultimodalViT(IncompleteMultimodalEncoder, Backbone):
-    """Backbone for samples in which any sensor may be missing.
+def backbone_arguments(cfg) -> dict:
+    """The arguments of `IncompleteMultimodalViT` that a config holds."""
+    imrsf = cfg.MODEL.IMRSF
+    return {
+        **encoder_arguments(cfg),
+        "out_layers": imrsf.OUT_LAYERS,
+        "out_features": imrsf.OUT_FEATURES,
+        "freeze": imrsf.FREEZE,
+    }
 
-    Args:
-        modalities: what the image tensor holds, in order.
-        out_layers: blocks whose fusion tokens feed the maps; default: depth 12 gives 2, 5, 8, 11, and other depths
-            divide likewise. The last one must be the last block.
-        out_features: names of the maps, one per layer.
-        freeze: keep the encoder as it is and train only what makes maps of its fusion tokens (partial fine-tuning); in
-            training it computes what it does in evaluation.
-        encoder_arguments: see IncompleteMultimodalEncoder.
 
-    Raises:
-        ValueError: if an argument is out of range; the message names it.
-    """
-
-    @configurable
-    def __init__(self, *, modalities: Iterable[Modality], out_layers: Sequence[int] | None = None,
-                 out_features: Sequence[str] = ("res2", "res3", "res4", "res5"), freeze: bool = False,
-                 **encoder_arguments):
-        super().__init__(modalities=modalities, **encoder_arguments)
-        depth = len(self.blocks)
-        if out_layers is None:
-            out_layers = [math.ceil(depth * (i + 1) / len(out_features)) - 1 for i in range(len(out_features))]
-        if len(out_layers) != len(out_features) or not all(0 <= layer < depth for layer in out_layers):
-            raise InputError(f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of "
-                             f"{list(out_features)}.")
-        if depth - 1 not in out_layers:
-            raise InputError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
-                             "blocks after the last one chosen would be computed for nothing.")
-        self.out_layers = tuple(out_layers)
-        self.frozen = freeze
-        self.requires_grad_(not freeze)
-        self.pyramid = FeaturePyramid(self.embed_dim, self.patch_size, out_features)
-        self.train()  # which a new module is, but for what is frozen
-
-    @classmethod
-    def from_config(cls, cfg) -> dict:
-        imrsf = cfg.MODEL.IMRSF
-        return {
-            **encoder_arguments(cfg),
-            "out_layers": imrsf.OUT_LAYERS,
-            "out_features": imrsf.OUT_FEATURES,
-            "freeze": imrsf.FREEZE,
-        }
-
-    def train(self, mode: bool = True) -> IncompleteMultimodalViT:
-        """Switch between training and evaluation; a frozen encoder stays in evaluation (no stochastic depth)."""
-        super().train(mode)
-        if self.frozen:
-            for child in self.children():
-                child.train(mode and child is self.pyramid)
-        return self
-
-    @property
-    def size_divisibility(self) -> int:
-        """Pad images to a multiple of this many pixels, so that every map divides evenly."""
-        return max(self.patch_size, *(feature_stride(name) for name in self.pyramid.features))
+class ImrsfBackbone(IncompleteMultimodalViT, Backbone):
+    """`IncompleteMultimodalViT` with Detectron2's base class and shapes; nothing is computed differently."""
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each map."""
-        return {name: ShapeSpec(channels=self.embed_dim, stride=feature_stride(name))
-                for name in self.pyramid.features}
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Feature maps of a batch.
-
-        Args:
-            image: normalised [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
-                divisible by the patch size.
-
-        Returns:
-            name -> [B, D, ceil(H / stride), ceil(W / stride)].
-        """
-        with self._encoder_gradients():
-            output = self.encode(image, layers=self.out_layers)
-        return self._maps(output)
-
-    def forward_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]]) -> list[dict[str, Tensor]]:
-        """Feature maps of a batch as seen with each of several subsets of its modalities; see `encode_subsets`.
-
-        Args:
-            image: as in `forward`.
-            subsets: names of modalities; an empty subset leaves none.
-
-        Returns:
-            One dictionary as from `forward` per subset, in order.
-        """
-        with self._encoder_gradients():
-            outputs = self.encode_subsets(image, subsets, layers=self.out_layers)
-        return [self._maps(output) for output in outputs]
-
-    def _encoder_gradients(self) -> torch.set_grad_enabled:
-        """Whether gradients are recorded; never for a frozen encoder, which then takes the path of inference."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
-
-    def _maps(self, output: EncoderOutput) -> dict[str, Tensor]:
-        grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]
-        return self.pyramid(grids)
+        return {name: ShapeSpec(channels=shape.channels, stride=shape.stride)
+                for name, shape in super().output_shape().items()}
 
 
 @BACKBONE_REGISTRY.register()
-def build_imrsf_vit_backbone(cfg, input_shape=None) -> IncompleteMultimodalViT:
+def build_imrsf_vit_backbone(cfg, input_shape=None) -> ImrsfBackbone:
     """Build from `MODEL.IMRSF.*`. `input_shape` is Detectron2's and unused: the modalities say what comes in."""
-    return IncompleteMultimodalViT(cfg)
+    return ImrsfBackbone(**backbone_arguments(cfg))
