@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+from collections import Counter
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -35,14 +36,22 @@ class SemanticEvaluator(DatasetEvaluator):
         dataset_name: a registered data set whose metadata has `stuff_classes` and `ignore_label`.
         output_dir: where `confusion.json` goes; None writes nothing.
         allow_single_class: score where all labelled pixels are of one class of several (TEST.ALLOW_SINGLE_CLASS).
+
+    Raises:
+        InputError: if two samples have one image_id, or two classes one name.
     """
 
     def __init__(self, dataset_name: str, *, output_dir: str | None = None, allow_single_class: bool = False):
         self._dataset_name = dataset_name
         # First, as a data set may know its classes only when it is loaded.
-        self._samples = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset_name)}
+        samples = DatasetCatalog.get(dataset_name)
+        self._samples = {sample["image_id"]: sample for sample in samples}
         metadata = MetadataCatalog.get(dataset_name)
         self._classes = list(metadata.stuff_classes)
+        # Scores are kept by both: of two that are alike, one would take the other's place.
+        for what, values in (("image_id", [sample["image_id"] for sample in samples]), ("class name", self._classes)):
+            if repeated := [value for value, count in Counter(values).items() if count > 1]:
+                raise InputError(f"{dataset_name!r} has the {what} {repeated[0]!r} more than once, expected each once.")
         self._ignore_label = metadata.ignore_label
         # The last one is kept: copies of an evaluator, which share this, compare several predictions with it.
         self._truth = functools.lru_cache(maxsize=1)(self._read_truth)
