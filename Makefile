@@ -9,8 +9,13 @@ SCALE ?= cpu
 STAMP := $(VENV)/.complete
 INSTALL := requirements/install.sh
 
+# CUDA is asked for: whether the environment has it is for install.sh to see, which repeats only what is missing.
+ifneq ($(filter-out 0,$(FORCE_CUDA)),)
+.PHONY: $(STAMP)
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help env test demo study pretrain-demo clean clean-env
+.PHONY: help env test cuda-op demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -18,12 +23,15 @@ help:  ## show this list
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
-$(STAMP): $(INSTALL) $(wildcard requirements/*.txt) setup.py
+$(STAMP): $(INSTALL) $(wildcard requirements/*.sh requirements/*.txt) setup.py
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
 	@touch $@
 
 test: env  ## all tests
 	"$(VENV)/bin/python" -m pytest tests
+
+cuda-op: env  ## compile the attention op for CUDA, aside, and look at what came out; needs nvcc, but no card (about two minutes)
+	@bash requirements/cuda_op.sh "$(VENV)" build/cuda-op
 
 demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
