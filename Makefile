@@ -4,13 +4,20 @@ VENV ?= .venv
 PYTHON ?=
 TASK ?= instance
 SCALE ?= cpu
+OLDEST_VENV ?= .venv-oldest
+OLDEST_PYTHON ?= python3.10
 
 # Written last, so that an interrupted installation is resumed and a finished one costs nothing.
 STAMP := $(VENV)/.complete
 INSTALL := requirements/install.sh
 
+# CUDA is asked for: whether the environment has it is for install.sh to see, which repeats only what is missing.
+ifneq ($(filter-out 0,$(FORCE_CUDA)),)
+.PHONY: $(STAMP)
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help env test demo study pretrain-demo clean clean-env
+.PHONY: help env test test-oldest cuda-op demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -18,12 +25,20 @@ help:  ## show this list
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
-$(STAMP): $(INSTALL) $(wildcard requirements/*.txt) setup.py
+$(STAMP): $(INSTALL) $(wildcard requirements/*.sh requirements/*.txt) setup.py
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
 	@touch $@
 
 test: env  ## all tests
 	"$(VENV)/bin/python" -m pytest tests
+
+test-oldest:  ## the tests with the oldest versions that setup.py allows, in $(OLDEST_VENV); by hand: docs/versions.md
+	@bash $(INSTALL) "$(OLDEST_VENV)" "$(OLDEST_PYTHON)" requirements/oldest.txt
+	"$(OLDEST_VENV)/bin/python" -m pytest tests -m "not slow"
+	"$(OLDEST_VENV)/bin/python" -m pytest tests/test_expected_results.py -k "scores_as_expected and semantic"
+
+cuda-op: env  ## compile the attention op for CUDA, aside, and look at what came out; needs nvcc, but no card (about two minutes)
+	@bash requirements/cuda_op.sh "$(VENV)" build/cuda-op
 
 demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
@@ -36,7 +51,7 @@ pretrain-demo: env  ## does pre-training help with few labels: its part of docs/
 
 clean:  ## remove caches and build products
 	rm -rf build dist *.egg-info .pytest_cache
-	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 clean-env:  ## remove the environment
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; elif [ -e "$(VENV)" ]; then echo "$(VENV) is no virtual environment: left alone" >&2; exit 1; fi

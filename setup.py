@@ -13,32 +13,33 @@ README = ROOT / "README.md"
 # them would either fail or replace somebody's source build. `make env` installs them, `tools/check_env.py` names
 # what is missing.
 INSTALL_REQUIRES = [
-    # Wide on purpose: a research machine's own torch must not be replaced by installing a plugin.
-    "torch>=2.0",
-    "torchvision>=0.15",
-    "numpy>=1.23",
-    "fvcore",
-    "iopath",
+    # Wide on purpose: a research machine's own torch must not be replaced by installing a plugin. The lower bounds are the
+    # versions that were tried together (requirements/oldest.in, docs/versions.md).
+    "torch>=2.4",
+    "torchvision>=0.19",
+    "numpy>=1.23.5",
+    "fvcore>=0.1.5.post20221221",
+    "iopath>=0.1.9",
     "omegaconf>=2.1,<2.4",  # 2.4 drops what detectron2's lazy configs use
     "hydra-core>=1.1",
     "yacs>=0.1.8",
     "pycocotools>=2.0.6",
     "faster-coco-eval>=1.6",
-    "opencv-python-headless>=4.6",
+    "opencv-python-headless>=4.6.0.66",
     "pillow>=9.4",
-    "scipy>=1.9",
+    "scipy>=1.9.3",
     "rasterio>=1.3",
     "pyogrio>=0.7",
     "shapely>=2.0",
-    "timm>=0.9",
+    "timm>=0.9.9",
     "safetensors>=0.4",
     "matplotlib>=3.6",
-    "tensorboard>=2.9",
-    "tabulate",
-    "termcolor",
-    "tqdm",
-    "cloudpickle",
-    "packaging",
+    "tensorboard>=2.10",  # 2.9 does not load with the protobuf that comes with it today
+    "tabulate>=0.9",
+    "termcolor>=1.1",
+    "tqdm>=4.64",
+    "cloudpickle>=2.0",
+    "packaging>=24.2",
 ]
 
 setup(
@@ -55,6 +56,6 @@ setup(
     extras_require={
         # The compiled attention op, where Mask2Former's own is not built.
         "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
-        "test": ["pytest>=7", "hypothesis>=6.80"],
+        "test": ["pytest>=8.2", "hypothesis>=6.80"],
     },
 )

@@ -68,17 +68,18 @@ class MSDeformOp:
     def choice(self, device: torch.device) -> tuple:
         """The op for tensors on `device`: (CUDA_OP | CPU_OP | PLAIN_OP, function)."""
         if device.type not in self.chosen:
-            self.chosen[device.type] = self._choose(device)
-            logger.info("MSDeformAttn on %s: %s.", device.type, self.chosen[device.type][0])
+            name, function, provider = self._choose(device)
+            self.chosen[device.type] = name, function
+            logger.info("MSDeformAttn on %s: %s, of %s.", device.type, name, provider)
         return self.chosen[device.type]
 
     def _choose(self, device: torch.device) -> tuple:
-        plain = (PLAIN_OP, self._call_plain)
+        plain = (PLAIN_OP, self._call_plain, "Mask2Former")
         if self.force_plain:
             return plain
         candidates = []
         if self.source_op is not None and device.type == "cuda":
-            candidates.append(("Mask2Former's own op", self.source_op))
+            candidates.append(("Mask2Former", self.source_op))
         try:
             from torch_ms_deform_attn import MSDeformAttnFunction
 
@@ -87,12 +88,12 @@ class MSDeformOp:
             pass
         except ImportError as error:
             logger.warning("torch-ms-deform-attn cannot be loaded (%s): compile it again for torch %s.", error, torch.__version__)
-        for name, function in candidates:
+        for provider, function in candidates:
             try:
                 compare_with_plain(function, self.plain, device)
-                return (CUDA_OP if device.type == "cuda" else CPU_OP, function)
+                return CUDA_OP if device.type == "cuda" else CPU_OP, function, provider
             except Exception as error:
-                logger.warning("%s does not work on %s: %s", name, device.type, str(error).splitlines()[0])
+                logger.warning("The op of %s does not work on %s: %s", provider, device.type, str(error).splitlines()[0])
         logger.warning("No compiled MSDeformAttn op for %s: the plain one is several times slower. %s", device.type, REMEDY)
         return plain
 

@@ -1,13 +1,15 @@
 """Makes whichever detectron2 and Mask2Former are installed usable: the only file that knows how they differ.
 
-Neither has a release of its own, so users have a source build or a registry's copy. `prepare()` bridges three gaps of
-the copies and leaves a source build that needs nothing as it is:
+Neither has a release of its own, so users have a source build or a registry's copy. `prepare()` bridges four gaps and
+leaves a source build that needs nothing as it is:
 
 1. detectron2 without its compiled `_C` cannot import `detectron2.evaluation.fast_eval_api`, which Mask2Former imports.
 2. One copy of Mask2Former changed `SetCriterion.__init__` but not the call of it in `MaskFormer.from_config`.
-3. `MSDeformAttn.forward` calls its compiled op under a bare `except` that hides every failure behind a slow path.
+3. Mask2Former's source cannot be imported before its op is compiled, which its `make.sh` does only where there is nvcc.
+4. `MSDeformAttn.forward` calls its compiled op under a bare `except` that hides every failure behind a slow path.
 """
 
+import contextlib
 import importlib
 import inspect
 import logging
@@ -15,6 +17,7 @@ import os
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 # Before torch is loaded: its threads on the CPU spin only briefly while they wait for each other. With the default, on
@@ -32,6 +35,7 @@ OP_VARIABLE = "IMRSF_MSDEFORM_OP"  # environment: "auto" (default), or "plain" t
 OP_CHOICES = ("auto", "plain")
 
 _OP_MODULE = "mask2former.modeling.pixel_decoder.ops.modules.ms_deform_attn"
+_EXTENSION = "MultiScaleDeformableAttention"  # what Mask2Former's own op is compiled into
 
 
 def prepare(msdeform_op: str | None = None) -> None:
@@ -57,14 +61,14 @@ def prepare(msdeform_op: str | None = None) -> None:
             raise UpstreamError(f"{package} is not installed in {sys.prefix}. {REMEDY}", name=package)
     provide_fast_coco_eval()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), stand_in_for_absent_extension():
             # Half a dozen notices that torch.jit.script and torch.cuda.amp will go one day: not the user's code.
             warnings.simplefilter("ignore", FutureWarning)
             maskformer_model = importlib.import_module("mask2former.maskformer_model")
             op_module = importlib.import_module(_OP_MODULE)
     except ImportError as error:
         raise UpstreamError(
-            f"mask2former is installed but cannot be imported: {error}. If this names MultiScaleDeformableAttention, "
+            f"mask2former is installed but cannot be imported: {error}. If this names {_EXTENSION}, "
             f"that op was compiled for another torch than {torch.__version__}: compile it again. Otherwise: {REMEDY}",
             name="mask2former",
         ) from error
@@ -138,7 +142,27 @@ def adapt_criterion(criterion: type) -> type:
     return SetCriterion
 
 
-# 3. Multi-scale deformable attention
+# 3. Mask2Former's source without its extension
+
+
+@contextlib.contextmanager
+def stand_in_for_absent_extension() -> Iterator[None]:
+    """Let Mask2Former be imported where its op is not compiled: `install_op` then gives it another one.
+
+    Its source asks for the extension at import and needs it at the first call alone. Afterwards whoever else asks for
+    the extension learns that it is not there.
+    """
+    if _EXTENSION in sys.modules or find_spec(_EXTENSION) is not None:
+        yield
+        return
+    sys.modules[_EXTENSION] = types.ModuleType(_EXTENSION, "Stand-in by imrsf_d2.upstream: the op is not compiled here.")
+    try:
+        yield
+    finally:
+        del sys.modules[_EXTENSION]
+
+
+# 4. Multi-scale deformable attention
 
 
 def install_op(module: types.ModuleType, force_plain: bool = False) -> None:
@@ -164,7 +188,7 @@ def install_op(module: types.ModuleType, force_plain: bool = False) -> None:
 def has_source_extension() -> bool:
     """Whether Mask2Former's own CUDA op is compiled (a build without a GPU in sight leaves an empty extension)."""
     try:
-        return hasattr(importlib.import_module("MultiScaleDeformableAttention"), "ms_deform_attn_forward")
+        return hasattr(importlib.import_module(_EXTENSION), "ms_deform_attn_forward")
     except ImportError:
         return False
 

@@ -102,7 +102,7 @@ def test_op_that_fails_at_first_is_replaced_with_a_warning(plain, monkeypatch, c
     monkeypatch.setitem(sys.modules, "torch_ms_deform_attn", package)
     with caplog.at_level(logging.INFO, logger="imrsf_d2"):
         assert MSDeformOp(plain).choice(CPU)[0] == PLAIN_OP
-    assert "torch-ms-deform-attn does not work on cpu: kernel failed" in caplog.text
+    assert "The op of torch-ms-deform-attn does not work on cpu: kernel failed" in caplog.text
 
 
 def test_absent_op_means_plain_pytorch_with_a_warning(plain, monkeypatch, caplog):
@@ -112,11 +112,14 @@ def test_absent_op_means_plain_pytorch_with_a_warning(plain, monkeypatch, caplog
     assert "No compiled MSDeformAttn op for cpu" in caplog.text
 
 
-def test_choice_is_logged_once(plain, caplog):
-    op = MSDeformOp(plain)
+@pytest.mark.parametrize("force_plain,said", [
+    (False, "MSDeformAttn on cpu: compiled cpu, of torch-ms-deform-attn."),
+    (True, "MSDeformAttn on cpu: plain pytorch, of Mask2Former.")])
+def test_choice_is_logged_once(plain, caplog, force_plain, said):
+    op = MSDeformOp(plain, force_plain=force_plain)
     with caplog.at_level(logging.INFO, logger="imrsf_d2"):
         op.choice(CPU), op.choice(CPU)
-    assert [record.getMessage().startswith("MSDeformAttn on cpu: ") for record in caplog.records].count(True) == 1
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 def test_source_op_is_not_used_for_cpu_tensors(plain):

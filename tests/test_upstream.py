@@ -1,9 +1,14 @@
 """detectron2 and Mask2Former, as installed here, are usable; and builds that need nothing are left alone."""
 
+import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,9 +32,11 @@ from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
 
-def run_python(code: str) -> subprocess.CompletedProcess:
-    """Run code in a fresh interpreter: what is imported there is nobody else's."""
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300)
+def run_python(code: str, path: str = "") -> subprocess.CompletedProcess:
+    """Run code in a fresh interpreter: what is imported there is nobody else's. `path` goes before everything installed."""
+    search = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"PYTHONPATH": search})
 
 
 # prepare
@@ -106,6 +113,52 @@ def test_healthy_source_build_is_untouched():
         assert fast.__file__ and fast.COCOeval_opt.__module__ == "detectron2.evaluation.fast_eval_api"
     """)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def uncompiled_source(tmp_path):
+    """A folder with Mask2Former as its source is before `make.sh`: at import it insists on the extension."""
+    installed = Path(find_spec("mask2former").origin).parent
+    shutil.copytree(installed, tmp_path / "mask2former", ignore=shutil.ignore_patterns("__pycache__"))
+    function = tmp_path / "mask2former/modeling/pixel_decoder/ops/functions/ms_deform_attn_func.py"
+    text = function.read_text()
+    if "    raise ModuleNotFoundError(info_string)" not in text:  # as in the source; a copy has changed it
+        assert text.count("    MSDA = None") == 1
+        function.write_text(text.replace("    MSDA = None", "    raise ModuleNotFoundError(info_string)"))
+    return tmp_path
+
+
+def test_source_without_its_compiled_op_is_used_with_another(uncompiled_source):
+    result = run_python("""
+        import importlib.util, logging, sys
+        import pytest
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+        with pytest.raises(ModuleNotFoundError, match="Please compile MultiScaleDeformableAttention"):
+            import mask2former  # as it is
+        from imrsf_d2 import environment, upstream
+        report = environment.examine()
+        assert report.ok, report
+        lines = dict(report.lines)
+        assert "source in" in lines["mask2former"], lines
+        assert lines["MSDeformAttn op"].startswith("compiled cpu"), lines
+        # It is still absent for everybody else.
+        assert importlib.util.find_spec("MultiScaleDeformableAttention") is None and not upstream.has_source_extension()
+    """, str(uncompiled_source))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("MSDeformAttn on ") == 1
+    assert "MSDeformAttn on cpu: compiled cpu, of torch-ms-deform-attn." in result.stdout
+
+
+def test_an_extension_that_is_there_has_no_stand_in(tmp_path, monkeypatch):
+    """Not even one that cannot be loaded: somebody compiled it, and would wonder why it does not run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{upstream._EXTENSION}.py").write_text("raise ImportError('undefined symbol: at::Tensor')")
+    with upstream.stand_in_for_absent_extension(), pytest.raises(ImportError, match="undefined symbol"):
+        importlib.import_module(upstream._EXTENSION)
+    compiled = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, upstream._EXTENSION, compiled)
+    with upstream.stand_in_for_absent_extension():
+        assert sys.modules[upstream._EXTENSION] is compiled
 
 
 @pytest.fixture

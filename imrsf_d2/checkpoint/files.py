@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import pickle
 import re
@@ -101,9 +100,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> object:
-    # MAE's files hold the command line they were trained with. Before PyTorch 2.5 there is no way to let it through.
-    safe_globals = getattr(torch.serialization, "safe_globals", lambda _: contextlib.nullcontext())
-    with path.open("rb") as file, safe_globals([argparse.Namespace]):
+    # MAE's files hold the command line they were trained with: plain values. PyTorch 2.4 cannot allow them for one file only.
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    with path.open("rb") as file:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can raise nearly anything

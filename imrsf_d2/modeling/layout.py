@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.errors import InputError
+from imrsf_d2.modeling.tracing import refuse_tracing
 
 __all__ = ["ImageGroup", "SubsetGroup", "TokenLayout", "group_by_subset"]
 
@@ -98,9 +99,13 @@ class TokenLayout:
         num_pairs: P, the streams.
         num_full_pairs: streams before this one are of full coverage and need no key mask.
         row_image: the image of each packed row; `pair_image`, `pair_modality`: the image and modality of each stream.
+
+    Raises:
+        ValueError: while PyTorch traces.
     """
 
     def __init__(self, present: Tensor, images: Sequence[int] | None = None):
+        refuse_tracing()
         self.present = present
         self.num_rows, self.num_modalities, self.num_patches = present.shape
         images = range(self.num_rows) if images is None else images

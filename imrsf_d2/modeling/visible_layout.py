@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imrsf_d2.modeling.tracing import refuse_tracing
+
 __all__ = ["RaggedRows", "VisibleLayout"]
 
 
@@ -54,9 +56,13 @@ class VisibleLayout:
         used: the modalities with at least one token.
         samples: everything visible of each sample, in the order of the batch.
         streams: every stream that is not empty, those of similar length together.
+
+    Raises:
+        ValueError: while PyTorch traces.
     """
 
     def __init__(self, visible: Tensor, device: torch.device):
+        refuse_tracing()
         self.num_images, self.num_modalities, self.num_patches = visible.shape
         image, modality, patch = visible.nonzero().unbind(1)
         self.num_tokens = len(image)

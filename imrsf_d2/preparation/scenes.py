@@ -213,7 +213,7 @@ def _opened(path: str) -> Iterator[DatasetReader]:
     try:
         with rasterio.open(path) as file:
             yield file
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:  # before rasterio 1.4, a RasterioIOError is an OSError alone
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
         raise RasterError(f"cannot read {path}: {reason}. The file may be truncated or corrupt; fetch or export it "

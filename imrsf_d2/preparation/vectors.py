@@ -84,14 +84,17 @@ def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None)
     coded = [name for name in chosen if column.lower() in map(str.lower, fields[name])]
     if len(coded) == 1:
         info = _read(pyogrio.read_info, path, layer=coded[0])
-        if not info["crs"]:
-            raise InputError(f"the layer {coded[0]!r} of {path} has no coordinate reference system (a shapefile needs "
-                             "its .prj), expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 OUTPUT INPUT.")
         try:
-            crs = CRS.from_user_input(info["crs"])
+            crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
         except CRSError as error:
             raise InputError(f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: "
                              f"{error}") from error
+        # GDAL "transforms" coordinates of a building site to anywhere; before 3.9, also those of a GeoPackage without a CRS.
+        if crs is None or not (crs.is_geographic or crs.is_projected) or '["Undefined ' in info["crs"]:
+            found = f", found {info['crs'][:40]!r}" if crs else ""
+            raise InputError(f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth (a "
+                             f"shapefile needs its .prj){found}, expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
+                             "OUTPUT INPUT.")
         return Layer(path, coded[0], next(f for f in fields[coded[0]] if f.lower() == column.lower()), crs)
     there = "; ".join(f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})"
                       for name, kind in layers.items()) or "none"

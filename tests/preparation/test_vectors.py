@@ -166,9 +166,10 @@ def test_the_layer_with_codes_is_taken(tmp_path):
     ([None], ["1"], {}, "has 1 features, none of them"),
     ([box(0, 0, 1, 1)] * 3, ["1", "77", "odd"], {}, "that the merge table lacks: '77', 'odd'. Give each a line"),
     ([box(0, 0, 1, 1)] * 2, np.array(["1", None], dtype=object), {}, "merge table lacks: null (its CODE is empty)."),
-    ([box(0, 0, 1, 1)], ["1"], {"crs": None}, "has no coordinate reference system"),
+    ([box(0, 0, 1, 1)], ["1"], {"crs": None}, "has no coordinate reference system of the Earth"),
+    ([box(0, 0, 1, 1)], ["1"], {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "(a shapefile needs its .prj), found '"),
     ([box(0, 0, 1, 1)], ["1"], {"column": "CLC"}, "no polygon layer with the column 'code_2018', found: a (Polygon: C"),
-], ids=["empty", "null", "unknown code", "null code", "no CRS", "no column"])
+], ids=["empty", "null", "unknown code", "null code", "no CRS", "a CRS of its own", "no column"])
 @ENDINGS
 def test_unusable_layers_are_named(tmp_path, ending, polygons, codes, options, message):
     path = write_layer(tmp_path / f"a{ending}", polygons, codes, **options)
