@@ -29,8 +29,9 @@ $(STAMP): $(INSTALL) $(wildcard requirements/*.sh requirements/*.txt) setup.py
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
 	@touch $@
 
-test: env  ## all tests
-	"$(VENV)/bin/python" -m pytest tests
+# One process per core, each with one thread: threads of several processes would wait for one another.
+test: env  ## all tests, on all cores
+	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests -n auto --dist worksteal
 
 test-oldest:  ## the tests with the oldest versions that setup.py allows, in $(OLDEST_VENV); by hand: docs/versions.md
 	@bash $(INSTALL) "$(OLDEST_VENV)" "$(OLDEST_PYTHON)" requirements/oldest.txt
