@@ -178,7 +178,7 @@ def test_the_output_of_another_run_is_left_alone(evaluate, checkpoints, tmp_path
     before = {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out") - {"log.txt"}}
     torch.save({"model": {}, "other": 1}, tmp_path / "other.pth")
     assert evaluate("--subsets", "sar", opts=["MODEL.WEIGHTS", str(tmp_path / "other.pth")]) == 2
-    assert "holds the scores of another run: weights was" in one_line(capfd)
+    assert "holds the scores of another run: the weights have changed" in one_line(capfd)
     assert evaluate("--subsets", "sar", opts=["INPUT.ALIGN", "True"]) == 2
     assert "INPUT.ALIGN was False, now True" in one_line(capfd)
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
