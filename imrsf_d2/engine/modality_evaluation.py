@@ -155,7 +155,13 @@ def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int)
 
 def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
                   args: argparse.Namespace) -> Path:
+    coverage = coverage.with_data({name: ids for subset in subsets for name, ids in record.sensors(subset).items()})
     names, dataset = coverage.existing, coverage.dataset
+    # Of a sensor without a single valid pixel in all of its files, no row could differ from one without it.
+    subsets = [subset for subset in subsets if set(subset) <= set(names)]
+    if not subsets:
+        raise InputError(f"no tile of {dataset!r} has a valid pixel of the sensors to evaluate "
+                         f"({', '.join(coverage.empty)}): there is nothing to report.")
     rows = [record.row(subset) for subset in subsets]
     images = {subset: record.images(subset) for subset in subsets}
     logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))

@@ -22,8 +22,8 @@ from imrsf_d2.modalities import subset_label
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 
 MARKER = "sweep.json"
-#: In the folder of each subset: its row, written last, and what each image contributed.
-ROW, IMAGES = "scores.json", "images.npz"
+#: In the folder of each subset: its row, written last, what each image contributed, and which hold data of its sensors.
+ROW, IMAGES, SENSORS = "scores.json", "images.npz", "sensors.json"
 #: Parts of the config that the scores follow from. Of MODEL and INPUT all counts that is not known to be harmless, so
 #: that a new key is never forgotten.
 KEYS = ("MODEL", "INPUT", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
@@ -96,10 +96,21 @@ class SweepRecord:
         """What each image contributed to a finished subset's score."""
         return load_images(self.folder / subset_label(subset) / IMAGES)
 
-    def keep(self, row: Mapping, images: SemanticImages | InstanceImages) -> None:
-        """Record a subset as finished."""
+    def sensors(self, subset: Sequence[str]) -> dict[str, list]:
+        """For each modality of a finished subset, the ids of the images that hold data of it."""
+        return json.loads((self.folder / subset_label(subset) / SENSORS).read_text(encoding="utf-8"))
+
+    def keep(self, row: Mapping, images: SemanticImages | InstanceImages, sensors: Mapping[str, Sequence]) -> None:
+        """Record a subset as finished.
+
+        Args:
+            row: of `sweep_subsets`.
+            images: what each contributed to its score.
+            sensors: modality -> ids of the images that hold data of it.
+        """
         folder = self.folder / subset_label(row["modalities"])
         save_images(folder / IMAGES, images)
+        write_text(folder / SENSORS, json.dumps(sensors))
         write_text(folder / ROW, json.dumps(row, indent=1))
 
 

@@ -17,6 +17,7 @@ from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
 
 ROW = {"modalities": ["sar", "dsm"], "results": {"sem_seg": {"mIoU": 12.0}}, "images": 1, "seconds": 0.5}
 IMAGES = SemanticImages((1,), np.ones((1, 2, 2), dtype=np.int64))
+SENSORS = {"sar": [1], "dsm": []}
 SAMPLES = [{"image_id": 1, "height": 8, "width": 8, "file_name": "/here/1.tif",
             "annotations": [{"segmentation": [[1, 2]]}], "modalities": {"sar": "/here/1.tif", "rgb": None}}]
 
@@ -25,11 +26,12 @@ def test_a_finished_subset_is_read_again(tmp_path):
     record = SweepRecord(tmp_path / "out")
     record.claim({"weights": "a"})
     assert record.row(["sar", "dsm"]) is None
-    record.keep(ROW, IMAGES)
+    record.keep(ROW, IMAGES, SENSORS)
     again = SweepRecord(tmp_path / "out")
     again.claim({"weights": "a"})
     assert again.row(("sar", "dsm")) == ROW and again.row(("sar",)) is None
     assert np.array_equal(again.images(("sar", "dsm")).confusion, IMAGES.confusion)
+    assert again.sensors(("sar", "dsm")) == SENSORS
 
 
 @pytest.mark.parametrize("during", ["save_images", "write_text"])
@@ -37,7 +39,7 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
     record = SweepRecord(tmp_path)
     monkeypatch.setattr(f"imrsf_d2.evaluation.record.{during}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        record.keep(ROW, IMAGES)
+        record.keep(ROW, IMAGES, SENSORS)
     assert record.row(ROW["modalities"]) is None
 
 
@@ -53,7 +55,7 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
 ], ids=["value", "two", "many", "weights", "rasters", "new key", "old key"])
 def test_another_run_is_refused(tmp_path, before, now, message):
     SweepRecord(tmp_path / "out").claim(before)
-    SweepRecord(tmp_path / "out").keep(ROW, IMAGES)
+    SweepRecord(tmp_path / "out").keep(ROW, IMAGES, SENSORS)
     with pytest.raises(FileExistsError, match=message):
         SweepRecord(tmp_path / "out").claim(now)
     SweepRecord(tmp_path / "out").claim(before)
@@ -62,7 +64,7 @@ def test_another_run_is_refused(tmp_path, before, now, message):
 def test_a_start_that_finished_nothing_does_not_block_the_next_one(tmp_path):
     SweepRecord(tmp_path).claim({"weights": "wrong"})
     SweepRecord(tmp_path).claim({"weights": "right"})
-    SweepRecord(tmp_path).keep(ROW, IMAGES)
+    SweepRecord(tmp_path).keep(ROW, IMAGES, SENSORS)
     with pytest.raises(FileExistsError, match="the weights have changed"):
         SweepRecord(tmp_path).claim({"weights": "wrong"})
 
