@@ -190,11 +190,14 @@ def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, headin
     pictures, whiskers = {}, f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
     number = summary.num_images
     titles = {subset: subset_title(subset) for subset in summary.scores}
-    labels = [title if summary.covered.images[subset] == number else
-              f"{title} [{summary.covered.images[subset]} of {number} tiles]" for subset, title in titles.items()]
+    tiles = summary.covered.images
+    labels = [title if tiles[subset] == number else f"{title}\nin {tiles[subset]} of {number} tiles"
+              for subset, title in titles.items()]
+    partial = {place: _fraction(summary.covered.scores[subset]) for place, subset in enumerate(titles)
+               if tiles[subset] < number}
     blind = summary.blind, main_score(summary.blind_results)[2] / 100
     draw_bars(folder / "subsets.png", labels, [_fraction(score) for score in summary.scores.values()], heading,
-              summary.metric + whiskers, blind)
+              summary.metric + whiskers, blind, partial, ("all tiles", "tiles that have any of the sensors"))
     pictures[heading] = "subsets.png"
     if summary.losses:
         title = f"{heading}: loss when one sensor is missing"

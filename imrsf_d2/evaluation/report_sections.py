@@ -75,8 +75,8 @@ def lowest_section(summary: Summary, kept: Kept) -> str:
 def worth_section(summary: Summary) -> str:
     """Shapley values and losses, or why there are none."""
     if not summary.complete_images:
-        return (f"No Shapley values: none of the {summary.num_images} tiles has every sensor ({_having(summary)}), so there is "
-                "no tile on which each sensor could be added to all the others.")
+        return (f"No Shapley values: none of the {summary.num_images} tiles has every sensor ({_having(summary)}), so there "
+                "is no tile on which each sensor could be added to all the others.")
     if not summary.shapley:
         return (f"Shapley values need the scores of all {2 ** len(summary.names) - 1} subsets; {len(summary.scores)} "
                 "were evaluated here. Run again without --subsets to have the others evaluated too.")

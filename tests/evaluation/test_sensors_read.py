@@ -79,7 +79,8 @@ def test_a_sweep_counts_them_as_missing(make, tmp_path, caplog, subsets_per_pass
     assert summary.scores[("sar",)].value < 80 and summary.covered.scores[("sar",)].value == pytest.approx(100)
     assert f"Files of {dataset!r} without a single valid pixel: 1 of 'sar', of 2 tiles." in caplog.text
     text = sweep_markdown(rows, summary, {}, [])
-    assert "Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2). A file without a single valid pixel counts as missing: 1 of SAR." in text
+    assert ("Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2). A file without a single valid pixel counts as missing: 1 of "
+            "SAR.") in text
     assert json.loads(sweep_json(dataset, "w.pth", rows, summary))["summary"]["empty"] == {"sar": 1}
 
 
