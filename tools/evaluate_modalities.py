@@ -27,7 +27,8 @@ def parse(argv):
     parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model; names the data set, too")
     parser.add_argument("--output", required=True, metavar="DIR",
                         help="gets modalities.{md,json,csv}, charts, and what each subset found")
-    parser.add_argument("--subsets", metavar="A+B,C", help="e.g. rgb+dsm,sar (default: all of the sensors that the data set has)")
+    parser.add_argument("--subsets", metavar="A+B,C",
+                        help="e.g. rgb+dsm,sar (default: all of the sensors that the data set has)")
     parser.add_argument("--num-gpus", type=int, default=1, metavar="N",
                         help="processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1)")
     parser.add_argument("--subsets-per-pass", type=int, default=0, metavar="N",

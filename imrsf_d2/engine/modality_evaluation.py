@@ -155,7 +155,13 @@ def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int)
 
 def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
                   args: argparse.Namespace) -> Path:
+    coverage = coverage.with_data({name: ids for subset in subsets for name, ids in record.sensors(subset).items()})
     names, dataset = coverage.existing, coverage.dataset
+    # Of a sensor without a single valid pixel in all of its files, no row could differ from one without it.
+    subsets = [subset for subset in subsets if set(subset) <= set(names)]
+    if not subsets:
+        raise InputError(f"no tile of {dataset!r} has a valid pixel of the sensors to evaluate "
+                         f"({', '.join(coverage.empty)}): there is nothing to report.")
     rows = [record.row(subset) for subset in subsets]
     images = {subset: record.images(subset) for subset in subsets}
     logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))
@@ -184,11 +190,14 @@ def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, headin
     pictures, whiskers = {}, f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
     number = summary.num_images
     titles = {subset: subset_title(subset) for subset in summary.scores}
-    labels = [title if summary.covered.images[subset] == number else
-              f"{title} [{summary.covered.images[subset]} of {number} tiles]" for subset, title in titles.items()]
+    tiles = summary.covered.images
+    labels = [title if tiles[subset] == number else f"{title}\nin {tiles[subset]} of {number} tiles"
+              for subset, title in titles.items()]
+    partial = {place: _fraction(summary.covered.scores[subset]) for place, subset in enumerate(titles)
+               if tiles[subset] < number}
     blind = summary.blind, main_score(summary.blind_results)[2] / 100
     draw_bars(folder / "subsets.png", labels, [_fraction(score) for score in summary.scores.values()], heading,
-              summary.metric + whiskers, blind)
+              summary.metric + whiskers, blind, partial, ("all tiles", "tiles that have any of the sensors"))
     pictures[heading] = "subsets.png"
     if summary.losses:
         title = f"{heading}: loss when one sensor is missing"

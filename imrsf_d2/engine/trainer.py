@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, create_ddp_model
+from detectron2.evaluation import DatasetEvaluators
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
-from imrsf_d2.data.loaders import build_test_loader, build_train_loader, read_test_samples
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
 from imrsf_d2.evaluation import build_evaluator
-from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
+from imrsf_d2.evaluation.sensors_read import BlindTiles
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.precision import autocast, grad_scaler
 
@@ -66,16 +67,16 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
-        """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves; warns if tiles have none."""
-        samples, modalities = read_test_samples(cfg, dataset_name), ModalitySet.from_config(cfg)
-        given = modalities.check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
-        warn_of_tiles_without(Coverage.of_samples(dataset_name, samples, modalities), [given])
-        return build_test_loader(cfg, dataset_name, samples=samples)
+        """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves."""
+        return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
-        """The evaluator that the data set's `evaluator_type` asks for; writes below OUTPUT_DIR/inference."""
-        return build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
+        """The evaluator that the data set's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference; and one that
+        says of how many tiles the model sees nothing."""
+        given = ModalitySet.from_config(cfg).check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
+        scorer = build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
+        return DatasetEvaluators([scorer, BlindTiles(dataset_name, given)])
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

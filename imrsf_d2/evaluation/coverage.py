@@ -1,17 +1,17 @@
-"""Which tiles have which sensors: a weak sensor and a missing file are two things, and a score alone shows neither."""
+"""Which tiles have which sensors: a weak sensor and missing data are two things, and a score alone shows neither."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet, subset_label
 
-__all__ = ["Coverage", "warn_of_tiles_without"]
+__all__ = ["Coverage", "warn_of_empty_files", "warn_of_tiles_without"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,16 @@ NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Which of a model's modalities the tiles of a data set have a file of.
+    """Which of a model's modalities the tiles of a data set have a file of, or, once they were read, data of.
 
     Args:
         dataset: its name, for messages.
         modalities: the model's.
         image_ids: of the I tiles.
         file_names: of the I tiles, for messages.
-        has: [I, M] bool, True = the tile has a file of that modality.
+        has: [I, M] bool, True = the tile has that modality.
+        empty: how many files of each modality were read and hold no valid pixel: `has` is False there. Only those that
+            have such files.
     """
 
     dataset: str
@@ -37,6 +39,7 @@ class Coverage:
     image_ids: tuple
     file_names: Subset
     has: np.ndarray
+    empty: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_samples(cls, dataset: str, samples: Sequence[Mapping], modalities: ModalitySet) -> Coverage:
@@ -46,6 +49,20 @@ class Coverage:
         return cls(dataset, modalities, tuple(sample["image_id"] for sample in samples),
                    tuple(str(sample["file_name"]) for sample in samples),
                    np.array(has, dtype=bool).reshape(len(samples), len(modalities)))
+
+    def with_data(self, read: Mapping[str, Collection]) -> Coverage:
+        """The same, but a file without a valid pixel is a missing sensor: that only reading shows.
+
+        Args:
+            read: for each modality that was read, the ids of the images in which it holds data.
+        """
+        holds = np.ones_like(self.has)
+        for name, image_ids in read.items():
+            known = frozenset(image_ids)
+            holds[:, self.modalities.index_of(name)] = [image_id in known for image_id in self.image_ids]
+        lost = (self.has & ~holds).sum(axis=0).tolist()
+        return replace(self, has=self.has & holds,
+                       empty={name: number for name, number in zip(self.modalities.names, lost) if number})
 
     @property
     def existing(self) -> Subset:
@@ -69,8 +86,8 @@ class Coverage:
         """The same of the tiles with these ids, in this order."""
         places = {image_id: place for place, image_id in enumerate(self.image_ids)}
         chosen = [places[image_id] for image_id in image_ids]
-        return Coverage(self.dataset, self.modalities, tuple(image_ids),
-                        tuple(self.file_names[place] for place in chosen), self.has[chosen])
+        return replace(self, image_ids=tuple(image_ids), file_names=tuple(self.file_names[place] for place in chosen),
+                       has=self.has[chosen])
 
     def choose(self, subsets: Iterable[Sequence[str]] | None, source: str) -> list[Subset]:
         """The subsets to evaluate: those asked for, or all of the modalities that exist, largest first.
@@ -108,3 +125,15 @@ def warn_of_tiles_without(coverage: Coverage, subsets: Iterable[Sequence[str]]) 
     if found:
         logger.warning("Tiles of %r that have none of the sensors the model is given count in the score all the same, "
                        "with what it predicts from nothing. %s.", coverage.dataset, "; ".join(found))
+
+
+def warn_of_empty_files(coverage: Coverage) -> None:
+    """Say in the log how many files were read that hold no data.
+
+    Args:
+        coverage: as from `Coverage.with_data`.
+    """
+    if coverage.empty:
+        numbers = ", ".join(f"{number} of {name!r}" for name, number in coverage.empty.items())
+        logger.warning("Files of %r without a single valid pixel: %s, of %d tiles. They count as missing sensors.",
+                       coverage.dataset, numbers, len(coverage.image_ids))

@@ -96,7 +96,7 @@ def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[
     if summary.mean_incomplete:
         parts.append(lowest_section(summary, summary))
     if lacks_tiles(summary):
-        parts += [f"## What remains of the {metric} where there is a file", kept_section(summary, summary.covered)]
+        parts += [f"## What remains of the {metric} where there are data", kept_section(summary, summary.covered)]
         if summary.mean_incomplete:
             parts.append(lowest_section(summary, summary.covered))
     parts += ["## What each sensor is worth", worth_section(summary)]

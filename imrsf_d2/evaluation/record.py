@@ -13,6 +13,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from imrsf_d2.atomic import write_text
+from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.errors import NotAFolderError, OccupiedError
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
 from imrsf_d2.keys import flat_keys
@@ -21,12 +22,22 @@ from imrsf_d2.modalities import subset_label
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 
 MARKER = "sweep.json"
-#: In the folder of each subset: its row, written last, and what each image contributed.
-ROW, IMAGES = "scores.json", "images.npz"
-#: Config keys that the scores follow from, beside MODEL.
-KEYS = ("INPUT.ALIGN", "INPUT.DATASET_MAPPER_NAME", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
-#: Keys of MODEL that they do not follow from: where the weights lie, if their content is compared, and who computes.
-IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE")
+#: In the folder of each subset: its row, written last, what each image contributed, and which hold data of its sensors.
+ROW, IMAGES, SENSORS = "scores.json", "images.npz", "sensors.json"
+#: Parts of the config that the scores follow from. Of MODEL and INPUT all counts that is not known to be harmless, so
+#: that a new key is never forgotten.
+KEYS = ("MODEL", "INPUT", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
+#: What is harmless: where the weights lie, as their content is compared, who computes, and what is of training alone or
+#: set anew for each subset.
+IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE", "INPUT.CROP", "INPUT.DIHEDRAL", "INPUT.MODALITY_DROPOUT", "INPUT.PHOTOMETRIC",
+           "INPUT.SCALE_JITTER", "INPUT.TEST_MODALITIES")
+#: What the digests stand for that differ where something has changed: nobody reads a digest.
+CONTENTS = {"images": "the images have changed (their ids, sizes, or which sensors they have)",
+            "labels": "the labels have changed",
+            "rasters": "rasters have changed (in size or time of change, which `cp -p` and `rsync -a` keep)",
+            "weights": "the weights have changed"}
+#: So many of the differences from another run are named in a message.
+NAMED = 3
 
 
 class SweepRecord:
@@ -67,14 +78,14 @@ class SweepRecord:
         except (ValueError, TypeError) as error:
             raise OccupiedError(f"{marker} is not what this tool writes there ({error}). Choose another "
                                   "output.") from error
-        differing = [f"{key} was {_short(before.get(key))}, now {_short(identity.get(key))}"
+        differing = [_difference(key, before.get(key), identity.get(key))
                      for key in identity | before if before.get(key) != identity.get(key)]
         if differing and not any(self.folder.glob(f"*/{ROW}")):  # nothing to mix with: a start that failed, say
             write_text(marker, json.dumps(identity, indent=1))
         elif differing:
-            more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
-            raise OccupiedError(f"{self.folder} holds the scores of another run: {differing[0]}{more}. Choose "
-                                  "another output, or delete that folder.")
+            more = f" (and {len(differing) - NAMED} more)" if len(differing) > NAMED else ""
+            raise OccupiedError(f"{self.folder} holds the scores of another run: {'; '.join(differing[:NAMED])}{more}. "
+                                "Choose another output, or delete that folder.")
 
     def row(self, subset: Sequence[str]) -> dict | None:
         """The row of a finished subset, as `sweep_subsets` returns it; None if it is not finished."""
@@ -85,10 +96,21 @@ class SweepRecord:
         """What each image contributed to a finished subset's score."""
         return load_images(self.folder / subset_label(subset) / IMAGES)
 
-    def keep(self, row: Mapping, images: SemanticImages | InstanceImages) -> None:
-        """Record a subset as finished."""
+    def sensors(self, subset: Sequence[str]) -> dict[str, list]:
+        """For each modality of a finished subset, the ids of the images that hold data of it."""
+        return json.loads((self.folder / subset_label(subset) / SENSORS).read_text(encoding="utf-8"))
+
+    def keep(self, row: Mapping, images: SemanticImages | InstanceImages, sensors: Mapping[str, Sequence]) -> None:
+        """Record a subset as finished.
+
+        Args:
+            row: of `sweep_subsets`.
+            images: what each contributed to its score.
+            sensors: modality -> ids of the images that hold data of it.
+        """
         folder = self.folder / subset_label(row["modalities"])
         save_images(folder / IMAGES, images)
+        write_text(folder / SENSORS, json.dumps(sensors))
         write_text(folder / ROW, json.dumps(row, indent=1))
 
 
@@ -103,21 +125,36 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
 
     Returns:
         A flat JSON-able mapping.
+
+    Raises:
+        RasterError: if a label map cannot be read.
     """
     images, labels, rasters = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for sample in samples:
         has = sorted(name for name, path in sample["modalities"].items() if path is not None)
         images.update(json.dumps([[sample.get(key) for key in ("image_id", "height", "width")], has]).encode())
         labels.update(json.dumps(sample.get("annotations"), default=str).encode())
-        if sample.get("sem_seg_file_name"):
-            labels.update(_content(sample["sem_seg_file_name"]).encode())
+        if path := sample.get("sem_seg_file_name"):
+            # What is no plain file, but in an archive or on a server, is read as the scorer reads it.
+            labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
         rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {"dataset": dataset_name, "images": images.hexdigest(), "labels": labels.hexdigest(),
-            "rasters (size and time of change)": rasters.hexdigest(), "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
+            "rasters": rasters.hexdigest(), "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
             "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
-            **{key: value for key, value in flat_keys(cfg) if key not in IGNORED
-               and (key.startswith("MODEL.") or any(key == k or key.startswith(f"{k}.") for k in KEYS))}}
+            # Pairs, as JSON makes texts of a mapping's keys.
+            "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
+            "ignore_label": metadata.get("ignore_label"),
+            **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)}}
+
+
+def _is_part(key: str, parts: Iterable[str]) -> bool:
+    return any(key == part or key.startswith(f"{part}.") for part in parts)
+
+
+def _difference(key: str, before: object, now: object) -> str:
+    known = before is not None and now is not None
+    return CONTENTS[key] if known and key in CONTENTS else f"{key} was {_short(before)}, now {_short(now)}"
 
 
 def _content(path: str) -> str:

@@ -28,9 +28,12 @@ def coverage_section(summary: Summary) -> str:
     else:
         parts.append(f"**Not every tile has every sensor.** Tiles that have all: {summary.complete_images} of "
                      f"{summary.num_images} ({_having(summary)}).")
+    if summary.empty:
+        empty = ", ".join(f"{number} of {name.upper()}" for name, number in summary.empty.items())
+        parts.append(f"A file without a single valid pixel counts as missing: {empty}.")
     if lacks_tiles(summary):
         parts.append("The scores above are of all tiles, so a low one may mean a weak sensor or many tiles without it. "
-                     f"The {summary.metric} where there is a file stands in a table of its own below.")
+                     f"The {summary.metric} where there are data stands in a table of its own below.")
     return " ".join(parts)
 
 
@@ -72,8 +75,8 @@ def lowest_section(summary: Summary, kept: Kept) -> str:
 def worth_section(summary: Summary) -> str:
     """Shapley values and losses, or why there are none."""
     if not summary.complete_images:
-        return (f"No Shapley values: none of the {summary.num_images} tiles has every sensor ({_having(summary)}), so there is "
-                "no tile on which each sensor could be added to all the others.")
+        return (f"No Shapley values: none of the {summary.num_images} tiles has every sensor ({_having(summary)}), so there "
+                "is no tile on which each sensor could be added to all the others.")
     if not summary.shapley:
         return (f"Shapley values need the scores of all {2 ** len(summary.names) - 1} subsets; {len(summary.scores)} "
                 "were evaluated here. Run again without --subsets to have the others evaluated too.")

@@ -60,7 +60,8 @@ class Summary(Kept):
         metric: the score that everything is about, e.g. "AP50".
         num_images, resamples, seed: of the bootstrap over images, the same draws for every subset.
         blind: what the predictor does that looks at nothing, and `blind_results` its results.
-        having: how many images have each modality.
+        having: how many images have each modality; `empty`: how many have a file of it without a single valid pixel,
+            which is none. Only those modalities that have such files.
         covered: the same scores over the images that have at least one modality of the subset.
         complete_images: how many images have all of `names`: what is lost and what a sensor is worth is of these.
         losses: score of the complete input minus that without one sensor; of the sensors for which both are known.
@@ -78,6 +79,7 @@ class Summary(Kept):
     blind: str
     blind_results: Mapping
     having: Mapping[str, int]
+    empty: Mapping[str, int]
     covered: Kept
     complete_images: int
     losses: Mapping[str, Estimate]
@@ -132,8 +134,8 @@ def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Sub
         **vars(_kept(score, dict.fromkeys(evaluated, everywhere), names)),
         names=names, absent=coverage.absent if coverage is not None else (), metric=main_score(rows[0]["results"])[1],
         num_images=len(image_ids), resamples=resamples, seed=seed, blind=blind, blind_results=blind_results,
-        having=having, covered=_kept(score, covered, names), complete_images=int(whole.sum()), losses=losses,
-        shapley=shapley, ends=ends)
+        having=having, empty=dict(coverage.empty) if coverage is not None else {}, covered=_kept(score, covered, names),
+        complete_images=int(whole.sum()), losses=losses, shapley=shapley, ends=ends)
 
 
 def _scorer(results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages],

@@ -17,9 +17,10 @@ from torch import nn
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import build_test_loader, read_test_samples
 from imrsf_d2.evaluation.build import build_evaluator
-from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
+from imrsf_d2.evaluation.coverage import Coverage, warn_of_empty_files, warn_of_tiles_without
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.report import main_score
+from imrsf_d2.evaluation.sensors_read import SensorsRead
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.modalities import ModalitySet, subset_label
 from imrsf_d2.precision import autocast
@@ -78,24 +79,29 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
     blank = build_evaluator(cfg, dataset_name)
     size = (subsets_per_pass or len(missing)) if shares_streams(model) else 1
     passes = [missing[start:start + size] for start in range(0, len(missing), size)]
+    read: dict[str, list] = {}
     for number, group in enumerate(passes, start=1):
         logger.info("Pass %d of %d over %d images: %s", number, len(passes), len(samples),
                     ", ".join(map(subset_label, group)))
         evaluators = {subset: _evaluator(blank, subset, output_dir) for subset in group}
         start = time.perf_counter()
-        results = _run_pass(cfg, model, dataset_name, samples, evaluators)
+        results, sensors = _run_pass(cfg, model, dataset_name, samples, evaluators)
         seconds = round((time.perf_counter() - start) / len(group), 2)
         for subset in group:
             rows[subset] = {"modalities": list(subset), "results": results[subset], "images": len(samples),
                             "seconds": seconds}
             if results[subset]:
                 logger.info("%s: %s %s %.1f", subset_label(subset), *main_score(results[subset]))
-            if record is not None and comm.is_main_process():
-                record.keep(rows[subset], evaluators[subset].per_image())
+            if comm.is_main_process():
+                own = sensors.images_with(subset, coverage.image_ids)
+                read |= own
+                if record is not None:
+                    record.keep(rows[subset], evaluators[subset].per_image(), own)
         if output_dir and comm.is_main_process():
             done = [rows[subset] for subset in wanted if subset in rows]
             write_text(os.path.join(output_dir, RESULTS_FILE),
                        json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": done}, indent=1))
+    warn_of_empty_files(coverage.with_data(read))
     return [rows[subset] for subset in wanted]
 
 
@@ -108,32 +114,35 @@ def _evaluator(blank: DatasetEvaluator, subset: Subset, output_dir: str | None) 
 
 
 def _run_pass(cfg: CfgNode, model: nn.Module, dataset_name: str, samples: Sequence[dict],
-              evaluators: Mapping[Subset, DatasetEvaluator]) -> dict[Subset, dict]:
-    """Show a model every image once, and score what it predicts from each subset."""
+              evaluators: Mapping[Subset, DatasetEvaluator]) -> tuple[dict[Subset, dict], SensorsRead]:
+    """Show a model every image once, and score what it predicts from each subset: the scores, and what was read."""
     used = {name for subset in evaluators for name in subset}
     names = [name for name in ModalitySet.from_config(cfg).names if name in used]
     loader = build_test_loader(cfg, dataset_name, modalities=names, samples=samples)
+    sensors = SensorsRead()
+    shown = model if len(evaluators) == 1 else SubsetModel(model, evaluators)
     with autocast(cfg):
-        if len(evaluators) == 1:
-            ((subset, evaluator),) = evaluators.items()
-            return {subset: inference_on_dataset(model, loader, evaluator)}
-        return inference_on_dataset(SubsetModel(model, evaluators), loader, _SubsetEvaluators(evaluators))
+        return inference_on_dataset(shown, loader, _SubsetEvaluators(evaluators, sensors)), sensors
 
 
 class _SubsetEvaluators(DatasetEvaluator):
-    """Hands the outputs of a `SubsetModel` to one evaluator per subset."""
+    """Hands the outputs of a `SubsetModel`, or of a model for the only subset, to one evaluator per subset."""
 
-    def __init__(self, evaluators: Mapping[Subset, DatasetEvaluator]):
+    def __init__(self, evaluators: Mapping[Subset, DatasetEvaluator], sensors: SensorsRead):
         self._evaluators = evaluators
+        self._sensors = sensors
 
     def reset(self) -> None:
-        for evaluator in self._evaluators.values():
+        for evaluator in (*self._evaluators.values(), self._sensors):
             evaluator.reset()
 
-    def process(self, inputs: list[dict], outputs: Iterable[list[dict]]) -> None:
-        # The outputs are computed here, one subset after the other.
-        for evaluator, output in zip(self._evaluators.values(), outputs, strict=True):
+    def process(self, inputs: list[dict], outputs: Iterable) -> None:
+        self._sensors.process(inputs, outputs)
+        # The outputs of several are computed here, one subset after the other.
+        by_subset = [outputs] if len(self._evaluators) == 1 else outputs
+        for evaluator, output in zip(self._evaluators.values(), by_subset, strict=True):
             evaluator.process(inputs, output)
 
     def evaluate(self) -> dict[Subset, dict]:
+        self._sensors.evaluate()
         return {subset: evaluator.evaluate() for subset, evaluator in self._evaluators.items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -17,26 +18,53 @@ __all__ = ["draw_bars", "draw_heat_map"]
 
 #: Height of a bar or cell with the room around it, and width of a figure's drawing, inches.
 LINE, WIDTH = 0.34, 6.0
-BAR, MARK, REFERENCE = "#4c78a8", "#222222", "#b22222"
+BAR, MARK, REFERENCE, PARTIAL = "#4c78a8", "#222222", "#b22222", "#d7e3f0"
 #: Above this share of the scale a cell is so dark that its number is written in white.
 DARK = 0.55
 
 
 def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequence[Estimate], title: str, caption: str,
-              reference: tuple[str, float] | None = None) -> None:
+              reference: tuple[str, float] | None = None, partial: Mapping[int, Estimate] | None = None,
+              legend: tuple[str, str] = ("", "")) -> None:
     """Write a PNG with one horizontal bar per label, the first on top, and its interval.
 
     Args:
         estimates: one each, in the unit of the axis; NaN draws no bar.
         caption: of the axis.
         reference: name and value of a line to compare the bars with.
+        partial: position of a label -> the same of a part of the images: a second, hatched bar below the first.
+        legend: what the bars, and what the hatched ones are of; shown if there are hatched ones.
     """
-    figure = Figure(figsize=(WIDTH, LINE * len(labels) + 1.2), layout="constrained")
+    partial = partial or {}
+    figure = Figure(figsize=(WIDTH, LINE * (len(labels) + 0.5 * len(partial)) + 1.2 + 0.4 * bool(partial)),
+                    layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     places = np.arange(len(labels))
-    values = np.array([estimate.value for estimate in estimates])
-    axis.barh(places, values, height=0.7, color=BAR)
+    thin = {place: 0.4 for place in partial}
+    _draw_bars(axis, [place - thin.get(place, 0) / 2 for place in places], [thin.get(place, 0.7) for place in places],
+               estimates, color=BAR, label=legend[0])
+    _draw_bars(axis, [place + 0.2 for place in partial], [0.4] * len(partial), list(partial.values()), color=PARTIAL,
+               edgecolor=BAR, hatch="/////", linewidth=0.6, label=legend[1])
+    axis.margins(x=0.12)
+    axis.axvline(0, color=MARK, linewidth=0.8)
+    if reference is not None:
+        name, value = reference
+        axis.axvline(value, color=REFERENCE, linewidth=1, linestyle="--", label=name)
+    if reference is not None or partial:
+        handles = [handle for handle in axis.get_legend_handles_labels()[0] if partial or handle in axis.lines]
+        axis.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)  # above the bars
+    axis.set_yticks(places, labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_xlabel(caption)
+    axis.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path, title)
+
+
+def _draw_bars(axis: Axes, places: Sequence[float], heights: Sequence[float], estimates: Sequence[Estimate],
+               **style) -> None:
+    """Draw bars with their intervals and their values in writing."""
+    axis.barh(places, [estimate.value for estimate in estimates], height=heights, **style)
     for place, estimate in zip(places, estimates):
         if not math.isnan(estimate.low):
             axis.plot([estimate.low, estimate.high], [place, place], color=MARK, linewidth=1.2, marker="|",
@@ -44,17 +72,6 @@ def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequenc
         text = "n/a" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
         end = np.nanmax([0.0, estimate.value, estimate.high])
         axis.annotate(text, (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    axis.margins(x=0.12)
-    axis.axvline(0, color=MARK, linewidth=0.8)
-    if reference is not None:
-        name, value = reference
-        axis.axvline(value, color=REFERENCE, linewidth=1, linestyle="--", label=name)
-        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)  # above the bars
-    axis.set_yticks(places, labels)
-    axis.invert_yaxis()
-    axis.set_xlabel(caption)
-    axis.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path, title)
 
 
 def draw_heat_map(path: str | os.PathLike, rows: Sequence[str], columns: Sequence[str], values: np.ndarray,

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog
 from detectron2.utils.env import seed_all_rng
 from tests.tiny import PRETRAINING
 
@@ -98,15 +97,3 @@ def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatc
     assert not said
     Trainer(cfg).resume_or_load(resume=False)
     assert len(said) == 1 and said[0].startswith(f"{cfg.OUTPUT_DIR} holds the checkpoints of an earlier training")
-
-
-@pytest.mark.parametrize("given, without", [("[]", 0), ("['sar']", 1), ("['sar', 'dsm']", 0), ("['rgb']", 0)])
-def test_an_evaluation_says_how_many_tiles_have_none_of_the_sensors(tiny_config, monkeypatch, caplog, given, without):
-    cfg = tiny_config("INPUT.TEST_MODALITIES", given)
-    (dataset,) = cfg.DATASETS.TEST
-    first, second = DatasetCatalog.get(dataset)
-    second = {**second, "modalities": {**second["modalities"], "sar": None}}
-    monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: [first, second])
-    assert len(Trainer.build_test_loader(cfg, dataset)) == 2
-    warning = f"sar: 1 of 2 tiles ({second['file_name']})"
-    assert caplog.text.count("none of the sensors the model is given") == caplog.text.count(warning) == without

@@ -2,18 +2,22 @@
 
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 from detectron2.data import MetadataCatalog
+from tests.data.conftest import write_raster_file
 from tests.tiny import DEMO_CONFIG, OVERRIDES
 
+from imrsf_d2.data.rasters import RasterError
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
 
 ROW = {"modalities": ["sar", "dsm"], "results": {"sem_seg": {"mIoU": 12.0}}, "images": 1, "seconds": 0.5}
 IMAGES = SemanticImages((1,), np.ones((1, 2, 2), dtype=np.int64))
+SENSORS = {"sar": [1], "dsm": []}
 SAMPLES = [{"image_id": 1, "height": 8, "width": 8, "file_name": "/here/1.tif",
             "annotations": [{"segmentation": [[1, 2]]}], "modalities": {"sar": "/here/1.tif", "rgb": None}}]
 
@@ -22,11 +26,12 @@ def test_a_finished_subset_is_read_again(tmp_path):
     record = SweepRecord(tmp_path / "out")
     record.claim({"weights": "a"})
     assert record.row(["sar", "dsm"]) is None
-    record.keep(ROW, IMAGES)
+    record.keep(ROW, IMAGES, SENSORS)
     again = SweepRecord(tmp_path / "out")
     again.claim({"weights": "a"})
     assert again.row(("sar", "dsm")) == ROW and again.row(("sar",)) is None
     assert np.array_equal(again.images(("sar", "dsm")).confusion, IMAGES.confusion)
+    assert again.sensors(("sar", "dsm")) == SENSORS
 
 
 @pytest.mark.parametrize("during", ["save_images", "write_text"])
@@ -34,19 +39,23 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
     record = SweepRecord(tmp_path)
     monkeypatch.setattr(f"imrsf_d2.evaluation.record.{during}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        record.keep(ROW, IMAGES)
+        record.keep(ROW, IMAGES, SENSORS)
     assert record.row(ROW["modalities"]) is None
 
 
 @pytest.mark.parametrize("before, now, message", [
-    ({"weights": "a"}, {"weights": "b"}, "holds the scores of another run: weights was 'a', now 'b'. Choose another"),
-    ({"weights": "a", "KEY": [1]}, {"weights": "b", "KEY": (2,)}, r"weights was 'a', now 'b' \(and 1 more\)"),
-    ({"weights": "a"}, {"weights": "a", "NEW": 3}, "NEW was None, now 3"),
-    ({"weights": "a", "OLD": "x" * 99}, {"weights": "a"}, "OLD was 'xxx.*…, now None"),
-], ids=["value", "two", "new key", "old key"])
+    ({"KEY": "a"}, {"KEY": "b"}, "holds the scores of another run: KEY was 'a', now 'b'. Choose another"),
+    ({"labels": "1f", "KEY": [1]}, {"labels": "2e", "KEY": (2,)},
+     r": the labels have changed; KEY was \[1\], now \[2\]. Choose"),
+    ({"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}, {}, r": A was 1, now None; B .*; C was 1, now None \(and 2 more\)"),
+    ({"weights": "1f"}, {"weights": "2e"}, ": the weights have changed. Choose"),
+    ({"rasters": "1f"}, {"rasters": "2e"}, r": rasters have changed \(in size or time of change, which `cp -p`"),
+    ({"KEY": 1}, {"KEY": 1, "labels": "1f"}, "labels was None, now '1f'"),
+    ({"KEY": 1, "OLD": "x" * 99}, {"KEY": 1}, "OLD was 'xxx.*…, now None"),
+], ids=["value", "two", "many", "weights", "rasters", "new key", "old key"])
 def test_another_run_is_refused(tmp_path, before, now, message):
     SweepRecord(tmp_path / "out").claim(before)
-    SweepRecord(tmp_path / "out").keep(ROW, IMAGES)
+    SweepRecord(tmp_path / "out").keep(ROW, IMAGES, SENSORS)
     with pytest.raises(FileExistsError, match=message):
         SweepRecord(tmp_path / "out").claim(now)
     SweepRecord(tmp_path / "out").claim(before)
@@ -55,8 +64,8 @@ def test_another_run_is_refused(tmp_path, before, now, message):
 def test_a_start_that_finished_nothing_does_not_block_the_next_one(tmp_path):
     SweepRecord(tmp_path).claim({"weights": "wrong"})
     SweepRecord(tmp_path).claim({"weights": "right"})
-    SweepRecord(tmp_path).keep(ROW, IMAGES)
-    with pytest.raises(FileExistsError, match="weights was 'right', now 'wrong'"):
+    SweepRecord(tmp_path).keep(ROW, IMAGES, SENSORS)
+    with pytest.raises(FileExistsError, match="the weights have changed"):
         SweepRecord(tmp_path).claim({"weights": "wrong"})
 
 
@@ -99,9 +108,21 @@ def test_other_weights_or_data_are_another_run(tmp_path, changes):
 @pytest.mark.parametrize("key, value, same", [
     ("MODEL.IMRSF.DEPTH", "3", False), ("TEST.DETECTIONS_PER_IMAGE", "4", False), ("INPUT.ALIGN", "True", False),
     ("SOLVER.AMP.ENABLED", "True", False), ("SOLVER.BASE_LR", "7.0", True), ("MODEL.DEVICE", "cuda", True),
-    ("INPUT.TEST_MODALITIES", "['rgb']", True), ("DATALOADER.NUM_WORKERS", "3", True)])
+    ("INPUT.TEST_MODALITIES", "['rgb']", True), ("DATALOADER.NUM_WORKERS", "3", True),
+    ("INPUT.CROP.SIZE", "[128, 128]", True), ("INPUT.DIHEDRAL", "False", True)])
 def test_what_changes_no_score_changes_no_identity(tmp_path, key, value, same):
     assert (identity(tmp_path) == identity(tmp_path, key, value)) == same
+
+
+def test_a_key_of_the_input_that_nobody_thought_of_counts(tmp_path, monkeypatch):
+    """A new way to read samples is another run until somebody says that it is harmless."""
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    cfg = load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.WEIGHTS", str(tmp_path / "w.pth")])
+    before = sweep_identity(cfg, "set", SAMPLES)
+    cfg.defrost()
+    cfg.INPUT.NEW_KEY = True
+    after = sweep_identity(cfg, "set", SAMPLES)
+    assert {key for key in before | after if before.get(key) != after.get(key)} == {"INPUT.NEW_KEY"}
 
 
 def test_moved_files_are_the_same_run(tmp_path):
@@ -130,7 +151,7 @@ def test_a_raster_that_was_written_again_counts(tmp_path):
     assert identity(tmp_path, samples=samples) == before
     raster.write_bytes(b"three")
     differing = [key for key, value in identity(tmp_path, samples=samples).items() if before[key] != value]
-    assert differing == ["rasters (size and time of change)"]
+    assert differing == ["rasters"]
 
 
 def test_other_names_of_classes_are_another_run(tmp_path):
@@ -140,3 +161,29 @@ def test_other_names_of_classes_are_another_run(tmp_path):
     MetadataCatalog.get("named").stuff_classes = ["land", "sea"]
     assert identity(tmp_path, dataset="named") != before
     MetadataCatalog.pop("named")
+
+
+@pytest.mark.parametrize("key, value", [("ignore_label", 9), ("thing_dataset_id_to_contiguous_id", {7: 0, "x": 1})])
+def test_what_the_scorer_takes_from_the_metadata_counts(tmp_path, key, value):
+    before = identity(tmp_path, dataset="described")
+    MetadataCatalog.get("described").set(**{key: value})
+    assert identity(tmp_path, dataset="described") != before
+    MetadataCatalog.pop("described")
+
+
+def test_a_label_map_in_an_archive_counts_by_its_pixels(tmp_path):
+    path = tmp_path / "labels.tif"
+    semantic = [{**SAMPLES[0], "annotations": None, "sem_seg_file_name": f"/vsizip/{tmp_path}/labels.zip/labels.tif"}]
+    found = []
+    for classes in (0, 3):
+        write_raster_file(path, np.full((8, 8), classes, np.uint8))
+        (tmp_path / "labels.zip").unlink(missing_ok=True)
+        with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+            archive.write(path, "labels.tif")
+        found.append(identity(tmp_path, samples=semantic)["labels"])
+    assert found[0] != found[1]
+
+
+def test_a_label_map_that_is_gone_is_named(tmp_path):
+    with pytest.raises(RasterError, match="gone.tif"):
+        identity(tmp_path, samples=[{**SAMPLES[0], "sem_seg_file_name": str(tmp_path / "gone.tif")}])

@@ -3,12 +3,14 @@
 import csv
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import launch
@@ -178,7 +180,7 @@ def test_the_output_of_another_run_is_left_alone(evaluate, checkpoints, tmp_path
     before = {name: (tmp_path / "out" / name).read_bytes() for name in written(tmp_path / "out") - {"log.txt"}}
     torch.save({"model": {}, "other": 1}, tmp_path / "other.pth")
     assert evaluate("--subsets", "sar", opts=["MODEL.WEIGHTS", str(tmp_path / "other.pth")]) == 2
-    assert "holds the scores of another run: weights was" in one_line(capfd)
+    assert "holds the scores of another run: the weights have changed" in one_line(capfd)
     assert evaluate("--subsets", "sar", opts=["INPUT.ALIGN", "True"]) == 2
     assert "INPUT.ALIGN was False, now True" in one_line(capfd)
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
@@ -251,3 +253,22 @@ def test_two_processes_find_and_keep_what_one_does(evaluate, tmp_path, two_cores
 def test_a_mistake_that_a_process_finds_is_one_line_too(evaluate, two_cores, capfd):
     assert evaluate("--num-gpus", "2", opts=["MODEL.IMRSF.EMBED_DIM", "64"]) == 2
     assert "% of this model, expected every parameter" in one_line(capfd)
+
+
+def test_a_sensor_whose_files_hold_no_pixel_is_in_no_row(evaluate, tiny_root, tmp_path, monkeypatch, capfd):
+    shutil.copytree(tiny_root / "dfc2023", tmp_path / "datasets/dfc2023")
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
+    for path in (tmp_path / "datasets").rglob("sar/*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.write(np.full((1, file.height, file.width), np.nan, np.float32))
+    assert evaluate("--subsets", "sar", task="semantic") == 2
+    assert "has a valid pixel of the sensors to evaluate (sar): there is nothing to report" in one_line(capfd)
+    assert evaluate("--subsets-per-pass", "2", task="semantic") == 0
+    data = json.loads((tmp_path / "out/modalities.json").read_text())
+    assert [row["modalities"] for row in data["rows"]] == [["rgb", "dsm"], ["rgb"], ["dsm"]]
+    summary = data["summary"]
+    assert summary["absent"] == ["sar"] and summary["empty"] == {"sar": NUM_VAL}
+    assert list(summary["shapley"]) == ["rgb", "dsm"]
+    report = (tmp_path / "out/modalities.md").read_text()
+    assert "has 'sar'" in report and f"counts as missing: {NUM_VAL} of SAR" in report and "| SAR" not in report
+    capfd.readouterr()

@@ -30,6 +30,23 @@ def test_bars_have_lengths_intervals_and_numbers(figures):
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first is on top
 
 
+def test_scores_of_a_part_of_the_images_are_bars_of_their_own(figures):
+    estimates, partial = [Estimate(0.8), Estimate(0.3), Estimate(0.2)], {1: Estimate(0.6, 0.5, 0.7), 2: Estimate(np.nan)}
+    charts.draw_bars("x.png", ["A + B", "A", "B"], estimates, "scores", "AP50", ("nothing", 0.25), partial,
+                     ("all tiles", "some tiles"))
+    (axis,) = figures[0].axes
+    bars = [(bar.get_width(), bool(bar.get_hatch())) for bar in axis.patches]
+    assert bars[:4] == [(0.8, False), (0.3, False), (0.2, False), (0.6, True)]
+    assert [text.get_text() for text in axis.texts] == ["0.800", "0.300", "0.200", "0.600", "n/a"]
+    # A label's two bars share its place, without overlapping.
+    whole, part = axis.patches[1], axis.patches[3]
+    assert whole.get_y() + whole.get_height() == pytest.approx(part.get_y()) == pytest.approx(1)
+    assert all(-0.5 < text.xy[1] < 2.5 for text in axis.texts)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["nothing", "all tiles", "some tiles"]
+    charts.draw_bars("x.png", ["A"], [Estimate(0.8)], "scores", "AP50", ("nothing", 0.25), {}, ("all tiles", "some tiles"))
+    assert [text.get_text() for text in figures[1].axes[0].get_legend().get_texts()] == ["nothing"]
+
+
 def test_a_heat_map_shows_each_value_where_it_belongs(figures):
     values = np.array([[0.1, 0.9], [np.nan, 0.5]])
     charts.draw_heat_map("x.png", ["field", "road"], ["A", "B"], values, "IoU")
