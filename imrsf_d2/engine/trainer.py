@@ -21,7 +21,7 @@ from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 from torch.utils.data import DataLoader
 
-from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.data.loaders import DrawnSamples, build_test_loader, build_train_loader
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
@@ -149,9 +149,10 @@ class Trainer(DefaultTrainer):
                    f"checkpoint in {folder}: put it into a folder that all machines share.")
         source = folder if resume and self.checkpointer.has_checkpoint() else f"MODEL.WEIGHTS ({self.cfg.MODEL.WEIGHTS})"
         check_same_weights(self.model, source)
-        loader = self._trainer.data_loader
-        check_same("the number of training samples", len(loader.dataset.dataset), "Each process reads the labels by "
-                   "itself: see that DETECTRON2_DATASETS leads to the same data on all machines.")
+        samples = getattr(self._trainer.data_loader.dataset, "dataset", None)
+        if isinstance(samples, DrawnSamples):  # else a loader of somebody's own
+            check_same("the number of training samples", len(samples), "Each process reads the labels by itself: see that "
+                       "DETECTRON2_DATASETS leads to the same data on all machines.")
 
     def run_step(self) -> None:
         """One iteration, its random numbers (sampled loss points, dropout) a function of SEED and iteration alone."""

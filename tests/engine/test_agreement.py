@@ -72,7 +72,7 @@ def test_the_smallest_difference_between_weights_counts(others, monkeypatch, dty
 
 
 def resume_from_folders_of_their_own(root):
-    """Rank 0 finds its checkpoint, rank 1 an empty folder, then an older one with other weights."""
+    """Rank 0 finds its checkpoint; rank 1 an empty folder, then one with other weights, then half of the data."""
     opts = [*OVERRIDES, *PRETRAINING, "DATASETS.TEST", "()", "SOLVER.STEPS", "()"]
     mine = root / f"rank{comm.get_rank()}"
 
@@ -97,6 +97,9 @@ def resume_from_folders_of_their_own(root):
     with pytest.raises(InputError, match="the sum over the bits of the model's weights, read from OUTPUT_DIR"):
         resume(mine)
     comm.synchronize()
+    half = ["DATALOADER.TRAIN_SHARE", "0.5"] if comm.get_rank() == 1 else []
+    with pytest.raises(InputError, match="the number of training samples is 4 on rank 0 and 2 on rank 1"):
+        resume(root / "rank0", *half)
     assert resume(root / "rank0").start_iter == 2
 
 

@@ -9,11 +9,13 @@ import textwrap
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 from detectron2.utils import comm
-from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING, REPOSITORY
+from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY
 from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.data.rasters import SizeError
+from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.launching import launch_run
 
 pytestmark = pytest.mark.slow  # starting a process takes seconds
@@ -48,14 +50,14 @@ NOTHING = "def happens(trainer): pass"
 @pytest.fixture
 def start(tiny_root, tmp_path):
     """Runs the tool as a command of its own; returns what came of it."""
-    def run(launcher, *arguments, happens=NOTHING, output="run", opts=()):
+    def run(launcher, *arguments, happens=NOTHING, output="run"):
         script = tmp_path / "tool.py"
         script.write_text(TOOL.format(repository=str(REPOSITORY), happens=textwrap.dedent(happens)))
         environment = {**os.environ, "DETECTRON2_DATASETS": str(tiny_root), "OMP_NUM_THREADS": "1",
                        "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
         return subprocess.run([*launcher, str(script), "--config-file", str(DEMO_CONFIG), *arguments, *OVERRIDES,
                                *PRETRAINING, "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "100", "OUTPUT_DIR",
-                               str(tmp_path / output), *opts], capture_output=True, text=True, timeout=300, env=environment)
+                               str(tmp_path / output)], capture_output=True, text=True, timeout=300, env=environment)
 
     return run
 
@@ -125,3 +127,18 @@ def test_ctrl_c_under_torchrun_leaves_a_checkpoint(start, tmp_path):
     assert stopped.returncode != 0
     assert stopped.stderr.count("interrupted at iteration 3; the same command with --resume goes on from here.") == 1
     assert sorted(path.name for path in (tmp_path / "run").glob("*.pth")) == ["model_interrupted.pth"]
+
+
+def test_torchrun_scores_the_subsets_once_and_one_process_reports(tiny_root, tmp_path):
+    torch.manual_seed(1)
+    torch.save({"model": build_model(load_config(DEMO_CONFIG, OVERRIDES)).state_dict()}, tmp_path / "weights.pth")
+    result = subprocess.run(
+        [*TORCHRUN, str(REPOSITORY / "tools/evaluate_modalities.py"), "--config-file", str(DEMO_CONFIG), "--output",
+         str(tmp_path / "out"), "--subsets", "rgb,sar+dsm", "--resamples", "0", *OVERRIDES, "MODEL.WEIGHTS",
+         str(tmp_path / "weights.pth")], capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env={**os.environ, "DETECTRON2_DATASETS": str(tiny_root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Report: ") == 1
+    assert "device cpu, 2 processes;" in (tmp_path / "out" / "modalities.md").read_text()
+    rows = json.loads((tmp_path / "out" / "modalities.json").read_text())["rows"]
+    assert [(row["modalities"], row["images"]) for row in rows] == [(["rgb"], NUM_VAL), (["sar", "dsm"], NUM_VAL)]
