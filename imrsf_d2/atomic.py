@@ -1,36 +1,59 @@
-"""Files that are either complete or absent."""
+"""Files that are either complete or absent, whoever else writes them at the same time."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
 __all__ = ["replacing", "write_atomically", "write_text"]
+
+#: What `replacing` appends: writers of one file have a name each.
+_TEMPORARY = re.compile(r".\.[0-9a-f]{12}\.tmp$")
+#: Seconds after which a temporary file belongs to nobody: a write that still goes on has changed it since.
+_ABANDONED_S = 24 * 3600
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
     """A temporary name beside `path` to write to; takes the place of `path` when the block ends without an error.
 
+    Of several writers at the same time, the last one to end wins, whole.
+
     Args:
-        path: the file; its folder is made if needed. A crash or a kill leaves what stood there before.
+        path: the file; its folder is made if needed. A crash or a kill leaves what stood there before. What a kill
+            leaves beside it is removed a day later, by the next process that writes into the folder.
 
     Yields:
-        The temporary name, `path` with `.tmp` appended.
+        The temporary name, `path` with twelve random digits and `.tmp` appended; no such file exists yet.
     """
     path = os.fspath(path)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    # One fixed name per file: what a kill leaves behind is overwritten by the next attempt.
-    temporary = path + ".tmp"
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    _remove_abandoned(os.path.abspath(folder))
+    # The name alone is new: the writer makes the file, with the permissions that it gives to any file.
+    temporary = f"{path}.{secrets.token_hex(6)}.tmp"
     try:
         yield temporary
         os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
+        with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+@functools.lru_cache(maxsize=None)  # a folder of many tiles is listed once, not before each of them
+def _remove_abandoned(folder: str) -> None:
+    """Remove what killed writers left in a folder, if it is so old that nobody writes to it any more."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # tidying up is no reason to fail
+        for entry in entries:
+            if _TEMPORARY.search(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_S:
+                os.remove(entry.path)
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], object]) -> None:

@@ -1,8 +1,11 @@
 """What a command says and returns when something is wrong."""
 
+import pickle
+import signal
+
 import pytest
 
-from imrsf_d2.errors import InputError, MissingFileError, UpstreamError, exit_code
+from imrsf_d2.errors import InputError, Interrupted, MissingFileError, UpstreamError, exit_code
 
 
 def failing(error):
@@ -31,6 +34,13 @@ def test_a_mistake_of_ours_keeps_its_traceback(error):
 def test_ctrl_c_says_what_to_do(capsys):
     assert exit_code(failing(KeyboardInterrupt()), interrupted="run it again") == 130
     assert capsys.readouterr().err == "run it again\n"
+
+
+@pytest.mark.parametrize("message, said", [("interrupted at iteration 7.", "interrupted at iteration 7.\n"), ("", "run again\n")])
+def test_an_orderly_end_says_where_it_is_and_has_the_signals_code(capsys, message, said):
+    error = pickle.loads(pickle.dumps(Interrupted(signal.SIGTERM, message)))
+    assert exit_code(failing(error), interrupted="run again") == 143
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (1, 1)])

@@ -42,6 +42,9 @@ def measure(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
+    from imrsf_d2.engine.torchrun import check_one_process
+
+    check_one_process("tools/benchmark.py")
     from imrsf_d2.atomic import write_text
     from imrsf_d2.benchmarks.suite import describe_run, run_benchmark
 

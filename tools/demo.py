@@ -41,6 +41,9 @@ def run(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
+    from imrsf_d2.engine.torchrun import check_one_process
+
+    check_one_process("tools/demo.py")
     from imrsf_d2.data.synthetic.layouts import write_layout
     from imrsf_d2.engine.demo import DemoData, run_demo
 

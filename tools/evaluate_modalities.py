@@ -29,8 +29,9 @@ def parse(argv):
                         help="gets modalities.{md,json,csv}, charts, and what each subset found")
     parser.add_argument("--subsets", metavar="A+B,C",
                         help="e.g. rgb+dsm,sar (default: all of the sensors that the data set has)")
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N",
-                        help="processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1)")
+    parser.add_argument("--num-gpus", type=int, metavar="N",
+                        help="processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, or as many "
+                             "as torchrun started)")
     parser.add_argument("--subsets-per-pass", type=int, default=0, metavar="N",
                         help="at most so many subsets share a pass over the images; an interruption loses the pass, "
                              "and memory holds its predictions (default: 0, all)")
@@ -57,9 +58,11 @@ def evaluate(args):
 
     prepare()
     from imrsf_d2.engine.modality_evaluation import evaluate_modalities
+    from imrsf_d2.engine.torchrun import is_first_process
 
     report = evaluate_modalities(args)
-    print(f"\n{report.read_text(encoding='utf-8')}\nReport: {report}", flush=True)
+    if is_first_process():
+        print(f"\n{report.read_text(encoding='utf-8')}\nReport: {report}", flush=True)
 
 
 if __name__ == "__main__":

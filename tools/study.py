@@ -43,6 +43,9 @@ def run(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
+    from imrsf_d2.engine.torchrun import check_one_process
+
+    check_one_process("tools/study.py")
     from imrsf_d2.study.options import locate
     from imrsf_d2.study.running import run_study
 

@@ -9,7 +9,10 @@ Examples:
 Train, with the batch shared among two GPUs:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 2 OUTPUT_DIR output/instance
 
-Go on after an interruption:
+The same under torchrun:
+    $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
+
+Go on after an interruption; Ctrl-C or SIGTERM ends a training after the iteration, with a checkpoint:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
 
 Score a checkpoint with two of the three sensors:
@@ -30,9 +33,12 @@ def train(argv):
     prepare()
     from detectron2.engine import default_argument_parser
 
-    from imrsf_d2.engine.running import launch_run
+    from imrsf_d2.engine.launching import launch_run
+    from imrsf_d2.engine.running import run
 
-    launch_run(default_argument_parser(epilog=EXAMPLES).parse_args(argv))
+    parser = default_argument_parser(epilog=EXAMPLES)
+    parser.set_defaults(num_gpus=None)  # one, or as many as torchrun started
+    launch_run(parser.parse_args(argv), run)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,6 +53,9 @@ def draw(args):
     from imrsf_d2.upstream import prepare
 
     prepare()
+    from imrsf_d2.engine.torchrun import check_one_process
+
+    check_one_process("tools/visualize.py")
     from imrsf_d2.engine.configuration import is_pretraining, load_config
     from imrsf_d2.modalities import ModalitySet
     from imrsf_d2.visualization import draw_test_sheets, draw_training_sheets

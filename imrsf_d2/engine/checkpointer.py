@@ -42,6 +42,7 @@ class Checkpointer(DetectionCheckpointer):
     def __init__(self, model, save_dir="", *, require_all: bool = False, **checkpointables):
         super().__init__(model, save_dir, **checkpointables)
         self.require_all = require_all
+        self.saved_iteration: int | None = None  # of the last checkpoint that this object wrote
         self._source = ""
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -54,6 +55,7 @@ class Checkpointer(DetectionCheckpointer):
         path = os.path.join(self.save_dir, f"{name}.pth")
         write_atomically(path, lambda file: torch.save(content, file))
         self.tag_last_checkpoint(f"{name}.pth")
+        self.saved_iteration = kwargs.get("iteration")
         logger.info("Checkpoint written: %s", path)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:

@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
+from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.precision import check_precision
 from imrsf_d2.registration import register
@@ -78,9 +79,11 @@ def setup_run(cfg: CfgNode, args) -> None:
         args: the command line's namespace; only logged, and `eval_only` looked at.
 
     Raises:
-        ValueError: if the config asks for a GPU that this machine does not have, or a precision it cannot compute in.
+        ValueError: if the config asks for a GPU that this machine does not have, or a precision it cannot compute in, or
+            is not that of the run's other processes.
         UpstreamError: if the compiled attention op fails on the config's device.
     """
+    check_same_config(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
                          "append MODEL.DEVICE cpu to the command to run on the CPU.")

@@ -19,9 +19,12 @@ from torch import nn
 
 from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import read_test_samples
+from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
-from imrsf_d2.engine.running import check_data_sets, check_predicts, launch_run
+from imrsf_d2.engine.launching import launch_run
+from imrsf_d2.engine.running import check_data_sets, check_predicts
+from imrsf_d2.engine.torchrun import all_processes, is_first_process
 from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.coverage import Coverage
@@ -49,19 +52,19 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
 
     Args:
         args: config_file, opts (KEY VALUE changes), output (folder), subsets (text as for `read_subsets`, or None for
-            all), subsets_per_pass, num_gpus (on the CPU, processes), resamples and seed (of the bootstrap), importance
-            (whether to write maps) and importance_images (of how many images).
+            all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), resamples and
+            seed (of the bootstrap), importance (whether to write maps) and importance_images (of how many images).
 
     Returns:
-        The path of the report.
+        The path of the report, which the first process writes.
 
     Raises:
         ValueError, OSError: on what `load_config`, `setup_run`, `Checkpointer.load`, `SweepRecord.claim` and the
             readers of data sets refuse; and if an argument is out of range, there are no weights or labels, or
             importance maps are asked for of a model without Bi-LSTM attention.
     """
-    for option, least in (("num_gpus", 1), ("resamples", 0), ("seed", 0), ("subsets_per_pass", 0),
-                          ("importance_images", 1)):
+    processes = all_processes(args.num_gpus)
+    for option, least in (("resamples", 0), ("seed", 0), ("subsets_per_pass", 0), ("importance_images", 1)):
         if getattr(args, option) < least:
             raise InputError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
     # The log and the config are written beside the scores, not into the folder of the training.
@@ -77,13 +80,16 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
     subsets = coverage.choose(subsets, "--subsets")
     record = SweepRecord(args.output)
-    record.claim(sweep_identity(cfg, dataset, samples))
+    if is_first_process():
+        record.claim(sweep_identity(cfg, dataset, samples))
     if args.importance or any(record.row(subset) is None for subset in subsets):
         launch_run(argparse.Namespace(
             config_file=args.config_file, opts=opts, num_gpus=args.num_gpus, num_machines=1, machine_rank=0,
             dist_url="auto", eval_only=True, subsets=subsets, subsets_per_pass=args.subsets_per_pass,
             importance_images=args.importance_images if args.importance else 0), _evaluate)
-    return _write_report(cfg, coverage, record, subsets, args)
+    if not is_first_process():
+        return record.folder / REPORT
+    return _write_report(cfg, coverage, record, subsets, args, processes)
 
 
 def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]] | None:
@@ -136,6 +142,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.importance_images:
         check_importance(model)
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
+    check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS})")
     (dataset,) = cfg.DATASETS.TEST
     sweep_subsets(cfg, model, dataset, args.subsets, cfg.OUTPUT_DIR, record=SweepRecord(cfg.OUTPUT_DIR),
                   subsets_per_pass=args.subsets_per_pass)
@@ -154,7 +161,7 @@ def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int)
 
 
 def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
-                  args: argparse.Namespace) -> Path:
+                  args: argparse.Namespace, processes: int) -> Path:
     coverage = coverage.with_data({name: ids for subset in subsets for name, ids in record.sensors(subset).items()})
     names, dataset = coverage.existing, coverage.dataset
     # Of a sensor without a single valid pixel in all of its files, no row could differ from one without it.
@@ -174,8 +181,8 @@ def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets
     made_with = [
         f"Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
         f"Weights: {cfg.MODEL.WEIGHTS}", f"Data: {dataset}, {summary.num_images} images",
-        f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {args.num_gpus} "
-        f"process{'es' * (args.num_gpus != 1)}; {sum(row['seconds'] for row in rows):.0f} s for the subsets",
+        f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {processes} "
+        f"process{'es' * (processes != 1)}; {sum(row['seconds'] for row in rows):.0f} s for the subsets",
         f"Versions: {describe_versions()}",
         f"Every score: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET}), there in percent",
     ]

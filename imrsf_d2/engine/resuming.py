@@ -75,7 +75,7 @@ def train_or_load(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopw
         return model
     if not last.is_file():
         stopwatch.note("training", 0)
-    trainer = Trainer(cfg)
+    trainer = Trainer(cfg, go_on="the same command goes on from here")
     trainer.resume_or_load(resume=True)
     stopwatch.run("training", trainer.train, add=True)
     return trainer.model

@@ -1,90 +1,24 @@
-"""What tools/train_net.py does in each process, and how this and other tools start their processes."""
+"""What tools/train_net.py does in each process."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
 import os
-from collections.abc import Callable, Iterator
 
-import torch
 from detectron2.config import CfgNode
-from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.data.dataset_checks import check_datasets
 from imrsf_d2.data.datasets import check_registered
+from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation import build_evaluator
-from imrsf_d2.parallel import usable_cores
 
-__all__ = ["check_data_sets", "check_predicts", "check_start", "launch_run", "run"]
-
-logger = logging.getLogger(__name__)
-
-#: What other processes raise on bad input, which their messages explain without a traceback.
-EXPECTED_ERRORS = ("ValueError", "FileNotFoundError", "RasterError", "SizeError", "UpstreamError")
-
-
-def launch_run(args: argparse.Namespace, work: Callable[[argparse.Namespace], object] | None = None) -> None:
-    """Start `work` in one process per GPU, or in this process if there is but one.
-
-    Args:
-        args: of Detectron2's `default_argument_parser`; with MODEL.DEVICE cpu, `num_gpus` is the number of processes
-            that share the machine's cores.
-        work: a function of a module's top level, which gets `args`; None for `run`.
-
-    Raises:
-        FileNotFoundError, ValueError: see `load_config`, `setup_run` and `Checkpointer.load`.
-    """
-    cfg = load_config(args.config_file, args.opts)  # a mistake in the config is reported once, before processes start
-    processes, on_cpu = args.num_gpus, torch.device(cfg.MODEL.DEVICE).type == "cpu"
-    most = usable_cores() if on_cpu else torch.cuda.device_count()
-    if processes > max(1, most):
-        what = "processors for MODEL.DEVICE cpu" if on_cpu else "GPUs"
-        raise InputError(f"--num-gpus is {processes}, this machine has {most} {what}.")
-    # Detectron2 joins the processes by NCCL, which knows no CPU tensors, wherever it sees a GPU.
-    share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu and processes > 1 else {}
-    with _environment(share):
-        try:
-            launch(_work_in_process, processes, num_machines=args.num_machines, machine_rank=args.machine_rank,
-                   dist_url=args.dist_url, args=(work or run, args))
-        except ProcessRaisedException as error:
-            # Of another process' error nothing arrives but the text of its traceback: the last line says what it was.
-            kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
-            if kind.rpartition(".")[2] in EXPECTED_ERRORS:
-                raise InputError(message) from error
-            raise
-
-
-def _work_in_process(work: Callable[[argparse.Namespace], object], args: argparse.Namespace) -> None:
-    """Do the work of one process, and leave the others in order."""
-    work(args)
-    if torch.distributed.is_initialized():
-        # Detectron2 leaves the group to the end of the interpreter, where its threads, still running, abort the process.
-        comm.synchronize()
-        torch.distributed.destroy_process_group()
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+__all__ = ["check_data_sets", "check_predicts", "check_start", "run"]
 
 
 def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
@@ -141,7 +75,9 @@ def run(args: argparse.Namespace) -> dict:
         The scores of the last evaluation: {task: {metric: value}}, or {data set: {task: ...}} for several test sets.
 
     Raises:
-        ValueError: see `check_start`; and as `launch_run`.
+        ValueError, FileNotFoundError: see `check_start`, `load_config`, `setup_run`, `Checkpointer.load` and
+            `check_same_weights`.
+        Interrupted: see `Trainer.train`.
     """
     cfg = load_config(args.config_file, args.opts)
     check_start(cfg, args.resume, args.eval_only)
@@ -157,6 +93,7 @@ def run(args: argparse.Namespace) -> dict:
     model = Trainer.build_model(cfg)
     checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, require_all=True)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+    check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS}) or with --resume OUTPUT_DIR ({cfg.OUTPUT_DIR})")
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
         verify_results(cfg, results)

@@ -5,23 +5,31 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import signal
 import weakref
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, create_ddp_model
+from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
+from torch.utils.data import DataLoader
 
-from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.data.loaders import DrawnSamples, build_test_loader, build_train_loader
+from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
+from imrsf_d2.engine.interruption import Interruption
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
+from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.evaluation.sensors_read import BlindTiles
 from imrsf_d2.modalities import ModalitySet
@@ -41,12 +49,19 @@ class Trainer(DefaultTrainer):
 
     Args:
         cfg: finished by `load_config`.
+        go_on: what to tell the user who interrupts it, on how to go on.
+
+    Raises:
+        ValueError: if the processes cannot share a batch out evenly, or the training data are not usable.
     """
 
-    def __init__(self, cfg: CfgNode):
+    def __init__(self, cfg: CfgNode, go_on: str = "the same command with --resume goes on from here"):
         # The parent's constructor knows several processes on GPUs only, and of mixed precision only fp16 on a GPU.
         super(DefaultTrainer, self).__init__()
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
+        if cfg.SOLVER.IMS_PER_BATCH % comm.get_world_size():
+            raise InputError(f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, expected a multiple of "
+                             f"{comm.get_world_size()}, the number of processes.")
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
@@ -58,17 +73,18 @@ class Trainer(DefaultTrainer):
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        self._interruption = Interruption(self.checkpointer, go_on)
         self.register_hooks(self.build_hooks())
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_draw: int = 0):
         """The endless loader of training batches, from the `start_draw`-th sample on (of all workers together)."""
-        return build_train_loader(cfg, start_draw=start_draw)
+        return _undisturbed(build_train_loader(cfg, start_draw=start_draw))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
         """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves."""
-        return build_test_loader(cfg, dataset_name)
+        return _undisturbed(build_test_loader(cfg, dataset_name))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
@@ -84,8 +100,11 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase]:
-        """Detectron2's, and those of a pre-training before the last one, which hands images on to TensorBoard."""
+        """Detectron2's with an orderly end before the evaluation, and those of a pre-training before the last one, which
+        hands images on to TensorBoard."""
         hooks = super().build_hooks()
+        place = next(number for number, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+        hooks[place:place + 1] = [self._interruption, EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)]
         if is_pretraining(self.cfg):
             # Here, as no other training has to wait until matplotlib is loaded.
             from imrsf_d2.engine.reconstruction_pictures import picture_hooks
@@ -104,8 +123,11 @@ class Trainer(DefaultTrainer):
 
         Raises:
             FileNotFoundError, ValueError: see `Checkpointer.load`.
+            ValueError: in all processes, if they do not start at the same place, from the same weights, or on as many
+                samples.
         """
         super().resume_or_load(resume)
+        self._check_processes_agree(resume)
         if self.start_iter > 0:
             if self.cfg.SEED < 0:
                 logger.warning("SEED is %d, expected 0 or more for an exact resume: this run goes on with a random "
@@ -117,6 +139,20 @@ class Trainer(DefaultTrainer):
             logger.warning("%s holds the checkpoints of an earlier training, which this one will overwrite. Stop it now to "
                            "keep them: --resume continues that training, another OUTPUT_DIR leaves it alone.",
                            self.cfg.OUTPUT_DIR)
+
+    def _check_processes_agree(self, resume: bool) -> None:
+        """Processes that start at different places would wait for one another in vain; the rest would go wrong silently."""
+        if comm.get_world_size() == 1:
+            return
+        folder = f"OUTPUT_DIR ({os.path.abspath(self.cfg.OUTPUT_DIR)})"
+        check_same("the iteration that training starts at", self.start_iter, f"With --resume each process reads the last "
+                   f"checkpoint in {folder}: put it into a folder that all machines share.")
+        source = folder if resume and self.checkpointer.has_checkpoint() else f"MODEL.WEIGHTS ({self.cfg.MODEL.WEIGHTS})"
+        check_same_weights(self.model, source)
+        samples = getattr(self._trainer.data_loader.dataset, "dataset", None)
+        if isinstance(samples, DrawnSamples):  # else a loader of somebody's own
+            check_same("the number of training samples", len(samples), "Each process reads the labels by itself: see that "
+                       "DETECTRON2_DATASETS leads to the same data on all machines.")
 
     def run_step(self) -> None:
         """One iteration, its random numbers (sampled loss points, dropout) a function of SEED and iteration alone."""
@@ -139,11 +175,37 @@ class Trainer(DefaultTrainer):
         with autocast(cfg):
             return super().test(cfg, model, evaluators)
 
+    def _evaluate(self) -> dict:
+        """What the hook of the evaluation calls, also after the last iteration."""
+        if self._interruption.stopping:
+            return {}
+        with self._interruption.ending_at_once():
+            self._last_eval_results = self.test(self.cfg, self.model)
+        return self._last_eval_results
+
     def train(self) -> dict:
         """Train to MAX_ITER.
 
         Returns:
             The results of the evaluation after the last iteration (empty on other processes than the first).
+
+        Raises:
+            Interrupted: after Ctrl-C or SIGTERM; what was trained until then is in a checkpoint.
         """
-        super().train()
+        with self._interruption.watching():
+            super().train()
         return copy.deepcopy(getattr(self, "_last_eval_results", {}))
+
+
+def _undisturbed(loader: DataLoader) -> DataLoader:
+    """Let a loader's processes live on until this one ends them: Ctrl-C and schedulers signal all processes alike, and
+    an iteration that still waits for its samples could not be finished."""
+    loader.worker_init_fn = partial(_ignore_signals, loader.worker_init_fn)
+    return loader
+
+
+def _ignore_signals(prepare: Callable[[int], None] | None, worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if prepare is not None:
+        prepare(worker)

@@ -97,8 +97,9 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
               "parameters": sum(parameter.numel() for parameter in model.parameters()), "device": cfg.MODEL.DEVICE,
               "seconds": stopwatch.seconds, "machine": describe_machine(), "versions": describe_versions()}
     write_text(folder / RECORD_FILE, json.dumps(record, indent=1))
-    for checkpoint in folder.glob("model_[0-9]*.pth"):
-        checkpoint.unlink()  # nobody resumes from the middle of a finished run; model_final.pth stays
+    for checkpoint in folder.glob("model_*.pth"):
+        if checkpoint.name != FINAL_WEIGHTS:
+            checkpoint.unlink()  # nobody resumes from the middle of a finished run
     return read_outcome(folder)
 
 

@@ -13,7 +13,6 @@ from detectron2.modeling import build_model
 from tests.tiny import PRETRAINING
 from torch import nn
 
-from imrsf_d2.atomic import write_atomically
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.errors import InputError
 
@@ -76,16 +75,10 @@ def test_a_kill_while_writing_leaves_the_previous_checkpoint(tmp_path, name):
     Checkpointer(linear(1.0), str(tmp_path)).save("model_0000001", iteration=1)
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path), name], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (tmp_path / f"{name}.pth.tmp").is_file()  # it was in the middle of it
+    assert len(list(tmp_path.glob(f"{name}.pth.*.tmp"))) == 1  # it was in the middle of it
     model = linear(0.0)
     assert Checkpointer(model, str(tmp_path)).resume_or_load("", resume=True)["iteration"] == 1
     assert model.weight.tolist() == [[1.0, 1.0]]
-
-
-def test_what_a_kill_leaves_behind_is_overwritten(tmp_path):
-    (tmp_path / "file.tmp").write_bytes(b"half")
-    write_atomically(tmp_path / "file", lambda file: file.write(b"whole"))
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"whole")]
 
 
 def test_missing_weights_are_an_error(tmp_path):

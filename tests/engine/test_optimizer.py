@@ -47,6 +47,15 @@ def test_the_backbones_maps_learn_like_the_heads():
     assert as_table(groups) == {(0.1, 0.5): [1, 1, 2, 2, 3], (1.0, 0.5): [1, 1, 5, 7, 11]}
 
 
+@pytest.mark.parametrize("name", ["level_embed", "cls_token", "embed_scale"])
+def test_learned_inputs_do_not_decay_as_weights_do(name):
+    """`level_embed` is what Mask2Former's pixel decoder adds to a map by its level: an input, though no nn.Embedding."""
+    model = nn.Module()
+    model.transformer = nn.Module()
+    model.transformer.register_parameter(name, nn.Parameter(torch.ones(3, 4)))
+    assert as_table(parameter_groups(model, base_lr=1.0, weight_decay=0.5, weight_decay_embed=0.0)) == {(1.0, 0.0): [12]}
+
+
 def test_unset_decays_fall_back_to_the_general_one():
     assert as_table(parameter_groups(Toy(), base_lr=1.0, weight_decay=0.5)) == {(1.0, 0.5): [1, 1, 1, 2, 2, 3, 5, 7]}
 

@@ -95,8 +95,8 @@ def test_accumulation_exchanges_gradients_once_a_step(two_processes):
 
 @pytest.mark.parametrize("task", ["instance", "semantic"])
 def test_train_net_trains_and_scores_in_two_processes_on_the_cpu(task, tiny_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("imrsf_d2.engine.running.usable_cores", lambda: 2)
-    monkeypatch.setattr("imrsf_d2.engine.running.launch", functools.partial(launch, timeout=timedelta(seconds=120)))
+    monkeypatch.setattr("imrsf_d2.engine.launching.usable_cores", lambda: 2)
+    monkeypatch.setattr("imrsf_d2.engine.launching.launch", functools.partial(launch, timeout=timedelta(seconds=120)))
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
 
     def train_net(*arguments, **opts):

@@ -88,6 +88,22 @@ def test_a_resume_that_cannot_be_exact_is_said(tiny_config, monkeypatch, seed):
     assert [line.partition(" for an")[0] for line in said] == ["SEED is -1, expected 0 or more"] * (seed < 0)
 
 
+def test_each_process_and_iteration_draws_numbers_of_its_own(tiny_config, monkeypatch):
+    """Processes that drew the same ones would all look at the same points of their different images."""
+    trainer, drawn = Trainer(tiny_config(*PRETRAINING, "SEED", "7", "DATASETS.TEST", "()")), {}
+    monkeypatch.setattr("imrsf_d2.engine.trainer.DefaultTrainer.run_step", lambda self: last.append(torch.rand(4).tolist()))
+    for turn in ("first", "again"):
+        for rank in (0, 1):
+            monkeypatch.setattr("imrsf_d2.engine.trainer.comm.get_rank", lambda rank=rank: rank)
+            for iteration in (0, 1):
+                last, trainer.iter = [], iteration
+                trainer.run_step()
+                drawn[turn, rank, iteration] = last[0]
+    places = [(rank, iteration) for rank in (0, 1) for iteration in (0, 1)]
+    assert len({tuple(drawn["first", *place]) for place in places}) == 4
+    assert all(drawn["first", *place] == drawn["again", *place] for place in places)
+
+
 def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatch):
     said = []
     monkeypatch.setattr("imrsf_d2.engine.trainer.logger.warning", lambda line, *values: said.append(line % values))

@@ -87,7 +87,7 @@ def test_a_file_in_the_way_and_a_broken_marker_are_named(tmp_path):
 
 
 def test_what_is_left_of_a_killed_claim_is_no_obstacle(tmp_path):
-    (tmp_path / "sweep.json.tmp").write_text("{")
+    (tmp_path / "sweep.json.0123456789ab.tmp").write_text("{")
     SweepRecord(tmp_path).claim({"weights": "a"})
 
 

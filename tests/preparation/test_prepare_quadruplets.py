@@ -49,7 +49,8 @@ def prepare(exports, tmp_path):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.suffix != ".tmp"}
 
 
 def read(folder, name, tile):
@@ -218,8 +219,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeyp
 
     def interrupted(path, *arguments, **options):
         if len(written) == calls:
-            Path(f"{path}.tmp").parent.mkdir(parents=True, exist_ok=True)
-            Path(f"{path}.tmp").write_text("what a kill leaves behind")
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(f"{path}.0123456789ab.tmp").write_text("what a kill leaves behind")
             raise KeyboardInterrupt
         written.append(path)
         write(path, *arguments, **options)

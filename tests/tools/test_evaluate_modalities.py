@@ -227,8 +227,8 @@ def test_help_loads_nothing_heavy_and_shows_an_example(tmp_path):
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr("imrsf_d2.engine.running.usable_cores", lambda: 2)
-    monkeypatch.setattr("imrsf_d2.engine.running.launch", functools.partial(launch, timeout=timedelta(seconds=120)))
+    monkeypatch.setattr("imrsf_d2.engine.launching.usable_cores", lambda: 2)
+    monkeypatch.setattr("imrsf_d2.engine.launching.launch", functools.partial(launch, timeout=timedelta(seconds=120)))
 
 
 @pytest.mark.slow

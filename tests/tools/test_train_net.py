@@ -2,11 +2,14 @@
 
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
+
+from imrsf_d2.engine.trainer import Trainer
 
 
 def load_tool(name):
@@ -59,6 +62,21 @@ def test_mistakes_end_with_one_line_and_exit_code_2(train_net, capfd, arguments,
     assert train_net(*arguments) == 2
     assert "error: " in (err := capfd.readouterr().err)
     assert message in err.rpartition("error: ")[2]
+
+
+@pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_training_says_how_to_go_on(train_net, tmp_path, capfd, monkeypatch, name, code):
+    run_step = Trainer.run_step
+    monkeypatch.setattr(Trainer, "run_step", lambda self: (run_step(self), signal.raise_signal(signal.Signals[name])))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+    try:
+        assert train_net("DATASETS.TEST", "()") == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err.endswith(
+        "interrupted at iteration 1; the same command with --resume goes on from here.\n")
+    monkeypatch.undo()
+    assert (tmp_path / "run" / "last_checkpoint").read_text() == "model_interrupted.pth"
 
 
 def test_missing_data_is_named(train_net, capfd, tmp_path, monkeypatch):

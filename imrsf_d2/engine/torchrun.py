@@ -1,0 +1,99 @@
+"""The place that torchrun gives a process among the others, read from its environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imrsf_d2.errors import InputError
+
+__all__ = ["Place", "all_processes", "check_one_process", "is_first_process", "processes_here", "read_place"]
+
+#: Of these alone one concludes that there are other processes; clusters also set a MASTER_ADDR for no one in particular.
+PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT")
+_CURE = "Start with torchrun, which sets all of them, or unset them."
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process among those of all machines (`rank` of `world_size`), and of its own machine."""
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_world_size: int
+
+
+def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
+    """Where torchrun put this process; None if something else started it.
+
+    Raises:
+        InputError: if a variable is missing, no number, or contradicts another one.
+    """
+    found = {name: environment[name] for name in PLACE if name in environment}
+    if not found:
+        return None
+    shown = ", ".join(f"{name}={value}" for name, value in found.items())
+    missing = [name for name in (*PLACE, *MEETING_POINT) if name not in environment]
+    if missing:
+        raise InputError(f"the environment has {shown}, but no {', '.join(missing)}. {_CURE}")
+    try:
+        place = Place(*(int(value) for value in found.values()))
+    except ValueError:
+        raise InputError(f"the environment has {shown}, expected whole numbers. {_CURE}") from None
+    machines, rest = divmod(place.world_size, max(place.local_world_size, 1))
+    if machines < 1 or rest:
+        raise InputError(f"the environment has {shown}: WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE, expected as many "
+                         f"processes on each machine. {_CURE}")
+    if not (0 <= place.local_rank < place.local_world_size and 0 <= place.rank < place.world_size
+            and place.rank % place.local_world_size == place.local_rank):
+        raise InputError(f"the environment has {shown}, expected RANK below WORLD_SIZE, and LOCAL_RANK the rest of RANK "
+                         f"by LOCAL_WORLD_SIZE. {_CURE}")
+    return place
+
+
+def processes_here(num_gpus: int | None, num_machines: int = 1) -> int:
+    """How many processes of this run are on this machine: what --num-gpus says, or torchrun; one if neither does.
+
+    Raises:
+        InputError: if they contradict each other, or --num-gpus is less than 1.
+    """
+    if num_gpus is not None and num_gpus < 1:
+        raise InputError(f"--num-gpus is {num_gpus}, expected 1 or more.")
+    place = read_place()
+    if place is None:
+        return num_gpus or 1
+    if num_gpus not in (None, place.local_world_size):
+        raise InputError(f"--num-gpus is {num_gpus}, but torchrun started {place.local_world_size} processes on this "
+                         "machine (LOCAL_WORLD_SIZE, its --nproc_per_node): leave --num-gpus out.")
+    machines = place.world_size // place.local_world_size
+    if num_machines not in (1, machines):
+        raise InputError(f"--num-machines is {num_machines}, but torchrun started processes on {machines} (WORLD_SIZE "
+                         f"{place.world_size}, LOCAL_WORLD_SIZE {place.local_world_size}): leave --num-machines out.")
+    return place.local_world_size
+
+
+def all_processes(num_gpus: int | None) -> int:
+    """How many processes of this run there are, on all machines; see `processes_here`."""
+    processes, place = processes_here(num_gpus), read_place()
+    return processes if place is None else place.world_size
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and prints what there is once, also outside of the group's work."""
+    place = read_place()
+    return place is None or place.rank == 0
+
+
+def check_one_process(tool: str) -> None:
+    """Refuse several processes that would do, and overwrite, the same work.
+
+    Raises:
+        InputError: if torchrun started more than one.
+    """
+    place = read_place()
+    if place is not None and place.world_size > 1:
+        raise InputError(f"torchrun started {place.world_size} processes (WORLD_SIZE), but {tool} works in one: start it "
+                         "with python.")
