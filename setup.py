@@ -50,8 +50,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
-    packages=find_packages(include=["imrsf_d2", "imrsf_d2.*"]),
-    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.yaml"]},
+    packages=[*find_packages(include=["imrsf_d2", "imrsf_d2.*"]), "imrsf_d2.configs"],
+    # The configs lie where Detectron2's users look for them, and travel with the package.
+    package_dir={"imrsf_d2": "imrsf_d2", "imrsf_d2.configs": "configs"},
+    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "py.typed"], "imrsf_d2.configs": ["**/*.yaml"]},
+    entry_points={"console_scripts": ["imrsf = imrsf_d2.cli:main"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
         # The compiled attention op, where Mask2Former's own is not built.

@@ -1,43 +1,12 @@
 #!/usr/bin/env python
 """Write a small synthetic data set in the layout of a real one.
 
-Examples:
-    python datasets/make_synthetic.py --layout dfc2023 --output datasets/dfc2023_synthetic \
-        --num-train 200 --num-val 50 --size 128 --seed 0
-    python datasets/make_synthetic.py --layout quadruplets --output datasets/quadruplets_synthetic \
-        --num-train 200 --num-val 50 --size 128 --seed 0
+The same as `imrsf synthetic`; see imrsf_d2/commands/synthetic.py.
 """
 
-import argparse
 import sys
 
-
-LAYOUTS = ("dfc2023", "quadruplets")
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="which data set to imitate")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write below")
-    parser.add_argument("--num-train", type=int, default=200, metavar="N", help="tiles in training cities")
-    parser.add_argument("--num-val", type=int, default=50, metavar="N", help="tiles in validation cities")
-    parser.add_argument("--size", type=int, default=256, metavar="S", help="tile side in pixels (a multiple of 32)")
-    parser.add_argument("--seed", type=int, default=0, metavar="K", help="the same seed gives the same bytes")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
-    parser.add_argument("--overwrite", action="store_true", help="replace synthetic data of other parameters in DIR")
-    args = parser.parse_args(argv)
-    from imrsf_d2.errors import exit_code
-
-    return exit_code(lambda: write(args))
-
-
-def write(args):
-    from imrsf_d2.data.synthetic.layouts import write_layout
-
-    written = write_layout(progress=sys.stderr.isatty(), **vars(args))
-    print(f"{args.num_train} + {args.num_val} tiles written to {args.output}" if written
-          else f"{args.output} already holds exactly this data; nothing to do.")
-
+from imrsf_d2.commands.synthetic import main
 
 if __name__ == "__main__":
     sys.exit(main())

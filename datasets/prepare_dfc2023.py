@@ -1,61 +1,12 @@
 #!/usr/bin/env python
 """Cut the tiles of DFC2023 track 2 and their labels to the size that models train on, or check a download.
 
-Examples:
-    python datasets/prepare_dfc2023.py --input /data/DFC2023 --check
-    python datasets/prepare_dfc2023.py --input /data/DFC2023 --output datasets/dfc2023
+The same as `imrsf prepare dfc2023`; see imrsf_d2/commands/prepare_dfc2023.py.
 """
 
-import argparse
 import sys
 
-
-def tile_size(text: str) -> int | None:
-    if text == "keep":
-        return None
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}, expected pixels, e.g. 256, or keep")
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, metavar="DIR", help="folder that holds track2; only read")
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--output", metavar="DIR", help="folder that gets track2; the same command resumes")
-    action.add_argument("--check", action="store_true", help="list what is wrong and write nothing; exit code 1 if "
-                        "anything is")
-    parser.add_argument("--tile-size", type=tile_size, default=argparse.SUPPRESS, metavar="PX",
-                        help="side of a crop, a divisor of the tiles' 512 (default: 256); keep = whole tiles")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
-    args = parser.parse_args(argv)
-    if args.check and "tile_size" in args:
-        parser.error("--check looks at whole tiles: leave out --tile-size")
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
-    options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
-    from imrsf_d2.errors import exit_code
-
-    return exit_code(lambda: check(args.input, options) if args.check else prepare(args, options),
-                     interrupted="interrupted; the same command goes on from here.")
-
-
-def check(folder: str, options: dict) -> int:
-    from imrsf_d2.preparation.checks import check_dfc2023
-
-    findings = check_dfc2023(folder, **options)
-    print(findings)
-    return 1 if findings.problems else 0
-
-
-def prepare(args: argparse.Namespace, options: dict) -> None:
-    from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
-
-    outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
-    print(outcome.summary)
-    print(f"{outcome.tiles} tiles are in {args.output}, {outcome.cut} of them cut now." if outcome.cut
-          else f"{args.output} already holds exactly this data; nothing to do.")
-
+from imrsf_d2.commands.prepare_dfc2023 import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,55 +1,12 @@
 #!/usr/bin/env python
 """Make aligned tiles of Sentinel-1, Sentinel-2, elevation, Dynamic World and land-cover labels from your own exports.
 
-The input holds a folder for each city with s1*.tif, s2*.tif, dem*.tif, dnw*.tif (any CRS and resolution; several files
-of a sensor are one mosaic; a sensor may be missing) and one *.gpkg or *.shp. datasets/README.md says how to get them.
-
-Examples:
-    python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets
-    python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets --val-cities Nice Perth
+The same as `imrsf prepare quadruplets`; see imrsf_d2/commands/prepare_quadruplets.py.
 """
 
-import argparse
 import sys
 
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, metavar="DIR", help="folder with a folder for each city; only read")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; the same command resumes")
-    parser.add_argument("--tile-size", type=int, default=256, metavar="PX", help="side of a tile (default: 256)")
-    parser.add_argument("--resolution", type=float, default=10.0, metavar="M", help="side of a pixel (default: 10)")
-    parser.add_argument("--val-cities", nargs="*", metavar="CITY",
-                        help="cities for validation, none for training only (default: about 13 %% of the tiles)")
-    parser.add_argument("--merge-table", metavar="CSV",
-                        help="codes and their classes (default: imrsf_d2/data/datasets/land_cover.csv)")
-    parser.add_argument("--s1-unit", choices=("linear", "db"), default="linear", help="what the Sentinel-1 scenes hold")
-    parser.add_argument("--code-column", default="code_2018", metavar="NAME",
-                        help="column of the codes (default: code_2018)")
-    parser.add_argument("--layer", metavar="NAME",
-                        help="layer of the vector files, * for any text (default: the one with polygons and codes)")
-    parser.add_argument("--min-labelled", type=float, default=0.05, metavar="SHARE",
-                        help="leave out tiles with fewer labelled pixels (default: 0.05)")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
-    args = parser.parse_args(argv)
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
-
-    from imrsf_d2.errors import exit_code
-
-    return exit_code(lambda: prepare(args), interrupted="interrupted; the same command goes on from here.")
-
-
-def prepare(args):
-    from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
-    from imrsf_d2.preparation.quadruplets import prepare_quadruplets
-
-    print(prepare_quadruplets(
-        args.input, args.output, tile_size=args.tile_size, resolution=args.resolution, val_cities=args.val_cities,
-        merge_table=args.merge_table or DEFAULT_TABLE, s1_unit=args.s1_unit, code_column=args.code_column,
-        layer=args.layer, min_labelled=args.min_labelled, num_workers=args.num_workers,
-        progress=sys.stderr.isatty()))
-
+from imrsf_d2.commands.prepare_quadruplets import main
 
 if __name__ == "__main__":
     sys.exit(main())

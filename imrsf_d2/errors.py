@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 
+from imrsf_d2.command_names import as_called
+
 __all__ = ["InputError", "Interrupted", "MissingFileError", "NotAFolderError", "OccupiedError", "UpstreamError",
            "UserError", "exit_code", "is_mendable", "some_of"]
 
@@ -85,7 +87,7 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.")
     except (UserError, OSError) as error:
         if not is_mendable(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(as_called(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         known = isinstance(error, Interrupted)

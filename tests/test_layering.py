@@ -13,7 +13,11 @@ ALLOWED = {
     "parallel": set(),
     "precision": set(),
     "msdeform": set(),
-    "errors": set(),  # which every room may import
+    "command_names": set(),
+    "cli": {"commands"},  # loads it by name
+    "commands": {"modalities", "command_names", "registration", "upstream", "environment", "modeling", "checkpoint", "data",
+                 "preparation", "evaluation", "visualization", "engine"},
+    "errors": {"command_names"},  # which every room may import
     "keys": set(),
     "upstream": {"msdeform"},
     "registration": {"upstream"},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Print what is installed and whether it works; exit with 1, naming the remedy, if something is missing or broken.
 
-    python tools/check_env.py
+The same as `imrsf doctor`; see imrsf_d2/commands/doctor.py.
 """
 
 import sys
@@ -9,14 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also from a checkout that is not installed
 
-from imrsf_d2.environment import examine  # noqa: E402
-
-
-def main() -> int:
-    report = examine()
-    print(report)
-    return 0 if report.ok else 1
-
+from imrsf_d2.commands.doctor import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

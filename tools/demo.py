@@ -1,59 +1,12 @@
 #!/usr/bin/env python
 """Show the method on this machine in minutes: synthetic data, a short CPU training, every subset of the sensors.
 
-Example:
-    python tools/demo.py --output output/demo
-
-Run again, it keeps what is finished and continues what is not. KEY VALUE pairs change the config, e.g.
-    python tools/demo.py --output output/longer SOLVER.MAX_ITER 3000 SOLVER.STEPS "(2700, 2850)"
+The same as `imrsf demo`; see imrsf_d2/commands/demo.py.
 """
 
-import argparse
 import sys
-from functools import partial
-from pathlib import Path
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "demo"
-NUM_TRAIN, NUM_VAL, SIZE, SEED = 200, 50, 128, 0
-
-
-#: task -> config, layout of the data, folder to write below
-TASKS = {"instance": ("dfc2023_instance.yaml", "dfc2023", "output/demo"),
-         "semantic": ("dfc2023_semantic.yaml", "dfc2023", "output/demo-semantic"),
-         "lulc": ("quadruplets_lulc.yaml", "quadruplets", "output/demo-lulc")}
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=list(TASKS), default="instance",
-                        help="building instances (default), buildings as a label map, or land cover")
-    parser.add_argument("--output", metavar="DIR", help="folder to write below (default: output/demo, or "
-                        "output/demo-TASK)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
-    args = parser.parse_args(argv)
-
-    from imrsf_d2.errors import exit_code
-
-    return exit_code(lambda: run(args))
-
-
-def run(args):
-    from imrsf_d2.upstream import prepare
-
-    prepare()
-    from imrsf_d2.engine.torchrun import check_one_process
-
-    check_one_process("tools/demo.py")
-    from imrsf_d2.data.synthetic.layouts import write_layout
-    from imrsf_d2.engine.demo import DemoData, run_demo
-
-    config, layout, output = TASKS[args.task]
-    write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,
-                    progress=sys.stderr.isatty())
-    data = DemoData(layout, write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of "
-                                   f"{layout}, of other cities each.")
-    run_demo(CONFIGS / config, data, args.output or output, args.opts)
-
+from imrsf_d2.commands.demo import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -12,6 +13,7 @@ from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+import imrsf_d2
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.errors import InputError, MissingFileError
@@ -19,7 +21,10 @@ from imrsf_d2.precision import check_precision
 from imrsf_d2.registration import register
 from imrsf_d2.upstream import verify_op
 
-__all__ = ["load_config", "default_config", "is_pretraining", "setup_run"]
+__all__ = ["default_config", "find_config", "is_pretraining", "load_config", "setup_run"]
+
+#: Where our own configs lie: in an installed package, and in a checkout beside it.
+CONFIG_FOLDERS = (Path(imrsf_d2.__file__).parent / "configs", Path(imrsf_d2.__file__).parent.parent / "configs")
 
 
 def default_config() -> CfgNode:
@@ -34,11 +39,32 @@ def default_config() -> CfgNode:
     return cfg
 
 
+def find_config(name: str | os.PathLike) -> str:
+    """The path of a config.
+
+    Args:
+        name: a path, or the name of one of our own configs without its ending, e.g. "dfc2023_instance" or
+            "ablations/dfc2023_instance/multivit".
+
+    Raises:
+        MissingFileError: if it is neither.
+    """
+    name = os.fspath(name)
+    if os.path.isfile(name):
+        return name
+    for folder in CONFIG_FOLDERS:
+        if (path := folder / f"{name}.yaml").is_file():
+            return os.fspath(path)
+    known = sorted({path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")})
+    raise MissingFileError(f"no config file {name!r}, and no config of that name among {', '.join(known)}; give one with "
+                           "--config-file, e.g. configs/dfc2023_instance.yaml.")
+
+
 def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
     """Read a config.
 
     Args:
-        config_file: YAML file, whose `_BASE_` is read first.
+        config_file: YAML file, whose `_BASE_` is read first, or the name of one of ours (see `find_config`).
         opts: alternating keys and values that override it, e.g. `["SOLVER.IMS_PER_BATCH", "2"]`.
 
     Returns:
@@ -48,9 +74,7 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
         FileNotFoundError: if there is no such file.
         ValueError: on an unknown key, a value of the wrong type or out of range, or a contradiction between keys.
     """
-    if not os.path.isfile(config_file):
-        raise MissingFileError(f"no config file {os.fspath(config_file)!r}; give one with --config-file, "
-                                "e.g. configs/dfc2023_instance.yaml.")
+    config_file = find_config(config_file)
     cfg = default_config()
     try:
         cfg.merge_from_file(os.fspath(config_file))

@@ -1,0 +1,55 @@
+"""Turn the weights of a ViT that was trained elsewhere into weights to start from (MODEL.WEIGHTS)."""
+
+from imrsf_d2.commands.parsing import command_parser
+
+EXAMPLES = """
+Examples:
+
+MultiMAE's pre-training, for the three sensors of the DFC2023:
+    $ python tools/convert_checkpoint.py --from multimae multimae-b.pth multimae-dfc2023.pth \\
+        --config-file configs/dfc2023_instance.yaml
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml MODEL.WEIGHTS multimae-dfc2023.pth
+
+A ViT-S of timm, for a config with another encoder:
+    $ python tools/convert_checkpoint.py --from timm model.safetensors vit_s.pth --config-file \\
+        configs/dfc2023_semantic.yaml MODEL.IMRSF.EMBED_DIM 384 MODEL.IMRSF.NUM_HEADS 6
+
+What went where, and what starts at random, is printed as a table.
+"""
+SOURCES = {"mae": "facebookresearch/mae, with or without the decoder", "multimae": "EPFL-VILAB/MultiMAE",
+           "timm": "a VisionTransformer of timm", "vit": "torchvision's VisionTransformer or Hugging Face's ViT"}
+
+
+def parse(argv):
+    parser = command_parser("convert", __doc__, EXAMPLES)
+    parser.add_argument("--from", dest="source", required=True, choices=list(SOURCES),
+                        help="; ".join(f"{name}: {what}" for name, what in SOURCES.items()))
+    parser.add_argument("input", metavar="IN", help="its weights: .pth, .pt, .bin or .safetensors")
+    parser.add_argument("output", metavar="OUT", help="file to write: .pth or .safetensors")
+    parser.add_argument("--config-file", required=True, metavar="F", help="of the model that starts from them")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
+    return parser.parse_intermixed_args(argv)  # --config-file may stand between OUT and the first KEY
+
+
+def convert(args):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    import torch
+
+    from imrsf_d2.checkpoint.conversion import convert_file
+    from imrsf_d2.engine.configuration import load_config
+    from imrsf_d2.modeling import build_imrsf_vit_backbone
+
+    cfg = load_config(args.config_file, args.opts)
+    with torch.device("meta"):  # shapes alone
+        encoder = build_imrsf_vit_backbone(cfg)
+    print(convert_file(args.source, args.input, args.output, encoder))
+    print(f"Written: {args.output}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)  # before anything heavy is loaded: --help is quick
+    from imrsf_d2.errors import exit_code
+
+    return exit_code(lambda: convert(args))

@@ -1,0 +1,64 @@
+"""Train or evaluate a model: Detectron2's command line on imrsf_d2's configs."""
+
+import argparse
+
+from imrsf_d2.commands.parsing import command_parser
+
+EXAMPLES = """
+Examples:
+
+Train, with the batch shared among two GPUs:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 2 OUTPUT_DIR output/instance
+
+The same under torchrun:
+    $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
+
+Go on after an interruption; Ctrl-C or SIGTERM ends a training after the iteration, with a checkpoint:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
+
+Score a checkpoint with two of the three sensors:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --eval-only \\
+        MODEL.WEIGHTS output/instance/model_final.pth INPUT.TEST_MODALITIES "['rgb', 'dsm']"
+
+Pre-train without labels, then fine-tune from what that ended with:
+    $ python tools/train_net.py --config-file configs/pretrain/dfc2023_gc.yaml
+    $ python tools/train_net.py --config-file configs/finetune/dfc2023_instance_gc.yaml OUTPUT_DIR output/finetune_gc
+
+Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
+"""
+
+
+def parse(argv):
+    """Detectron2's arguments, without the seconds that importing its parser takes."""
+    parser = command_parser("train", __doc__, EXAMPLES)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="a path, or the name of a packaged config")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the last checkpoint in OUTPUT_DIR, if there is one")
+    parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
+    # None: one, or as many as torchrun started.
+    parser.add_argument("--num-gpus", type=int, metavar="N",
+                        help="processes of this machine, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, "
+                             "or as many as torchrun started)")
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default: 1)")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
+    parser.add_argument("--dist-url", default="auto", metavar="URL",
+                        help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    return parser.parse_args(argv)
+
+
+def train(args):
+    from imrsf_d2.upstream import prepare
+
+    prepare()
+    from imrsf_d2.engine.launching import launch_run
+    from imrsf_d2.engine.running import run
+
+    launch_run(args, run)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)  # before anything heavy is loaded: --help is quick
+    from imrsf_d2.errors import exit_code
+
+    return exit_code(lambda: train(args))
