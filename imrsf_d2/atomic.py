@@ -47,7 +47,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         raise
 
 
-@functools.lru_cache(maxsize=None)  # a folder of many tiles is listed once, not before each of them
+@functools.cache  # a folder of many tiles is listed once, not before each of them
 def _remove_abandoned(folder: str) -> None:
     """Remove what killed writers left in a folder, if it is so old that nobody writes to it any more."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:  # tidying up is no reason to fail

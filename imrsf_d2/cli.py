@@ -30,9 +30,9 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(["usage: imrsf COMMAND [arguments]", "",
-                      "Segmentation from many Earth-observation sensors, when some of them are missing.", "",
-                      *lines, "", "`imrsf COMMAND --help` has the arguments and examples. A config is a path, or the name of one "
-                      "that is", "packaged, e.g. --config-file dfc2023_instance."])
+                      "Segmentation from many Earth-observation sensors, when some of them are missing.", "", *lines, "",
+                      "`imrsf COMMAND --help` has the arguments and examples. A config is a path, or the name of a",
+                      "packaged one, e.g. --config-file dfc2023_instance."])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""How a reader calls our commands: `imrsf train` where the package is installed, `python tools/train_net.py` in a checkout."""
+"""How a reader calls our commands: `imrsf train`, or in a checkout `python tools/train_net.py`."""
 
 from __future__ import annotations
 

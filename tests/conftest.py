@@ -6,6 +6,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+
 from tests.tiny import write_tiny_data
 
 # The same examples in every run, on any machine; --hypothesis-profile=default looks for new ones.

@@ -6,12 +6,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.tiny import REPOSITORY
 
 from imrsf_d2 import cli
 from imrsf_d2.command_names import TOOLS, as_called
 from imrsf_d2.engine.configuration import find_config, load_config
 from imrsf_d2.errors import InputError, MissingFileError, exit_code
+from tests.tiny import REPOSITORY
 
 
 def test_every_tool_is_a_subcommand_and_every_subcommand_is_listed(capsys):

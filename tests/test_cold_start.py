@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.tiny import REPOSITORY
 
 HEAVY = ("torch", "torchvision", "detectron2", "mask2former", "numpy", "scipy", "cv2", "rasterio", "pycocotools",
@@ -32,10 +33,8 @@ def test_an_import_loads_nothing_it_does_not_need(modules, unwanted):
     assert not loaded(modules) & set(unwanted)
 
 
-@pytest.mark.parametrize("tool", ["tools/demo.py", "tools/visualize.py", "tools/benchmark.py",
-                                  "tools/evaluate_modalities.py", "tools/study.py", "tools/pretrain_demo.py",
-                                  "tools/convert_checkpoint.py",
-                                  "datasets/make_synthetic.py", "datasets/prepare_quadruplets.py"])
+@pytest.mark.parametrize("tool", sorted(path.relative_to(REPOSITORY).as_posix() for folder in ("tools", "datasets")
+                                        for path in (REPOSITORY / folder).glob("*.py")))
 def test_help_loads_nothing_heavy(tool):
     result = python("-X", "importtime", str(REPOSITORY / tool), "--help")
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}

@@ -3,11 +3,11 @@
 import importlib.util
 
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.trivial import trivial_results
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
+from tests.tools.test_train_net import load_tool
 
 #: config -> layout of its data
 QUICK = {"dfc2023_instance": "dfc2023", "dfc2023_semantic": "dfc2023", "quadruplets_lulc": "quadruplets"}

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+
 from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

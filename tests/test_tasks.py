@@ -9,10 +9,6 @@ import rasterio
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.evaluation import inference_on_dataset
-from tests.oracle import Oracle
-from tests.preparation.scene_files import write_city
-from tests.tiny import DEMO_CONFIGS, OVERRIDES, REPOSITORY, SIZE
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
@@ -20,6 +16,10 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
 from imrsf_d2.preparation.quadruplets import prepare_quadruplets
+from tests.oracle import Oracle
+from tests.preparation.scene_files import write_city
+from tests.tiny import DEMO_CONFIGS, OVERRIDES, REPOSITORY, SIZE
+from tests.tools.test_train_net import load_tool
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+
 from tests.tiny import REPOSITORY
 
 

@@ -45,7 +45,7 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
     rows = []
     for kind, config in kinds.items():
         mapper = build_mapper(config, is_train=True)
-        timings = {"0, in this process": measure(lambda: _map_all(mapper, samples), repeats)}
+        timings = {"0, in this process": measure(partial(_map_all, mapper, samples), repeats)}
         for number in workers:
             timings[str(number)] = _time_loader(config, number, len(samples), repeats)
         rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))]

@@ -15,8 +15,14 @@ from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.masked_attention import Block
-from imrsf_d2.modeling.tokens import (PatchEmbed, keep_modalities, patch_presence, sincos_position_embedding,
-                                       split_image, take_patches)
+from imrsf_d2.modeling.tokens import (
+    PatchEmbed,
+    keep_modalities,
+    patch_presence,
+    sincos_position_embedding,
+    split_image,
+    take_patches,
+)
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["IncompleteMultimodalEncoder"]

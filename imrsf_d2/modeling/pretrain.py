@@ -23,8 +23,8 @@ from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.encoder_data import Patches
 from imrsf_d2.modeling.processes import mean_of_all
 from imrsf_d2.modeling.reconstruction import Reconstruction, patch_statistics, read_reconstructions, summed_loss
-from imrsf_d2.modeling.tokens import take_patches
 from imrsf_d2.modeling.token_masks import draw_visible
+from imrsf_d2.modeling.tokens import take_patches
 
 __all__ = ["IncompleteMultimodalMAE"]
 

@@ -41,7 +41,7 @@ def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequenc
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     places = np.arange(len(labels))
-    thin = {place: 0.4 for place in partial}
+    thin = dict.fromkeys(partial, 0.4)
     _draw_bars(axis, [place - thin.get(place, 0) / 2 for place in places], [thin.get(place, 0.7) for place in places],
                estimates, color=BAR, label=legend[0])
     _draw_bars(axis, [place + 0.2 for place in partial], [0.4] * len(partial), list(partial.values()), color=PARTIAL,

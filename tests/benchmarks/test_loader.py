@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from tests.tiny import DEMO_CONFIG, DEMO_CONFIGS, OVERRIDES
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.benchmarks.loader import benchmark_loader
 from imrsf_d2.engine.configuration import load_config
+from tests.tiny import DEMO_CONFIG, DEMO_CONFIGS, OVERRIDES
+from tests.tools.test_train_net import load_tool
 
 
 def test_every_stage_and_number_of_workers_is_in_the_table(tiny_root, monkeypatch):

@@ -8,7 +8,6 @@ import math
 
 import pytest
 import torch
-from tests.largest_tensor import LargestTensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from imrsf_d2.benchmarks.backbone import draw_subsets
@@ -21,8 +20,8 @@ from imrsf_d2.benchmarks.memory import STATUS, measure_here
 from imrsf_d2.benchmarks.mixed_precision import benchmark_gpu, benchmark_mixed_precision
 from imrsf_d2.benchmarks.suite import run_benchmark
 from imrsf_d2.modeling import IncompleteMultimodalViT
-from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.linear import linear
+from tests.largest_tensor import LargestTensor
 
 SIZE = 64
 MIXED = [("sar",), ("rgb", "dsm"), ("sar",), (), ("sar", "rgb", "dsm")]

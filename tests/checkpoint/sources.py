@@ -7,8 +7,9 @@ import timm.models.vision_transformer as timm_vit
 import torch
 import torch.nn.functional as F
 import torchvision.models.vision_transformer as torchvision_vit
-from tests.modeling.reference import positions
 from torch import nn
+
+from tests.modeling.reference import positions
 
 PATCH, DIM, DEPTH, HEADS, HIDDEN, GRID = 4, 32, 2, 4, 128, 3
 CLASSES = 5

@@ -4,14 +4,27 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from tests.checkpoint.sources import (CLASSES, DEPTH, DIM, GRID, HEADS, PATCH, SOURCES, MultiMAE, column_first, of_mae,
-                                      of_timm, row_first, shake)
 
 from imrsf_d2.checkpoint.conversion import convert_file, convert_weights
 from imrsf_d2.checkpoint.files import read_weights, write_weights
 from imrsf_d2.checkpoint.positions import compare_positions
 from imrsf_d2.modalities import Modality
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from tests.checkpoint.sources import (
+    CLASSES,
+    DEPTH,
+    DIM,
+    GRID,
+    HEADS,
+    PATCH,
+    SOURCES,
+    MultiMAE,
+    column_first,
+    of_mae,
+    of_timm,
+    row_first,
+    shake,
+)
 
 MODALITIES = (Modality("sar", 1), Modality("rgb", 3), Modality("dsm", 1), Modality("s2", 4),
               Modality("landuse", classes=CLASSES))

@@ -7,12 +7,12 @@ import pytest
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin, xy
 from rasterio.warp import transform as transform_points
-from tests.data.warping import resample
 
 from imrsf_d2.data import rasters
 from imrsf_d2.data.grids import Grid, Warp
 from imrsf_d2.data.rasters import RasterError, read_grid, read_raster
 from imrsf_d2.modalities import Modality
+from tests.data.warping import resample
 
 UTM = CRS.from_epsg(32631)
 FINE = Grid(8, 12, UTM, from_origin(500_000, 5_000_000, 10, 10))

@@ -158,7 +158,7 @@ def test_one_array_fed_as_every_modality_stays_equal(tmp_path, write_raster):
     shapes = set()
     for draw in range(40):
         result = mapper({"file_name": path, "height": 24, "width": 40, "image_id": 1, "draw": draw,
-                         "modalities": {name: path for name in "abc"},
+                         "modalities": dict.fromkeys("abc", path),
                          "annotations": [annotation(1, 1, square)]})
         bands, valid = result["image"][:3], result["image"][3:]
         assert (bands == bands[:1]).all() and (valid == valid[:1]).all()

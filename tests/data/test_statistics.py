@@ -6,11 +6,11 @@ import rasterio
 import yaml
 from detectron2.data import DatasetCatalog
 from rasterio.transform import from_origin
-from tests.data.conftest import MODALITIES, write_raster_file
-from tests.tiny import REPOSITORY
 
 from imrsf_d2.data.statistics import Moments, compute_statistics, dataset_statistics, modalities_yaml
 from imrsf_d2.modalities import Modality, ModalitySet
+from tests.data.conftest import MODALITIES, write_raster_file
+from tests.tiny import REPOSITORY
 
 SET = ModalitySet(map(Modality.from_mapping, MODALITIES))
 ENTRIES = [*MODALITIES, {"NAME": "dnw", "CLASSES": 4}]

@@ -16,7 +16,7 @@ from scipy import ndimage
 from imrsf_d2.data.datasets.land_cover import read_merge_table
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, city_of
-from imrsf_d2.data.synthetic import quadruplets, writing
+from imrsf_d2.data.synthetic import writing
 from imrsf_d2.data.synthetic.landscape import (
     CLASSES,
     CROPLAND,

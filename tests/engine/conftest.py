@@ -1,7 +1,7 @@
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
+from tests.tiny import DEMO_CONFIG, OVERRIDES
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 import safetensors.torch
 import torch
 from detectron2.modeling import build_model
-from tests.tiny import PRETRAINING
 from torch import nn
 
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.errors import InputError
+from tests.tiny import PRETRAINING
 
 
 def linear(value):

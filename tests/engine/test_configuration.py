@@ -1,7 +1,7 @@
 import pytest
-from tests.tiny import DEMO_CONFIG, REPOSITORY
 
 from imrsf_d2.engine.configuration import load_config, setup_run
+from tests.tiny import DEMO_CONFIG, REPOSITORY
 
 
 def test_the_config_is_finished_and_frozen():

@@ -2,10 +2,10 @@
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.running import check_data_sets
+from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
+from tests.tools.test_train_net import load_tool
 
 
 def test_a_model_without_instances_does_not_begin_to_train(tiny_config):

@@ -6,14 +6,14 @@ from detectron2.engine import create_ddp_model
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
-from tests.modeling.conftest import SUBSETS, build, make_images
-from tests.processes import run_in_processes
-from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
-from tests.tools.test_train_net import load_tool
 from torch import nn
 
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.trainer import Trainer
+from tests.modeling.conftest import SUBSETS, build, make_images
+from tests.processes import run_in_processes
+from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
+from tests.tools.test_train_net import load_tool
 
 
 def is_of_encoder(name, prefix=""):

@@ -11,12 +11,12 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 from detectron2.utils import comm
-from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY
 from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.data.rasters import SizeError
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.launching import launch_run
+from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY
 
 pytestmark = pytest.mark.slow  # starting a process takes seconds
 

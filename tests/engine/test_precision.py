@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from tests.modeling.conftest import build, make_images
-from tests.oracle import Oracle
-from tests.tiny import DEMO_CONFIGS, OVERRIDES
 from torch import nn
 
 from imrsf_d2.data.loaders import build_train_loader
@@ -12,6 +9,9 @@ from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import sweep_subsets
 from imrsf_d2.precision import autocast, check_precision, grad_scaler
+from tests.modeling.conftest import build, make_images
+from tests.oracle import Oracle
+from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 BF16 = ("SOLVER.AMP.ENABLED", "True")
 

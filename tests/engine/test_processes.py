@@ -9,13 +9,13 @@ import torch
 from detectron2.engine import create_ddp_model, launch
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
+from torch import nn
+
+from imrsf_d2.engine.loop import TrainingLoop
 from tests.modeling.conftest import build, make_images
 from tests.processes import run_in_processes
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
 from tests.tools.test_train_net import load_tool
-from torch import nn
-
-from imrsf_d2.engine.loop import TrainingLoop
 
 pytestmark = pytest.mark.slow  # starting a process takes seconds
 

@@ -12,7 +12,6 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import TensorboardXWriter
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.tiny import PRETRAINING
 from torch import nn
 
 from imrsf_d2.data.mappers import build_mapper
@@ -21,6 +20,7 @@ from imrsf_d2.engine.reconstruction_pictures import FOLDER, ReconstructionPictur
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
+from tests.tiny import PRETRAINING
 
 PICTURES = ["MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS", "20", "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD", "2",
             "MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES", "2"]

@@ -3,13 +3,13 @@
 import argparse
 
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine import launching
 from imrsf_d2.engine.launching import launch_run
 from imrsf_d2.engine.torchrun import Place, all_processes, is_first_process, processes_here, read_place
 from imrsf_d2.errors import InputError
+from tests.tiny import DEMO_CONFIG, OVERRIDES
+from tests.tools.test_train_net import load_tool
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "node0",
             "MASTER_PORT": "29500"}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from detectron2.utils.env import seed_all_rng
-from tests.tiny import PRETRAINING
 
 from imrsf_d2.engine.trainer import Trainer
+from tests.tiny import PRETRAINING
 
 
 class Recorder(Trainer):
@@ -100,8 +100,8 @@ def test_each_process_and_iteration_draws_numbers_of_its_own(tiny_config, monkey
                 trainer.run_step()
                 drawn[turn, rank, iteration] = last[0]
     places = [(rank, iteration) for rank in (0, 1) for iteration in (0, 1)]
-    assert len({tuple(drawn["first", *place]) for place in places}) == 4
-    assert all(drawn["first", *place] == drawn["again", *place] for place in places)
+    assert len({tuple(drawn[("first", *place)]) for place in places}) == 4
+    assert all(drawn[("first", *place)] == drawn[("again", *place)] for place in places)
 
 
 def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatch):

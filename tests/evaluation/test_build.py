@@ -1,10 +1,10 @@
 """The evaluator of a data set, and what a model must give for it."""
 
 import pytest
-from tests.tiny import DEMO_CONFIGS, OVERRIDES, PRETRAINING
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
+from tests.tiny import DEMO_CONFIGS, OVERRIDES, PRETRAINING
 
 
 @pytest.fixture

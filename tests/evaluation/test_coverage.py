@@ -5,8 +5,6 @@ import logging
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
-from tests.oracle import Oracle
-from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.errors import InputError
@@ -16,6 +14,8 @@ from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.summary import summarise
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import Modality, ModalitySet
+from tests.oracle import Oracle
+from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 SENSORS = ModalitySet([Modality("sar"), Modality("rgb", 3), Modality("dsm")])
 

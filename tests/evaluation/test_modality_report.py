@@ -4,10 +4,10 @@ import json
 import math
 
 import pytest
-from tests.evaluation.test_summary import CLASSES, NAMES, sweep
 
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
 from imrsf_d2.evaluation.summary import Estimate, Kept, summarise
+from tests.evaluation.test_summary import CLASSES, NAMES, sweep
 
 INSTANCES = [{"modalities": ["a"], "images": 3, "seconds": 1.0,
               "results": {"segm": {"AP50": 12.5, "APl": math.nan}, "bbox": {"AP50": 10.0}}}]

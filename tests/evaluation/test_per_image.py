@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tests.evaluation.test_instance_evaluator import crowded, dataset, perfect, random_predictions  # noqa: F401
 
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator, coco_eval
 from imrsf_d2.evaluation.matching import match_instances
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
+from tests.evaluation.test_instance_evaluator import crowded, dataset, perfect, random_predictions  # noqa: F401
 
 COLLECTIONS = np.array([[1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 0, 0], [0, 6, 0, 0, 0, 0], [1, 0, 2, 0, 1, 2]])
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import rasterio
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from tests.oracle import Oracle
-from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
@@ -19,6 +17,8 @@ from imrsf_d2.evaluation.sensors_read import SensorsRead
 from imrsf_d2.evaluation.summary import summarise
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import ModalitySet
+from tests.oracle import Oracle
+from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 
 @pytest.fixture

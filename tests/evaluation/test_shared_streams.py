@@ -9,8 +9,6 @@ import rasterio
 import torch
 from detectron2.evaluation import inference_context, inference_on_dataset
 from detectron2.modeling import build_model
-from tests.modeling.test_subsets import rows_through_blocks
-from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, SIZE
 
 from imrsf_d2.data.loaders import build_test_loader
 from imrsf_d2.engine.configuration import load_config
@@ -19,6 +17,8 @@ from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import ModalitySet
+from tests.modeling.test_subsets import rows_through_blocks
+from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, SIZE
 
 #: folder of a modality -> the value that marks its pixels as holding no data, and where it is put
 GAPS = {"sar": (np.nan, np.s_[:30]), "rgb": (0, np.s_[:, 20:45]), "dsm": (np.nan, np.s_[10:50, :33]),

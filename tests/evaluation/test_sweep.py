@@ -2,12 +2,12 @@ import json
 
 import pytest
 from detectron2.data import DatasetCatalog
-from tests.oracle import Oracle
-from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import ModalitySet
+from tests.oracle import Oracle
+from tests.tiny import DEMO_CONFIG, NUM_VAL, OVERRIDES
 
 DATASET = "dfc2023_track2_val"
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tabulate import tabulate
+
 from tests.fuzz.runner import BAD, run_cases, table
 
 HEAD = """# Damaged and odd inputs

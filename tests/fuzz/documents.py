@@ -11,13 +11,13 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Instances
 from pycocotools import mask as coco_mask
-from tests.fuzz.damage import damage_bytes, damage_tree
 from torch import nn
 
 from imrsf_d2.checkpoint.files import read_weights, write_weights
 from imrsf_d2.data.datasets.coco import load_coco
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from tests.fuzz.damage import damage_bytes, damage_tree
 
 __all__ = ["checkpoint_case", "coco_case"]
 

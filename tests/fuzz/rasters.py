@@ -12,11 +12,11 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
-from tests.fuzz.damage import damage_bytes
 
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.rasters import read_raster
 from imrsf_d2.modalities import Modality
+from tests.fuzz.damage import damage_bytes
 
 __all__ = ["label_case", "raster_case"]
 

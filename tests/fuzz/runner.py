@@ -42,7 +42,7 @@ def run_cases(numbers: list[int], seed: int, processes: int = 1) -> list[Outcome
 
 def table(outcomes: list[Outcome]) -> list[tuple]:
     """Rows (target, what is odd, number of cases, and the number of each result that occurs), and their header first."""
-    results = [result for result in (READ, REFUSED, *BAD)]
+    results = (READ, REFUSED, *BAD)
     counts = Counter((o.target, o.kind, o.result) for o in outcomes)
     kinds = sorted({(o.target, o.kind) for o in outcomes})
     rows = [(target, kind, sum(counts[target, kind, r] for r in results), *(counts[target, kind, r] for r in results))

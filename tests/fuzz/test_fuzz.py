@@ -1,6 +1,7 @@
 """The short version of the fuzz run (`python -m tests.fuzz`), and its own claims."""
 
 import pytest
+
 from tests.fuzz.runner import BAD, _describe, run_cases
 
 CASES = 400

@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+
 from tests.modeling import reference
 
 HEADS = {"encoder": 2, "decoder": 2}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.modeling.conftest import build, make_images
 
 ROWS = [("sar", "rgb", "landuse"), ("rgb",), (), ("sar", "landuse")]

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.largest_tensor import LargestTensor
-from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 
 from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
+from tests.largest_tensor import LargestTensor
+from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 
 NAMES = [m.name for m in MODALITIES]
 BANDS = {"sar": [0], "rgb": [1, 2, 3], "landuse": [4]}

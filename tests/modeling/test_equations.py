@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.modeling import reference
 from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, build, make_images
 

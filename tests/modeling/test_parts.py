@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from tests.modeling.conftest import MODALITIES, build, make_images
 
 from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
 from imrsf_d2.modeling.layout import SubsetGroup, TokenLayout, group_by_subset
 from imrsf_d2.modeling.pyramid import feature_stride
 from imrsf_d2.modeling.tokens import sincos_position_embedding
+from tests.modeling.conftest import MODALITIES, build, make_images
 
 CPU = torch.device("cpu")
 

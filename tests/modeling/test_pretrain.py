@@ -6,10 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from tests.largest_tensor import LargestTensor
-from tests.modeling import pretrain_reference as naive
-from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, make_images
-from tests.processes import run_in_processes
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -20,6 +16,10 @@ from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.pretrain import IncompleteMultimodalMAE
 from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.modeling.token_masks import draw_visible
+from tests.largest_tensor import LargestTensor
+from tests.modeling import pretrain_reference as naive
+from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, make_images
+from tests.processes import run_in_processes
 
 NAMES = tuple(m.name for m in MODALITIES)
 KINDS = {"sar": "l1", "rgb": "mse", "landuse": "ce"}

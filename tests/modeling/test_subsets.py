@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling import IncompleteMultimodalViT
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.tokens import keep_modalities
+from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 
 SET = ModalitySet(MODALITIES)
 #: Images that lack nothing, one modality, two, and all.

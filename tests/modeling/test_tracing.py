@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+
 from tests.modeling.conftest import build, make_images
 from tests.modeling.test_pretrain import build_pretraining, make_samples
 

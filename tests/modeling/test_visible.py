@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from tests.modeling.conftest import GRID, MODALITIES, SUBSETS, build, make_images
 
 

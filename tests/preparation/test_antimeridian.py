@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import shapely
 from rasterio.crs import CRS
-from tests.preparation.scene_files import centres, from_utm, to_utm, write_layer, write_scene
 
 from imrsf_d2.preparation.exports import find_cities
 from imrsf_d2.preparation.grids import Grid, longitude_latitude, metric_crs, move_bounds
@@ -13,6 +12,7 @@ from imrsf_d2.preparation.resampling import resample
 from imrsf_d2.preparation.scenes import open_mosaics
 from imrsf_d2.preparation.vectors import find_layer, rasterise, read_features
 from imrsf_d2.preparation.wrapping import meets, smallest_arc, unwrap_polygons
+from tests.preparation.scene_files import centres, from_utm, to_utm, write_layer, write_scene
 
 DEGREES, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(3857)
 NORTH, SOUTH = 71.25, 70.95  # Wrangel Island

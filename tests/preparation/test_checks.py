@@ -8,11 +8,11 @@ import pytest
 import rasterio
 from rasterio.errors import CRSError
 from rasterio.transform import from_origin
-from tests.data.conftest import write_raster_file
 
 from imrsf_d2.preparation import raster_checks
 from imrsf_d2.preparation.checks import check_dfc2023
 from imrsf_d2.preparation.raster_checks import check_tile
+from tests.data.conftest import write_raster_file
 
 SIZE = 32
 GOOD, NO_HEIGHT, ALONE = "SV_Berlin_52.5_13.4.tif", "GF2_NewYork_40.7_-73.9.tif", "SV_Rio_-22.9_-43.2.tif"

@@ -5,13 +5,13 @@ import pytest
 import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from tests.preparation.scene_files import UTM, write_scene
 
 from imrsf_d2.preparation.city_grid import city_grid
 from imrsf_d2.preparation.grids import Grid
 from imrsf_d2.preparation.lattices import place_on_lattice
 from imrsf_d2.preparation.resampling import resample, resample_marked
 from imrsf_d2.preparation.scenes import open_mosaics
+from tests.preparation.scene_files import UTM, write_scene
 
 UTM31 = CRS.from_epsg(32631)
 EXTENT = (500_100.0, 5_069_000.0, 500_900.0, 5_069_900.0)

@@ -18,8 +18,6 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
-from tests.data.conftest import run_lengths, write_raster_file
-from tests.tiny import REPOSITORY
 
 from imrsf_d2.data.datasets.dfc2023 import city_of, load_dfc2023, register_dfc2023
 from imrsf_d2.data.geometry import Geometry
@@ -31,6 +29,8 @@ from imrsf_d2.preparation.crops import tile_windows
 from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
 from imrsf_d2.preparation.dfc2023_bands import BANDS
 from imrsf_d2.preparation.footprints import cut_footprint
+from tests.data.conftest import run_lengths, write_raster_file
+from tests.tiny import REPOSITORY
 
 SIZE, CROP = 64, 32
 BERLIN, NEWYORK, RIO = "SV_Berlin_52.5_13.4.tif", "GF2_NewYork_40.7_-73.9.tif", "SV_Rio_-22.9_-43.2.tif"

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
-from tests.preparation.scene_files import LEFT, TOP, write_scene
 
 from imrsf_d2.preparation.crops import tile_windows
 from imrsf_d2.preparation.grids import Grid, cover
 from imrsf_d2.preparation.resampling import resample_marked
 from imrsf_d2.preparation.scenes import open_mosaics
 from imrsf_d2.preparation.wrapping import meets, smallest_arc, turns
+from tests.preparation.scene_files import LEFT, TOP, write_scene
 
 UTM = CRS.from_epsg(32631)
 places = st.floats(-1e6, 1e6)

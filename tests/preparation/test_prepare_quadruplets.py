@@ -13,8 +13,6 @@ import pytest
 import rasterio
 import shapely
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from tests.preparation.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
-from tests.tiny import REPOSITORY
 
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
@@ -23,6 +21,8 @@ from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation import quadruplet_tiles, sensors
 from imrsf_d2.preparation.quadruplets import prepare_quadruplets
 from imrsf_d2.preparation.splits import VAL_SHARE, choose_val_cities, unseen_classes
+from tests.preparation.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
+from tests.tiny import REPOSITORY
 
 
 @pytest.fixture
@@ -497,7 +497,7 @@ def test_a_city_to_hold_out_must_have_tiles():
         choose_val_cities({"A": 1, "B": 1}, ["B", "C"])
 
 
-@pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, {name: 100 for name in "ABCDEFGHIJKL"},
+@pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, dict.fromkeys("ABCDEFGHIJKL", 100),
                                    {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20}])
 def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
     held = choose_val_cities(tiles)

@@ -6,13 +6,13 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
-from tests.preparation.scene_files import LEFT, TOP, UTM, centres, from_utm, interpolate, to_utm, write_scene
 
 from imrsf_d2.preparation import resampling
 from imrsf_d2.preparation.grids import Grid
 from imrsf_d2.preparation.resampling import resample
 from imrsf_d2.preparation.scenes import open_mosaics
 from imrsf_d2.preparation.sensors import SENSORS, encode
+from tests.preparation.scene_files import LEFT, TOP, UTM, centres, from_utm, interpolate, to_utm, write_scene
 
 GRID = Grid(CRS.from_epsg(32631), LEFT + 400, TOP - 400, 10.0, 64, 64)
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.crs import CRS
-from tests.preparation.scene_files import LEFT, TOP, write_scene
 
 from imrsf_d2.preparation.grids import Grid
 from imrsf_d2.preparation.resampling import resample
 from imrsf_d2.preparation.scenes import open_mosaics
 from imrsf_d2.preparation.sensors import SENSORS, encode
+from tests.preparation.scene_files import LEFT, TOP, write_scene
 
 GRID = Grid(CRS.from_epsg(32631), LEFT + 100, TOP - 100, 10, 16, 16)
 

@@ -8,11 +8,11 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.warp import transform
 from shapely.geometry import LineString, MultiPolygon, Polygon
-from tests.preparation.scene_files import LEFT, TOP, UTM, centres, squares, write_layer
 
 from imrsf_d2.data.datasets.land_cover import read_merge_table
 from imrsf_d2.preparation.grids import Grid, move_bounds
 from imrsf_d2.preparation.vectors import find_layer, rasterise, read_features
+from tests.preparation.scene_files import LEFT, TOP, UTM, centres, squares, write_layer
 
 GRID = Grid(CRS.from_string(UTM), LEFT, TOP, 10.0, 8, 8)
 CODES = {"1": 0, "2": 1, "3": 2, "9": None, "11100": 4}

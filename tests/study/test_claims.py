@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, SUBSETS, rows, scores
 
 from imrsf_d2.study.claims import compare, judge, judge_claims
 from imrsf_d2.study.scores import AcrossSeeds, ModelScores
+from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, SUBSETS, rows, scores
 
 
 def verdicts(proposed, baseline):

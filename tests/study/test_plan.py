@@ -1,7 +1,6 @@
 """The study's table and its configs say the same, and no model gets more than another."""
 
 import pytest
-from tests.test_configs import REPOSITORY, flatten
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.study.plan import (
@@ -15,6 +14,7 @@ from imrsf_d2.study.plan import (
     choose_runs,
     planned_runs,
 )
+from tests.test_configs import REPOSITORY, flatten
 
 CONFIGS = REPOSITORY / "configs/study"
 TASKS = ("dfc2023_instance", "dfc2023_semantic", "quadruplets_lulc")

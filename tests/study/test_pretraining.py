@@ -6,16 +6,16 @@ import sys
 
 import pytest
 import torch
-from tests import tiny
-from tests.study.test_running import TWO_ITERATIONS, steps, trained  # noqa: F401 (a fixture)
-from tests.test_configs import REPOSITORY
-from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, SIZE
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.study import pretraining
 from imrsf_d2.study.runs import WEIGHTS, perform
+from tests import tiny
+from tests.study.test_running import TWO_ITERATIONS, steps, trained  # noqa: F401 (a fixture)
+from tests.test_configs import REPOSITORY
+from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, SIZE
+from tests.tools.test_train_net import load_tool
 
 PRETRAIN = "MODEL.IMRSF.PRETRAIN"
 TINY = [*TWO_ITERATIONS, f"{PRETRAIN}.VISIBLE_TOKENS", "64", f"{PRETRAIN}.DECODER_DIM", "16",

@@ -4,15 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from tests.study.fabricated import outcome, outcomes, scores
-from tests.study.test_report import cells
 
 from imrsf_d2.study.claims import judge_benefit
 from imrsf_d2.study.plan import planned_runs
 from imrsf_d2.study.pretraining_report import write_up
 from imrsf_d2.study.runs import Outcome
-from imrsf_d2.study.starts import G, GC, PRETRAININGS, STARTS
+from imrsf_d2.study.starts import GC, PRETRAININGS, STARTS, G
 from imrsf_d2.study.tables import Setting
+from tests.study.fabricated import outcome, outcomes, scores
+from tests.study.test_report import cells
 
 SETTING = Setting("A few tiles.", "python tools/pretrain_demo.py", "configs/pretrain_demo", "results_pretraining.png")
 LOSSES = {"g": {"sar": [2.0, 0.5], "rgb": [1.0, 0.25], "total_loss": [3.0, 0.75]},

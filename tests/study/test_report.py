@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, outcome, outcomes
 
 from imrsf_d2.study.plan import LONGER, MODELS, planned_runs
 from imrsf_d2.study.plots import draw_scores
 from imrsf_d2.study.report import write_up
 from imrsf_d2.study.tables import Setting, scores_by_model
+from tests.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, outcome, outcomes
 
 SETTING = Setting("A few tiles.", "python tools/study.py", "configs/study/cpu", "results.png")
 SHIFTS = (0.0, 0.01, -0.01)

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 import yaml
-from tests.test_configs import REPOSITORY
-from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.study import running
+from tests.test_configs import REPOSITORY
+from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
+from tests.tools.test_train_net import load_tool
 
 TWO_ITERATIONS = [*OVERRIDES, "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "SOLVER.CHECKPOINT_PERIOD", "1"]
 

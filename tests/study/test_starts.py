@@ -1,12 +1,12 @@
 """The pre-training demo's table and its configs say the same, and no start gets more than another."""
 
 import pytest
-from tests.study.test_plan import differing
-from tests.test_configs import REPOSITORY
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.study.plan import choose_runs, planned_runs
-from imrsf_d2.study.starts import DATA, FROM_G, G, GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS
+from imrsf_d2.study.starts import DATA, FROM_G, GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS, G
+from tests.study.test_plan import differing
+from tests.test_configs import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs/pretrain_demo"
 RUNS = planned_runs((*PRETRAININGS, *STARTS))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from tests.tiny import NUM_TRAIN, NUM_VAL, REPOSITORY
 
 from imrsf_d2.data.datasets import NAMES
+from tests.tiny import NUM_TRAIN, NUM_VAL, REPOSITORY
 
 TOOL = REPOSITORY / "tools/compute_statistics.py"
 CONFIG = REPOSITORY / "configs/dfc2023_instance.yaml"

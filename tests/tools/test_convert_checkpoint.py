@@ -9,13 +9,14 @@ import sys
 import pytest
 import torch
 from detectron2.modeling import build_model
-from tests.checkpoint.sources import of_timm
-from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 from imrsf_d2.checkpoint.files import write_weights
 from imrsf_d2.checkpoint.naming import SOURCES
+from imrsf_d2.commands import convert
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config
+from tests.checkpoint.sources import of_timm
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 TOOL = REPOSITORY / "tools/convert_checkpoint.py"
 
@@ -71,11 +72,11 @@ def test_mistakes_end_with_one_line_and_exit_code_2(tool, weights, tmp_path, cap
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_every_source_is_offered(tool):
-    assert sorted(tool.SOURCES) == list(SOURCES)
+def test_every_source_is_offered():
+    assert sorted(convert.SOURCES) == list(SOURCES)
 
 
-def test_help_runs_from_any_folder_and_its_examples_can_be_parsed(tool, tmp_path):
+def test_help_runs_from_any_folder_and_its_examples_can_be_parsed(tmp_path):
     result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
                             timeout=60)
     assert result.returncode == 0
@@ -83,5 +84,5 @@ def test_help_runs_from_any_folder_and_its_examples_can_be_parsed(tool, tmp_path
     commands = [shlex.split(line) for line in re.findall(r"\$ python tools/convert_checkpoint\.py (.+)", text)]
     assert len(commands) == 2
     for command in commands:
-        args = tool.parse(command)
+        args = convert.parse(command)
         load_config(REPOSITORY / args.config_file, args.opts)

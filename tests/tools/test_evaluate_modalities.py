@@ -15,13 +15,13 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import launch
 from detectron2.modeling import build_model
-from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY
-from tests.tools.test_train_net import load_tool
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.trivial import trivial_results
+from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY
+from tests.tools.test_train_net import load_tool
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.tiny import NUM_TRAIN, NUM_VAL, REPOSITORY, SIZE
 
 from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
+from tests.tiny import NUM_TRAIN, NUM_VAL, REPOSITORY, SIZE
 
 TOOL = REPOSITORY / "datasets/prepare_dfc2023.py"
 

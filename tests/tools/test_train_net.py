@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 from imrsf_d2.engine.trainer import Trainer
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 
 def load_tool(name):

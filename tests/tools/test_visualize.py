@@ -6,10 +6,10 @@ import sys
 
 import pytest
 import torch
-from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING, REPOSITORY
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
+from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING, REPOSITORY
 
 TOOL = REPOSITORY / "tools" / "visualize.py"
 

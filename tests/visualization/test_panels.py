@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from tests.visualization.canvas import colour, render
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import KeyEntry
 from imrsf_d2.visualization.panels import MAX_KEY_ENTRIES, draw_absent, draw_key, draw_modality, hatch, outline
 from imrsf_d2.visualization.views import INVALID
+from tests.visualization.canvas import colour, render
 
 SENSORS = ModalitySet([Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"),
                        Modality("dnw", classes=9)])

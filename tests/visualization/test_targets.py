@@ -4,10 +4,10 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from matplotlib.figure import Figure
-from tests.visualization.canvas import colour, render
 
 from imrsf_d2.visualization.palettes import Palette
 from imrsf_d2.visualization.targets import InstanceReader, LabelMap, Objects, target_reader
+from tests.visualization.canvas import colour, render
 
 SIZE = 4
 COLOURS = [(10, 20, 30), (200, 30, 40)]

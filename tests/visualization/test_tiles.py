@@ -6,7 +6,6 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 from matplotlib.image import imread
-from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY, SIZE
 from torch import nn
 
 from imrsf_d2.data.labels import semantic_truth
@@ -25,6 +24,7 @@ from imrsf_d2.visualization.figures import _short
 from imrsf_d2.visualization.sheets import SHEET_ROWS
 from imrsf_d2.visualization.targets import InstanceReader, LabelMap, NoSensor, Objects
 from imrsf_d2.visualization.tiles import training_tiles
+from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, PRETRAINING, REPOSITORY, SIZE
 
 
 class Oracle(nn.Module):

@@ -204,7 +204,7 @@ class _Town:
 
     def lay_decoys(self) -> None:
         """Courts, slabs and parking lots with the outlines, and often the colours, of buildings."""
-        rng, style = self.rng, self.style
+        style = self.style
         wanted, laid = self.count(style.decoys), 0
         for _ in range(12 * wanted):
             if laid >= wanted:
