@@ -118,8 +118,10 @@ class Geometry:
 
     def _interpolate(self, window: np.ndarray) -> np.ndarray:
         height, width = self._size
-        # Averaging over the area when shrinking: noise falls as it would in a coarser sensor.
-        method = cv2.INTER_AREA if height < self.height else cv2.INTER_LINEAR
+        # Averaging over the area when shrinking: noise falls as it would in a coarser sensor. Where one side grows, OpenCV
+        # takes INTER_AREA for something else, which may leave out the pixel at the centre.
+        shrinks = height <= self.height and width <= self.width
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.stack([cv2.resize(band, (width, height), interpolation=method) for band in window])
 
     def _turn(self, window: np.ndarray) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import Modality
@@ -29,8 +32,10 @@ class ModalityDecoder(nn.Module):
         self.proj = nn.Linear(embed_dim, dim)
         self.modality_embed = nn.Parameter(torch.empty(dim))
         nn.init.trunc_normal_(self.modality_embed, std=0.02)
+        # Given its own "gelu", PyTorch takes a path in evaluation that 2.4 and 2.5 cannot go under autocast on the CPU.
+        gelu = functools.partial(F.gelu)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(dim, num_heads, 4 * dim, dropout=0.0, activation="gelu", layer_norm_eps=1e-6,
+            nn.TransformerEncoderLayer(dim, num_heads, 4 * dim, dropout=0.0, activation=gelu, layer_norm_eps=1e-6,
                                        batch_first=True, norm_first=True) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         #: Values that are predicted of each pixel: bands of a measurement, scores of a map's classes.

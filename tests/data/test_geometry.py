@@ -28,6 +28,15 @@ def test_half_as_large_is_the_mean():
     assert valid.all()
 
 
+def test_where_one_side_shrinks_and_the_other_grows_the_centre_still_counts():
+    """The middle of four rows lies between the second and the third: half of each, where both hold data."""
+    column = np.array([[1.0], [2.0], [4.0], [8.0]], dtype=np.float32)[None]
+    geometry = Geometry(0, 0, 4, 1, resized=(1, 2))
+    assert geometry.apply_measurements(column, np.ones((4, 1), bool), [0.0])[0].tolist() == [[[3.0, 3.0]]]
+    bands, valid = geometry.apply_measurements(column, np.array([[False], [False], [True], [True]]), [0.0])
+    assert valid.all() and bands.tolist() == [[[4.0, 4.0]]]
+
+
 @pytest.mark.parametrize("resized", [(2, 2), (3, 3), (6, 6), (9, 9)])
 @pytest.mark.parametrize("turns, mirror", [(0, False), (3, True)])
 def test_an_invalid_pixel_never_shows(resized, turns, mirror):

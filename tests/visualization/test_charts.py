@@ -73,6 +73,6 @@ def test_weights_lie_below_the_modality_they_belong_to(figures):
     below = figures[0].axes[2:4]
     (picture,) = below[0].images
     assert np.array_equal(np.ma.filled(picture.get_array(), np.nan), beta, equal_nan=True)
-    assert picture.get_extent() == [-0.5, 23.5, 15.5, -0.5] and below[0].get_xlim() == (-0.5, 19.5)
+    assert list(picture.get_extent()) == [-0.5, 23.5, 15.5, -0.5] and below[0].get_xlim() == (-0.5, 19.5)
     assert below[0].patches and not below[1].images  # the absent patch is hatched
     assert [text.get_text() for text in below[1].texts] == ["absent"]
