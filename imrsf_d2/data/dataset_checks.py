@@ -19,8 +19,10 @@ from imrsf_d2.data.label_checks import (
     spread_evenly,
 )
 from imrsf_d2.data.mappers import MAPPERS, PRETRAIN_MAPPER
-from imrsf_d2.data.places import check_places
+from imrsf_d2.data.places import check_overlap, check_places
+from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
+from imrsf_d2.data.value_checks import check_values
 from imrsf_d2.errors import InputError, some_of
 from imrsf_d2.modalities import ModalitySet
 
@@ -59,7 +61,13 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     for samples in test.values():
         check_decibels([sample["modalities"] for sample in samples],
                        [modalities[name] for name in cfg.INPUT.TEST_MODALITIES or names])
-    if not (cfg.INPUT.ALIGN or cfg.INPUT.IGNORE_PLACES):
+    for samples in (*train.values(), *test.values()):
+        check_values([sample["modalities"] for sample in samples], modalities)
+    if cfg.INPUT.ALIGN:
+        grid_of = SampleReader(modalities, names, tolerant=True, align=True).grid
+        for samples in (*train.values(), *test.values()):
+            check_overlap(spread_evenly(samples), names, grid_of)
+    elif not cfg.INPUT.IGNORE_PLACES:
         for samples in train.values():
             check_places(spread_evenly(samples), names)
         for samples in test.values():

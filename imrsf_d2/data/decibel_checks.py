@@ -12,7 +12,7 @@ from imrsf_d2.data.rasters import RasterError, read_grid, read_raster
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
 
-__all__ = ["DECIBEL_HINT", "check_decibels", "share_of_decibels"]
+__all__ = ["DECIBEL_HINT", "check_decibels", "middle_window", "share_of_decibels", "some_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,7 @@ def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: Iter
     for modality in modalities:
         if modality.transform != "db":
             continue
-        paths = [sample[modality.name] for sample in samples if sample.get(modality.name) is not None]
-        chosen = dict.fromkeys(paths[int(i)] for i in np.linspace(0, len(paths) - 1, min(FILES, len(paths))))
-        shares = {path: share for path in chosen if (share := _share_in_the_middle(path, modality)) is not None}
+        shares = {path: share for path in some_files(samples, modality.name) if (share := _share_in_the_middle(path, modality)) is not None}
         alike = [path for path, share in shares.items() if share > 0.5]
         if not alike:
             continue
@@ -64,11 +62,26 @@ def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: Iter
         logger.warning("%s. A data set must have one unit; these files would be taken for pixels without an echo.", found)
 
 
+def some_files(samples: Sequence[Mapping[str, str | None]], name: str) -> list[str]:
+    """The few files of a modality that are looked into, spread evenly over the samples."""
+    paths = [sample[name] for sample in samples if sample.get(name) is not None]
+    return list(dict.fromkeys(paths[int(i)] for i in np.linspace(0, len(paths) - 1, min(FILES, len(paths)))))
+
+
+def middle_window(path: str) -> tuple[slice, slice]:
+    """Rows and columns of the middle of a file.
+
+    Raises:
+        RasterError: if it cannot be opened.
+    """
+    height, width = (slice(max(0, (side - SIDE_PX) // 2), max(0, (side - SIDE_PX) // 2) + min(side, SIDE_PX))
+                     for side in read_grid(path).shape)
+    return height, width
+
+
 def _share_in_the_middle(path: str, modality: Modality) -> float | None:
     """`share_of_decibels` in the middle of a file; None if it cannot be read, which is said elsewhere."""
     try:
-        window = tuple(slice(max(0, (side - SIDE_PX) // 2), max(0, (side - SIDE_PX) // 2) + min(side, SIDE_PX))
-                       for side in read_grid(path).shape)
-        return share_of_decibels(path, modality, window)
+        return share_of_decibels(path, modality, middle_window(path))
     except RasterError:
         return None

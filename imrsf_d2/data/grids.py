@@ -69,13 +69,34 @@ class Grid:
             return False
         if not (self.located and other.located):
             return True
-        if self.crs != other.crs:
-            return False
-        rows, columns = (0, 0, self.height, self.height), (0, self.width, 0, self.width)
-        ours = np.array(xy(self.transform, rows, columns, offset="ul"))
-        theirs = np.array(xy(other.transform, rows, columns, offset="ul"))
+        theirs = other.corners(self.crs)
         pixel = np.sqrt(abs(self.transform.determinant))
-        return bool(np.abs(ours - theirs).max() <= TOLERANCE_PX * pixel)
+        return theirs is not None and bool(np.abs(self.corners(self.crs) - theirs).max() <= TOLERANCE_PX * pixel)
+
+    def corners(self, crs: CRS) -> np.ndarray | None:
+        """The corners' map coordinates [2, 4] in some system, heights left out (a system with heights, or another datum of
+        the same place, is no other place); None if it has no place for them."""
+        rows, columns = (0, 0, self.height, self.height), (0, self.width, 0, self.width)
+        places = np.array(xy(self.transform, rows, columns, offset="ul"))
+        if self.crs == crs:
+            return places
+        try:
+            places = np.array(transform(self.crs, crs, *places.tolist())[:2])
+        except (RasterioError, CPLE_BaseError):
+            return None
+        return places if np.isfinite(places).all() else None
+
+    def meets(self, other: Grid) -> bool:
+        """Whether the outlines of two located grids overlap, in the system of either: across 180 degrees one may not do."""
+        return self._holds_some_of(other) or other._holds_some_of(self)
+
+    def _holds_some_of(self, other: Grid) -> bool:
+        theirs = other.corners(self.crs)
+        if theirs is None:
+            return False
+        a = ~self.transform
+        columns, rows = a.a * theirs[0] + a.b * theirs[1] + a.c, a.d * theirs[0] + a.e * theirs[1] + a.f
+        return bool(columns.max() > 0 and rows.max() > 0 and columns.min() < self.width and rows.min() < self.height)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,10 @@ def _count(sample: Mapping, num_classes: int) -> np.ndarray:
 
 
 def _hint(pixels: np.ndarray, unlabelled: bool, classes: Sequence[str]) -> str:
-    """What was probably meant by label maps of 0 and 255 alone."""
+    """What was probably meant by label maps of 0 and 255 alone, or by a no-data tag of 0."""
+    if unlabelled and not pixels[0] and len(classes) > 1:
+        return (f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labelled: gdal_edit.py "
+                "-unsetnodata FILE takes the tag away.")
     if not (pixels[0] and unlabelled and not pixels[1:].any() and len(classes) > 1):
         return ""
     write = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.dataset_checks import check_task
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_checks import check_rasters
+from imrsf_d2.data.sample_checks import check_rasters, with_sensors
 from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 
@@ -112,6 +112,7 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
                          "the only one that can be resumed exactly.")
     # Samples of different size are no problem to the model's padding; grouping them would change their order.
     samples = _dataset_dicts(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN", cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    samples = with_sensors(samples, ModalitySet.from_config(cfg).names)  # from nothing nothing is learned
     if cfg.DATALOADER.TRAIN_SHARE < 1:
         whole, samples = len(samples), take_share(samples, cfg.DATALOADER.TRAIN_SHARE)
         logger.info("DATALOADER.TRAIN_SHARE %g: training on %d of the %d samples.", cfg.DATALOADER.TRAIN_SHARE,

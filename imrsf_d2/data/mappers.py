@@ -110,13 +110,13 @@ class SampleMapper(ABC):
 
         Raises:
             RasterError: if a file cannot be read at test time, or in training none of the sample's.
-            MissingFileError: if the sample has no file of any modality; what `keep` leaves out does not matter.
+            MissingFileError: if the sample has no file of any sensor, in training of any of the model's.
             ValueError: if files contradict the config, the annotations, or each other.
         """
         sample = {key: dataset_dict[key] for key in ("file_name", "height", "width", "image_id")}
         size = (dataset_dict["height"], dataset_dict["width"])
         available = tuple(self.reader.paths(dataset_dict))
-        if not available and all(dataset_dict["modalities"].get(name) is None for name in self.modalities.names):
+        if not available and (self.is_train or all(path is None for path in dataset_dict["modalities"].values())):
             raise MissingFileError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}) has no file of any "
                                    f"modality, expected one of {list(self.modalities.names)}: put it where the data set "
                                    "looks for it, or leave the image out.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.rasters import RasterError, read_grid
-from imrsf_d2.errors import InputError
+from imrsf_d2.errors import InputError, some_of
 
-__all__ = ["SamplePlaces", "check_places"]
+__all__ = ["SamplePlaces", "check_overlap", "check_places"]
+
+logger = logging.getLogger(__name__)
 
 REMEDY = ("Their pixels would be taken for one place. Set INPUT.ALIGN True to resample them through their geotransforms, "
           "or INPUT.IGNORE_PLACES True if these are wrong and the pixels do belong together.")
@@ -63,6 +66,36 @@ def check_places(samples: Sequence[Mapping], names: Collection[str]) -> None:
     if problems:
         more = f" So it is with {len(problems)} of the {len(samples)} images looked at." if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
+
+
+def check_overlap(samples: Sequence[Mapping], names: Collection[str], grid_of: Callable[[Mapping], Grid | None]) -> None:
+    """See that files which are to be resampled show anything of their samples' ground; there is a warning of those that do not.
+
+    Args:
+        samples: dataset dicts.
+        names: the modalities to look at.
+        grid_of: gives the grid that a sample's files are resampled onto (see `SampleReader.grid`).
+
+    Raises:
+        InputError: if all files of a modality that were looked at lie elsewhere.
+    """
+    looked, elsewhere = dict.fromkeys(names, 0), {name: [] for name in names}
+    for sample in samples:
+        wanted = grid_of(sample)
+        for name in names if wanted is not None else ():
+            if (path := sample["modalities"].get(name)) is not None:
+                with contextlib.suppress(RasterError):  # reported when it is read
+                    grid = read_grid(path)
+                    looked[name] += 1
+                    if grid.located and wanted.located and not wanted.meets(grid):
+                        elsewhere[name].append(f"{path} ({_place(grid)}; expected {_place(wanted)})")
+    for name, problems in elsewhere.items():
+        if not problems:
+            continue
+        text = f"{len(problems)} of the {looked[name]} files of {name!r} that were looked at show nothing of their images' ground"
+        if len(problems) == looked[name]:
+            raise InputError(f"{text}, e.g. {problems[0]}. INPUT.ALIGN would take this sensor for missing everywhere.")
+        logger.warning("%s: %s. There the sensor is taken for missing.", text, some_of(problems, 3))
 
 
 def _problem(sample: Mapping, names: Collection[str]) -> str | None:

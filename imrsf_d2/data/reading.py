@@ -40,6 +40,7 @@ class SampleReader:
         self.align = align
         self.ignore_places = ignore_places
         self._reported: set[str] = set()
+        self._placed: set[str] = set()
 
     def paths(self, sample: Mapping) -> dict[str, str]:
         """Files of the modalities that the model knows, the sample has and `keep` allows, in config order.
@@ -74,6 +75,11 @@ class SampleReader:
         grid = self.grid(sample) if self.align and paths else None
         size = (sample["height"], sample["width"])
         places = None if self.align or self.ignore_places else SamplePlaces(sample["image_id"])
+        labels = sample.get("sem_seg_file_name")
+        if places is not None and labels is not None and labels not in self._placed:  # a header more, once per file
+            with contextlib.suppress(RasterError):  # reported when it is read
+                places.add("labels", labels, read_grid(labels))
+            self._placed.add(labels)
         rasters, sizes, failed = {}, {}, []
         for name in [*names, *spare]:
             if name in spare and rasters:

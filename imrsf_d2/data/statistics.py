@@ -108,9 +108,6 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     names = list(names)
     check_registered(names, where="--dataset")
     samples = [sample for name in names for sample in DatasetCatalog.get(name)]
-    if foreign := [sample for sample in samples if "modalities" not in sample]:
-        raise InputError(f"{len(foreign)} of {len(samples)} samples have no 'modalities', e.g. "
-                         f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
     check_rasters(samples, modalities.names, names)
     paths = [sample["modalities"] for sample in samples]
     check_decibels(paths, modalities)

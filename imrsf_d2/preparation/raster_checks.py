@@ -69,7 +69,7 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as file:
                 grid, dtypes = Grid.of(file), sorted(set(file.dtypes))
-                count = file.count
+                count, scaled = file.count, set(zip(file.scales, file.offsets)) != {(1.0, 0.0)}
                 colours = count - file.colorinterp.count(ColorInterp.alpha)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error}"
@@ -79,7 +79,8 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
         problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
         modality = dataclasses.replace(modality, channels=count, mean=(), std=())
     kind, title = DTYPE_KINDS[name]
-    if any(kind_of(dtype) != kind for dtype in dtypes):
+    # Whole numbers with a scale are as good: whole decimeters, say.
+    if any(kind_of(dtype) != kind for dtype in dtypes) and not (scaled and kind == "f" and set(map(kind_of, dtypes)) <= set("iu")):
         problems.append(Problem(path, f"data type {', '.join(dtypes)}", f"{title} for {name}"))
     try:
         valid = read_raster(path, modality)[1]
@@ -109,7 +110,7 @@ def _check_places(paths: Mapping, grids: Mapping[str, Grid], problems: list) -> 
     referenced = {modality: grid for modality, grid in grids.items() if grid.crs}
     for modality, grid in referenced.items():
         first, reference = next(iter(referenced.items()))
-        if grid.crs != reference.crs:
+        if grid.crs != reference.crs and not grid.equals(reference):  # heights or another datum move nothing
             problems.append(Problem(paths[modality], f"CRS {_crs_text(grid)}", f"{_crs_text(reference)} as in {first}"))
     placed = {modality: grid for modality, grid in grids.items() if not grid.transform.is_identity}
     for modality, grid in placed.items():

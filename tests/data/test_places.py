@@ -1,12 +1,18 @@
 """Files of one size in different places are never stacked in silence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from rasterio.transform import from_origin
+from rasterio.crs import CRS
+from rasterio.transform import Affine, from_origin
+from rasterio.warp import transform
 
+from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.places import check_places
+from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
+from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 
 MODALITIES = ModalitySet([Modality("rgb", 3), Modality("dsm", 1)])
@@ -90,3 +96,59 @@ def test_a_file_without_a_header_is_left_to_the_reader(sample, tmp_path):
     broken = sample(place(500_000), place(500_000))
     (tmp_path / "a_dsm.tif").write_bytes(b"II*\0")
     check_places([broken], ["rgb", "dsm"])
+
+
+PLACE = Grid(8, 8, CRS.from_epsg(32631), Affine(10, 0, 5e5, 0, -10, 5e6))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:25831", "EPSG:32631+5773"])
+def test_another_datum_of_one_place_or_heights_beside_it_are_no_other_place(crs):
+    other = replace(PLACE, crs=CRS.from_user_input(crs))
+    assert other.crs != PLACE.crs and PLACE.equals(other) and other.equals(PLACE)
+    moved = replace(other, transform=Affine(10, 0, 5e5 + 2, 0, -10, 5e6))  # by a fifth of a pixel
+    assert not PLACE.equals(moved)
+
+
+def test_outlines_meet_or_do_not():
+    def grid(left, epsg=32631, pixel=10.0, top=5e6):
+        return Grid(8, 8, CRS.from_epsg(epsg), Affine(pixel, 0, left, 0, -pixel, top))
+    assert PLACE.meets(grid(5e5 + 79)) and PLACE.meets(grid(5e5 - 79)) and PLACE.meets(grid(4e5, pixel=1e5, top=5.1e6))
+    assert not PLACE.meets(grid(5e5 + 81)) and not PLACE.meets(grid(5e5, top=5e6 - 81))
+    degrees = transform(PLACE.crs, CRS.from_epsg(4326), [5e5], [5e6])
+    around = Grid(4, 4, CRS.from_epsg(4326), Affine(0.001, 0, degrees[0][0] - 0.002, 0, -0.001, degrees[1][0] + 0.002))
+    assert PLACE.meets(around) and around.meets(PLACE) and not PLACE.meets(replace(around, transform=Affine.translation(
+        1, 0) * around.transform))
+    fiji = Grid(2, 2, CRS.from_epsg(4326), Affine(0.1, 0, 179.9, 0, -0.1, -16))
+    (x,), (y,) = transform(fiji.crs, CRS.from_epsg(32701), [180.05], [-16.05])
+    assert fiji.meets(Grid(8, 8, CRS.from_epsg(32701), Affine(10, 0, x, 0, -10, y)))
+
+
+def write_two(folder, write_raster, shift):
+    """Two samples of a label map and a sensor each; the second's sensor lies elsewhere."""
+    samples = []
+    for number, left in enumerate((0, shift)):
+        paths = {name: str(write_raster(folder / f"{name}{number}.tif", np.ones((8, 8), np.uint8), crs=PLACE.crs,
+                                        transform=Affine.translation(by, 0) * PLACE.transform))
+                 for name, by in (("labels", 0), ("s1", left))}
+        samples.append({"image_id": number, "height": 8, "width": 8, "file_name": paths["s1"],
+                        "sem_seg_file_name": paths["labels"], "modalities": {"s1": paths["s1"]}})
+    return samples
+
+
+def test_sensors_to_be_resampled_must_show_something_of_their_images_ground(tmp_path, write_raster, caplog):
+    samples = write_two(tmp_path, write_raster, 1e5)
+    grid_of = SampleReader(ModalitySet([Modality("s1", 1)]), ["s1"], tolerant=True, align=True).grid
+    check_overlap(samples[:1], ["s1"], grid_of)
+    assert not caplog.messages
+    check_overlap(samples, ["s1"], grid_of)
+    assert caplog.messages[0].startswith("1 of the 2 files of 's1' that were looked at show nothing of their images' ground: ")
+    with pytest.raises(InputError, match="1 of the 1 files of 's1' .* INPUT.ALIGN would take this sensor for missing"):
+        check_overlap(samples[1:], ["s1"], grid_of)
+
+
+def test_a_label_map_elsewhere_is_noticed_when_its_sample_is_read(tmp_path, write_raster):
+    good, bad = write_two(tmp_path, write_raster, 100)
+    reader = SampleReader(ModalitySet([Modality("s1", 1)]), ["s1"], tolerant=True, align=False)
+    assert "s1" in reader.read(good, ["s1"])
+    with pytest.raises(InputError, match="'s1' .* lies elsewhere than 'labels'"):
+        reader.read(bad, ["s1"])

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
+from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples, with_sensors
 
 NAMES = ("rgb", "sar")
 
@@ -33,6 +33,14 @@ def test_a_sensor_that_the_data_set_knows_and_no_tile_has_is_no_spelling_mistake
     for sample in samples:
         sample["modalities"] |= {"dsm": None, "lidar": sample["modalities"]["rgb"]}
     assert check_rasters(samples, (*NAMES, "dsm"), ["mine"]) == {"rgb": 12, "sar": 12, "lidar": 12}
+
+
+def test_a_tile_with_other_sensors_than_the_models_is_counted_not_refused(samples, caplog):
+    for sample in samples[:5]:
+        sample["modalities"]["sar"] = None
+    check_rasters(samples, ["sar"], ["mine"])
+    assert "5 of the 12 images of ['mine'] have none of the model's sensors ['sar'], but others" in caplog.text
+    assert with_sensors(samples, ["sar"]) == samples[5:]
 
 
 def test_a_misspelt_sensor_shows_both_lists(samples):
