@@ -43,8 +43,8 @@ def outcome(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("error", [InputError(LINES), RasterError(LINES, "a.tif", "truncated"), FileNotFoundError(2, "No such", "x")],
-                         ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", [InputError(LINES), RasterError(LINES, "a.tif", "truncated"),
+                                   FileNotFoundError(2, "No such", "x")], ids=lambda error: type(error).__name__)
 def test_a_users_error_arrives_as_it_was_with_all_its_lines(outcome, error):
     got = outcome((1, error), (0, WAITED))
     assert type(got) is type(error) and str(got) == str(error)

@@ -81,7 +81,8 @@ def test_a_resume_that_cannot_be_exact_is_said(tiny_config, monkeypatch, seed):
     cfg = tiny_config(*PRETRAINING, "SEED", str(seed), "DATASETS.TEST", "()")
     Trainer(cfg).resume_or_load(resume=False)
     assert not said
-    Trainer(cfg).checkpointer.save("model_0000000")
+    earlier = Trainer(cfg)  # whose checkpointer holds it weakly
+    earlier.checkpointer.save("model_0000000")
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 1
@@ -108,7 +109,8 @@ def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatc
     said = []
     monkeypatch.setattr("imrsf_d2.engine.trainer.logger.warning", lambda line, *values: said.append(line % values))
     cfg = tiny_config(*PRETRAINING, "DATASETS.TEST", "()")
-    Trainer(cfg).checkpointer.save("model_0000000")
+    earlier = Trainer(cfg)  # whose checkpointer holds it weakly
+    earlier.checkpointer.save("model_0000000")
     Trainer(cfg).resume_or_load(resume=True)
     assert not said
     Trainer(cfg).resume_or_load(resume=False)
