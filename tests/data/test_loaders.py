@@ -121,6 +121,16 @@ def test_empty_images_are_kept_unless_the_config_says_so(make_config, names, kee
     assert ids == ({13, 14} if keep_empty else {13})
 
 
+def test_tiles_without_the_models_sensors_are_not_trained_on(make_config, names, dfc2023):
+    tiles = DatasetCatalog.get(names["train"])
+    (dfc2023 / "track2/train/sar" / tiles[0]["file_name"]).unlink()
+    sar = {"MODEL__IMRSF__MODALITIES": [{"NAME": "sar", "CHANNELS": 1}]}
+    cfg = make_config(DATASETS__TRAIN=(names["train"],), DATASETS__TEST=(names["train"],), **sar)
+    trained = {sample["image_id"] for batch in batches(cfg, 8) for sample in batch}
+    assert trained == {tile["image_id"] for tile in tiles[1:]}
+    assert [batch[0]["modalities"] for batch in build_test_loader(cfg, names["train"])] == [(), ("sar",), ("sar",)]
+
+
 def test_no_training_set_is_an_error(make_config):
     with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty, expected the name of a registered data set"):
         build_train_loader(make_config())

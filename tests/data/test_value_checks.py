@@ -14,8 +14,8 @@ def files(folder, write_raster, values, **profile):
             for number, array in enumerate(values)]
 
 
-def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write_raster, rng, caplog):
-    reflectance = rng.normal(0.135, 0.024, (3, 16, 16)).astype(np.float32)
+def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write_raster, caplog):
+    reflectance = np.random.default_rng(0).normal(0.135, 0.024, (3, 16, 16)).astype(np.float32)
     check_values(files(tmp_path, write_raster, reflectance), [S2])
     (message,) = caplog.messages
     # (0.135 - 1353.3) / 242.1 = -5.59
@@ -26,7 +26,7 @@ def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write
     lambda rng: rng.normal(1353, 242, (3, 16, 16)), lambda rng: np.zeros((2, 16, 16)) + 1300,  # flat, but not far
     lambda rng: rng.normal(4000, 242, (3, 16, 16)),  # far, but not flat: snow
     lambda rng: np.full((2, 16, 16), np.nan)], ids=["fitting", "flat", "bright", "empty"])
-def test_what_fits_or_is_merely_unusual_is_not_mentioned(values, tmp_path, write_raster, rng, caplog):
-    check_values(files(tmp_path, write_raster, values(rng).astype(np.float32)), [S2])
+def test_what_fits_or_is_merely_unusual_is_not_mentioned(values, tmp_path, write_raster, caplog):
+    check_values(files(tmp_path, write_raster, values(np.random.default_rng(0)).astype(np.float32)), [S2])
     check_values([{"s2": str(tmp_path / "gone.tif")}], [S2])
     assert not caplog.messages

@@ -269,3 +269,16 @@ def test_a_scale_is_applied_before_values_are_judged(root):
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = [0.1], [-40.0]
     assert {problem for _, problem, _ in check(root)} == {"100% of the values are below 0"}
+
+
+def test_heights_stored_as_whole_decimeters_are_heights(root):
+    path = write_raster_file(root / "track2/train/dsm" / GOOD, array("dsm").astype(np.uint16), **place())
+    assert check(root) == {(f"track2/train/dsm/{GOOD}", "data type uint16", "floating point for dsm")}
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = [0.1], [0.0]
+    assert check(root) == set()
+
+
+def test_another_name_of_one_coordinate_system_is_no_problem(root):
+    write_raster_file(root / "track2/train/dsm" / GOOD, array("dsm"), **{**place(), "crs": f"{place()['crs']}+5773"})
+    assert check(root) == set()
