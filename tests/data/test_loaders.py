@@ -1,4 +1,5 @@
 import itertools
+import os
 import logging
 import pickle
 import shutil
@@ -121,9 +122,9 @@ def test_empty_images_are_kept_unless_the_config_says_so(make_config, names, kee
     assert ids == ({13, 14} if keep_empty else {13})
 
 
-def test_tiles_without_the_models_sensors_are_not_trained_on(make_config, names, dfc2023):
+def test_tiles_without_the_models_sensors_are_not_trained_on(make_config, names):
     tiles = DatasetCatalog.get(names["train"])
-    (dfc2023 / "track2/train/sar" / tiles[0]["file_name"]).unlink()
+    os.remove(tiles[0]["modalities"]["sar"])
     sar = {"MODEL__IMRSF__MODALITIES": [{"NAME": "sar", "CHANNELS": 1}]}
     cfg = make_config(DATASETS__TRAIN=(names["train"],), DATASETS__TEST=(names["train"],), **sar)
     trained = {sample["image_id"] for batch in batches(cfg, 8) for sample in batch}
