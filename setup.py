@@ -59,6 +59,6 @@ setup(
     extras_require={
         # The compiled attention op, where Mask2Former's own is not built.
         "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
-        "test": ["pytest>=8.2", "hypothesis>=6.80"],
+        "test": ["pytest>=9.1", "hypothesis>=6.80"],
     },
 )
