@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
-__all__ = ["replacing", "write_atomically", "write_text"]
+__all__ = ["remove_temporaries", "replacing", "write_atomically", "write_text"]
 
 #: What `replacing` appends: writers of one file have a name each.
 _TEMPORARY = re.compile(r".\.[0-9a-f]{12}\.tmp$")
@@ -54,6 +54,14 @@ def _remove_abandoned(folder: str) -> None:
         for entry in entries:
             if _TEMPORARY.search(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_S:
                 os.remove(entry.path)
+
+
+def remove_temporaries(folder: str | os.PathLike) -> None:
+    """Remove what killed writers left in a folder and all below it, however new; for one that nobody else writes to."""
+    for parent, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.search, names):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(parent, name))
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], object]) -> None:

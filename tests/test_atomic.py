@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from imrsf_d2 import atomic
-from imrsf_d2.atomic import replacing, write_atomically, write_text
+from imrsf_d2.atomic import remove_temporaries, replacing, write_atomically, write_text
 from imrsf_d2.data.writing import write_raster
 
 OLD = 25 * 3600
@@ -110,3 +110,13 @@ def test_a_raster_is_written_under_a_name_that_says_nothing_of_its_format(tmp_pa
     with rasterio.open(tmp_path / "tile.tif") as file:
         assert file.driver == "GTiff" and (file.read() == 7).all()
     assert names(tmp_path) == ["tile.tif"]
+
+
+def test_what_kills_left_below_a_folder_is_removed_and_nothing_else(tmp_path):
+    keep = [tmp_path / "a.tif", tmp_path / "deep/b.tmp", tmp_path / "deep/c.0123456789ab.tif"]
+    gone = [tmp_path / "a.tif.0123456789ab.tmp", tmp_path / "deep/b.json.ba9876543210.tmp"]
+    (tmp_path / "deep").mkdir()
+    for path in keep + gone:
+        path.touch()
+    remove_temporaries(tmp_path)
+    assert all(path.exists() for path in keep) and not any(path.exists() for path in gone)

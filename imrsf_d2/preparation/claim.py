@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imrsf_d2.atomic import write_text
+from imrsf_d2.atomic import remove_temporaries, write_text
 from imrsf_d2.errors import InputError, NotAFolderError, OccupiedError
 
 __all__ = ["MARKER", "RECORDS", "claim_output", "mark"]
@@ -70,5 +70,7 @@ def mark(output: Path, parameters: Mapping, complete: bool, **findings) -> None:
     Args:
         findings: JSON-able.
     """
+    if complete:
+        remove_temporaries(output)  # of runs that were killed before this one
     content = {"complete": complete, "parameters": parameters, **findings}
     write_text(output / MARKER, json.dumps(content, indent=2) + "\n")

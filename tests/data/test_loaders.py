@@ -1,6 +1,6 @@
 import itertools
-import os
 import logging
+import os
 import pickle
 import shutil
 

@@ -50,7 +50,7 @@ def prepare(exports, tmp_path):
 
 def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.suffix != ".tmp"}
+            if path.is_file()}
 
 
 def read(folder, name, tile):
