@@ -9,10 +9,10 @@ from detectron2.config import CfgNode as CN
 
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.reconstruction import read_reconstructions
-from imrsf_d2.precision import DTYPES
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.precision import DTYPES
 
 __all__ = ["PRETRAINING", "add_imrsf_config", "finalize_config"]
 

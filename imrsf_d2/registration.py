@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from imrsf_d2.upstream import prepare
+from imrsf_d2.compat.upstream import prepare
 
 __all__ = ["register"]
 
@@ -13,7 +13,7 @@ MODULES = ("imrsf_d2.data.datasets", "imrsf_d2.modeling.backbone", "imrsf_d2.mod
 
 
 def register() -> None:
-    """Make upstream ready (see `imrsf_d2.upstream.prepare`) and register all that is ours. A second call does nothing.
+    """Make upstream ready (see `imrsf_d2.compat.upstream.prepare`) and register all that is ours. A second call does nothing.
 
     Raises:
         UpstreamError: if detectron2 or Mask2Former is not installed or does not work.

@@ -26,7 +26,9 @@ from pathlib import Path
 
 import torch_ms_deform_attn
 
-from imrsf_d2 import msdeform, upstream
+from imrsf_d2.compat import msdeform
+
+from imrsf_d2.compat import upstream
 
 assert Path(torch_ms_deform_attn.__file__).is_relative_to(Path(sys.argv[1]).resolve()), torch_ms_deform_attn.__file__
 assert upstream.verify_op("cpu") == msdeform.CPU_OP

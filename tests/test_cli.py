@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from imrsf_d2 import cli
-from imrsf_d2.command_names import TOOLS, as_called
 from imrsf_d2.engine.configuration import find_config, load_config
-from imrsf_d2.errors import InputError, MissingFileError, exit_code
+from imrsf_d2.utils.command_names import TOOLS, as_called
+from imrsf_d2.utils.errors import InputError, MissingFileError, exit_code
 from tests.tiny import REPOSITORY
 
 

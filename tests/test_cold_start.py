@@ -24,7 +24,7 @@ def loaded(modules):
 
 
 @pytest.mark.parametrize("modules, unwanted", [
-    (["imrsf_d2", "imrsf_d2.modalities", "imrsf_d2.atomic", "imrsf_d2.parallel", "imrsf_d2.modeling", "imrsf_d2.data",
+    (["imrsf_d2", "imrsf_d2.modalities", "imrsf_d2.utils.atomic", "imrsf_d2.utils.parallel", "imrsf_d2.modeling", "imrsf_d2.data",
       "imrsf_d2.engine"], HEAVY),
     (["imrsf_d2.modeling.vit"], [name for name in HEAVY if name not in ("torch", "numpy")]),
     pytest.param(["imrsf_d2.evaluation", "imrsf_d2.engine.running"], PICTURES, marks=pytest.mark.slow),

@@ -3,7 +3,7 @@
 import pytest
 from detectron2.config import get_cfg
 
-from imrsf_d2 import upstream
+from imrsf_d2.compat import upstream
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling import build_imrsf_vit_backbone

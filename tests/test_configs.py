@@ -20,8 +20,8 @@ CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 #: What is run; configs/base is only inherited from.
 RUNNABLE = [path for path in CONFIGS if path.parent.name != "base"]
 #: folder -> (least, most) million parameters of its models; the others are the paper's.
-MILLIONS = {"configs/demo": (2, 6), "configs/quick": (0.5, 2), "configs/study/cpu": (0.5, 2),
-            "configs/pretrain_demo": (0.5, 2), "configs/study/gpu": (30, 60)}
+MILLIONS = {"configs/demo": (2, 6), "configs/quick": (0.5, 2), "projects/study/configs/cpu": (0.5, 2),
+            "projects/study/configs/pretrain_demo": (0.5, 2), "projects/study/configs/gpu": (30, 60)}
 
 
 def name(path):

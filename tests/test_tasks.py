@@ -11,13 +11,13 @@ from detectron2.data import DatasetCatalog
 from detectron2.evaluation import inference_on_dataset
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
-from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation import build_evaluator
-from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
-from imrsf_d2.preparation.quadruplets import prepare_quadruplets
+from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
+from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
+from imrsf_d2.synthetic.building_tiles import write_dfc2023
 from tests.oracle import Oracle
-from tests.preparation.scene_files import write_city
+from tests.preparation.quadruplets.scene_files import write_city
 from tests.tiny import DEMO_CONFIGS, OVERRIDES, REPOSITORY, SIZE
 from tests.tools.test_train_net import load_tool
 

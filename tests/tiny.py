@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
-from imrsf_d2.data.synthetic.quadruplets import write_quadruplets
+from imrsf_d2.synthetic.building_tiles import write_dfc2023
+from imrsf_d2.synthetic.land_cover_tiles import write_quadruplets
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO_CONFIG = REPOSITORY / "configs/demo/dfc2023_instance.yaml"

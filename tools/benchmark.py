@@ -19,14 +19,16 @@ import os
 import sys
 from pathlib import Path
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
+CONFIGS = REPOSITORY / "configs"
 
 
 def measure_loader(args):
-    from imrsf_d2.benchmarks.loader import benchmark_loader
-    from imrsf_d2.benchmarks.results import Result
-    from imrsf_d2.data.synthetic.layouts import write_layout
     from imrsf_d2.engine.configuration import load_config
+    from imrsf_d2.synthetic.layouts import write_layout
+    from projects.benchmarks.loader import benchmark_loader
+    from projects.benchmarks.results import Result
 
     os.environ["DETECTRON2_DATASETS"] = args.output
     cfg = load_config(args.config_file, args.opts)
@@ -39,14 +41,14 @@ BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "ev
 
 
 def measure(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.torchrun import check_one_process
 
     check_one_process("tools/benchmark.py")
-    from imrsf_d2.atomic import write_text
-    from imrsf_d2.benchmarks.suite import describe_run, run_benchmark
+    from imrsf_d2.utils.atomic import write_text
+    from projects.benchmarks.suite import describe_run, run_benchmark
 
     about = describe_run()
     print(". ".join(about.values()) + ".\n", flush=True)
@@ -72,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress, beside the tables
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: measure(args))
 

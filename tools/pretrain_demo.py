@@ -21,33 +21,34 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
 OUTPUT, RESULTS = "output/pretrain_demo", "docs/results.md"
 
 
 def main(argv: list[str] | None = None) -> int:
-    from imrsf_d2.study.options import add_run_options
+    from projects.study.options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_options(parser, OUTPUT, RESULTS)
     args = parser.parse_args(argv)
 
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: run(args), interrupted="interrupted; the same command goes on from here.")
 
 
 def run(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.torchrun import check_one_process
 
     check_one_process("tools/pretrain_demo.py")
-    from imrsf_d2.study.options import locate
-    from imrsf_d2.study.pretraining import run_pretraining_demo
+    from projects.study.options import locate
+    from projects.study.pretraining import run_pretraining_demo
 
     output, results = locate(args, OUTPUT, REPOSITORY / RESULTS)
-    run_pretraining_demo(REPOSITORY / "configs/pretrain_demo", output, results, only=args.only,
+    run_pretraining_demo(REPOSITORY / "projects/study/configs/pretrain_demo", output, results, only=args.only,
                          report_only=args.report_only, opts=args.opts)
 
 

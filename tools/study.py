@@ -21,12 +21,13 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
 #: scale -> where its report goes
 RESULTS = {"cpu": "docs/results.md", "gpu": "docs/results_gpu.md"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    from imrsf_d2.study.options import add_run_options
+    from projects.study.options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=list(RESULTS), default="cpu",
@@ -34,23 +35,23 @@ def main(argv: list[str] | None = None) -> int:
     add_run_options(parser, "output/study/SCALE", "docs/results.md, of the gpu scale docs/results_gpu.md")
     args = parser.parse_args(argv)
 
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: run(args), interrupted="interrupted; the same command goes on from here.")
 
 
 def run(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.torchrun import check_one_process
 
     check_one_process("tools/study.py")
-    from imrsf_d2.study.options import locate
-    from imrsf_d2.study.running import run_study
+    from projects.study.options import locate
+    from projects.study.running import run_study
 
     output, results = locate(args, f"output/study/{args.scale}", REPOSITORY / RESULTS[args.scale])
-    run_study(args.scale, REPOSITORY / "configs/study", output, results, only=args.only, report_only=args.report_only,
+    run_study(args.scale, REPOSITORY / "projects/study/configs", output, results, only=args.only, report_only=args.report_only,
               opts=args.opts)
 
 

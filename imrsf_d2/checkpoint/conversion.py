@@ -17,8 +17,8 @@ from imrsf_d2.checkpoint.files import WRITABLE, check_suffix, read_weights, writ
 from imrsf_d2.checkpoint.naming import Naming, find_naming, in_short
 from imrsf_d2.checkpoint.positions import compare_positions
 from imrsf_d2.checkpoint.projections import Projection, adapt_projection
-from imrsf_d2.errors import InputError, OccupiedError
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.utils.errors import InputError, OccupiedError
 
 __all__ = ["Conversion", "Row", "convert_file", "convert_weights"]
 

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from imrsf_d2.atomic import write_atomically
-from imrsf_d2.errors import InputError, MissingFileError
+from imrsf_d2.utils.atomic import write_atomically
+from imrsf_d2.utils.errors import InputError, MissingFileError
 
 __all__ = ["WRITABLE", "check_suffix", "read_weights", "write_weights"]
 

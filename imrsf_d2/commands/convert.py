@@ -32,7 +32,7 @@ def parse(argv):
 
 
 def convert(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     import torch
@@ -50,6 +50,6 @@ def convert(args):
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)  # before anything heavy is loaded: --help is quick
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: convert(args))

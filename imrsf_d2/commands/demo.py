@@ -31,21 +31,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
 
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: run(args))
 
 
 def run(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.torchrun import check_one_process
 
     check_one_process("tools/demo.py")
-    from imrsf_d2.data.synthetic.layouts import write_layout
     from imrsf_d2.engine.configuration import find_config
     from imrsf_d2.engine.demo import DemoData, run_demo
+    from imrsf_d2.synthetic.layouts import write_layout
 
     config, layout, output = TASKS[args.task]
     write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,

@@ -9,7 +9,7 @@ from imrsf_d2.commands.parsing import command_parser
 
 def main(argv: list[str] | None = None) -> int:
     command_parser("doctor", __doc__).parse_args(argv)
-    from imrsf_d2.environment import examine
+    from imrsf_d2.compat.environment import examine
 
     report = examine()
     print(report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from imrsf_d2.command_names import TOOLS, as_called
+from imrsf_d2.utils.command_names import TOOLS, as_called
 
 __all__ = ["command_parser"]
 

@@ -35,14 +35,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: check(args.input, options) if args.check else prepare(args, options),
                      interrupted="interrupted; the same command goes on from here.")
 
 
 def check(folder: str, options: dict) -> int:
-    from imrsf_d2.preparation.checks import check_dfc2023
+    from imrsf_d2.preparation.dfc2023.checks import check_dfc2023
 
     findings = check_dfc2023(folder, **options)
     print(findings)
@@ -50,7 +50,7 @@ def check(folder: str, options: dict) -> int:
 
 
 def prepare(args: argparse.Namespace, options: dict) -> None:
-    from imrsf_d2.preparation.dfc2023 import prepare_dfc2023
+    from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
 
     outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
     print(outcome.summary)

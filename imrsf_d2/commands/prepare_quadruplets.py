@@ -35,14 +35,14 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
 
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: prepare(args), interrupted="interrupted; the same command goes on from here.")
 
 
 def prepare(args):
     from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
-    from imrsf_d2.preparation.quadruplets import prepare_quadruplets
+    from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 
     print(prepare_quadruplets(
         args.input, args.output, tile_size=args.tile_size, resolution=args.resolution, val_cities=args.val_cities,

@@ -29,13 +29,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
 
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: compute(args))
 
 
 def compute(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.data.statistics import dataset_statistics, modalities_yaml

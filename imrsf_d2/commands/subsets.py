@@ -47,13 +47,13 @@ def parse(argv):
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)  # before anything heavy is loaded: --help is quick
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: evaluate(args), interrupted="interrupted; the same command goes on from here.")
 
 
 def evaluate(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.modality_evaluation import evaluate_modalities

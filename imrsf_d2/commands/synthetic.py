@@ -25,13 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     parser.add_argument("--overwrite", action="store_true", help="replace synthetic data of other parameters in DIR")
     args = parser.parse_args(argv)
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: write(args))
 
 
 def write(args):
-    from imrsf_d2.data.synthetic.layouts import write_layout
+    from imrsf_d2.synthetic.layouts import write_layout
 
     written = write_layout(progress=sys.stderr.isatty(), **vars(args))
     print(f"{args.num_train} + {args.num_val} tiles written to {args.output}" if written

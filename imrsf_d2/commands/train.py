@@ -48,7 +48,7 @@ def parse(argv):
 
 
 def train(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.launching import launch_run
@@ -59,6 +59,6 @@ def train(args):
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)  # before anything heavy is loaded: --help is quick
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: train(args))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from imrsf_d2.commands.parsing import command_parser
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 EXAMPLES = """
 Examples:
@@ -48,7 +48,7 @@ def load_model(cfg, args):
 
 
 def draw(args):
-    from imrsf_d2.upstream import prepare
+    from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.engine.torchrun import check_one_process
@@ -81,7 +81,7 @@ def draw(args):
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)  # before anything heavy is loaded: --help is quick
-    from imrsf_d2.errors import exit_code
+    from imrsf_d2.utils.errors import exit_code
 
     def command():
         for path in draw(args):

@@ -23,8 +23,8 @@ from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
 from imrsf_d2.data.value_checks import check_values
-from imrsf_d2.errors import InputError, some_of
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError, some_of
 
 __all__ = ["check_datasets", "check_task"]
 

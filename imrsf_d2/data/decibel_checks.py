@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from imrsf_d2.data.rasters import RasterError, read_grid, read_raster
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.rasters import RasterError, read_grid, read_raster
 from imrsf_d2.modalities import Modality
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["DECIBEL_HINT", "check_decibels", "middle_window", "share_of_decibels", "some_files"]
 

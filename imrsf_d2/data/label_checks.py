@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.errors import InputError, some_of
+from imrsf_d2.utils.errors import InputError, some_of
 
 __all__ = ["LOOKED_AT", "LabelCounts", "check_instances", "check_label_maps", "check_labels", "count_labels",
            "percent", "refuse_one_class", "spread_evenly"]

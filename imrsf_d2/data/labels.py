@@ -8,8 +8,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.masks import segmentation_to_rle
-from imrsf_d2.data.rasters import read_band, size_text
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.rasters import read_band, size_text
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
 

@@ -33,8 +33,8 @@ import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
 from imrsf_d2.data.dataset_checks import check_task
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.data.sample_checks import check_rasters, with_sensors
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_train_loader", "build_test_loader", "read_test_samples", "take_share", "DrawSampler", "DrawnSamples"]
 

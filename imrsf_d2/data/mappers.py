@@ -10,16 +10,16 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.structures import Instances
 
-from imrsf_d2.data.decibel import from_db, to_db
 from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
-from imrsf_d2.data.rasters import Raster
 from imrsf_d2.data.reading import SampleReader, assemble
-from imrsf_d2.errors import InputError, MissingFileError
+from imrsf_d2.geo.decibel import from_db, to_db
+from imrsf_d2.geo.rasters import Raster
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError, MissingFileError
 
 __all__ = ["MAPPERS", "PRETRAIN_MAPPER", "InstanceMapper", "PretrainMapper", "SampleMapper", "SemanticMapper",
            "build_mapper"]

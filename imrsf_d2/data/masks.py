@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["MAX_COORDINATE_PX", "MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks",
            "run_lengths", "segmentation_to_rle"]

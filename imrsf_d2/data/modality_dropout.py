@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["STRATEGIES", "draw_subset"]
 

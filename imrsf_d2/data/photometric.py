@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from imrsf_d2.data.decibel import to_db
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Jitter", "read_jitters"]
 

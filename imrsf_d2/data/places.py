@@ -6,9 +6,9 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from imrsf_d2.data.grids import Grid
-from imrsf_d2.data.rasters import RasterError, read_grid
-from imrsf_d2.errors import InputError, some_of
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.rasters import RasterError, read_grid
+from imrsf_d2.utils.errors import InputError, some_of
 
 __all__ = ["SamplePlaces", "check_overlap", "check_places"]
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imrsf_d2.data.labels import IGNORE_LABEL
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["LABELS", "NODATA", "SENSORS", "SPLITS", "city_of", "split_file"]
 

@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.places import SamplePlaces
-from imrsf_d2.data.rasters import Raster, RasterError, SizeError, read_grid, read_raster, size_text
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.rasters import Raster, RasterError, SizeError, read_grid, read_raster, size_text
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["SampleReader", "assemble"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from imrsf_d2.errors import InputError, MissingFileError, some_of
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["check_rasters", "padding_share", "shared_samples", "with_sensors"]
 

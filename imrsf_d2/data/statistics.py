@@ -17,11 +17,11 @@ import numpy as np
 import yaml
 
 from imrsf_d2.data.decibel_checks import DECIBEL_HINT, check_decibels, share_of_decibels
-from imrsf_d2.data.rasters import RasterError, read_raster
 from imrsf_d2.data.sample_checks import check_rasters
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.rasters import RasterError, read_raster
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.parallel import run_jobs
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from imrsf_d2.data.decibel_checks import middle_window, some_files
-from imrsf_d2.data.rasters import RasterError, read_raster
+from imrsf_d2.geo.rasters import RasterError, read_raster
 from imrsf_d2.modalities import Modality
 
 __all__ = ["check_values"]

@@ -9,8 +9,8 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import nn
 
-from imrsf_d2.errors import InputError
-from imrsf_d2.keys import flat_keys
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["check_same", "check_same_config", "check_same_weights"]
 

@@ -14,9 +14,9 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
-from imrsf_d2.atomic import write_atomically, write_text
 from imrsf_d2.checkpoint.files import read_weights
-from imrsf_d2.errors import InputError, MissingFileError
+from imrsf_d2.utils.atomic import write_atomically, write_text
+from imrsf_d2.utils.errors import InputError, MissingFileError
 
 __all__ = ["RANDOM_ENCODER", "Checkpointer"]
 

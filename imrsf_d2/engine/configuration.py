@@ -14,12 +14,12 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 import imrsf_d2
+from imrsf_d2.compat.upstream import verify_op
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.engine.agreement import check_same_config
-from imrsf_d2.errors import InputError, MissingFileError
-from imrsf_d2.precision import check_precision
 from imrsf_d2.registration import register
-from imrsf_d2.upstream import verify_op
+from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.utils.precision import check_precision
 
 __all__ = ["default_config", "find_config", "is_pretraining", "load_config", "setup_run"]
 

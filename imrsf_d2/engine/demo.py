@@ -14,7 +14,6 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
-from imrsf_d2.atomic import write_text
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
@@ -29,6 +28,7 @@ from imrsf_d2.evaluation.report import (
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
+from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.visualization import choose_tiles, draw_overview, draw_subset, predict_tiles
 
 __all__ = ["DemoData", "run_demo"]

@@ -17,7 +17,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.errors import Interrupted
+from imrsf_d2.utils.errors import Interrupted
 
 __all__ = ["CHECKPOINT", "Interruption", "say_at_once", "watch_signals"]
 

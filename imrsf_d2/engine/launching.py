@@ -21,8 +21,8 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.interruption import say_at_once, watch_signals
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
 from imrsf_d2.engine.torchrun import Place, processes_here, read_place
-from imrsf_d2.errors import InputError, Interrupted
-from imrsf_d2.parallel import usable_cores
+from imrsf_d2.utils.errors import InputError, Interrupted
+from imrsf_d2.utils.parallel import usable_cores
 
 __all__ = ["launch_run"]
 

@@ -11,7 +11,7 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["TrainingLoop", "micro_batches"]
 

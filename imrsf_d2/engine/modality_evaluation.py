@@ -17,7 +17,6 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
 
-from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -25,7 +24,6 @@ from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.launching import launch_run
 from imrsf_d2.engine.running import check_data_sets, check_predicts
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
-from imrsf_d2.errors import InputError, MissingFileError
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
@@ -35,6 +33,8 @@ from imrsf_d2.evaluation.report import describe_machine, describe_versions, main
 from imrsf_d2.evaluation.summary import Estimate, Summary, summarise
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.modalities import ModalitySet, subset_title
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.visualization import choose_tiles
 from imrsf_d2.visualization.charts import draw_bars, draw_heat_map
 from imrsf_d2.visualization.importance import draw_importance

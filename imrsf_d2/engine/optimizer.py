@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_optimizer", "parameter_groups"]
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
-from imrsf_d2.atomic import write_atomically
-from imrsf_d2.errors import InputError, Interrupted, is_mendable
+from imrsf_d2.utils.atomic import write_atomically
+from imrsf_d2.utils.errors import InputError, Interrupted, is_mendable
 
 __all__ = ["noting_errors", "raise_what_stopped"]
 

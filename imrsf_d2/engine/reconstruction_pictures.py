@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.precision import autocast
+from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization import choose_tiles
 from imrsf_d2.visualization.reconstruction_arrays import ReconstructedSample, write_reconstructed
 from imrsf_d2.visualization.reconstructions import draw_reconstructions

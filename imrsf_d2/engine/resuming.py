@@ -15,7 +15,7 @@ from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import default_config, setup_run
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.keys import flat_keys
+from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["config_changes", "forget_training", "train_or_load"]
 

@@ -15,8 +15,8 @@ from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation import build_evaluator
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["check_data_sets", "check_predicts", "check_start", "run"]
 

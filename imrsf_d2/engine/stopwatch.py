@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from imrsf_d2.atomic import write_text
+from imrsf_d2.utils.atomic import write_text
 
 __all__ = ["Stopwatch"]
 

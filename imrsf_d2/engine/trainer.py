@@ -29,11 +29,11 @@ from imrsf_d2.engine.interruption import Interruption
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.evaluation.sensors_read import BlindTiles
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.precision import autocast, grad_scaler
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.precision import autocast, grad_scaler
 
 __all__ = ["Trainer"]
 

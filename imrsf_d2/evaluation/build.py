@@ -6,9 +6,9 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_evaluator"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["class_iou", "confusion_matrix", "semantic_scores"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet, subset_label
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Coverage", "warn_of_empty_files", "warn_of_tiles_without"]
 

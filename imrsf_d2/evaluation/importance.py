@@ -14,12 +14,12 @@ from detectron2.evaluation import inference_context
 from detectron2.structures import ImageList
 from torch import nn
 
-from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.writing import write_raster
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.precision import autocast
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.precision import autocast
 
 __all__ = ["ImportanceMap", "check_importance", "importance_maps", "write_importance"]
 

@@ -17,13 +17,13 @@ from detectron2.utils import comm
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imrsf_d2.atomic import write_text
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.instance_truth import read_truth
 from imrsf_d2.evaluation.masks import masks_to_rles, rle_to_area, rle_to_box
 from imrsf_d2.evaluation.matching import match_instances
 from imrsf_d2.evaluation.per_image import InstanceImages
 from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["InstanceEvaluator", "coco_eval"]
 

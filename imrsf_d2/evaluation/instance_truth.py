@@ -21,8 +21,8 @@ from pycocotools.coco import COCO
 
 from imrsf_d2.data.datasets.annotation_file import read_annotation_file
 from imrsf_d2.data.datasets.coco import check_names
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_area, rle_to_box
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["InstanceTruth", "read_truth"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 
 from imrsf_d2.data.masks import segmentation_to_rle
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["annotation_to_rle", "masks_to_rles", "rle_to_area", "rle_to_box", "rle_to_mask"]
 

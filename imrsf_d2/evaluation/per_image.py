@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from imrsf_d2.atomic import write_atomically
 from imrsf_d2.evaluation.confusion import class_iou
+from imrsf_d2.utils.atomic import write_atomically
 
 __all__ = ["InstanceImages", "SemanticImages", "load_images", "save_images"]
 

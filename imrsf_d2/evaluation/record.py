@@ -12,12 +12,12 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
-from imrsf_d2.atomic import write_text
 from imrsf_d2.data.labels import semantic_truth
-from imrsf_d2.errors import NotAFolderError, OccupiedError
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
-from imrsf_d2.keys import flat_keys
 from imrsf_d2.modalities import subset_label
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
+from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import imrsf_d2
-from imrsf_d2.errors import InputError
-from imrsf_d2.parallel import usable_cores
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import usable_cores
 
 __all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table",
            "subset_ticks"]

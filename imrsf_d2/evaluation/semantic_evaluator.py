@@ -13,13 +13,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from imrsf_d2.atomic import write_text
 from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["SemanticEvaluator"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.bootstrap import interval, resample_counts
 from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
@@ -17,6 +16,7 @@ from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.evaluation.shapley import shapley_values
 from imrsf_d2.evaluation.trivial import trivial_images
 from imrsf_d2.modalities import subset_label
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Estimate", "Kept", "Summary", "summarise"]
 

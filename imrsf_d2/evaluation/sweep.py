@@ -14,7 +14,6 @@ from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
 from detectron2.utils import comm
 from torch import nn
 
-from imrsf_d2.atomic import write_text
 from imrsf_d2.data.loaders import build_test_loader, read_test_samples
 from imrsf_d2.evaluation.build import build_evaluator
 from imrsf_d2.evaluation.coverage import Coverage, warn_of_empty_files, warn_of_tiles_without
@@ -23,7 +22,8 @@ from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.evaluation.sensors_read import SensorsRead
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.modalities import ModalitySet, subset_label
-from imrsf_d2.precision import autocast
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.precision import autocast
 
 __all__ = ["RESULTS_FILE", "sweep_subsets"]
 

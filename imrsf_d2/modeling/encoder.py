@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
@@ -24,6 +23,7 @@ from imrsf_d2.modeling.tokens import (
     take_patches,
 )
 from imrsf_d2.modeling.visible_layout import VisibleLayout
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IncompleteMultimodalEncoder"]
 

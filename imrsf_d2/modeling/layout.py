@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modeling.tracing import refuse_tracing
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["ImageGroup", "SubsetGroup", "TokenLayout", "group_by_subset"]
 

@@ -14,7 +14,6 @@ from detectron2.structures import ImageList
 from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.backbone import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
@@ -25,6 +24,7 @@ from imrsf_d2.modeling.processes import mean_of_all
 from imrsf_d2.modeling.reconstruction import Reconstruction, patch_statistics, read_reconstructions, summed_loss
 from imrsf_d2.modeling.token_masks import draw_visible
 from imrsf_d2.modeling.tokens import take_patches
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IncompleteMultimodalMAE"]
 

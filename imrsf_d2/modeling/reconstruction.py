@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Reconstruction", "patch_statistics", "read_reconstructions", "summed_loss"]
 

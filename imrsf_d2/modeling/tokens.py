@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image",
            "take_patches"]

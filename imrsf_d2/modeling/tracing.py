@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["refuse_tracing"]
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.encoder_data import EncoderOutput
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["FeatureShape", "IncompleteMultimodalViT"]
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imrsf_d2.atomic import remove_temporaries, write_text
-from imrsf_d2.errors import InputError, NotAFolderError, OccupiedError
+from imrsf_d2.utils.atomic import remove_temporaries, write_text
+from imrsf_d2.utils.errors import InputError, NotAFolderError, OccupiedError
 
 __all__ = ["MARKER", "RECORDS", "claim_output", "mark"]
 

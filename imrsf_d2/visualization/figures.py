@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from imrsf_d2.atomic import write_atomically
 from imrsf_d2.modalities import ModalitySet, subset_title
+from imrsf_d2.utils.atomic import write_atomically
 from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_modality
 from imrsf_d2.visualization.tiles import Tile
 from imrsf_d2.visualization.views import backdrop, modality_title

@@ -11,8 +11,8 @@ import numpy as np
 from detectron2.data import Metadata
 from matplotlib.colors import to_rgb
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import Modality
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["KeyEntry", "Palette", "dataset_palette", "modality_palette"]
 

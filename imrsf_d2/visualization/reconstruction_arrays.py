@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imrsf_d2.atomic import write_atomically
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.atomic import write_atomically
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["ReconstructedSample", "read_reconstructed", "write_reconstructed"]
 

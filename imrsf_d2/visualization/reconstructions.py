@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.figures import name_row, new_grid, save_figure
 from imrsf_d2.visualization.palettes import RGB, KeyEntry
 from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_view

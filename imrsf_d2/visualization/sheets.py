@@ -11,8 +11,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.figures import draw_inputs, draw_overview, draw_subset
 from imrsf_d2.visualization.targets import target_reader
 from imrsf_d2.visualization.tiles import choose_tiles, predict_samples, training_tiles

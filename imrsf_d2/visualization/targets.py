@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_absent, draw_picture, hatch, outline
 

@@ -16,7 +16,7 @@ from torch import nn
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
-from imrsf_d2.precision import autocast
+from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization.targets import NoSensor, Target, target_reader
 
 __all__ = ["Tile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]

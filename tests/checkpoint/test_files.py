@@ -7,9 +7,9 @@ import pathlib
 import pytest
 import torch
 
-from imrsf_d2.atomic import write_atomically
 from imrsf_d2.checkpoint import files
 from imrsf_d2.checkpoint.files import read_weights, write_weights
+from imrsf_d2.utils.atomic import write_atomically
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.5])}
 

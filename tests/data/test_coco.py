@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from imrsf_d2.data.datasets.coco import check_coco, load_coco
 from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_problem
 from imrsf_d2.data.masks import segmentation_to_rle
-from tests.data.conftest import annotation
+from tests.raster_files import annotation
 
 SIZE = 64
 CLASSES = {3: "building", 7: "road"}

@@ -7,9 +7,9 @@ import pytest
 
 from imrsf_d2.data import decibel_checks
 from imrsf_d2.data.decibel_checks import check_decibels, share_of_decibels
-from imrsf_d2.data.rasters import read_raster
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 S1 = Modality("s1", 2, mean=(-9.0, -16.0), std=(3.0, 3.0), transform="db", clip=(-40, 25))
 MODALITIES = ModalitySet([Modality("dem"), S1])

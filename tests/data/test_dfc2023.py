@@ -13,8 +13,7 @@ from imrsf_d2.data.datasets.dfc2023 import (
     load_dfc2023,
     register_dfc2023,
 )
-
-from .conftest import SIZE, TILES, annotation, write_dfc2023_files
+from tests.raster_files import SIZE, TILES, annotation, write_dfc2023_files
 
 # Long and short runs in turn: the compressed form holds differences, of both signs.
 RUNS = {"size": [SIZE, SIZE], "counts": [40, 3, 100, 20, 50, 2, SIZE * SIZE - 215]}

@@ -5,7 +5,7 @@ import pytest
 
 from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.masks import instance_masks
-from tests.data.conftest import run_lengths
+from tests.raster_files import run_lengths
 
 RAMP = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
 ALL = np.ones((4, 4), dtype=bool)

@@ -9,7 +9,7 @@ from imrsf_d2.data.mappers import InstanceMapper
 from imrsf_d2.data.photometric import Jitter
 from imrsf_d2.data.reading import assemble
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.data.strategies import garbage_values, geometries, seeds, sizes
+from tests.strategies import garbage_values, geometries, seeds, sizes
 
 
 @given(geometries, sizes)

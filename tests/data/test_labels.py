@@ -7,9 +7,9 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.labels import IGNORE_LABEL, label_annotations, semantic_truth
 from imrsf_d2.data.mappers import SemanticMapper, build_mapper
-from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.geo.rasters import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.data.conftest import run_lengths
+from tests.raster_files import run_lengths
 
 
 def sample(path, **changes):

@@ -13,9 +13,8 @@ from torch._utils import ExceptionWrapper
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
 from imrsf_d2.data.loaders import DrawnSamples, DrawSampler, build_test_loader, build_train_loader, take_share
-from imrsf_d2.data.rasters import RasterError
-
-from .conftest import TILES
+from imrsf_d2.geo.rasters import RasterError
+from tests.raster_files import TILES
 
 
 @pytest.fixture

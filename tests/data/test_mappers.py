@@ -13,10 +13,9 @@ from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
 from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.mappers import InstanceMapper, build_mapper
 from imrsf_d2.data.masks import instance_masks, segmentation_to_rle
-from imrsf_d2.data.rasters import RasterError
+from imrsf_d2.geo.rasters import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
-
-from .conftest import SIZE, annotation, run_lengths, tile_arrays
+from tests.raster_files import SIZE, annotation, run_lengths, tile_arrays
 
 WHOLE = Geometry(0, 0, SIZE, SIZE)
 SQUARES = [Geometry(0, 0, 3, 3, turns, mirror) for mirror in (False, True) for turns in range(4)]
@@ -312,7 +311,7 @@ def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
 
 def test_no_more_than_the_window_is_decoded(make_config, sample, monkeypatch):
     areas, from_slices = [], Window.from_slices
-    monkeypatch.setattr("imrsf_d2.data.rasters.Window.from_slices", lambda rows, columns: areas.append(
+    monkeypatch.setattr("imrsf_d2.geo.rasters.Window.from_slices", lambda rows, columns: areas.append(
         (rows.stop - rows.start, columns.stop - columns.start)) or from_slices(rows, columns))
     cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[8, 20])
     build_mapper(cfg, is_train=True)({**sample, "draw": 0})

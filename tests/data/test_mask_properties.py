@@ -8,8 +8,8 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.masks import decode_box, instance_masks, run_lengths, segmentation_to_rle
-from tests.data import conftest
-from tests.data.strategies import geometries, sizes
+from tests import raster_files
+from tests.strategies import geometries, sizes
 
 bitmaps = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0, 1)))
 
@@ -18,7 +18,7 @@ bitmaps = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers
 def test_run_lengths_boxes_and_all_forms_of_a_code_are_pycocotools(mask, data):
     code = coco_mask.encode(np.asfortranarray(mask))
     runs = run_lengths(code["counts"])
-    assert runs.tolist() == conftest.run_lengths(mask) and runs.sum() == mask.size
+    assert runs.tolist() == raster_files.run_lengths(mask) and runs.sum() == mask.size
     height, width = mask.shape
     for counts in (code["counts"], code["counts"].decode(), runs.tolist()):
         again = segmentation_to_rle({"size": [height, width], "counts": counts}, height, width)
@@ -36,7 +36,7 @@ def test_long_runs_and_their_differences_are_read_exactly(runs):
 
 @given(bitmaps, geometries)
 def test_masks_move_exactly_with_the_image(mask, geometry):
-    code = {"size": list(mask.shape), "counts": conftest.run_lengths(mask)}
+    code = {"size": list(mask.shape), "counts": raster_files.run_lengths(mask)}
     masks, kept = instance_masks([{"segmentation": code}], *mask.shape, geometry)
     expected = geometry.apply(mask).astype(bool)
     assert kept == ([0] if expected.any() else [])

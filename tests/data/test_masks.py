@@ -6,7 +6,7 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.masks import decode_box, instance_masks, run_lengths
-from tests.data import conftest
+from tests import raster_files
 
 
 def masks():
@@ -23,8 +23,8 @@ def masks():
 @pytest.mark.parametrize("mask", list(masks()), ids=lambda mask: f"{mask.shape}, {mask.mean():.2f}")
 def test_runs_and_boxes_are_those_of_pycocotools(mask):
     rle = coco_mask.encode(np.asfortranarray(mask))
-    assert run_lengths(rle["counts"]).tolist() == conftest.run_lengths(mask)
-    assert run_lengths(rle["counts"].decode()).tolist() == conftest.run_lengths(mask)
+    assert run_lengths(rle["counts"]).tolist() == raster_files.run_lengths(mask)
+    assert run_lengths(rle["counts"].decode()).tolist() == raster_files.run_lengths(mask)
     height, width = mask.shape
     for x, y, w, h in [(0, 0, width, height), (width // 2, height // 3, width - width // 2, height // 2)]:
         box = decode_box(rle, x, y, w, h)

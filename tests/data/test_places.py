@@ -8,12 +8,12 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform
 
-from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
-from imrsf_d2.errors import InputError
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError
 
 MODALITIES = ModalitySet([Modality("rgb", 3), Modality("dsm", 1)])
 UTM = "EPSG:32631"

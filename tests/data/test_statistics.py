@@ -9,7 +9,7 @@ from rasterio.transform import from_origin
 
 from imrsf_d2.data.statistics import Moments, compute_statistics, dataset_statistics, modalities_yaml
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.data.conftest import MODALITIES, write_raster_file
+from tests.raster_files import MODALITIES, write_raster_file
 from tests.tiny import REPOSITORY
 
 SET = ModalitySet(map(Modality.from_mapping, MODALITIES))

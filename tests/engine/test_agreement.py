@@ -10,7 +10,7 @@ from torch import nn
 from imrsf_d2.engine.agreement import check_same, check_same_config, check_same_weights
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 from tests.processes import run_in_processes
 from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
 

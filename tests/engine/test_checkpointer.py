@@ -13,7 +13,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 from tests.tiny import PRETRAINING
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
-from imrsf_d2.data.synthetic.dfc2023 import write_dfc2023
 from imrsf_d2.engine import demo
 from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.synthetic.building_tiles import write_dfc2023
 from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
 
 

@@ -11,7 +11,7 @@ from detectron2.engine import HookBase
 from imrsf_d2.engine import interruption
 from imrsf_d2.engine.interruption import watch_signals
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.errors import Interrupted, exit_code
+from imrsf_d2.utils.errors import Interrupted, exit_code
 from tests.engine.test_trainer import Recorder
 from tests.tiny import DEMO_CONFIG, PRETRAINING
 

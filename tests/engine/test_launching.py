@@ -25,7 +25,7 @@ TOOL = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever shell has started this
 sys.path.insert(0, {repository!r})
-from imrsf_d2.upstream import prepare
+from imrsf_d2.compat.upstream import prepare
 prepare()
 from detectron2.utils import comm
 from imrsf_d2.engine import launching

@@ -8,7 +8,7 @@ from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import sweep_subsets
-from imrsf_d2.precision import autocast, check_precision, grad_scaler
+from imrsf_d2.utils.precision import autocast, check_precision, grad_scaler
 from tests.modeling.conftest import build, make_images
 from tests.oracle import Oracle
 from tests.tiny import DEMO_CONFIGS, OVERRIDES

@@ -5,10 +5,10 @@ import signal
 import pytest
 from torch.multiprocessing import ProcessRaisedException
 
-from imrsf_d2.data.rasters import RasterError
 from imrsf_d2.engine import process_errors
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
-from imrsf_d2.errors import InputError, Interrupted
+from imrsf_d2.geo.rasters import RasterError
+from imrsf_d2.utils.errors import InputError, Interrupted
 
 LINES = "three files cannot be read:\n  a.tif\n  b.tif: no bands\nRun --check."
 OURS, WAITED = ValueError("not enough values"), RuntimeError("connection closed by peer")

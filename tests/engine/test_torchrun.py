@@ -7,7 +7,7 @@ import pytest
 from imrsf_d2.engine import launching
 from imrsf_d2.engine.launching import launch_run
 from imrsf_d2.engine.torchrun import Place, all_processes, is_first_process, processes_here, read_place
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 from tests.tiny import DEMO_CONFIG, OVERRIDES
 from tests.tools.test_train_net import load_tool
 

@@ -7,13 +7,13 @@ import pytest
 from detectron2.data import DatasetCatalog
 
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
 from imrsf_d2.evaluation.modality_report import sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.summary import summarise
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError
 from tests.oracle import Oracle
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
 

@@ -8,11 +8,11 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from rasterio.transform import Affine
 
-from imrsf_d2.data.grids import Grid
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.rasters import read_grid
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.importance import ImportanceMap, check_importance, importance_maps, write_importance
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.rasters import read_grid
 from tests.evaluation.test_shared_streams import gappy_root  # noqa: F401
 from tests.tiny import DEMO_CONFIG, DEMO_CONFIGS, OVERRIDES, SIZE
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from detectron2.data import MetadataCatalog
 
-from imrsf_d2.data.rasters import RasterError
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
-from tests.data.conftest import write_raster_file
+from imrsf_d2.geo.rasters import RasterError
+from tests.raster_files import write_raster_file
 from tests.tiny import DEMO_CONFIG, OVERRIDES
 
 ROW = {"modalities": ["sar", "dsm"], "results": {"sem_seg": {"mIoU": 12.0}}, "images": 1, "seconds": 0.5}

@@ -12,11 +12,11 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 
-from imrsf_d2.errors import InputError
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from imrsf_d2.evaluation.trivial import trivial_results
-from tests.data.conftest import write_raster_file
+from imrsf_d2.utils.errors import InputError
+from tests.raster_files import write_raster_file
 
 NAME = "semantic_evaluator_test"
 CLASSES = ["field", "forest", "lake", "road"]

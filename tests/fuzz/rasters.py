@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import from_origin
 
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.data.rasters import read_raster
+from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality
 from tests.fuzz.damage import damage_bytes
 
@@ -128,7 +128,7 @@ def _maybe_damage(path: Path, kind: str, draw: random.Random) -> str:
 
 
 def _plain_reading(path: Path, modality: Modality) -> tuple[np.ndarray, np.ndarray]:
-    """The rules at the head of data/rasters.py, pixel by pixel in float64."""
+    """The rules at the head of geo/rasters.py, pixel by pixel in float64."""
     with rasterio.open(path) as file:
         numbers, raw, valid = _stored(file, None if modality.categorical else modality.channels)
         scales, offsets = [file.scales[n - 1] for n in numbers], [file.offsets[n - 1] for n in numbers]

@@ -112,7 +112,7 @@ def _describe(number: int, seed: int) -> tuple[str, str]:
 
 
 def _run(number: int, seed: int) -> Outcome:
-    from imrsf_d2.errors import UserError
+    from imrsf_d2.utils.errors import UserError
 
     target, draw = _draw(number, seed)
     make, agree = _targets()[target]

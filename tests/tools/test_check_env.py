@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torchvision
 
-from imrsf_d2 import environment
+from imrsf_d2.compat import environment
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_env.py"
 

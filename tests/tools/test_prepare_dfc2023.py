@@ -89,7 +89,7 @@ def test_a_file_as_output_is_named(main, tiny_root, tmp_path, capsys):
 def test_an_interruption_says_how_to_go_on(main, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
-    monkeypatch.setattr("imrsf_d2.preparation.dfc2023.prepare_dfc2023", interrupt)
+    monkeypatch.setattr("imrsf_d2.preparation.dfc2023.prepare.prepare_dfc2023", interrupt)
     assert main("--input", "in", "--output", "out") == 130
     assert "the same command goes on from here" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
 from imrsf_d2.data.datasets.quadruplets import register_quadruplets
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["NAMES", "check_registered", "register_dfc2023", "register_quadruplets"]
 

@@ -10,7 +10,7 @@ import marshal
 import os
 from collections.abc import Iterator, Mapping
 
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["FileVersion", "file_version", "read_annotation_file",
            "without_collection"]

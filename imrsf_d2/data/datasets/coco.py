@@ -15,7 +15,7 @@ from detectron2.structures import BoxMode
 
 from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation_file, without_collection
 from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_extent, segmentation_problem
-from imrsf_d2.errors import InputError
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Unmarked", "check_coco", "check_names", "load_coco", "read_images"]
 

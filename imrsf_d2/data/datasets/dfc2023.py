@@ -31,7 +31,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from imrsf_d2.data.datasets.coco import load_coco
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
-from imrsf_d2.errors import InputError, MissingFileError, some_of
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["CITIES", "CLASSES", "FOLDERS", "LABELS", "SPLITS", "TRAIN_CITIES", "VAL_CITIES", "city_of", "label_file",
            "load_dfc2023", "raster_folders", "register_dfc2023"]

@@ -25,8 +25,8 @@ from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes, r
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
-from imrsf_d2.data.rasters import read_grid
-from imrsf_d2.errors import InputError, MissingFileError, some_of
+from imrsf_d2.geo.rasters import read_grid
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["load_quadruplets", "register_quadruplets"]
 

@@ -1,0 +1,1 @@
+"""The one place that knows pixels and ground: raster files, grids, warping, mosaics, vectors."""

@@ -1,0 +1,256 @@
+"""From a raster file to model units: bands, and a validity mask that says which pixels hold data.
+
+Validity is decided on the numbers as they are stored, in this order; a pixel that fails one test is invalid in all its
+bands:
+1. the file's own mask (internal, or a `.msk` file);
+2. the file's no-data tag: in every band for 8-bit data, where the tag is also an ordinary value (black, or 255 in one
+   channel of a red roof); in any band otherwise, where it is a sentinel such as -9999 that must not leak into a mean;
+3. `Modality.nodata` in every band (all-black RGB);
+4. NaN or infinity in any band, after scale and offset (see below);
+5. for "db", a power of zero or below in any band: no echo was recorded there, and any floor value would be an invention
+   of ours.
+Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
+even to code that ignores validity.
+
+An alpha band beside the modality's own is a mask too. SCALE and OFFSET of GDAL's metadata are applied to measurements, and
+are an error in class indices (see `imrsf_d2.geo.stored`). Complex radar values become their intensity, |z|^2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from imrsf_d2.geo.decibel import to_db
+from imrsf_d2.geo.grids import Grid, Warp
+from imrsf_d2.geo.stored import Scaling, read_stored
+from imrsf_d2.modalities import Modality
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read_raster", "size_text"]
+
+#: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
+Raster = tuple[np.ndarray, np.ndarray]
+
+
+class RasterError(InputError):
+    """A file that cannot be read: truncated, corrupt, not a raster, or gone. `path` and `reason` say which and why."""
+
+    # One positional argument is enough, so that the error survives the way out of a data loader's worker process.
+    def __init__(self, message: str, path: str = "", reason: str = ""):
+        super().__init__(message)
+        self.path, self.reason = path, reason
+
+
+class SizeError(InputError):
+    """A raster of another size than asked for; `found` is its (H, W)."""
+
+    def __init__(self, message: str, found: tuple[int, int] | None = None):
+        super().__init__(message)
+        self.found = found
+
+
+def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int, int] | None = None,
+                grid: Grid | None = None, window: tuple[slice, slice] | None = None,
+                check_grid: Callable[[Grid], None] | None = None) -> Raster:
+    """Read one modality of one sample.
+
+    Args:
+        path: anything GDAL opens, of any data type; a missing georeference is fine.
+        modality: says how many bands there are and what their values mean.
+        size: (H, W) that the raster must have; None takes any.
+        grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
+            (radar power is averaged as power). None takes it as it lies.
+        window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
+            the blocks of the file that it touches, or that resampling onto it needs.
+        check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
+
+    Returns:
+        bands [C, H, W] float32 after transform and clip, not normalised; validity [H, W] bool, True = holds data.
+
+    Raises:
+        RasterError: if the file cannot be read.
+        SizeError: if the raster has another size.
+        ValueError: if it is readable but not this modality: another number of bands, or values that are no class
+            index; or if it must be resampled and does not say where it lies; or if its SCALE and OFFSET make no sense.
+    """
+    path = os.fspath(path)
+    warp = None
+    with _opened(path, repr(modality.name)) as file:
+        own = Grid.of(file)
+        if size is not None and grid is None and own.shape != size:
+            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.",
+                            own.shape)
+        if check_grid is not None:
+            check_grid(own)
+        numbers = _band_numbers(file, path, modality)
+        scaling = Scaling.of(file, numbers, path)
+        if modality.categorical:
+            scaling.refuse(path, repr(modality.name))
+        if grid is not None and not own.equals(grid):
+            warp = _warp(own, grid, window, path, modality)
+        raw, valid = _read(file, numbers, window if warp is None else warp.window)
+    if modality.nodata is not None:
+        valid &= ~(raw == modality.nodata).all(axis=0)
+    # A float64 sentinel such as -1.8e308 becomes infinite here, which is what makes it invalid below.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        raw = scaling.apply(raw)
+        if raw.dtype.kind == "c":
+            raw = raw.real ** 2 + raw.imag ** 2
+        bands = raw.astype(np.float32)
+        if raw.dtype.kind == "f":
+            valid &= np.isfinite(bands).all(axis=0)
+        if modality.transform == "db":
+            valid &= (bands > 0).all(axis=0)
+        if warp is not None:
+            bands, valid = _resample(warp, bands, valid, path, modality)
+        if modality.transform == "db":
+            bands = to_db(bands)
+    if modality.categorical:
+        _check_classes(path, modality, bands[:, valid])
+    if modality.clip is not None:
+        np.clip(bands, *modality.clip, out=bands)
+    if not valid.all():
+        bands[:, ~valid] = np.asarray(modality.mean, dtype=np.float32)[:, None]
+    return bands, valid
+
+
+def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a raster of class indices as it is, and which of its pixels the file says hold data.
+
+    Args:
+        what: what it is, for messages.
+
+    Returns:
+        band [H, W] in the file's data type; validity [H, W] bool.
+
+    Raises:
+        RasterError: if the file cannot be read.
+        ValueError: if it has several bands, or a scale or offset.
+    """
+    path = os.fspath(path)
+    with _opened(path, what) as file:
+        if file.count != 1:
+            raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
+        Scaling.of(file, [1], path).refuse(path, what)
+        raw, valid = _read(file, [1], None)
+    return raw[0], valid
+
+
+def read_grid(path: str | os.PathLike) -> Grid:
+    """The pixel grid of a raster file, from its header.
+
+    Raises:
+        RasterError: if the file cannot be opened.
+    """
+    with _opened(os.fspath(path), "its size") as file:
+        return Grid.of(file)
+
+
+def size_text(shape: tuple[int, int]) -> str:
+    """A size as people write it: width x height."""
+    return f"{shape[1]} x {shape[0]} px"
+
+
+@contextlib.contextmanager
+def _opened(path: str, what: str) -> Iterator[rasterio.DatasetReader]:
+    """An open raster; whatever goes wrong with the file while it is open becomes a RasterError."""
+    try:
+        with _quiet_gdal(), rasterio.open(path) as file:
+            yield file
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        # rasterio's own words are often "See previous exception for details".
+        reason = str(error.__cause__ or error).rstrip(".")
+        raise RasterError(f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; "
+                          "fetch or write it again.", path, reason) from error
+
+
+def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
+    """The bands (from 1) that belong to the modality: all of them, or all but an alpha band."""
+    if file.count == modality.channels:
+        return list(file.indexes)
+    colours = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
+    if len(colours) != modality.channels:
+        raise InputError(f"{path} has {file.count} bands, expected {modality.channels} for "
+                         f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS).")
+    return colours
+
+
+def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:
+    """The stored numbers [C, H, W], and validity from what the file itself says (tests 1 and 2)."""
+    window = None if window is None else Window.from_slices(*window)
+    raw = read_stored(file, numbers, window)
+    flags = [file.mask_flag_enums[number - 1] for number in numbers]
+    own_mask = any(MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds)
+                   for kinds in flags)
+    valid = file.dataset_mask(window=window) > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
+    for number, kind in zip(file.indexes, file.colorinterp):
+        # Read as a band: beside a no-data tag GDAL forgets that it is a mask.
+        if kind == ColorInterp.alpha and number not in numbers:
+            valid &= file.read(number, window=window) > 0
+    tags = [file.nodatavals[number - 1] for number in numbers]
+    if any(tag is not None for tag in tags):
+        empty = np.stack([_equals_tag(band, tag) for band, tag in zip(raw, tags)])
+        valid &= ~(empty.all(axis=0) if raw.dtype.itemsize == 1 else empty.any(axis=0))
+    return raw, valid
+
+
+def _equals_tag(band: np.ndarray, tag: float | None) -> np.ndarray:
+    """Where a band holds its no-data tag."""
+    if tag is None:
+        return np.zeros(band.shape, dtype=bool)
+    return np.isnan(band) if np.isnan(tag) else band == tag  # NaN equals nothing, not even itself
+
+
+@contextlib.contextmanager
+def _quiet_gdal() -> Iterator[None]:
+    """GDAL set up for many small files, and without remarks that would come again in every epoch."""
+    log = logging.getLogger("rasterio._env")
+    drop = logging.Filter("nothing has this name")  # what is fatal arrives as an exception
+    log.addFilter(drop)
+    try:
+        # TRUE: GDAL need not list a folder of thousands of tiles to find a file's side-cars; it still asks for each.
+        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            yield
+    finally:
+        log.removeFilter(drop)
+
+
+def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
+    wrong = values[(values < 0) | (values >= modality.classes) | (values != np.rint(values))]
+    if wrong.size:
+        raise InputError(f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
+                         f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
+                         "MODEL.IMRSF.MODALITIES.")
+
+
+def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str, modality: Modality) -> Warp:
+    if not (own.located and wanted.located):
+        raise InputError(f"{_cannot_resample(own, wanted, path, modality)}, because "
+                         f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
+                         "geotransform).")
+    return Warp.between(own, wanted, window)
+
+
+def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modality: Modality) -> Raster:
+    try:
+        return warp.resample(bands, valid, modality.categorical)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise RasterError(f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path,
+                          str(error)) from error
+
+
+def _cannot_resample(own: Grid, wanted: Grid, path: str, modality: Modality) -> str:
+    return (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
+            "cannot resample it")

@@ -1,0 +1,242 @@
+"""Polygons with a class code, from a vector file of any size to the label map of one tile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pyogrio
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.features import rasterize
+from rasterio.warp import transform
+
+from imrsf_d2.geo.map_grids import Bounds, Grid, move_bounds
+from imrsf_d2.geo.wrapping import meets, period, smallest_arc, turns, unwrap_polygons
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["CODE_COLUMN", "Features", "Layer", "find_layer", "rasterise", "read_features"]
+
+#: Of Urban Atlas 2018.
+CODE_COLUMN = "code_2018"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of polygons in a vector file, and its column of class codes."""
+
+    path: str
+    name: str
+    column: str
+    crs: CRS
+
+
+@dataclass(frozen=True)
+class Features:
+    """What there is to know about a layer's features without their outlines: little enough to hold for a whole city.
+
+    Args:
+        ids: [N] int64, in the order of the file.
+        bounds: [4, N] left, bottom, right, top in the layer's system, left < right.
+        labels: [N] uint8, class index, or the ignored value.
+        turn: see `period`, of the layer's system.
+    """
+
+    ids: np.ndarray
+    bounds: np.ndarray
+    labels: np.ndarray
+    turn: float | None = None
+
+    @property
+    def extent(self) -> Bounds:
+        left, bottom, right, top = self.bounds
+        left, right = smallest_arc(left, right, self.turn)
+        return left, float(bottom.min()), right, float(top.max())
+
+    def within(self, extent: Bounds) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and labels of those whose bounds meet a rectangle in the layer's system."""
+        left, bottom, right, top = self.bounds
+        found = meets(left, right, extent[0], extent[2], self.turn) & (bottom <= extent[3]) & (top >= extent[1])
+        return self.ids[found], self.labels[found]
+
+
+def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None) -> Layer:
+    """Find the layer of labels in a GeoPackage or shapefile.
+
+    Args:
+        column: of the class codes, upper or lower case.
+        pattern: the layer's name, with * for any text; None takes the only polygon layer with that column.
+
+    Raises:
+        ValueError: if there is no such layer or several, or it has no CRS; says what there is.
+    """
+    layers = {str(name): str(kind) for name, kind in _read(pyogrio.list_layers, path)}
+    polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind or kind == "Unknown"]
+    chosen = polygons if pattern is None else [name for name in layers if fnmatchcase(name, pattern)]
+    fields = {name: [str(field) for field in _read(pyogrio.read_info, path, layer=name)["fields"]] for name in chosen}
+    # Urban Atlas files hold layers of boundaries beside the map; these have no codes.
+    coded = [name for name in chosen if column.lower() in map(str.lower, fields[name])]
+    if len(coded) == 1:
+        info = _read(pyogrio.read_info, path, layer=coded[0])
+        try:
+            crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
+        except CRSError as error:
+            raise InputError(f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: "
+                             f"{error}") from error
+        # GDAL "transforms" coordinates of a building site to anywhere; before 3.9, also those of a GeoPackage without a CRS.
+        if crs is None or not (crs.is_geographic or crs.is_projected) or '["Undefined ' in info["crs"]:
+            found = f", found {info['crs'][:40]!r}" if crs else ""
+            raise InputError(f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth (a "
+                             f"shapefile needs its .prj){found}, expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
+                             "OUTPUT INPUT.")
+        return Layer(path, coded[0], next(f for f in fields[coded[0]] if f.lower() == column.lower()), crs)
+    there = "; ".join(f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})"
+                      for name, kind in layers.items()) or "none"
+    if len(coded) > 1:
+        raise InputError(f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
+                         "with --layer; * stands for any text, as in '*UA2018'.")
+    wanted = "polygon layer" if pattern is None else f"layer {pattern!r}"
+    raise InputError(f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
+                     "--code-column, the layer with --layer.")
+
+
+def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) -> Features:
+    """Read codes and bounds of all features; those without a geometry are left out with a warning.
+
+    Args:
+        classes: code -> class index, None for no data (`MergeTable.codes`).
+        ignore: label of features of no data.
+
+    Raises:
+        ValueError: if there is no feature, or codes are not in the table.
+    """
+    ids, bounds = _read(pyogrio.read_bounds, layer.path, layer=layer.name)
+    _, code_ids, _, (codes,) = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[layer.column],
+                                     read_geometry=False, return_fids=True)
+    # No area, no pixel. GDAL says (0, 0, 0, 0) of empty geometries in some formats, NaN in others.
+    usable = (bounds[2] > bounds[0]) & (bounds[3] > bounds[1])
+    if not usable.any():
+        raise InputError(f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
+                         "area, expected polygons.")
+    if not np.array_equal(ids, code_ids):
+        raise InputError(f"{layer.path} has changed while it was read.")
+    if not usable.all():
+        log.warning("%s: %d of %d features have no geometry and are left out.", layer.path, (~usable).sum(), len(ids))
+    distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
+    if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct
+                   if code not in classes]:
+        raise InputError(f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
+                         f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
+                         "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
+                         "no data), and name it with --merge-table.")
+    labels = np.array([ignore if (label := classes[code]) is None else label for code in distinct], dtype=np.uint8)
+    ids, bounds, turn = ids[usable], np.array(bounds[:, usable]), period(layer.crs)
+    if turn:
+        _settle_wide(layer, ids, bounds, turn)
+    return Features(ids, bounds, labels[which][usable], turn)
+
+
+def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float) -> None:
+    """Replace bounds that go around the world because their features lie on both sides of 180 degrees."""
+    wide = np.flatnonzero(bounds[2] - bounds[0] > turn / 2)
+    if not len(wide):
+        return
+    apart, owner = shapely.get_parts(_outlines(layer, ids[wide]), return_index=True)
+    parts = unwrap_polygons(apart, turn)
+    if count := sum(before is not after for before, after in zip(apart, parts)):
+        log.warning("%s: %d polygons have sides of more than 180 degrees of longitude. They are taken to cross 180 "
+                    "degrees, not to go around the world.", layer.path, count)
+    left, _, right, _ = shapely.bounds(parts).T
+    for position, i in enumerate(wide):
+        its = (owner == position) & ~np.isnan(left)
+        if its.any():
+            bounds[0, i], bounds[2, i] = smallest_arc(left[its], right[its], turn)
+
+
+def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ignore: int) -> np.ndarray:
+    """The label of the polygon around each pixel's centre; where polygons overlap, the last of the file.
+
+    Args:
+        ids, labels: of the features to draw, in the order of the file (see `Features.within`).
+        grid: the tile.
+        ignore: label of pixels outside all polygons.
+
+    Returns:
+        [H, W] uint8.
+
+    Raises:
+        ValueError: if the file cannot be read.
+    """
+    canvas = np.full((grid.height, grid.width), ignore, dtype=np.uint8)
+    if not len(ids):
+        return canvas
+    polygons, owner = _outlines(layer, ids), np.arange(len(ids))
+    left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
+    # A road network can be one polygon of a hundred kilometres, of which a tile needs little. What is straight in the
+    # layer's system bends in the grid's, but by no more than decimetres over the length of a tile.
+    margin = max(right - left, top - bottom) / 16
+    if turn := period(layer.crs):
+        polygons, owner = _moved_near(polygons, left - margin, right + margin, turn)
+    polygons = shapely.clip_by_rect(_repaired(polygons), left - margin, bottom - margin, right + margin, top + margin)
+    if layer.crs != grid.crs:
+        polygons = shapely.transform(polygons, lambda points: np.column_stack(
+            transform(layer.crs, grid.crs, points[:, 0], points[:, 1])))
+    parts, part_of = shapely.get_parts(polygons, return_index=True)
+    owner = owner[part_of]
+    drawn = (shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)
+    if drawn.any():
+        rasterize(zip(parts[drawn], labels[owner[drawn]].tolist()), out=canvas, transform=grid.transform)
+    return canvas
+
+
+def _outlines(layer: Layer, ids: np.ndarray) -> np.ndarray:
+    """The geometries of some features, in the order of the ids."""
+    # By id: this needs no spatial index, and keeps no more than one tile's polygons in memory.
+    _, found, geometries, _ = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True,
+                                    return_fids=True)
+    if not np.array_equal(found, ids):
+        raise InputError(f"{layer.path} has changed while it was read.")
+    return shapely.from_wkb(geometries, on_invalid="ignore")
+
+
+def _moved_near(geometries: np.ndarray, low: float, high: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of geometries as often as they meet low <= x <= high on a circle, and which geometry each is of."""
+    parts, owner = shapely.get_parts(geometries, return_index=True)
+    parts = unwrap_polygons(parts, turn)
+    left, _, right, _ = shapely.bounds(parts).T
+    moves = [list(turns(*ends, low, high, turn)) if ends[0] == ends[0] else [] for ends in zip(left, right)]
+    count = [len(of_part) for of_part in moves]
+    parts, owner, moves = np.repeat(parts, count), np.repeat(owner, count), np.array(sum(moves, []), dtype=float)
+    for i in np.flatnonzero(moves):
+        parts[i] = shapely.transform(parts[i], lambda points, by=moves[i] * turn: points + (by, 0))
+    return parts, owner
+
+
+def _repaired(geometries: np.ndarray) -> np.ndarray:
+    """Polygons as they are, those that cross themselves as the areas that they enclose."""
+    broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
+    if broken.any():
+        geometries[broken] = shapely.make_valid(geometries[broken])
+    return geometries
+
+
+def _text(code: object) -> str:
+    """A code as the merge table writes it, empty for null: spreadsheets make shapefiles with 11100.0 for '11100'."""
+    if code is None or code != code:
+        return ""
+    return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()
+
+
+def _read(function, path: str, **options):
+    """Call pyogrio; its errors in one line with the file."""
+    try:
+        return function(path, **options)
+    except (DataSourceError, DataLayerError) as error:
+        raise InputError(f"cannot read the vector file {path}: {str(error).splitlines()[0]}. Expected a GeoPackage or "
+                         "shapefile (with its .dbf, .shx and .prj).") from error

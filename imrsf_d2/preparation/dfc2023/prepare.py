@@ -1,0 +1,151 @@
+"""DFC2023 as downloaded to the same layout in smaller tiles, labels included.
+
+Written below the output:
+    track2/train/{rgb,sar,dsm}/{SV|GF2}_{City}_{lat}_{lon}_{row}_{column}.tif     row, column of the crop, from 0
+    track2/buildings_only_train.json        written when all tiles are there
+    summary.md        tiles and footprints per city, and what became of them
+    prepared.json     what it was made with, and whether everything is there
+    .prepared/        a record per tile, from which an interrupted run goes on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imrsf_d2.data.datasets.dfc2023 import CLASSES, FOLDERS, LABELS, label_file, load_dfc2023
+from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
+from imrsf_d2.preparation.claim import RECORDS, claim_output, mark
+from imrsf_d2.preparation.dfc2023.layout import raster_names, track_folder
+from imrsf_d2.preparation.dfc2023.summary import summarise
+from imrsf_d2.preparation.dfc2023.tiles import Cutter, Tile
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import run_jobs
+
+__all__ = ["Outcome", "prepare_dfc2023"]
+
+# Raise this when the same input and parameters no longer give the same files.
+VERSION = 1
+#: Names below the output.
+SUMMARY = "summary.md"
+OWNED = ("track2/train", f"track2/{LABELS[0]}", SUMMARY, RECORDS)
+#: Problems named in an error; --check lists all.
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `prepare_dfc2023` did.
+
+    Attributes:
+        cut: tiles cut now; the others were there from an earlier run.
+        tiles: all labelled tiles.
+        summary: the text of `summary.md`.
+    """
+
+    cut: int
+    tiles: int
+    summary: str
+
+
+def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, tile_size: int | None = 256,
+                    num_workers: int = 0, progress: bool = False) -> Outcome:
+    """Cut the tiles of DFC2023 track 2 and their labels; `load_dfc2023` reads the result like the original.
+
+    Can be interrupted at any time and called again. Labels are there only when every tile is.
+
+    Args:
+        source: the folder that holds `track2`, as downloaded.
+        output: the folder to write below; must lie outside `source`.
+        tile_size: side of a crop, px, which divides all tiles; None keeps them whole.
+        num_workers: processes; 0 = all cores.
+        progress: show a bar on the terminal.
+
+    Raises:
+        FileNotFoundError: if `source` lacks a folder or the labels, or a labelled tile has no raster.
+        FileExistsError: if `output` holds other data.
+        ValueError: if the labels are unusable, `tile_size` does not divide a tile, no tile holds data, or tiles cannot
+            be cut; these are named after all others have been cut.
+    """
+    source, output = Path(source).expanduser(), Path(output).expanduser()
+    labels = label_file(track_folder(source))
+    samples = load_dfc2023(source, "all")
+    tiles = [Tile.of(sample) for sample in samples]
+    _check_names(tiles, labels)
+    _check_sizes(tiles, tile_size)
+    parameters = {"layout": "dfc2023", "version": VERSION, "tile_size": tile_size or "keep",
+                  "min_pixels": MIN_INSTANCE_PIXELS, "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
+    complete = claim_output(source, output, parameters, owned=OWNED)
+
+    cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
+    records = [cutter.done(tile) for tile in tiles]
+    pending = [i for i, record in enumerate(records) if record is None]
+    finished = output / "track2" / LABELS[0]
+    if pending:
+        if complete:
+            mark(output, parameters, complete=False)
+        finished.unlink(missing_ok=True)
+        for modality in FOLDERS:
+            (finished.parent / "train" / modality).mkdir(parents=True, exist_ok=True)
+        results = run_jobs(cutter.cut, [tiles[i] for i in pending], num_workers, progress)
+        for position, record in zip(pending, results, strict=True):
+            records[position] = record
+        _check_problems(records, source)
+    if not any(record["crops"] for record in records):
+        raise InputError(f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
+                         f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong.")
+    names = {name for names in raster_names(source / "track2").values() for name in names}
+    summary = summarise([sample["city"] for sample in samples], records, tile_size=tile_size,
+                        min_pixels=MIN_INSTANCE_PIXELS, unlabelled=len(names - {tile.name for tile in tiles}))
+    if pending or not complete or not finished.is_file():
+        write_text(finished, json.dumps(_coco(records), separators=(",", ":")) + "\n")
+    write_text(output / SUMMARY, summary)
+    mark(output, parameters, complete=True)
+    return Outcome(len(pending), len(samples), summary)
+
+
+def _check_names(tiles: Sequence[Tile], labels: Path) -> None:
+    repeated = [name for name, count in Counter(tile.name for tile in tiles).items() if count > 1]
+    if repeated:
+        raise InputError(f"{labels} has {len(repeated)} file names twice, e.g. {repeated[0]!r}, expected one image for "
+                         "each tile.")
+
+
+def _check_sizes(tiles: Sequence[Tile], tile_size: int | None) -> None:
+    if tile_size is None:
+        return
+    wrong = [tile for tile in tiles if tile_size < 1 or tile.height % tile_size or tile.width % tile_size]
+    if wrong:
+        raise InputError(f"the tile size {tile_size} does not divide {len(wrong)} of {len(tiles)} tiles, e.g. "
+                         f"{wrong[0].name} of {wrong[0].width} x {wrong[0].height} px; choose a divisor, or 'keep' for "
+                         "whole tiles.")
+
+
+def _check_problems(records: Sequence[dict], source: Path) -> None:
+    problems = [record["problem"] for record in records if "problem" in record]
+    if problems:
+        more = [f"... and {len(problems) - MAX_NAMED} more"] if len(problems) > MAX_NAMED else []
+        raise InputError("\n".join([
+            f"{len(problems)} of {len(records)} tiles cannot be cut; the others are done, the labels not written yet.",
+            *(f"  {problem}" for problem in problems[:MAX_NAMED]), *more,
+            "Replace these files, or delete them where the tile has another sensor, and run the same command again. "
+            f"`python datasets/prepare_dfc2023.py --input {source} --check` lists everything that is wrong."]))
+
+
+def _coco(records: Sequence[dict]) -> dict:
+    categories = list(CLASSES)
+    images, annotations = [], []
+    for crop in (crop for record in records for crop in record["crops"]):
+        images.append({"id": len(images) + 1, "file_name": crop["file_name"], "height": crop["height"],
+                       "width": crop["width"]})
+        for annotation in crop["annotations"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **annotation,
+                                "category_id": categories[annotation["category_id"]]})
+    return {"images": images, "annotations": annotations,
+            "categories": [{"id": category, "name": name} for category, name in CLASSES.items()]}

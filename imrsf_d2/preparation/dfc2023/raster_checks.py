@@ -1,0 +1,136 @@
+"""What is wrong with the rasters of one tile. Reads every pixel, writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from imrsf_d2.data.decibel_checks import DECIBEL_HINT, share_of_decibels
+from imrsf_d2.geo.grids import TOLERANCE_PX, Grid
+from imrsf_d2.geo.rasters import RasterError, read_raster, size_text
+from imrsf_d2.geo.stored import kind_of
+from imrsf_d2.preparation.dfc2023.bands import BANDS, DTYPE_KINDS
+
+__all__ = ["Problem", "check_tile"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line of the list: which file, what was found, what was expected."""
+
+    file: str
+    problem: str
+    expected: str
+
+
+def check_tile(item: tuple[Mapping[str, str], tuple[int, int] | None]) -> list[Problem]:
+    """Look at all rasters of a tile.
+
+    Args:
+        item: path of each modality that the tile has; and (height, width) in the labels, None if it has none.
+    """
+    paths, labelled = item
+    problems, grids = [], {}
+    for modality, path in paths.items():
+        with _listed(path, problems):
+            grid = _check_file(path, modality, problems)
+            if grid is not None:
+                grids[modality] = grid
+    _check_sizes(paths, grids, labelled, problems)
+    with _listed(next(iter(paths.values()), ""), problems):
+        _check_places(paths, grids, problems)
+    return problems
+
+
+@contextlib.contextmanager
+def _listed(path: str, problems: list[Problem]) -> Iterator[None]:
+    """One odd file must not end the check of all others: what nobody foresaw becomes a problem of the list, too."""
+    try:
+        yield
+    except Exception as error:
+        problems.append(Problem(path, f"cannot be checked: {type(error).__name__}: {error}", "a plain GeoTIFF"))
+
+
+def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
+    """Bands, data type, and every pixel. None if it cannot even be opened."""
+    modality = BANDS[name]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as file:
+                grid, dtypes = Grid.of(file), sorted(set(file.dtypes))
+                count, scaled = file.count, set(zip(file.scales, file.offsets)) != {(1.0, 0.0)}
+                colours = count - file.colorinterp.count(ColorInterp.alpha)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error}"
+        problems.append(Problem(path, found, "a GeoTIFF"))
+        return None
+    if modality.channels not in (count, colours):  # an alpha band is the file's mask
+        problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
+        modality = dataclasses.replace(modality, channels=count, mean=(), std=())
+    kind, title = DTYPE_KINDS[name]
+    # Whole numbers with a scale are as good: whole decimeters, say.
+    if any(kind_of(dtype) != kind for dtype in dtypes) and not (scaled and kind == "f" and set(map(kind_of, dtypes)) <= set("iu")):
+        problems.append(Problem(path, f"data type {', '.join(dtypes)}", f"{title} for {name}"))
+    try:
+        valid = read_raster(path, modality)[1]
+        if modality.transform == "db" and valid.mean() < 0.5 and (share := share_of_decibels(path, modality)) > 0.5:
+            problems.append(Problem(path, f"{share:.0%} of the values are below 0", f"linear power; {DECIBEL_HINT}"))
+        elif not valid.any():
+            problems.append(Problem(path, "no valid pixel", "data, or no file: a missing sensor"))
+    except RasterError as error:
+        problems.append(Problem(path, f"unreadable: {error.reason}", "a complete GeoTIFF"))
+    except ValueError as error:
+        problems.append(Problem(path, str(error), name))
+    return grid
+
+
+def _check_sizes(paths: Mapping, grids: Mapping[str, Grid], labelled: tuple | None, problems: list) -> None:
+    if not grids:
+        return
+    first = next(iter(grids))
+    expected, origin = (labelled, "the labels") if labelled else (grids[first].shape, first)
+    for modality, grid in grids.items():
+        if grid.shape != expected:
+            problems.append(Problem(paths[modality], size_text(grid.shape), f"{size_text(expected)} as in {origin}"))
+
+
+def _check_places(paths: Mapping, grids: Mapping[str, Grid], problems: list) -> None:
+    """Compare where the rasters lie with the first that says so; CRS and geotransform each where both have one."""
+    referenced = {modality: grid for modality, grid in grids.items() if grid.crs}
+    for modality, grid in referenced.items():
+        first, reference = next(iter(referenced.items()))
+        if grid.crs != reference.crs and not grid.equals(reference):  # heights or another datum move nothing
+            problems.append(Problem(paths[modality], f"CRS {_crs_text(grid)}", f"{_crs_text(reference)} as in {first}"))
+    placed = {modality: grid for modality, grid in grids.items() if not grid.transform.is_identity}
+    for modality, grid in placed.items():
+        first, reference = next(iter(placed.items()))
+        shift = _shift_px(grid, reference)
+        if not shift <= TOLERANCE_PX:
+            problems.append(Problem(paths[modality], f"misplaced by {shift:.3g} px",
+                                    f"up to {TOLERANCE_PX:g} px from {first}"))
+
+
+def _crs_text(grid: Grid) -> str:
+    return grid.crs.to_string()[:40]  # a CRS without a code is a page of text
+
+
+def _shift_px(grid: Grid, reference: Grid) -> float:
+    """The largest distance of a corner from where the reference has it, in pixels of the reference."""
+    if reference.transform.is_degenerate or grid.transform.is_degenerate:
+        return np.inf
+    here, there = (np.reshape(each.transform, (3, 3)) for each in (grid, reference))
+    corners = [(0, 0, 1), (grid.width, 0, 1), (0, grid.height, 1), (grid.width, grid.height, 1)]
+    # Subtracted before they are divided by the pixel size: map coordinates have seven digits before the point.
+    offsets = ((here - there) @ np.transpose(corners))[:2]
+    return float(np.hypot(*np.linalg.solve(there[:2, :2], offsets)).max())

@@ -1,0 +1,1 @@
+"""From exported scenes and vector labels to aligned land-cover tiles."""

@@ -1,0 +1,113 @@
+"""One tile of the quadruplets: what a worker process does. Needs no detectron2, which takes seconds to import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from imrsf_d2.data.quadruplet_layout import LABELS
+from imrsf_d2.geo.map_grids import Grid
+from imrsf_d2.geo.vectors import Layer, rasterise
+from imrsf_d2.geo.writing import write_raster
+from imrsf_d2.preparation.claim import RECORDS
+from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
+from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
+from imrsf_d2.preparation.quadruplets.warping import resample_marked
+from imrsf_d2.utils.atomic import write_text
+
+__all__ = ["TileJob", "TileRecord", "TileWriter"]
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """A tile to be made.
+
+    Args:
+        name: `{City}_{row}_{column}`.
+        grid: its pixels.
+        mosaics: sensor -> where it is read from.
+        layer, ids, labels: the features that may lie in it (see `rasterise`).
+    """
+
+    name: str
+    grid: Grid
+    mosaics: Mapping[str, tuple[Mosaic, ...]]
+    layer: Layer
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class TileRecord:
+    """What became of a tile.
+
+    Args:
+        skipped: why there is none; "" if there is one.
+        sensors: those with data in it -> how many of their valid pixels are a scene's own, and how many are resampled.
+        pixels: label -> number of pixels.
+    """
+
+    skipped: str = ""
+    sensors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    pixels: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TileWriter:
+    """Makes tiles below a folder.
+
+    Args:
+        root: the data set's folder.
+        nodata: folder -> no-data tag of its files.
+        min_labelled: share of a tile's pixels that must have a class.
+    """
+
+    root: Path
+    nodata: Mapping[str, float]
+    min_labelled: float
+
+    def __call__(self, job: TileJob) -> TileRecord:
+        """Make a tile unless it is there: sensors first, then the labels, then the record that all of it is done."""
+        path = self.root / RECORDS / f"{job.name}.json"
+        record = self._done(job.name, path)
+        if record is None:
+            record = self._make(job)
+            write_text(path, json.dumps({"skipped": record.skipped, "sensors": record.sensors,
+                                         "pixels": record.pixels}) + "\n")
+        return record
+
+    def _done(self, name: str, path: Path) -> TileRecord | None:
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["skipped"]:
+            return TileRecord(content["skipped"])
+        if not all((self.root / folder / f"{name}.tif").is_file() for folder in (*content["sensors"], LABELS)):
+            return None
+        return TileRecord("", {sensor: tuple(counts) for sensor, counts in content["sensors"].items()},
+                          {int(label): count for label, count in content["pixels"].items()})
+
+    def _make(self, job: TileJob) -> TileRecord:
+        ignore = int(self.nodata[LABELS])
+        labels = rasterise(job.layer, job.ids, job.labels, job.grid, ignore)
+        labelled = np.count_nonzero(labels != ignore)
+        if not labelled or labelled < self.min_labelled * labels.size:
+            return TileRecord(f"{labelled} of {labels.size} px are labelled")
+        rasters, sensors = {}, {}
+        for sensor, mosaics in job.mosaics.items():
+            values, copied = resample_marked(mosaics, job.grid)
+            if valid := int(np.count_nonzero(~np.isnan(values[0]))):
+                sensors[sensor] = (own := int(np.count_nonzero(copied)), valid - own)
+                rasters[sensor] = encode(SENSORS[sensor], values, self.nodata[sensor])
+        if not rasters:
+            return TileRecord("no sensor has data")
+        # Labels last: a tile with labels is a tile that is complete.
+        for folder, raster in {**rasters, LABELS: labels}.items():
+            write_raster(self.root / folder / f"{job.name}.tif", raster, crs=job.grid.crs, transform=job.grid.transform,
+                         nodata=self.nodata[folder])
+        values, counts = np.unique(labels, return_counts=True)
+        return TileRecord("", sensors, dict(zip(values.tolist(), counts.tolist())))

@@ -1,0 +1,156 @@
+"""Synthetic quadruplets: the folders, file names and rasters of `data/quadruplet_layout.py`.
+
+Layout written:
+    {s1,s2,dem,dnw,labels}/{City}_{row}_{column}.tif
+    splits/{train,val}.txt
+    synthetic.json                       what it was made with, and whether it is complete
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rasterio.transform import from_origin
+from rasterio.warp import transform as transform_points
+
+from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, split_file
+from imrsf_d2.geo.writing import write_raster
+from imrsf_d2.synthetic.folders import check_request, claim_folder, mark_complete
+from imrsf_d2.synthetic.landscape import PIXEL_M, Landscape, make_landscape
+from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
+from imrsf_d2.synthetic.orbit_sensors import (
+    add_clouds,
+    beyond_edge,
+    blobs,
+    render_dem,
+    render_dnw,
+    render_s1,
+    render_s2,
+)
+from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.parallel import run_jobs
+
+# Raise this when the same parameters no longer give the same bytes.
+GENERATOR_VERSION = 1
+# Tiles of a city lie in rows of so many.
+TILES_PER_ROW = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a tile depends on besides its own index."""
+
+    size: int
+    seed: int
+    landscape: LandscapeStyle
+    sensors: OrbitStyle
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One rendered tile.
+
+    Attributes:
+        name: as in the split files.
+        epsg, origin: where its upper left corner lies, metres east and north in that zone.
+        landscape: what is really there.
+        rasters: folder -> bands, with no-data values in place; a missing sensor is left out.
+    """
+
+    name: str
+    epsg: int
+    origin: tuple[float, float]
+    landscape: Landscape
+    rasters: dict[str, np.ndarray]
+
+
+def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
+    """Tile `index` of the train or val part; a function of these arguments alone, whatever else is generated."""
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([recipe.seed, int(val), index]).spawn(6)]
+    regions = VAL_REGIONS if val else TRAIN_REGIONS
+    city, number = list(regions)[index % len(regions)], index // len(regions)
+    region = regions[city]
+    land = make_landscape(streams[0], recipe.size, region, recipe.landscape)
+    style = recipe.sensors
+    rasters = {"s1": render_s1(streams[1], land, style), "s2": render_s2(streams[2], land, style),
+               "dem": render_dem(streams[3], land, style), "dnw": render_dnw(streams[4], land, style),
+               LABELS: land.label.copy()}
+    _spoil(streams[5], rasters, index, style)
+
+    row, column = divmod(number, TILES_PER_ROW)
+    (x,), (y,) = transform_points("EPSG:4326", f"EPSG:{region.epsg}", [region.lon], [region.lat])
+    origin = (round(x, -1) + column * recipe.size * PIXEL_M, round(y, -1) - row * recipe.size * PIXEL_M)
+    return Tile(f"{city}_{row:04d}_{column:04d}", region.epsg, origin, land, rasters)
+
+
+def _spoil(rng: np.random.Generator, rasters: dict[str, np.ndarray], index: int, style: OrbitStyle) -> None:
+    """Put no data into the rasters of the tiles whose turn it is, and drop a sensor from some.
+
+    The turns follow from the index alone: known places, so that no size moves them and a small set shows each of them.
+    """
+    size = rasters[LABELS].shape[0]
+
+    def turn(every: int, first: int) -> bool:
+        return every > 0 and index % every == first % every
+
+    if turn(style.cloudy_every, 1):
+        rasters["s2"] = add_clouds(rng, rasters["s2"], style.cloud_share)
+    if turn(style.swath_every, 2):
+        rasters["s1"][:, beyond_edge(rng, size, style.edge_share)] = NODATA["s1"]
+    if turn(style.survey_every, 4):
+        rasters["dem"][beyond_edge(rng, size, style.edge_share)] = NODATA["dem"]
+    if turn(style.gap_every, 5):
+        rasters["dnw"][blobs(rng, size, 12, style.gap_share)] = NODATA["dnw"]
+    if turn(style.border_every, 6):
+        rasters[LABELS][beyond_edge(rng, size, style.edge_share)] = NODATA[LABELS]
+    if turn(style.missing_every, 3):
+        del rasters[SENSORS[index // style.missing_every % len(SENSORS)]]
+
+
+def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> str:
+    """Render and write one tile; returns its name."""
+    tile = make_tile(recipe, *item)
+    place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
+    for folder, bands in tile.rasters.items():
+        write_raster(root / folder / f"{tile.name}.tif", bands, crs=f"EPSG:{tile.epsg}", transform=place,
+                     nodata=NODATA[folder])
+    return tile.name
+
+
+def write_quadruplets(output: str | Path, *, num_train: int, num_val: int, size: int, seed: int, num_workers: int = 0,
+                      overwrite: bool = False, landscape: LandscapeStyle = LandscapeStyle(),
+                      sensors: OrbitStyle = OrbitStyle(), progress: bool = False) -> bool:
+    """Write synthetic quadruplets below `output`.
+
+    Args:
+        num_train, num_val: tiles from the ten training and from the two validation cities of `regions.py`.
+        size: side of a tile in px of 10 m; a multiple of 32, at least 64.
+        seed: two equal seeds give the same bytes, for any number of workers.
+        num_workers: processes; 0 = all cores.
+        overwrite: replace synthetic data made with other parameters. Other data is never replaced.
+
+    Returns:
+        False if exactly this data was already there and nothing was done.
+
+    Raises:
+        ValueError: for a size, count or seed that cannot be had.
+        FileExistsError: if `output` holds other data (see `writing.claim_folder`).
+    """
+    check_request(num_train, num_val, size, seed)
+    recipe = Recipe(size, seed, landscape, sensors)
+    parameters = {"layout": "quadruplets", "version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val,
+                  **asdict(recipe)}
+    output = Path(output)
+    if not claim_folder(output, parameters, owned=[*SENSORS, LABELS, "splits"], overwrite=overwrite):
+        return False
+    for folder in (*SENSORS, LABELS, "splits"):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+    items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
+    names = run_jobs(partial(_write_tile, recipe, output), items, num_workers, progress)
+    for split, part in (("train", names[:num_train]), ("val", names[num_train:])):
+        if part:  # a list without tiles is an error to the loader, a list that is not there is none
+            write_text(split_file(output, split), "".join(f"{name}\n" for name in part))
+    mark_complete(output, parameters)
+    return True

@@ -1,0 +1,32 @@
+"""The synthetic data sets by the name of the layout that they imitate."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
+from imrsf_d2.synthetic.building_tiles import write_dfc2023
+from imrsf_d2.synthetic.land_cover_tiles import write_quadruplets
+
+__all__ = ["LAYOUTS", "write_layout"]
+
+LAYOUTS = {"dfc2023": partial(write_dfc2023, train_cities=TRAIN_CITIES, val_cities=VAL_CITIES),
+           "quadruplets": write_quadruplets}
+
+
+def write_layout(layout: str, output: str | Path, **options) -> bool:
+    """Write a synthetic data set whose split is that of the real one.
+
+    Args:
+        layout: one of LAYOUTS.
+        output: the data set's folder.
+        options: num_train, num_val, size, seed and more, see `write_dfc2023`.
+
+    Returns:
+        False if exactly this data was already there and nothing was done.
+
+    Raises:
+        ValueError, FileExistsError: see `write_dfc2023`.
+    """
+    return LAYOUTS[layout](output, **options)

@@ -1,0 +1,283 @@
+"""One square of a synthetic town: what stands there, how high, and what colour it is, before any sensor looks."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from imrsf_d2.synthetic.building_shapes import Footprint, box, clip, draw_shape, move, rasterise
+from imrsf_d2.synthetic.cities import City
+from imrsf_d2.synthetic.style import SceneStyle
+
+PIXEL_M = 0.5
+ROOFS_WARM = np.array([(150, 86, 64), (135, 80, 66), (160, 105, 80), (118, 88, 70), (190, 140, 104)], np.float32)
+ROOFS_COOL = np.array([(78, 82, 90), (150, 148, 142), (224, 224, 218), (58, 60, 62), (78, 108, 150), (176, 160, 124),
+                       (112, 114, 112), (128, 124, 116)], np.float32)
+GRASS = np.array([(72, 90, 52), (86, 100, 60), (64, 84, 56)], np.float32)
+DRY = np.array([(132, 122, 84), (152, 128, 98), (120, 106, 84), (140, 96, 72)], np.float32)
+PAVED = np.array([(112, 112, 110), (136, 132, 124), (92, 94, 96), (154, 146, 132)], np.float32)
+COURTS = np.array([(150, 82, 64), (72, 104, 84), (84, 108, 140), (96, 98, 100), (140, 134, 124)], np.float32)
+ASPHALT = np.array((84, 86, 88), np.float32)
+
+
+@dataclass(frozen=True)
+class Building:
+    """A building: its outline, eave height, and whether the nDSM knows it.
+
+    `label` [S, S] bool is the raster of the outline, `mask` the part of it that no neighbour in a row has taken.
+    """
+
+    footprint: Footprint
+    label: np.ndarray
+    mask: np.ndarray
+    height_m: float
+    surveyed: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Geometry and colour on the 0.5 m grid; every array is [S, S] but `albedo`.
+
+    Attributes:
+        buildings: in the order of their labels.
+        roof_m: float32 height of buildings, the roof form included; 0 elsewhere.
+        surveyed: bool, True where the nDSM sees the building.
+        canopy_m: float32 height of tree crowns; 0 elsewhere.
+        decoy: bool, True on flat slabs that look like roofs.
+        road: bool, True on roads.
+        albedo: [S, S, 3] float32 surface colour in grey levels under full light, trees not included.
+        axis: main street direction, radians.
+    """
+
+    buildings: tuple[Building, ...]
+    roof_m: np.ndarray
+    surveyed: np.ndarray
+    canopy_m: np.ndarray
+    decoy: np.ndarray
+    road: np.ndarray
+    albedo: np.ndarray
+    axis: float
+
+
+def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
+    """Noise [size, size] float32 with zero mean, about unit variance and features of `scale_px`."""
+    coarse = rng.standard_normal((int(size / scale_px) + 4,) * 2).astype(np.float32)
+    full = cv2.resize(coarse, None, fx=scale_px, fy=scale_px, interpolation=cv2.INTER_CUBIC)
+    y, x = rng.integers(0, max(int(scale_px), 1), 2)
+    return full[y:y + size, x:x + size] * 1.3
+
+
+def fill(rings: tuple[np.ndarray, ...], size: int) -> np.ndarray:
+    """A quick mask [size, size] uint8 of polygons, for everything that is not a label."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.round(ring * 16 - 8).astype(np.int32) for ring in rings], 1, shift=4)
+    return mask
+
+
+def make_scene(rng: np.random.Generator, size: int, city: City, style: SceneStyle, empty: bool = False) -> Scene:
+    """Draw a scene; `empty` leaves out the buildings but keeps everything that could be taken for one."""
+    town = _Town(rng, size, city, style)
+    town.lay_ground()
+    if not empty:
+        town.build()
+    town.lay_decoys()
+    town.plant()
+    return Scene(tuple(town.buildings), town.roof_m, town.surveyed, town.canopy_m, town.decoy, town.road, town.albedo,
+                 town.axis)
+
+
+class _Town:
+    """The scene under construction; `taken` marks the ground that is already used."""
+
+    def __init__(self, rng: np.random.Generator, size: int, city: City, style: SceneStyle):
+        self.rng, self.size, self.city, self.style = rng, size, city, style
+        self.axis = float(rng.uniform(0, np.pi))
+        self.tiles = (size / 128) ** 2
+        shape = (size, size)
+        self.buildings: list[Building] = []
+        self.roof_m, self.canopy_m = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.surveyed, self.decoy, self.road = (np.zeros(shape, bool) for _ in range(3))
+        self.taken = np.zeros(shape, np.uint8)
+        self.albedo = np.zeros((*shape, 3), np.float32)
+
+    def count(self, bounds: tuple[float, float], factor: float = 1.0) -> int:
+        """How many of something to put on this tile, given the bounds per 128 x 128 px."""
+        return int(round(self.rng.uniform(*bounds) * factor * self.tiles))
+
+    def lay_ground(self) -> None:
+        """Grass, dry ground and paving in soft-edged zones, then roads along the axis and across it."""
+        rng, size = self.rng, self.size
+        dry = rng.random() < self.city.dry
+        colours = [(DRY if dry else GRASS)[rng.integers(3)], PAVED[rng.integers(len(PAVED))],
+                   (GRASS if rng.random() < 0.5 else DRY)[rng.integers(3)]]
+        first, second = smooth_noise(rng, size, 40), smooth_noise(rng, size, 24)
+        zone = np.where(first > 0.3, 1, np.where(second > 0.9, 2, 0))
+        self.albedo[:] = np.stack(colours)[zone]
+        self.albedo[:] = cv2.GaussianBlur(self.albedo, (0, 0), 1.0)
+        for _ in range(int(round(rng.uniform(0, self.style.roads) * size / 128))):
+            turn = self.axis + (np.pi / 2 if rng.random() < 0.4 else 0)
+            road = move(Footprint((box(4 * size, rng.uniform(11, 17)),)), turn, tuple(rng.uniform(0, size, 2)))
+            mask = fill(road.rings, size).astype(bool)
+            self.albedo[mask] = ASPHALT * rng.uniform(0.85, 1.3)
+            self.road |= mask
+        self.taken |= cv2.dilate(self.road.astype(np.uint8), np.ones((3, 3), np.uint8))
+
+    def build(self) -> None:
+        """Place buildings one group after the other; a group that fits nowhere is given up after some tries."""
+        rng, style = self.rng, self.style
+        wanted = max(1, self.count(style.buildings, self.city.density))
+        for _ in range(12 * wanted + 20):
+            if len(self.buildings) >= wanted:
+                break
+            group = self._draw_group()
+            group = [clip(member, self.size) for member in group]
+            masks = [rasterise(member, self.size) for member in group]
+            # The members of a row share a wall, so they are tested against what stood there before.
+            if any(self.taken[mask].any() or mask.sum() < style.visible_px for mask in masks):
+                continue
+            height = self._draw_height()
+            equal = rng.random() < style.row_same_height
+            for member, mask in zip(group, masks, strict=True):
+                self._add_building(member, mask, height if equal else height + float(rng.uniform(1.5, 5)))
+            gap = int(rng.integers(3, 7))
+            self.taken |= cv2.dilate((self.roof_m > 0).astype(np.uint8), np.ones((2 * gap + 1,) * 2, np.uint8))
+
+    def _draw_group(self) -> list[Footprint]:
+        """One building, or a terraced row of them, in place."""
+        rng, (least, most) = self.rng, self.style.side_px
+        kinds, shares = zip(*self.style.shapes, strict=True)
+        kind = str(rng.choice(kinds, p=shares))
+        angle = self.axis + rng.choice([0, np.pi / 2]) + rng.normal(0, 0.05)
+        if rng.random() < self.style.off_axis:
+            angle = rng.uniform(0, np.pi)
+        centre = tuple(rng.uniform(0, self.size, 2))
+        width, depth = np.exp(rng.uniform(np.log(least), np.log(most), 2))
+        if kind != "row":
+            return [move(draw_shape(rng, kind, max(width, depth), min(width, depth)), angle, centre)]
+        units, unit, depth = int(rng.integers(2, 5)), rng.uniform(15, 20), rng.uniform(18, 30)
+        offsets = (np.arange(units) - (units - 1) / 2) * unit
+        return [move(Footprint((box(unit, depth, x),), centre=(x, 0.0), kind="row"), angle, centre) for x in offsets]
+
+    def _draw_height(self) -> float:
+        style = self.style
+        return float(np.clip(self.rng.lognormal(np.log(style.height_median_m), style.height_spread), *style.height_m))
+
+    def _roof_colour(self, mask: np.ndarray) -> np.ndarray:
+        rng = self.rng
+        if rng.random() < self.style.camouflage:
+            around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (self.roof_m == 0)
+            return self.albedo[around].mean(0) * rng.uniform(0.93, 1.07)
+        palette = ROOFS_WARM if rng.random() < self.city.warm else ROOFS_COOL
+        return palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15)
+
+    def _add_building(self, footprint: Footprint, label: np.ndarray, height_m: float) -> None:
+        """Raise one building: flat with clutter, gabled (ridge along the long side) or hipped."""
+        rng = self.rng
+        mask = label & (self.roof_m == 0)
+        colour = self._roof_colour(mask)
+        rise = np.zeros((self.size, self.size), np.float32)
+        pitched = rng.random() < self.style.pitched
+        if pitched and footprint.kind in ("rectangle", "row"):
+            y, x = np.mgrid[:self.size, :self.size] + 0.5
+            across = np.abs((y - footprint.centre[1]) * np.cos(footprint.axis)
+                            - (x - footprint.centre[0]) * np.sin(footprint.axis))
+            rise = (0.3 * (across[mask].max() - across)).astype(np.float32)
+        elif pitched:
+            rise = np.minimum(0.3 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3), 4)
+        self.roof_m[mask] = (height_m + rise)[mask]
+        surveyed = bool(rng.random() >= self.style.unsurveyed)
+        self.surveyed[mask] = surveyed
+        self.albedo[mask] = colour
+        if not pitched:
+            self._clutter(mask, colour)
+        self.buildings.append(Building(footprint, label, mask, height_m, surveyed))
+
+    def _clutter(self, mask: np.ndarray, colour: np.ndarray) -> None:
+        """Boxes, hatches and stains on a flat surface, the same for roofs and decoys."""
+        rng = self.rng
+        ys, xs = np.nonzero(mask)
+        for _ in range(int(rng.integers(0, 4))):
+            at = rng.integers(len(ys))
+            patch = move(Footprint((box(*rng.uniform(2, 7, 2)),)), self.axis, (xs[at], ys[at]))
+            self.albedo[fill(patch.rings, self.size).astype(bool) & mask] = colour * rng.choice([0.7, 0.85, 1.2])
+
+    def lay_decoys(self) -> None:
+        """Courts, slabs and parking lots with the outlines, and often the colours, of buildings."""
+        style = self.style
+        wanted, laid = self.count(style.decoys), 0
+        for _ in range(12 * wanted):
+            if laid >= wanted:
+                break
+            for member in self._draw_group()[:1]:
+                mask = fill(member.rings, self.size).astype(bool) & ~fill(member.holes, self.size).astype(bool)
+                if mask.sum() < style.visible_px or self.taken[mask].any():
+                    continue
+                laid += 1
+                self._paint_decoy(member, mask)
+                self.decoy |= mask
+                self.taken |= cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+
+    def _paint_decoy(self, footprint: Footprint, mask: np.ndarray) -> None:
+        rng, style = self.rng, self.style
+        if rng.random() < style.decoy_roof_colour:
+            colour = self._roof_colour(mask)
+        else:
+            colour = COURTS[rng.integers(len(COURTS))] * rng.uniform(0.85, 1.15)
+        if rng.random() < style.decoy_rim:
+            # The strip lies wherever; the sun is not known here, and a hedge or kerb does not follow it either.
+            shift = rng.uniform(2, 7)
+            angle = rng.uniform(0, 2 * np.pi)
+            strip = [ring + (shift * np.cos(angle), shift * np.sin(angle)) for ring in footprint.rings]
+            rim = fill(tuple(strip), self.size).astype(bool) & ~mask & (self.taken == 0)
+            self.albedo[rim] *= rng.uniform(0.45, 0.7)
+        self.albedo[mask] = colour
+        if rng.random() < style.decoy_ridge:
+            y, x = np.mgrid[:self.size, :self.size] + 0.5
+            side = ((y - footprint.centre[1]) * np.cos(footprint.axis)
+                    - (x - footprint.centre[0]) * np.sin(footprint.axis)) > 0
+            self.albedo[mask & side] *= rng.uniform(0.75, 0.9)
+        self._clutter(mask, colour)
+        if rng.random() < style.decoy_marked:
+            lines = np.zeros((self.size, self.size), np.uint8)
+            for scale in (0.85, 0.45):
+                rings = [(ring - ring.mean(0)) * scale + ring.mean(0) for ring in footprint.rings]
+                cv2.polylines(lines, [np.round(ring * 16).astype(np.int32) for ring in rings], True, 1, 1, shift=4)
+            self.albedo[lines.astype(bool) & mask] = 205
+
+    def plant(self) -> None:
+        """Single trees, groves with the outline of a building, and trees leaning over the eaves."""
+        rng, style, size = self.rng, self.style, self.size
+        open_ground = ~self.road & (self.roof_m == 0) & ~self.decoy
+        spots = np.argwhere(open_ground)[:, ::-1] + 0.5
+        if len(spots) == 0:
+            return
+        for xy in spots[rng.integers(len(spots), size=self.count(style.trees, self.city.greenery))]:
+            self._tree(xy, rng.uniform(*style.tree_height_m), rng.uniform(3, 8))
+        for _ in range(self.count(style.groves, self.city.greenery)):
+            width, depth = np.exp(rng.uniform(*np.log(style.side_px), 2))
+            outline = move(Footprint((box(width, depth),)), self.axis + rng.normal(0, 0.1),
+                           tuple(spots[rng.integers(len(spots))]))
+            inside = np.argwhere(fill(outline.rings, size).astype(bool) & open_ground)[:, ::-1] + 0.5
+            if len(inside) < style.visible_px:
+                continue
+            height = rng.uniform(*style.tree_height_m)
+            for xy in inside[rng.integers(len(inside), size=len(inside) // 25)]:
+                self._tree(xy, height * rng.uniform(0.85, 1.1), rng.uniform(3.5, 5.5))
+        for building in self.buildings:
+            if rng.random() < style.overhang:
+                edge = np.argwhere(ndimage.binary_dilation(building.mask, iterations=2) & (self.roof_m == 0))[:, ::-1]
+                if len(edge):
+                    height = max(building.height_m * rng.uniform(0.9, 1.4), rng.uniform(*style.tree_height_m))
+                    self._tree(edge[rng.integers(len(edge))] + 0.5, min(height, 18.0), rng.uniform(4, 8))
+
+    def _tree(self, xy: np.ndarray, height_m: float, radius_px: float) -> None:
+        """Raise a rounded crown around `xy` where it is higher than the canopy so far."""
+        x0, y0 = np.maximum(np.floor(xy - radius_px).astype(int), 0)
+        x1, y1 = np.minimum(np.ceil(xy + radius_px).astype(int), self.size)
+        y, x = np.mgrid[y0:y1, x0:x1] + 0.5
+        reach = ((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / radius_px**2
+        crown = np.where(reach < 1, height_m * (1 - 0.45 * reach), 0).astype(np.float32)
+        self.canopy_m[y0:y1, x0:x1] = np.maximum(self.canopy_m[y0:y1, x0:x1], crown)
+
+

@@ -1,0 +1,508 @@
+"""datasets/prepare_quadruplets.py end to end, on small and ugly exports."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadruplets
+from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
+from imrsf_d2.geo.rasters import read_raster
+from imrsf_d2.modalities import Modality
+from imrsf_d2.preparation.quadruplets import sensors
+from imrsf_d2.preparation.quadruplets import tiles as quadruplet_tiles
+from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
+from imrsf_d2.preparation.quadruplets.splits import VAL_SHARE, choose_val_cities, unseen_classes
+from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
+from tests.tiny import REPOSITORY
+
+
+@pytest.fixture
+def exports(tmp_path):
+    write_city(tmp_path / "in", "Aix_en_Provence")
+    write_city(tmp_path / "in", "Nice", left=340_000.0, seed=1, ending=".shp")
+    (tmp_path / "in" / "Nice" / "DNW.TIF").unlink()
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def prepare(exports, tmp_path):
+    """Runs the tool in this process; returns its exit code."""
+    spec = importlib.util.spec_from_file_location("prepare_quadruplets", REPOSITORY / "datasets/prepare_quadruplets.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments, output="out"):
+        workers = () if "--num-workers" in arguments else ("--num-workers", "1")
+        return tool.main(["--input", str(exports), "--output", str(tmp_path / output), "--tile-size", "64", *workers,
+                          *arguments])
+
+    return run
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file()}
+
+
+def read(folder, name, tile):
+    with rasterio.open(folder / name / f"{tile}.tif") as file:
+        return file.read(), file.profile
+
+
+def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, capsys):
+    assert prepare("--val-cities", "Nice") == 0
+    out = tmp_path / "out"
+    train, val = load_quadruplets(out, "train"), load_quadruplets(out, "val")
+    # 130 px of labels are 3 x 3 tiles of 64; the last row and column hold 2 px of them (3 %), the fourth block none.
+    assert [sample["image_id"] for sample in train] == ["Aix_en_Provence_0000_0000", "Aix_en_Provence_0000_0001",
+                                                        "Aix_en_Provence_0001_0000"]
+    assert {sample["city"] for sample in val} == {"Nice"}
+    assert all(sample["modalities"]["dnw"] is None and sample["modalities"]["s1"] for sample in val)
+    with rasterio.open(exports / "Aix_en_Provence" / "s2.tif") as file:
+        scene = file.read()
+    tile, profile = read(out, "s2", train[1]["image_id"])
+    np.testing.assert_array_equal(tile, scene[:, :64, 64:128])
+    assert tuple(profile["transform"])[:6] == (10, 0, CITY_LEFT + 640, 0, -10, TOP) and profile["crs"].to_epsg() == 32631
+    for folder, dtype, count in (("s1", "float32", 2), ("s2", "uint16", 4), ("dem", "float32", 1), ("dnw", "uint8", 1),
+                                 (LABELS, "uint8", 1)):
+        bands, profile = read(out, folder, train[0]["image_id"])
+        assert (profile["dtype"], profile["count"]) == (dtype, count) and bands.shape[1:] == (64, 64)
+        np.testing.assert_equal(profile["nodata"], NODATA[folder])
+        assert profile["transform"] == read(out, LABELS, train[0]["image_id"])[1]["transform"]
+    swath = np.add.outer(np.arange(64), np.arange(64)) < 80
+    bands, _ = read(out, "s1", train[0]["image_id"])
+    np.testing.assert_array_equal(np.isnan(bands), [swath, swath])
+    labels, _ = read(out, LABELS, train[0]["image_id"])
+    assert sorted(np.unique(labels)) == [0, 4, 6, 255]  # urban fabric, pastures, water, and the code of no data
+    summary = capsys.readouterr().out
+    assert summary == (out / "summary.md").read_text() + "\n"
+    rows = [[cell.strip() for cell in line.split("|")[1:9]] for line in summary.splitlines() if "|" in line]
+    assert rows[0] == ["city", "split", "tiles", "skipped", "s1", "s2", "dem", "dnw"]
+    assert rows[2:] == [["Aix_en_Provence", "train", "3", "6", "3", "3", "3", "3"],
+                        ["Nice", "val", "3", "6", "3", "3", "3", "0"]]
+
+
+def test_a_held_out_class_that_no_training_city_has_is_said(prepare, exports, tmp_path, capsys):
+    relabel(exports / "Nice", "31000")
+    assert prepare("--val-cities", "Nice") == 0
+    # A square of 1000 m at 10 m, in four tiles.
+    assert "- WARNING Nice: its class 'trees' (10000 px) occurs in no training city" in capsys.readouterr().out
+    assert prepare("--val-cities", "Aix_en_Provence") == 0
+    summary = capsys.readouterr().out
+    assert "Nice: its class" not in summary and "WARNING Aix_en_Provence: its class 'pastures' (" in summary
+
+
+def test_classes_that_only_held_out_cities_have():
+    pixels = {"A": {0: 5, 1: 0, 255: 9}, "B": {0: 1, 1: 7, 2: 3}, "C": {2: 4}}
+    found = unseen_classes(pixels, ["B"], ["sea", "ice", "land"])
+    assert len(found) == 1 and found[0].startswith("B: its class 'ice' (7 px) occurs in no training city")
+    assert not unseen_classes(pixels, ["A"], ["sea", "ice", "land"])
+    assert [w[:17] for w in unseen_classes(pixels, ["B", "C"], ["sea", "ice", "land"])] == [
+        "B: its class 'ice", "B: its class 'lan", "C: its class 'lan"]
+    assert not unseen_classes(pixels, ["A", "B", "C"], ["sea", "ice", "land"])
+
+
+def test_tiles_of_a_table_of_ones_own_are_registered_with_its_classes(prepare, tmp_path):
+    (tmp_path / "table.csv").write_text("code,class\n50000,sea\n23000,grass\n11100,town\n92000,\n")
+    assert prepare("--val-cities", "Nice", "--merge-table", str(tmp_path / "table.csv")) == 0
+    register_quadruplets("prepared_test", tmp_path / "out", "train")
+    try:
+        assert MetadataCatalog.get("prepared_test").stuff_classes == ["sea", "grass", "town"]
+        assert DatasetCatalog.get("prepared_test")
+    finally:
+        DatasetCatalog.remove("prepared_test")
+        MetadataCatalog.remove("prepared_test")
+
+
+def test_sentinel_2_keeps_its_pixels_wherever_its_grid_begins(prepare, exports, tmp_path, capsys):
+    """Interpolated halfway, the values of this scene would keep half of their deviation."""
+    folder = exports / "Aix_en_Provence"
+    scene = np.random.default_rng(0).integers(1, 4000, (4, 150, 150), dtype=np.uint16)
+    write_scene(folder / "s2.tif", scene, left=CITY_LEFT - 45, top=TOP + 75)
+    assert prepare("--val-cities", "Nice") == 0
+    for row, column in ((0, 0), (0, 1), (1, 0)):
+        tile, profile = read(tmp_path / "out", "s2", f"Aix_en_Provence_{row:04d}_{column:04d}")
+        # Labels begin at CITY_LEFT and TOP: the pixel that holds their corner is the fifth column, the eighth row.
+        np.testing.assert_array_equal(tile, scene[:, 7 + 64 * row:71 + 64 * row, 4 + 64 * column:68 + 64 * column])
+        assert (profile["transform"].c, profile["transform"].f) == (CITY_LEFT - 5 + 640 * column, TOP + 5 - 640 * row)
+    summary = capsys.readouterr().out
+    # In Nice Sentinel-1 and -2 share their grid; here Sentinel-1 lies between it, and the models in degrees everywhere.
+    assert "WARNING" not in summary
+    assert "; s2 copied from the scenes in 6 tiles, resampled in 0 (0 % of its pixels)" in summary
+    assert "values: s1 copied from the scenes in 3 tiles, resampled in 3 (" in summary
+    values = json.loads((tmp_path / "out/prepared.json").read_text())["values"]
+    assert values["s2"] == {"copied": 6, "resampled": 0, "resampled %": 0.0}
+    assert values["dem"] == {"copied": 0, "resampled": 6, "resampled %": 100.0}
+    assert (values["s1"]["copied"], values["s1"]["resampled"]) == (3, 3) and 49 < values["s1"]["resampled %"] < 51
+
+
+def test_where_sentinel_2_is_resampled_it_is_said_how_much_and_why(prepare, exports, tmp_path, capsys):
+    write_scene(exports / "Nice" / "s2.tif", np.full((4, 80, 80), 7, np.uint16), left=340_000.0, top=TOP, pixel=20)
+    folder = exports / "Aix_en_Provence"
+    scene = np.random.default_rng(0).integers(1, 4000, (4, 150, 150), dtype=np.uint16)
+    write_scene(folder / "s2.tif", scene[:, :, :80], left=CITY_LEFT + 3, top=TOP + 3)
+    write_scene(folder / "s2_east.tif", scene[:, :, 80:], left=CITY_LEFT + 800, top=TOP)
+    assert prepare("--val-cities", "Nice") == 0
+    aix, nice = warnings_of(capsys, tmp_path / "out")
+    # The tiles begin 7 m west of the labels, one pixel west of the first scene, which fills columns 1 to 80: 63 of the two
+    # tiles on the left, 17 of the one on the right, whose other 47 are the second's. 47 of 63 + 63 + 64 are 24.7 %, and
+    # 800 m of 1300 m 62 %.
+    assert aix == ("Aix_en_Provence: Sentinel-2 is resampled in 1 of 3 tiles (24.7 % of its pixels), which blurs it: its "
+                   "files lie on 2 different grids; the tiles are on that of s2.tif, which shows 62 % of the labels' "
+                   "extent, and s2_east.tif had to be resampled.")
+    assert nice.startswith("Nice: Sentinel-2 is resampled in 3 of 3 tiles (100 % of its pixels), which blurs it: the "
+                           "pixels of s2.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m")
+
+
+TERRAMESH = REPOSITORY.parent / "shared/data/terramesh"
+
+
+@pytest.mark.skipif(not TERRAMESH.is_dir(), reason=f"needs real tiles of Sentinel-2 in {TERRAMESH}, which has none")
+def test_every_value_of_real_tiles_survives(tmp_path):
+    """Their origins are no multiples of 10 m."""
+    sources = sorted((TERRAMESH / "S2L2A").glob("*.tif"))
+    for path in sources:
+        city = tmp_path / "in" / path.stem
+        with rasterio.open(path) as file:
+            bands, place, crs = file.read([2, 3, 4, 8]), file.transform, file.crs.to_string()
+            write_scene(city / "s2.tif", bands, left=place.c, top=place.f, crs=crs)
+            labels = shapely.box(place.c + 12, place.f - 2232, place.c + 2232, place.f - 12)  # all but a pixel around
+        write_layer(city / "ua.gpkg", [labels], ["11100"], crs=crs)
+    summary = prepare_quadruplets(tmp_path / "in", tmp_path / "out", tile_size=32, num_workers=1)
+    compared = 0
+    for path in sources:
+        with rasterio.open(path) as file:
+            bands, origin = file.read([2, 3, 4, 8]), file.transform
+        for tile_path in sorted((tmp_path / "out/s2").glob(f"{path.stem}_*.tif")):
+            with rasterio.open(tile_path) as file:
+                tile = file.read()
+                row, column = (origin.f - file.transform.f) / 10, (file.transform.c - origin.c) / 10
+            assert abs(row - round(row)) < 1e-6 and abs(column - round(column)) < 1e-6
+            row, column = round(row), round(column)
+            source = bands[:, row:row + 32, column:column + 32]
+            inside = tile[:, :source.shape[1], :source.shape[2]]
+            np.testing.assert_array_equal(inside, np.maximum(source, 1))
+            compared += inside.size
+    assert compared == 3 * 4 * 223 * 223  # the last tiles reach to the scene's edge
+    assert "s2 copied from the scenes in 147 tiles, resampled in 0 (0 % of its pixels)" in summary
+
+
+def test_what_was_valid_stays_valid_for_the_reader(prepare, tmp_path):
+    assert prepare("--val-cities", "Nice") == 0
+    sample = load_quadruplets(tmp_path / "out", "train")[0]
+    power, valid = read_raster(sample["modalities"]["s1"], Modality("s1", 2, transform="db"))
+    np.testing.assert_array_equal(valid, np.add.outer(np.arange(64), np.arange(64)) >= 80)
+    assert power[:, valid].max() <= 0 and power[:, valid].min() >= -20.001
+    assert read_raster(sample["modalities"]["s2"], Modality("s2", 4))[1].all()
+    assert read_raster(sample["modalities"]["dnw"], Modality("dnw", classes=9))[1].all()
+
+
+def test_the_layouts_own_constants_hold():
+    assert tuple(sensors.SENSORS) == SENSORS
+    assert quadruplet_tiles.LABELS == LABELS
+
+
+@pytest.mark.parametrize("calls", [1, 4, 22])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeypatch, capsys, calls):
+    """Interrupted before the n-th raster; each tile has five, labels last."""
+    assert prepare(output="whole") == 0
+    written, write = [], quadruplet_tiles.write_raster
+
+    def interrupted(path, *arguments, **options):
+        if len(written) == calls:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(f"{path}.0123456789ab.tmp").write_text("what a kill leaves behind")
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quadruplet_tiles, "write_raster", interrupted)
+        assert prepare() == 130
+    assert not (tmp_path / "out" / "splits").exists()
+    complete = [path for path in written if path.parent.name == LABELS]
+
+    resumed = []
+    monkeypatch.setattr(quadruplet_tiles, "write_raster",
+                        lambda path, *a, **k: (resumed.append(path), write(path, *a, **k)))
+    assert prepare() == 0
+    assert not {path.name for path in complete} & {path.name for path in resumed}  # not redone
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    capsys.readouterr()
+
+
+def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(quadruplet_tiles, "rasterise", None)  # skipped tiles are remembered too
+    assert prepare() == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_tiles_whose_files_are_gone_are_made_again(prepare, tmp_path):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / LABELS / "Nice_0000_0000.tif").unlink()
+    (tmp_path / "out" / "s2" / "Nice_0000_0001.tif").unlink()
+    assert prepare() == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_several_processes_give_the_same_bytes(prepare, tmp_path):
+    assert prepare() == 0
+    assert prepare("--num-workers", "2", output="parallel") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "parallel")
+
+
+def test_workers_import_no_deep_learning():
+    """Each worker process would need seconds and hundreds of megabytes for it."""
+    code = ("import sys, imrsf_d2.preparation.quadruplets.tiles, imrsf_d2.preparation.quadruplets.plan; "
+            "sys.exit(bool({'torch', 'detectron2'} & set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_other_parameters_are_no_mixture(prepare, tmp_path, capsys):
+    assert prepare() == 0
+    before = contents(tmp_path / "out")
+    for arguments, message in ((["--resolution", "20"], "resolution was 10.0, now 20.0"),
+                               (["--min-labelled", "0.5"], "min_labelled was 0.05, now 0.5")):
+        assert prepare(*arguments) == 2
+        assert message in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+def test_another_split_of_the_same_tiles(prepare, tmp_path):
+    assert prepare("--val-cities", "Nice") == 0
+    assert prepare("--val-cities", "Aix_en_Provence") == 0
+    assert {sample["city"] for sample in load_quadruplets(tmp_path / "out", "val")} == {"Aix_en_Provence"}
+    assert prepare("--val-cities") == 0
+    assert len(load_quadruplets(tmp_path / "out", "train")) == 6
+    assert not (tmp_path / "out" / "splits" / "val.txt").exists()
+
+
+def test_cities_may_be_added_but_not_changed(prepare, exports, tmp_path, capsys):
+    assert prepare() == 0
+    write_city(exports, "Perth", left=500_000.0, seed=2)
+    assert prepare("--val-cities", "Perth") == 0
+    assert len(load_quadruplets(tmp_path / "out", "val")) == 3 and len(load_quadruplets(tmp_path / "out", "train")) == 6
+    os.utime(exports / "Nice" / "s2.tif", (1, 1))
+    assert prepare() == 2
+    assert "holds tiles of Nice made from other files: s2.tif" in capsys.readouterr().err
+    shutil.rmtree(exports / "Nice")
+    assert prepare() == 2
+    assert "holds tiles of Nice, which is not in the input any more" in capsys.readouterr().err
+
+
+def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path):
+    folder = exports / "Aix_en_Provence"
+    for name in ("s1_a.tif", "s1_b.tif", "s2.tif", "DNW.TIF"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "dem")
+    write_scene(folder / "s2.tif", np.full((4, 64, 64), 7, np.uint16), left=CITY_LEFT, top=TOP)
+    write_scene(folder / "dem.tif", np.full((64, 128), 7, np.float32), left=CITY_LEFT, top=TOP)
+    assert prepare("--val-cities", "Nice") == 0
+    found = {sample["image_id"][-9:]: sorted(name for name, path in sample["modalities"].items() if path)
+             for sample in load_quadruplets(tmp_path / "out", "train")}
+    assert found == {"0000_0000": ["dem", "s2"], "0000_0001": ["dem"]}
+    record = json.loads((tmp_path / "out/.prepared/Aix_en_Provence_0001_0000.json").read_text())
+    assert record["skipped"] == "no sensor has data"
+
+
+@pytest.mark.parametrize("crs, expected", [("EPSG:4326", 32631), ("EPSG:3857", 32631), ("EPSG:2154", 2154)])
+def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
+    """Sentinel-2 in degrees or in world Mercator gives its place to the UTM zone of the labels."""
+    folder = exports / "Aix_en_Provence"
+    place = rasterio.warp.transform_bounds("EPSG:32631", crs, CITY_LEFT - 200, TOP - 1700, CITY_LEFT + 1700, TOP + 200)
+    write_scene(folder / "s2.tif", np.full((4, 200, 200), 7, np.uint16), left=place[0], top=place[3],
+                pixel=(place[2] - place[0]) / 200, crs=crs)
+    assert prepare("--val-cities", "Nice") == 0
+    sample = load_quadruplets(tmp_path / "out", "train")[0]
+    with rasterio.open(sample["modalities"]["s2"]) as file:
+        assert file.crs.to_epsg() == expected and file.res == (10, 10)
+        assert file.transform.c % 10 == 0 and file.transform.f % 10 == 0
+
+
+def spoil_s2(root, crs="EPSG:32631", transform=rasterio.transform.from_origin(CITY_LEFT, TOP, 10, 10)):
+    with rasterio.open(root / "Aix_en_Provence/s2.tif", "w", driver="GTiff", count=4, dtype="uint16", height=150,
+                       width=150, crs=crs, transform=transform) as file:
+        file.write(np.full((4, 150, 150), 7, np.uint16))
+
+
+def relabel(city, code):
+    for path in city.glob("ua.*"):
+        path.unlink()
+    write_layer(city / "ua.gpkg", [shapely.box(340_000, TOP - 1000, 341_000, TOP)], [code])
+
+
+MISTAKES = {
+    "no input": (lambda root: shutil.rmtree(root), [], "expected the one that holds a folder for each city"),
+    "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
+    "no scene": (lambda root: (root / "Oslo").mkdir(), [], "Oslo holds no scenes"),
+    "no vector": (lambda root: (root / "Aix_en_Provence/ua.gpkg").unlink(), [], "holds 0 vector files, expected one"),
+    "two vectors": (lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"), [],
+                    "holds 2 vector files: b.gpkg, ua.gpkg"),
+    "misnamed": (lambda root: (root / "Nice/s2.tif").rename(root / "Nice/sentinel2.tif"), [],
+                 "sentinel2.tif belongs to no sensor, expected a name that starts with s1, s2, dem, dnw"),
+    "one city": (lambda root: shutil.rmtree(root / "Nice"), [], "only Aix_en_Provence has tiles"),
+    "unknown city": (None, ["--val-cities", "Nizza"], "--val-cities names 'Nizza', which is not in"),
+    "hash": (lambda root: (root / "Nice").rename(root / "Nice#1"), [], "must not hold '#'"),
+    "decibels": (None, ["--s1-unit", "db"], "leave out --s1-unit db"),
+    "column": (None, ["--code-column", "code_2012"], "found: ua (Polygon: code_2018)"),
+    "layer": (None, ["--layer", "UA"], "has no layer 'UA' with the column 'code_2018'"),
+    "table": (None, ["--merge-table", "nowhere.csv"], "nowhere.csv"),
+    "labelled": (None, ["--min-labelled", "1.5"], "expected 0 to 1"),
+    "nothing left": (None, ["--min-labelled", "1"], "no tile is left of"),
+    "resolution": (None, ["--resolution", "0"], "the resolution is 0.0 m"),
+    "degenerate": (lambda root: spoil_s2(root, transform=rasterio.Affine(0, 0, CITY_LEFT, 0, 0, TOP)), [],
+                   "s2.tif has pixels without an area"),
+    "construction site": (lambda root: spoil_s2(root, crs='LOCAL_CS["site",UNIT["metre",1]]'), [],
+                          "s2.tif does not say where on Earth it lies"),
+    "city without tiles": (lambda root: relabel(root / "Nice", "92000"), ["--val-cities", "Nice"],
+                           "--val-cities names 'Nice', of which no tile is left"),
+    "inside": (None, ["--output", "{input}/out"], "lies in the input"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_end_with_one_line_and_exit_code_2(prepare, exports, capsys, mistake):
+    spoil, arguments, message = MISTAKES[mistake]
+    if spoil:
+        spoil(exports)
+    assert prepare(*(argument.format(input=exports) for argument in arguments)) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0]
+
+
+@pytest.mark.parametrize("mistake", ["degenerate", "construction site", "column", "decibels"])
+def test_what_can_be_known_is_said_before_the_output_is_claimed(prepare, exports, tmp_path, mistake):
+    spoil, arguments, _ = MISTAKES[mistake]
+    if spoil:
+        spoil(exports)
+    assert prepare(*arguments) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_as_output_is_named(prepare, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert prepare() == 2
+    assert f"error: the output {out} cannot be made: {out} is a file" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+
+
+def test_folders_match_in_any_case(prepare, exports, tmp_path):
+    assert prepare(output="plain") == 0
+    for city in exports.iterdir():
+        (city / "S1").mkdir()
+        for path in sorted(city.glob("s1*.tif")):
+            path.rename(city / "S1" / path.name)
+        (city / "dem").rename(city / "Dem")
+    assert prepare() == 0
+    skip = ".prepared/cities.json"
+    assert {name: content for name, content in contents(tmp_path / "out").items() if name != skip} == {
+        name: content for name, content in contents(tmp_path / "plain").items() if name != skip}
+
+
+def warnings_of(capsys, out):
+    text = capsys.readouterr().out
+    assert text == (out / "summary.md").read_text() + "\n"
+    return [line.removeprefix("- WARNING ") for line in text.splitlines() if line.startswith("- WARNING ")]
+
+
+def test_what_is_not_read_is_named_once_per_city(prepare, exports, tmp_path, capsys):
+    assert prepare("--val-cities", "Nice") == 0
+    assert warnings_of(capsys, tmp_path / "out") == []
+    for name in ("s2.tif.d/x", "old/s2.tif", "dem/parts/a.tif", ".trash/x"):
+        (exports / "Nice" / name).parent.mkdir()
+        (exports / "Nice" / name).write_text("")
+    for name in ("s2_b8.jp2", "s2.tif.aux.xml", "notes.txt", "dem/more.img"):
+        (exports / "Nice" / name).write_text("")
+    (exports / "Nice/s2.tif.d").rename(exports / "Nice/s2_more.tif")  # a folder that is called like a file
+    assert prepare("--val-cities", "Nice") == 0
+    assert warnings_of(capsys, tmp_path / "out") == [
+        "Nice: not read: old/, s2_b8.jp2, s2_more.tif/, dem/more.img, dem/parts/; expected GeoTIFFs in the city's "
+        "folder or in folders named s1, s2, dem, dnw."]
+
+
+def test_a_city_whose_only_scenes_are_not_read_says_which(prepare, exports, capsys):
+    (exports / "Oslo/Sentinel").mkdir(parents=True)
+    assert prepare() == 2
+    assert "Oslo holds no scenes but Sentinel/, which is not read, expected files named" in capsys.readouterr().err
+
+
+def test_a_sensor_that_came_to_nothing_is_named_with_the_likely_reason(prepare, exports, tmp_path, capsys):
+    write_scene(exports / "Aix_en_Provence/s2.tif", np.full((4, 150, 150), 7, np.uint16), left=100_000.0)  # mistyped
+    write_scene(exports / "Nice/s2.tif", np.zeros((4, 150, 150), np.uint16), left=340_000.0)  # nothing but no data
+    assert prepare("--val-cities", "Nice") == 0
+    aix, nice = warnings_of(capsys, tmp_path / "out")
+    here, there = (from_utm(left, middle, 31) for left, middle in ((100_750, TOP - 750), (CITY_LEFT + 650, TOP - 650)))
+    assert aix == ("Aix_en_Provence: no tile has data of s2, although there is s2.tif: s2.tif lies around longitude "
+                   f"{here[0]:.4f}, latitude {here[1]:.4f}, the labels around {there[0]:.4f}, {there[1]:.4f}. Is "
+                   "this the right file, and its coordinate system right?")
+    assert nice.startswith("Nice: no tile has data of s2, although there is s2.tif: no pixel of it is valid where the")
+
+
+def test_if_nothing_is_left_the_likely_reason_is_said_too(prepare, exports, capsys):
+    for city in exports.iterdir():
+        for path in (*city.glob("s1*"), *city.glob("DNW*"), *city.glob("dem/*")):
+            path.unlink()
+        write_scene(city / "s2.tif", np.full((4, 150, 150), 7, np.uint16), left=900_000.0)
+    assert prepare() == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "no tile is left" in error and "Nice: no tile has data of s2" in error and "the labels around" in error
+
+
+def test_a_summary_of_others_is_left_alone(prepare, tmp_path, capsys):
+    for name in ("summary.md", ".prepared/notes"):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        assert prepare() == 2
+        assert "was not written by this tool" in capsys.readouterr().err and path.read_text() == "mine"
+        path.unlink()
+
+
+def test_an_attempt_that_made_nothing_binds_to_nothing(prepare, tmp_path, capsys):
+    assert prepare("--min-labelled", "1") == 2
+    assert prepare() == 0
+    capsys.readouterr()
+
+
+def test_negative_power_far_from_the_samples_is_found_too(prepare, exports, capsys):
+    path = exports / "Aix_en_Provence" / "s1_b.tif"
+    with rasterio.open(path, "r+") as file:
+        file.write(np.full((1, 1), -7, np.float32), 1, window=((59, 60), (50, 51)))
+    assert prepare() == 2
+    assert f"{path} holds -7, expected linear power" in capsys.readouterr().err
+
+
+def test_data_of_others_are_left_alone(prepare, tmp_path, capsys):
+    (tmp_path / "out" / "labels").mkdir(parents=True)
+    assert prepare() == 2
+    assert "was not written by this tool" in capsys.readouterr().err
+
+
+def test_a_city_to_hold_out_must_have_tiles():
+    assert choose_val_cities({"A": 1, "B": 1}, ["B"]) == ["B"] and choose_val_cities({"A": 1}, []) == []
+    with pytest.raises(ValueError, match="--val-cities names 'C', of which no tile is left"):
+        choose_val_cities({"A": 1, "B": 1}, ["B", "C"])
+
+
+@pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, dict.fromkeys("ABCDEFGHIJKL", 100),
+                                   {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20}])
+def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
+    held = choose_val_cities(tiles)
+    assert 0 < len(held) < len(tiles)
+    assert choose_val_cities(dict(reversed(tiles.items()))) == held  # from names and sizes, not from an order
+    share = sum(tiles[city] for city in held) / sum(tiles.values())
+    assert VAL_SHARE <= share <= 1.5 * VAL_SHARE or held == [min(tiles, key=tiles.get)] or len(tiles) == 2
