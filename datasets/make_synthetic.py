@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a small synthetic data set in the layout of a real one.
+"""Write a small synthetic dataset in the layout of a real one.
 
 The same as `imrsf synthetic`; see imrsf_d2/commands/synthetic.py.
 """

@@ -29,10 +29,18 @@ def usage() -> str:
     """What `imrsf --help` prints."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join(["usage: imrsf COMMAND [arguments]", "",
-                      "Segmentation from many Earth-observation sensors, when some of them are missing.", "", *lines, "",
-                      "`imrsf COMMAND --help` has the arguments and examples. A config is a path, or the name of a",
-                      "packaged one, e.g. --config-file dfc2023_instance."])
+    return "\n".join(
+        [
+            "usage: imrsf COMMAND [arguments]",
+            "",
+            "Segmentation from many Earth-observation sensors, when some of them are missing.",
+            "",
+            *lines,
+            "",
+            "`imrsf COMMAND --help` has the arguments and examples. A config is a path, or the name of a",
+            "packaged one, e.g. --config-file dfc2023_instance.",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,8 +66,10 @@ def main(argv: list[str] | None = None) -> int:
             rest = argv[length:]
             return module.main(["--eval-only", *rest] if name == "evaluate" else rest)
     matching = [name for name in COMMANDS if name.startswith(argv[0] + " ")]
-    print(f"error: {' '.join(argv[:2])!r} is no command of imrsf, expected one of {', '.join(matching or COMMANDS)}.",
-          file=sys.stderr)
+    print(
+        f"error: {' '.join(argv[:2])!r} is no command of imrsf, expected one of {', '.join(matching or COMMANDS)}.",
+        file=sys.stderr,
+    )
     return 2
 
 

@@ -92,7 +92,7 @@ def add_imrsf_config(cfg: CN) -> None:
     # The type that SOLVER.AMP.ENABLED computes in, training and evaluation alike: "bf16" (needs no scaling of the loss;
     # GPUs since Ampere, and CPUs) or "fp16" (older GPUs; no CPU). Weights, gradients and checkpoints stay float32.
     cfg.SOLVER.AMP.PRECISION = "bf16"
-    # Micro-batches per step of the optimiser, for a batch that does not fit in memory at once. SOLVER.IMS_PER_BATCH
+    # Micro-batches per step of the optimizer, for a batch that does not fit in memory at once. SOLVER.IMS_PER_BATCH
     # stays what a step sees, all processes and micro-batches together, and must be a multiple of their number.
     # Gradients are those of the micro-batches' mean loss. Mask2Former divides its mask losses by the number of objects
     # in what it is given, so an object in a micro-batch with few of them weighs more than it would in one whole batch.
@@ -102,8 +102,8 @@ def add_imrsf_config(cfg: CN) -> None:
     # and a smaller one is part of every larger one. For learning curves and experiments with few labels.
     cfg.DATALOADER.TRAIN_SHARE = 1.0
 
-    # Score label maps on a test set whose labelled pixels are all of one class, where predicting it everywhere is perfect;
-    # False refuses, as such labels are nearly always a mistake (masks of 0 and 255, where 255 means "not labelled").
+    # Score label maps on a test set whose labeled pixels are all of one class, where predicting it everywhere is perfect;
+    # False refuses, as such labels are nearly always a mistake (masks of 0 and 255, where 255 means "not labeled").
     cfg.TEST.ALLOW_SINGLE_CLASS = False
 
     # ---- input -----------------------------------------------------------------------------------------------------
@@ -151,38 +151,68 @@ def finalize_config(cfg: CN) -> None:
     patch = imrsf.PATCH_SIZE
     expect(patch > 0 and patch & (patch - 1) == 0, "MODEL.IMRSF.PATCH_SIZE", patch, "a power of two")
     expect(imrsf.EMBED_DIM % 4 == 0, "MODEL.IMRSF.EMBED_DIM", imrsf.EMBED_DIM, "a multiple of 4")
-    expect(imrsf.EMBED_DIM % imrsf.NUM_HEADS == 0, "MODEL.IMRSF.EMBED_DIM", imrsf.EMBED_DIM,
-           f"a multiple of MODEL.IMRSF.NUM_HEADS = {imrsf.NUM_HEADS}")
-    expect(len(imrsf.OUT_LAYERS) == len(imrsf.OUT_FEATURES), "MODEL.IMRSF.OUT_LAYERS", imrsf.OUT_LAYERS,
-           f"one block for each of MODEL.IMRSF.OUT_FEATURES = {imrsf.OUT_FEATURES}")
-    expect(all(0 <= layer < imrsf.DEPTH for layer in imrsf.OUT_LAYERS), "MODEL.IMRSF.OUT_LAYERS", imrsf.OUT_LAYERS,
-           f"blocks from 0 to MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}")
+    expect(
+        imrsf.EMBED_DIM % imrsf.NUM_HEADS == 0,
+        "MODEL.IMRSF.EMBED_DIM",
+        imrsf.EMBED_DIM,
+        f"a multiple of MODEL.IMRSF.NUM_HEADS = {imrsf.NUM_HEADS}",
+    )
+    expect(
+        len(imrsf.OUT_LAYERS) == len(imrsf.OUT_FEATURES),
+        "MODEL.IMRSF.OUT_LAYERS",
+        imrsf.OUT_LAYERS,
+        f"one block for each of MODEL.IMRSF.OUT_FEATURES = {imrsf.OUT_FEATURES}",
+    )
+    expect(
+        all(0 <= layer < imrsf.DEPTH for layer in imrsf.OUT_LAYERS),
+        "MODEL.IMRSF.OUT_LAYERS",
+        imrsf.OUT_LAYERS,
+        f"blocks from 0 to MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}",
+    )
     expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a share above 0 and up to 1")
     expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability below 1")
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     solver = cfg.SOLVER
-    expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION,
-           " or ".join(map(repr, DTYPES)))
-    expect(solver.ACCUMULATE >= 1 and solver.IMS_PER_BATCH % solver.ACCUMULATE == 0, "SOLVER.ACCUMULATE",
-           solver.ACCUMULATE, f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}")
-    expect(not (imrsf.FREEZE and cfg.MODEL.META_ARCHITECTURE == PRETRAINING), "MODEL.IMRSF.FREEZE",
-           imrsf.FREEZE, "False in pre-training, which trains the encoder")
-    expect(0.0 < cfg.DATALOADER.TRAIN_SHARE <= 1.0, "DATALOADER.TRAIN_SHARE", cfg.DATALOADER.TRAIN_SHARE,
-           "a share above 0 and up to 1")
+    expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION, " or ".join(map(repr, DTYPES)))
+    expect(
+        solver.ACCUMULATE >= 1 and solver.IMS_PER_BATCH % solver.ACCUMULATE == 0,
+        "SOLVER.ACCUMULATE",
+        solver.ACCUMULATE,
+        f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}",
+    )
+    expect(
+        not (imrsf.FREEZE and cfg.MODEL.META_ARCHITECTURE == PRETRAINING),
+        "MODEL.IMRSF.FREEZE",
+        imrsf.FREEZE,
+        "False in pre-training, which trains the encoder",
+    )
+    expect(
+        0.0 < cfg.DATALOADER.TRAIN_SHARE <= 1.0,
+        "DATALOADER.TRAIN_SHARE",
+        cfg.DATALOADER.TRAIN_SHARE,
+        "a share above 0 and up to 1",
+    )
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
     scale = cfg.INPUT.SCALE_JITTER
-    expect(len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale)
-           and 0.1 <= scale[0] <= scale[1] <= 10, "INPUT.SCALE_JITTER", scale,
-           "[least, most] with 0.1 <= least <= most <= 10")
+    expect(
+        len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale) and 0.1 <= scale[0] <= scale[1] <= 10,
+        "INPUT.SCALE_JITTER",
+        scale,
+        "[least, most] with 0.1 <= least <= most <= 10",
+    )
     read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
     if cfg.MODEL.META_ARCHITECTURE == PRETRAINING:
         _check_pretraining(cfg, modalities, expect)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
         # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
         candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        expect(cfg.TEST.DETECTIONS_PER_IMAGE <= candidates, "TEST.DETECTIONS_PER_IMAGE", cfg.TEST.DETECTIONS_PER_IMAGE,
-               f"at most queries x classes = {candidates}")
+        expect(
+            cfg.TEST.DETECTIONS_PER_IMAGE <= candidates,
+            "TEST.DETECTIONS_PER_IMAGE",
+            cfg.TEST.DETECTIONS_PER_IMAGE,
+            f"at most queries x classes = {candidates}",
+        )
     cfg.MODEL.PIXEL_MEAN = modalities.pixel_mean
     cfg.MODEL.PIXEL_STD = modalities.pixel_std
 
@@ -191,20 +221,32 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
     """Reject contradictions among the keys of pre-training."""
     pretrain, key = cfg.MODEL.IMRSF.PRETRAIN, "MODEL.IMRSF.PRETRAIN"
     read_reconstructions(pretrain.RECONSTRUCTION, modalities)
-    expect(cfg.MODEL.IMRSF.ABSENT == "skip", "MODEL.IMRSF.ABSENT", cfg.MODEL.IMRSF.ABSENT,
-           "'skip' for pre-training: what is hidden must not be computed")
+    expect(
+        cfg.MODEL.IMRSF.ABSENT == "skip",
+        "MODEL.IMRSF.ABSENT",
+        cfg.MODEL.IMRSF.ABSENT,
+        "'skip' for pre-training: what is hidden must not be computed",
+    )
     expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "a number above 0")
     crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE
     if crop.ENABLED and crop.TYPE == "absolute":
         tokens = len(modalities) * math.prod(math.ceil(side / patch) for side in crop.SIZE)
-        expect(pretrain.VISIBLE_TOKENS < tokens, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS,
-               f"fewer than the {tokens} patches of {len(modalities)} modalities in INPUT.CROP.SIZE = {list(crop.SIZE)}: "
-               "nothing would be left to reconstruct")
+        expect(
+            pretrain.VISIBLE_TOKENS < tokens,
+            f"{key}.VISIBLE_TOKENS",
+            pretrain.VISIBLE_TOKENS,
+            f"fewer than the {tokens} patches of {len(modalities)} modalities in INPUT.CROP.SIZE = {list(crop.SIZE)}: "
+            "nothing would be left to reconstruct",
+        )
     expect(pretrain.ALPHA > 0, f"{key}.ALPHA", pretrain.ALPHA, "a number above 0")
     expect(pretrain.DECODER_DEPTH >= 0, f"{key}.DECODER_DEPTH", pretrain.DECODER_DEPTH, "0 or more")
     expect(pretrain.DECODER_HEADS >= 1, f"{key}.DECODER_HEADS", pretrain.DECODER_HEADS, "1 or more")
-    expect(pretrain.DECODER_DIM >= 1 and pretrain.DECODER_DIM % pretrain.DECODER_HEADS == 0, f"{key}.DECODER_DIM",
-           pretrain.DECODER_DIM, f"a multiple of {key}.DECODER_HEADS = {pretrain.DECODER_HEADS}")
+    expect(
+        pretrain.DECODER_DIM >= 1 and pretrain.DECODER_DIM % pretrain.DECODER_HEADS == 0,
+        f"{key}.DECODER_DIM",
+        pretrain.DECODER_DIM,
+        f"a multiple of {key}.DECODER_HEADS = {pretrain.DECODER_HEADS}",
+    )
     contrastive = pretrain.CONTRASTIVE
     expect(contrastive.WEIGHT >= 0, f"{key}.CONTRASTIVE.WEIGHT", contrastive.WEIGHT, "0 or more")
     expect(contrastive.TEMPERATURE > 0, f"{key}.CONTRASTIVE.TEMPERATURE", contrastive.TEMPERATURE, "a number above 0")

@@ -19,13 +19,13 @@ TRANSFORMS = ("none", "db")
 
 @dataclass(frozen=True)
 class Modality:
-    """One sensor or map layer: its bands, and how its raw values become normalised ones.
+    """One sensor or map layer: its bands, and how its raw values become normalized ones.
 
     Args:
         name: short lower-case name; the key in a dataset dict's `modalities`, in `patch_embed.<name>` and in reports.
         channels: number of bands. A categorical modality has exactly one band, of class indices.
         classes: number of classes of a categorical modality; 0 for measurements.
-        mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalisation).
+        mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalization).
         transform: "none", or "db" for linear power that the model sees in decibel.
         clip: (low, high) in the units after `transform`, or None.
         nodata: value that marks a pixel as holding no data, when it stands in *all* bands; NaN always does. As it is stored
@@ -53,8 +53,11 @@ class Modality:
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
         if self.categorical and (self.channels != 1 or self.transform != "none" or self.clip or self.mean or self.std):
-            raise self._error("CLASSES", f"{self.classes} beside other keys",
-                              "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP")
+            raise self._error(
+                "CLASSES",
+                f"{self.classes} beside other keys",
+                "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP",
+            )
         if self.transform not in TRANSFORMS:
             raise self._error("TRANSFORM", repr(self.transform), f"one of {TRANSFORMS}")
         for key in ("mean", "std", "clip"):
@@ -89,8 +92,9 @@ class Modality:
         """
         known = {f.name.upper(): f.name for f in fields(cls)}
         if not isinstance(mapping, Mapping):
-            raise InputError(f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. "
-                             "{NAME: rgb, CHANNELS: 3}.")
+            raise InputError(
+                f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. {{NAME: rgb, CHANNELS: 3}}."
+            )
         unknown = sorted(set(mapping) - set(known))
         if unknown or "NAME" not in mapping:
             problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
@@ -118,8 +122,9 @@ class ModalitySet(Sequence[Modality]):
     def __init__(self, modalities: Iterable[Modality]):
         self._modalities = tuple(modalities)
         if not self._modalities:
-            raise InputError("MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. "
-                             "[{NAME: rgb, CHANNELS: 3}].")
+            raise InputError(
+                "MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. [{NAME: rgb, CHANNELS: 3}]."
+            )
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:
             raise InputError(f"MODEL.IMRSF.MODALITIES names {sorted(repeated)} twice; names must differ.")
@@ -181,7 +186,7 @@ class ModalitySet(Sequence[Modality]):
 
     @property
     def pixel_mean(self) -> list[float]:
-        """C band means, then 0 for each validity channel, so that Detectron2's normalisation leaves validity alone."""
+        """C band means, then 0 for each validity channel, so that Detectron2's normalization leaves validity alone."""
         return [value for m in self for value in m.mean] + [0.0] * len(self)
 
     @property
@@ -207,8 +212,9 @@ class ModalitySet(Sequence[Modality]):
         names = list(names)
         for name in names:
             if name not in self.names:
-                raise InputError(f"{source} names the unknown modality {name!r}; "
-                                 f"MODEL.IMRSF.MODALITIES has {list(self.names)}.")
+                raise InputError(
+                    f"{source} names the unknown modality {name!r}; MODEL.IMRSF.MODALITIES has {list(self.names)}."
+                )
             if names.count(name) > 1:
                 raise InputError(f"{source} names the modality {name!r} twice.")
         return tuple(name for name in self.names if name in names) or self.names

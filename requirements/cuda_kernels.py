@@ -11,7 +11,9 @@ from pathlib import Path
 
 MAGIC = struct.pack("<I", 0xBA55ED50)
 CONTAINER = struct.Struct("<IHHQ")  # magic, version, size of this header, size of all entries
-ENTRY = struct.Struct("<HHIQIIHHI")  # kind, -, size of this header, of the content, compressed, -, minor, major, architecture
+ENTRY = struct.Struct(
+    "<HHIQIIHHI"
+)  # kind, -, size of this header, of the content, compressed, -, minor, major, architecture
 PTX, CUBIN = 1, 2
 
 
@@ -25,7 +27,7 @@ def device_code(data: bytes) -> list[tuple[int, int, bytes | None]]:
             kind, _, header, size, compressed, _, _, _, architecture = ENTRY.unpack_from(data, place)
             if not header:
                 break
-            content = data[place + header:place + header + size]
+            content = data[place + header : place + header + size]
             found.append((kind, architecture, None if compressed else content))
             place += header + size
         at = data.find(MAGIC, at + len(MAGIC))
@@ -43,14 +45,19 @@ def wanted(architectures: str) -> set[tuple[int, int]]:
 
 
 def in_words(entries: set[tuple[int, int]]) -> str:
-    """"sm_80, sm_90, PTX of sm_90": machine code first."""
+    """ "sm_80, sm_90, PTX of sm_90": machine code first."""
     words = {CUBIN: "", PTX: "PTX of "}
-    return ", ".join(f"{words[kind]}sm_{number}" for kind, number in sorted(entries, key=lambda entry: (-entry[0], entry[1])))
+    return ", ".join(
+        f"{words[kind]}sm_{number}" for kind, number in sorted(entries, key=lambda entry: (-entry[0], entry[1]))
+    )
 
 
 def main(file: str, name: str, architectures: str) -> int:
-    present = {(kind, architecture) for kind, architecture, content in device_code(Path(file).read_bytes())
-               if content is None or kind == PTX or name.encode() in content}
+    present = {
+        (kind, architecture)
+        for kind, architecture, content in device_code(Path(file).read_bytes())
+        if content is None or kind == PTX or name.encode() in content
+    }
     missing = wanted(architectures) - present
     print(f"{file}: {name} for {in_words(present) or 'no card'}{f'; missing: {in_words(missing)}' if missing else ''}")
     return 1 if missing else 0

@@ -65,12 +65,14 @@ def edit_labels():
         change(data)
         path.write_text(json.dumps(data))
         return path
+
     return edit
 
 
 @pytest.fixture
 def make_config():
-    """Detectron2's config with ours; keyword `INPUT__DIHEDRAL=False` sets INPUT.DIHEDRAL before it is finalised."""
+    """Detectron2's config with ours; keyword `INPUT__DIHEDRAL=False` sets INPUT.DIHEDRAL before it is finalized."""
+
     def make(**changes):
         cfg = get_cfg()
         add_imrsf_config(cfg)
@@ -83,4 +85,5 @@ def make_config():
         cfg.merge_from_list([item for key, value in changes.items() for item in (key.replace("__", "."), value)])
         finalize_config(cfg)
         return cfg
+
     return make

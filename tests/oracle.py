@@ -1,4 +1,4 @@
-"""A model that predicts exactly the ground truth of a registered data set."""
+"""A model that predicts exactly the ground truth of a registered dataset."""
 
 import numpy as np
 import torch

@@ -13,8 +13,13 @@ MODALITIES = [
     {"NAME": "dsm", "CHANNELS": 1, "MEAN": [5.0], "STD": [7.0]},
 ]
 SIZE = 32
-TILES = ("SV_Berlin_52.5_13.4.tif", "GF2_NewYork_40.7_-73.9.tif", "SV_SaoLuis_-2.5_-44.2.tif",
-         "GF2_Rio_-22.9_-43.2.tif", "SV_Sydney_-33.8_151.2.tif")
+TILES = (
+    "SV_Berlin_52.5_13.4.tif",
+    "GF2_NewYork_40.7_-73.9.tif",
+    "SV_SaoLuis_-2.5_-44.2.tif",
+    "GF2_Rio_-22.9_-43.2.tif",
+    "SV_Sydney_-33.8_151.2.tif",
+)
 
 
 def write_raster_file(path, array, mask=None, **profile):
@@ -24,8 +29,16 @@ def write_raster_file(path, array, mask=None, **profile):
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", driver="GTiff", count=len(array), height=array.shape[1], width=array.shape[2],
-                           dtype=array.dtype, **profile) as file:
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=len(array),
+            height=array.shape[1],
+            width=array.shape[2],
+            dtype=array.dtype,
+            **profile,
+        ) as file:
             file.write(array)
             if mask is not None:
                 file.write_mask(mask)
@@ -35,14 +48,22 @@ def write_raster_file(path, array, mask=None, **profile):
 def tile_arrays(index, size=SIZE):
     """Rasters that name their tile and pixel: no two pixels of a band are equal, no two tiles alike."""
     ramp = np.arange(size * size, dtype=np.float32).reshape(size, size)
-    return {"rgb": np.stack([ramp % 251 + 1, ramp // 251 + 1, np.full_like(ramp, index + 1)]).astype(np.uint8),
-            "sar": 0.05 + (ramp + index) / 500,
-            "dsm": ramp + index / 10}
+    return {
+        "rgb": np.stack([ramp % 251 + 1, ramp // 251 + 1, np.full_like(ramp, index + 1)]).astype(np.uint8),
+        "sar": 0.05 + (ramp + index) / 500,
+        "dsm": ramp + index / 10,
+    }
 
 
 def annotation(number, image_id, segmentation, **changes):
-    return {"id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "bbox": [0, 0, 1, 1],
-            "segmentation": segmentation} | changes
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [0, 0, 1, 1],
+        "segmentation": segmentation,
+    } | changes
 
 
 def write_dfc2023_files(root, tiles=TILES, size=SIZE, dsm="dsm", labels="buildings_only_train.json"):
@@ -60,8 +81,9 @@ def write_dfc2023_files(root, tiles=TILES, size=SIZE, dsm="dsm", labels="buildin
             annotations.append(annotation(2 * index + 2, 10 + index, runs))
     path = root / "track2" / labels
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": images, "annotations": annotations,
-                                "categories": [{"id": 1, "name": "building"}]}))
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]})
+    )
     return root
 
 

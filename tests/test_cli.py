@@ -23,8 +23,10 @@ def test_every_tool_is_a_subcommand_and_every_subcommand_is_listed(capsys):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_subcommand_speaks_of_commands_as_it_was_called(name, monkeypatch, capsys):
-    for called, wanted, unwanted in (("/bin/imrsf", "imrsf ", ("tools/", "datasets/p", ".yaml")),
-                                     ("tools/x.py", TOOLS.get(name, "train_net"), ("imrsf train", "imrsf prepare"))):
+    for called, wanted, unwanted in (
+        ("/bin/imrsf", "imrsf ", ("tools/", "datasets/p", ".yaml")),
+        ("tools/x.py", TOOLS.get(name, "train_net"), ("imrsf train", "imrsf prepare")),
+    ):
         monkeypatch.setattr(sys, "argv", [called])
         with pytest.raises(SystemExit, match="0"):
             cli.main([*name.split(), "--help"])
@@ -41,8 +43,10 @@ def test_evaluate_is_train_that_trains_nothing(monkeypatch):
     assert [(args.eval_only, args.opts) for args in seen] == [(True, ["A", "1"]), (False, [])]
 
 
-@pytest.mark.parametrize("arguments, expected", [(["fly"], "train, evaluate"), (["prepare"], "prepare dfc2023"),
-                                                 (["prepare", "mars"], "prepare quadruplets")])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [(["fly"], "train, evaluate"), (["prepare"], "prepare dfc2023"), (["prepare", "mars"], "prepare quadruplets")],
+)
 def test_an_unknown_command_is_answered_with_the_known_ones(arguments, expected, capsys):
     assert cli.main(arguments) == 2
     assert expected in capsys.readouterr().err
@@ -51,6 +55,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(arguments, expected,
 def test_errors_name_commands_that_the_reader_has(monkeypatch, capsys):
     def work():
         raise InputError("Run python tools/convert_checkpoint.py --config-file configs/finetune/x.yaml first.")
+
     monkeypatch.setattr(sys, "argv", ["/usr/bin/imrsf", "train"])
     assert exit_code(work) == 2
     assert capsys.readouterr().err == "error: Run imrsf convert --config-file finetune/x first.\n"
@@ -72,7 +77,9 @@ def test_a_config_is_found_by_its_name_too(monkeypatch, tmp_path):
 def test_the_wheel_holds_the_command_the_configs_and_the_tables(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
     source = tmp_path / "source"
-    names = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\n")
+    names = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     for name in filter(None, names):  # a build leaves files beside the sources
         if (REPOSITORY / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,8 @@ def test_the_wheel_holds_the_command_the_configs_and_the_tables(tmp_path):
         held = set(file.namelist())
         entry = file.read(next(name for name in held if name.endswith("entry_points.txt"))).decode()
     assert "imrsf = imrsf_d2.cli:main" in entry
-    configs = {f"imrsf_d2/{path.relative_to(REPOSITORY).as_posix()}" for path in Path(REPOSITORY / "configs").rglob("*.yaml")}
+    configs = {
+        f"imrsf_d2/{path.relative_to(REPOSITORY).as_posix()}" for path in Path(REPOSITORY / "configs").rglob("*.yaml")
+    }
     assert configs <= held and "imrsf_d2/data/datasets/land_cover.csv" in held and "imrsf_d2/py.typed" in held
     assert not [name for name in held if name.startswith(("tests/", "tools/"))]

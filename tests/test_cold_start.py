@@ -7,14 +7,25 @@ import pytest
 
 from tests.tiny import REPOSITORY
 
-HEAVY = ("torch", "torchvision", "detectron2", "mask2former", "numpy", "scipy", "cv2", "rasterio", "pycocotools",
-         "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "detectron2",
+    "mask2former",
+    "numpy",
+    "scipy",
+    "cv2",
+    "rasterio",
+    "pycocotools",
+    "matplotlib",
+)
 PICTURES = ("matplotlib",)
 
 
 def python(*arguments, **options):
-    return subprocess.run([sys.executable, "-W", "ignore", *arguments], capture_output=True, text=True, timeout=300,
-                          check=True, **options)
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments], capture_output=True, text=True, timeout=300, check=True, **options
+    )
 
 
 def loaded(modules):
@@ -23,18 +34,38 @@ def loaded(modules):
     return set(python("-c", code, cwd=REPOSITORY).stdout.split())
 
 
-@pytest.mark.parametrize("modules, unwanted", [
-    (["imrsf_d2", "imrsf_d2.modalities", "imrsf_d2.utils.atomic", "imrsf_d2.utils.parallel", "imrsf_d2.modeling", "imrsf_d2.data",
-      "imrsf_d2.engine"], HEAVY),
-    (["imrsf_d2.modeling.vit"], [name for name in HEAVY if name not in ("torch", "numpy")]),
-    pytest.param(["imrsf_d2.evaluation", "imrsf_d2.engine.running"], PICTURES, marks=pytest.mark.slow),
-], ids=["rooms", "model", "running"])
+@pytest.mark.parametrize(
+    "modules, unwanted",
+    [
+        (
+            [
+                "imrsf_d2",
+                "imrsf_d2.modalities",
+                "imrsf_d2.utils.atomic",
+                "imrsf_d2.utils.parallel",
+                "imrsf_d2.modeling",
+                "imrsf_d2.data",
+                "imrsf_d2.engine",
+            ],
+            HEAVY,
+        ),
+        (["imrsf_d2.modeling.vit"], [name for name in HEAVY if name not in ("torch", "numpy")]),
+        pytest.param(["imrsf_d2.evaluation", "imrsf_d2.engine.running"], PICTURES, marks=pytest.mark.slow),
+    ],
+    ids=["rooms", "model", "running"],
+)
 def test_an_import_loads_nothing_it_does_not_need(modules, unwanted):
     assert not loaded(modules) & set(unwanted)
 
 
-@pytest.mark.parametrize("tool", sorted(path.relative_to(REPOSITORY).as_posix() for folder in ("tools", "datasets")
-                                        for path in (REPOSITORY / folder).glob("*.py")))
+@pytest.mark.parametrize(
+    "tool",
+    sorted(
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("tools", "datasets")
+        for path in (REPOSITORY / folder).glob("*.py")
+    ),
+)
 def test_help_loads_nothing_heavy(tool):
     result = python("-X", "importtime", str(REPOSITORY / tool), "--help")
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}

@@ -32,12 +32,38 @@ def test_statistics_are_derived_from_the_modalities(cfg):
 
 def test_the_backbone_reads_every_model_key(cfg):
     """Change each key under MODEL.IMRSF away from its default: the backbone must follow."""
-    cfg.merge_from_list(["MODEL.IMRSF.PATCH_SIZE", 8, "MODEL.IMRSF.EMBED_DIM", 24, "MODEL.IMRSF.DEPTH", 3,
-                         "MODEL.IMRSF.NUM_HEADS", 2, "MODEL.IMRSF.MLP_RATIO", 2.0, "MODEL.IMRSF.DROP_PATH", 0.2,
-                         "MODEL.IMRSF.OUT_LAYERS", [1, 2], "MODEL.IMRSF.OUT_FEATURES", ["res3", "res4"],
-                         "MODEL.IMRSF.BILSTM", False, "MODEL.IMRSF.MASKED_ATTENTION", False,
-                         "MODEL.IMRSF.MIN_VALID", 0.3, "MODEL.IMRSF.ABSENT", "zeros",
-                         "MODEL.IMRSF.CHECKPOINT_BLOCKS", True, "MODEL.IMRSF.FREEZE", True])
+    cfg.merge_from_list(
+        [
+            "MODEL.IMRSF.PATCH_SIZE",
+            8,
+            "MODEL.IMRSF.EMBED_DIM",
+            24,
+            "MODEL.IMRSF.DEPTH",
+            3,
+            "MODEL.IMRSF.NUM_HEADS",
+            2,
+            "MODEL.IMRSF.MLP_RATIO",
+            2.0,
+            "MODEL.IMRSF.DROP_PATH",
+            0.2,
+            "MODEL.IMRSF.OUT_LAYERS",
+            [1, 2],
+            "MODEL.IMRSF.OUT_FEATURES",
+            ["res3", "res4"],
+            "MODEL.IMRSF.BILSTM",
+            False,
+            "MODEL.IMRSF.MASKED_ATTENTION",
+            False,
+            "MODEL.IMRSF.MIN_VALID",
+            0.3,
+            "MODEL.IMRSF.ABSENT",
+            "zeros",
+            "MODEL.IMRSF.CHECKPOINT_BLOCKS",
+            True,
+            "MODEL.IMRSF.FREEZE",
+            True,
+        ]
+    )
     finalize_config(cfg)
     vit = build_imrsf_vit_backbone(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
@@ -48,26 +74,33 @@ def test_the_backbone_reads_every_model_key(cfg):
     assert block.mlp.fc1.out_features == 48 and vit.bilstm is None and vit.modalities.names == ("sar", "rgb")
 
 
-@pytest.mark.parametrize("key,value,message", [
-    ("MODEL.IMRSF.MODALITIES", [], "MODEL.IMRSF.MODALITIES is empty"),
-    ("MODEL.IMRSF.PATCH_SIZE", 12, "PATCH_SIZE is 12, expected a power of two"),
-    ("MODEL.IMRSF.EMBED_DIM", 770, "EMBED_DIM is 770, expected a multiple of 4"),
-    ("MODEL.IMRSF.NUM_HEADS", 7, "EMBED_DIM is 768, expected a multiple of MODEL.IMRSF.NUM_HEADS = 7"),
-    ("MODEL.IMRSF.OUT_LAYERS", [11], "OUT_LAYERS is .11., expected one block for each of"),
-    ("MODEL.IMRSF.DEPTH", 6, "OUT_LAYERS is .2, 5, 8, 11., expected blocks from 0 to MODEL.IMRSF.DEPTH - 1 = 5"),
-    ("MODEL.IMRSF.MIN_VALID", 0.0, "MIN_VALID is 0.0, expected a share above 0"),
-    ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability below 1"),
-    ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
-    ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
-    ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),
-    ("SOLVER.ACCUMULATE", 0, "ACCUMULATE is 0"),
-    ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
-    ("INPUT.SCALE_JITTER", [2.0, 0.5], r"SCALE_JITTER is \[2.0, 0.5\], expected \[least, most\] with 0.1 <= least"),
-    ("INPUT.SCALE_JITTER", [0.0, 2.0], "SCALE_JITTER"),
-    ("INPUT.SCALE_JITTER", ["a", "b"], "SCALE_JITTER"),
-    ("INPUT.PHOTOMETRIC", [{"NAME": "sar", "GAIN": 2}], "INPUT.PHOTOMETRIC: entry .*'GAIN'"),
-    ("INPUT.TEST_MODALITIES", ["rgb", "lidar"], "TEST_MODALITIES names the unknown modality 'lidar'; .*has .'sar', 'rgb'"),
-])
+@pytest.mark.parametrize(
+    "key,value,message",
+    [
+        ("MODEL.IMRSF.MODALITIES", [], "MODEL.IMRSF.MODALITIES is empty"),
+        ("MODEL.IMRSF.PATCH_SIZE", 12, "PATCH_SIZE is 12, expected a power of two"),
+        ("MODEL.IMRSF.EMBED_DIM", 770, "EMBED_DIM is 770, expected a multiple of 4"),
+        ("MODEL.IMRSF.NUM_HEADS", 7, "EMBED_DIM is 768, expected a multiple of MODEL.IMRSF.NUM_HEADS = 7"),
+        ("MODEL.IMRSF.OUT_LAYERS", [11], "OUT_LAYERS is .11., expected one block for each of"),
+        ("MODEL.IMRSF.DEPTH", 6, "OUT_LAYERS is .2, 5, 8, 11., expected blocks from 0 to MODEL.IMRSF.DEPTH - 1 = 5"),
+        ("MODEL.IMRSF.MIN_VALID", 0.0, "MIN_VALID is 0.0, expected a share above 0"),
+        ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability below 1"),
+        ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
+        ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
+        ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),
+        ("SOLVER.ACCUMULATE", 0, "ACCUMULATE is 0"),
+        ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
+        ("INPUT.SCALE_JITTER", [2.0, 0.5], r"SCALE_JITTER is \[2.0, 0.5\], expected \[least, most\] with 0.1 <= least"),
+        ("INPUT.SCALE_JITTER", [0.0, 2.0], "SCALE_JITTER"),
+        ("INPUT.SCALE_JITTER", ["a", "b"], "SCALE_JITTER"),
+        ("INPUT.PHOTOMETRIC", [{"NAME": "sar", "GAIN": 2}], "INPUT.PHOTOMETRIC: entry .*'GAIN'"),
+        (
+            "INPUT.TEST_MODALITIES",
+            ["rgb", "lidar"],
+            "TEST_MODALITIES names the unknown modality 'lidar'; .*has .'sar', 'rgb'",
+        ),
+    ],
+)
 def test_contradictions_are_refused(cfg, key, value, message):
     cfg.merge_from_list([key, value])
     with pytest.raises(ValueError, match=message):
@@ -75,9 +108,20 @@ def test_contradictions_are_refused(cfg, key, value, message):
 
 
 def test_more_detections_than_candidates_are_refused(cfg):
-    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", "MaskFormer", "MODEL.MASK_FORMER.TEST.INSTANCE_ON", True,
-                         "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", 20, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 1,
-                         "TEST.DETECTIONS_PER_IMAGE", 100])
+    cfg.merge_from_list(
+        [
+            "MODEL.META_ARCHITECTURE",
+            "MaskFormer",
+            "MODEL.MASK_FORMER.TEST.INSTANCE_ON",
+            True,
+            "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES",
+            20,
+            "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
+            1,
+            "TEST.DETECTIONS_PER_IMAGE",
+            100,
+        ]
+    )
     with pytest.raises(ValueError, match="DETECTIONS_PER_IMAGE is 100, expected at most queries x classes = 20"):
         finalize_config(cfg)
 
@@ -87,27 +131,46 @@ def test_more_detections_than_candidates_are_refused(cfg):
 PRETRAIN = "MODEL.IMRSF.PRETRAIN"
 
 
-@pytest.mark.parametrize("key, value, message", [
-    ("MODEL.IMRSF.ABSENT", "zeros", "MODEL.IMRSF.ABSENT is 'zeros', expected 'skip' for pre-training"),
-    ("MODEL.IMRSF.FREEZE", True, "MODEL.IMRSF.FREEZE is True, expected False in pre-training"),
-    (f"{PRETRAIN}.VISIBLE_TOKENS", 0, f"{PRETRAIN}.VISIBLE_TOKENS is 0, expected a number above 0"),
-    (f"{PRETRAIN}.VISIBLE_TOKENS", 12, rf"{PRETRAIN}.VISIBLE_TOKENS is 12, expected fewer than the 12 patches of 2 "
-                                       r"modalities in INPUT.CROP.SIZE = \[32, 33\]"),
-    (f"{PRETRAIN}.ALPHA", 0.0, f"{PRETRAIN}.ALPHA is 0.0, expected a number above 0"),
-    (f"{PRETRAIN}.DECODER_DEPTH", -1, f"{PRETRAIN}.DECODER_DEPTH is -1, expected 0 or more"),
-    (f"{PRETRAIN}.DECODER_HEADS", 0, f"{PRETRAIN}.DECODER_HEADS is 0, expected 1 or more"),
-    (f"{PRETRAIN}.DECODER_HEADS", 3, f"DECODER_DIM is 256, expected a multiple of {PRETRAIN}.DECODER_HEADS = 3"),
-    (f"{PRETRAIN}.DECODER_DIM", 0, f"{PRETRAIN}.DECODER_DIM is 0"),
-    (f"{PRETRAIN}.CONTRASTIVE.WEIGHT", -0.1, f"{PRETRAIN}.CONTRASTIVE.WEIGHT is -0.1, expected 0 or more"),
-    (f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE", 0.0, f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE is 0.0, expected a number above"),
-    (f"{PRETRAIN}.CONTRASTIVE.DIM", 0, f"{PRETRAIN}.CONTRASTIVE.DIM is 0, expected a width of 1 or more"),
-    (f"{PRETRAIN}.PICTURES.PERIOD", -1, f"{PRETRAIN}.PICTURES.PERIOD is -1, expected 0 or more"),
-    (f"{PRETRAIN}.PICTURES.SAMPLES", 0, f"{PRETRAIN}.PICTURES.SAMPLES is 0, expected 1 or more"),
-    (f"{PRETRAIN}.RECONSTRUCTION", [{"NAME": "sar", "LOSS": "ce"}], "RECONSTRUCTION: LOSS of 'sar' is 'ce'"),
-])
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("MODEL.IMRSF.ABSENT", "zeros", "MODEL.IMRSF.ABSENT is 'zeros', expected 'skip' for pre-training"),
+        ("MODEL.IMRSF.FREEZE", True, "MODEL.IMRSF.FREEZE is True, expected False in pre-training"),
+        (f"{PRETRAIN}.VISIBLE_TOKENS", 0, f"{PRETRAIN}.VISIBLE_TOKENS is 0, expected a number above 0"),
+        (
+            f"{PRETRAIN}.VISIBLE_TOKENS",
+            12,
+            rf"{PRETRAIN}.VISIBLE_TOKENS is 12, expected fewer than the 12 patches of 2 "
+            r"modalities in INPUT.CROP.SIZE = \[32, 33\]",
+        ),
+        (f"{PRETRAIN}.ALPHA", 0.0, f"{PRETRAIN}.ALPHA is 0.0, expected a number above 0"),
+        (f"{PRETRAIN}.DECODER_DEPTH", -1, f"{PRETRAIN}.DECODER_DEPTH is -1, expected 0 or more"),
+        (f"{PRETRAIN}.DECODER_HEADS", 0, f"{PRETRAIN}.DECODER_HEADS is 0, expected 1 or more"),
+        (f"{PRETRAIN}.DECODER_HEADS", 3, f"DECODER_DIM is 256, expected a multiple of {PRETRAIN}.DECODER_HEADS = 3"),
+        (f"{PRETRAIN}.DECODER_DIM", 0, f"{PRETRAIN}.DECODER_DIM is 0"),
+        (f"{PRETRAIN}.CONTRASTIVE.WEIGHT", -0.1, f"{PRETRAIN}.CONTRASTIVE.WEIGHT is -0.1, expected 0 or more"),
+        (f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE", 0.0, f"{PRETRAIN}.CONTRASTIVE.TEMPERATURE is 0.0, expected a number above"),
+        (f"{PRETRAIN}.CONTRASTIVE.DIM", 0, f"{PRETRAIN}.CONTRASTIVE.DIM is 0, expected a width of 1 or more"),
+        (f"{PRETRAIN}.PICTURES.PERIOD", -1, f"{PRETRAIN}.PICTURES.PERIOD is -1, expected 0 or more"),
+        (f"{PRETRAIN}.PICTURES.SAMPLES", 0, f"{PRETRAIN}.PICTURES.SAMPLES is 0, expected 1 or more"),
+        (f"{PRETRAIN}.RECONSTRUCTION", [{"NAME": "sar", "LOSS": "ce"}], "RECONSTRUCTION: LOSS of 'sar' is 'ce'"),
+    ],
+)
 def test_contradictions_of_a_pretraining_are_refused(cfg, key, value, message):
-    cfg.merge_from_list(["MODEL.META_ARCHITECTURE", PRETRAINING, "INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE",
-                         "absolute", "INPUT.CROP.SIZE", [32, 33], f"{PRETRAIN}.VISIBLE_TOKENS", 11])
+    cfg.merge_from_list(
+        [
+            "MODEL.META_ARCHITECTURE",
+            PRETRAINING,
+            "INPUT.CROP.ENABLED",
+            True,
+            "INPUT.CROP.TYPE",
+            "absolute",
+            "INPUT.CROP.SIZE",
+            [32, 33],
+            f"{PRETRAIN}.VISIBLE_TOKENS",
+            11,
+        ]
+    )
     finalize_config(cfg.clone())  # nothing else is wrong
     cfg.merge_from_list([key, value])
     with pytest.raises(ValueError, match=message):
@@ -117,18 +180,21 @@ def test_contradictions_of_a_pretraining_are_refused(cfg, key, value, message):
 JUDGED = ModalitySet([Modality("sar", 1), Modality("map", classes=3)])
 
 
-@pytest.mark.parametrize("entries, message", [
-    (["sar"], "entry 'sar', expected a mapping with NAME and any of LOSS and WEIGHT"),
-    ([{"LOSS": "l1"}], "expected a mapping with NAME"),
-    ([{"NAME": "sar", "SCALE": 2}], "entry .*'SCALE'.*, expected a mapping with NAME and any of LOSS and WEIGHT"),
-    ([{"NAME": "sar"}, {"NAME": "sar"}], "names the modality 'sar', twice"),
-    ([{"NAME": "dsm"}], r"names the modality 'dsm', which MODEL.IMRSF.MODALITIES \['sar', 'map'\] has not"),
-    ([{"NAME": "sar", "LOSS": "ce"}], "LOSS of 'sar' is 'ce', expected 'mse' or 'l1'"),
-    ([{"NAME": "map", "LOSS": "mse"}], "LOSS of 'map' is 'mse', expected 'ce'"),
-    ([{"NAME": "sar", "WEIGHT": -1}], "WEIGHT of 'sar' is -1, expected a number of 0 or more"),
-    ([{"NAME": "sar", "WEIGHT": True}], "WEIGHT of 'sar' is True, expected a number"),
-    ([{"NAME": "sar", "WEIGHT": "1"}], "WEIGHT of 'sar' is '1', expected a number"),
-])
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        (["sar"], "entry 'sar', expected a mapping with NAME and any of LOSS and WEIGHT"),
+        ([{"LOSS": "l1"}], "expected a mapping with NAME"),
+        ([{"NAME": "sar", "SCALE": 2}], "entry .*'SCALE'.*, expected a mapping with NAME and any of LOSS and WEIGHT"),
+        ([{"NAME": "sar"}, {"NAME": "sar"}], "names the modality 'sar', twice"),
+        ([{"NAME": "dsm"}], r"names the modality 'dsm', which MODEL.IMRSF.MODALITIES \['sar', 'map'\] has not"),
+        ([{"NAME": "sar", "LOSS": "ce"}], "LOSS of 'sar' is 'ce', expected 'mse' or 'l1'"),
+        ([{"NAME": "map", "LOSS": "mse"}], "LOSS of 'map' is 'mse', expected 'ce'"),
+        ([{"NAME": "sar", "WEIGHT": -1}], "WEIGHT of 'sar' is -1, expected a number of 0 or more"),
+        ([{"NAME": "sar", "WEIGHT": True}], "WEIGHT of 'sar' is True, expected a number"),
+        ([{"NAME": "sar", "WEIGHT": "1"}], "WEIGHT of 'sar' is '1', expected a number"),
+    ],
+)
 def test_reconstructions_that_cannot_be_are_refused(entries, message):
     with pytest.raises(ValueError, match=rf"MODEL\.IMRSF\.PRETRAIN\.RECONSTRUCTION.*{message}"):
         read_reconstructions(entries, JUDGED)

@@ -20,8 +20,13 @@ CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 #: What is run; configs/base is only inherited from.
 RUNNABLE = [path for path in CONFIGS if path.parent.name != "base"]
 #: folder -> (least, most) million parameters of its models; the others are the paper's.
-MILLIONS = {"configs/demo": (2, 6), "configs/quick": (0.5, 2), "projects/study/configs/cpu": (0.5, 2),
-            "projects/study/configs/pretrain_demo": (0.5, 2), "projects/study/configs/gpu": (30, 60)}
+MILLIONS = {
+    "configs/demo": (2, 6),
+    "configs/quick": (0.5, 2),
+    "projects/study/configs/cpu": (0.5, 2),
+    "projects/study/configs/pretrain_demo": (0.5, 2),
+    "projects/study/configs/gpu": (30, 60),
+}
 
 
 def name(path):
@@ -92,7 +97,7 @@ def test_a_file_holds_only_what_differs_from_its_base(path):
 def test_it_loads(path):
     cfg = load_config(path)
     assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
-    assert cfg.SEED >= 0, "without a seed no training resumes exactly"
+    assert cfg.SEED >= 0, "without a seed no training run resumes exactly"
     assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
 
 
@@ -125,8 +130,10 @@ def test_the_instance_config_is_the_papers():
     assert (cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON, cfg.MODEL.MASK_FORMER.TEST.SEMANTIC_ON) == (True, False)
 
 
-@pytest.mark.parametrize("name, steps_per_epoch, classes, queries", [
-    ("dfc2023_semantic", 1430 * 4 // 10, 2, 9), ("quadruplets_lulc", 5340 // 10, 7, 9)])
+@pytest.mark.parametrize(
+    "name, steps_per_epoch, classes, queries",
+    [("dfc2023_semantic", 1430 * 4 // 10, 2, 9), ("quadruplets_lulc", 5340 // 10, 7, 9)],
+)
 def test_the_semantic_configs_are_the_papers(name, steps_per_epoch, classes, queries):
     cfg = load_config(REPOSITORY / f"configs/{name}.yaml")
     solver, test = cfg.SOLVER, cfg.MODEL.MASK_FORMER.TEST
@@ -134,18 +141,22 @@ def test_the_semantic_configs_are_the_papers(name, steps_per_epoch, classes, que
     assert solver.STEPS == (round(0.9 * solver.MAX_ITER), round(0.95 * solver.MAX_ITER))
     assert (cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES) == (classes, queries)
     assert (test.INSTANCE_ON, test.SEMANTIC_ON, test.PANOPTIC_ON) == (False, True, False)
-    for data_set in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        assert len(MetadataCatalog.get(data_set).stuff_classes) == classes
+    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        assert len(MetadataCatalog.get(dataset).stuff_classes) == classes
 
 
 def test_the_quadruplets_are_four_modalities_one_of_them_a_map():
     modalities = ModalitySet.from_config(load_config(REPOSITORY / "configs/quadruplets_lulc.yaml"))
-    assert [(m.name, m.channels, m.classes) for m in modalities] == [("s1", 2, 0), ("s2", 4, 0), ("dem", 1, 0), ("dnw", 1, 9)]
+    assert [(m.name, m.channels, m.classes) for m in modalities] == [
+        ("s1", 2, 0),
+        ("s2", 4, 0),
+        ("dem", 1, 0),
+        ("dnw", 1, 9),
+    ]
     assert modalities.names == SENSORS and len(modalities.subsets()) == 15
 
 
-@pytest.mark.parametrize("data, samples_per_epoch, elevation",
-                         [("dfc2023", 1430 * 4, "dsm"), ("quadruplets", 5340, "dem")])
+@pytest.mark.parametrize("data, samples_per_epoch, elevation", [("dfc2023", 1430 * 4, "dsm"), ("quadruplets", 5340, "dem")])
 def test_the_pretraining_configs_are_the_papers(data, samples_per_epoch, elevation):
     g, gc = (load_config(REPOSITORY / f"configs/pretrain/{data}_{losses}.yaml") for losses in ("g", "gc"))
     solver, pretrain = g.SOLVER, g.MODEL.IMRSF.PRETRAIN
@@ -157,7 +168,8 @@ def test_the_pretraining_configs_are_the_papers(data, samples_per_epoch, elevati
     assert pretrain.VISIBLE_TOKENS == 256 and pretrain.CONTRASTIVE.WEIGHT == 0
     model = build_model_without_contents(g)
     assert {name: judged.loss for name, judged in model.reconstructions.items()} == {
-        name: {elevation: "l1", "dnw": "ce"}.get(name, "mse") for name in ModalitySet.from_config(g).names}
+        name: {elevation: "l1", "dnw": "ce"}.get(name, "mse") for name in ModalitySet.from_config(g).names
+    }
     differences = {key for key, value in flatten(gc) if value != dict(flatten(g))[key]}
     assert differences == {"MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT", "OUTPUT_DIR"}
     assert gc.MODEL.IMRSF.PRETRAIN.CONTRASTIVE.WEIGHT > 0
@@ -180,9 +192,13 @@ def test_a_finetuning_is_the_supervised_training_from_what_a_pretraining_wrote(t
 def test_what_is_pretrained_is_the_encoder_that_is_finetuned(task):
     data = task.partition("_")[0]
     pretrained, finetuned = (
-        {name: parameter.shape for name, parameter in build_model_without_contents(load_config(path)).named_parameters()
-         if name.startswith("backbone.")}
-        for path in (REPOSITORY / f"configs/pretrain/{data}_gc.yaml", REPOSITORY / f"configs/finetune/{task}_gc.yaml"))
+        {
+            name: parameter.shape
+            for name, parameter in build_model_without_contents(load_config(path)).named_parameters()
+            if name.startswith("backbone.")
+        }
+        for path in (REPOSITORY / f"configs/pretrain/{data}_gc.yaml", REPOSITORY / f"configs/finetune/{task}_gc.yaml")
+    )
     assert pretrained == {name: shape for name, shape in finetuned.items() if not name.startswith("backbone.pyramid.")}
 
 

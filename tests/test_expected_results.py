@@ -1,4 +1,4 @@
-"""A regression in accuracy fails a test: short trainings whose score must lie in a band."""
+"""A regression in accuracy fails a test: short training runs whose score must lie in a band."""
 
 import importlib.util
 
@@ -23,8 +23,25 @@ def quick_root(tmp_path_factory):
     spec.loader.exec_module(tool)
     root = tmp_path_factory.mktemp("quick")
     for layout in set(QUICK.values()):
-        assert tool.main(["--layout", layout, "--output", str(root / layout), "--num-train", "200", "--num-val", "40",
-                          "--size", "64", "--seed", "0"]) == 0
+        assert (
+            tool.main(
+                [
+                    "--layout",
+                    layout,
+                    "--output",
+                    str(root / layout),
+                    "--num-train",
+                    "200",
+                    "--num-val",
+                    "40",
+                    "--size",
+                    "64",
+                    "--seed",
+                    "0",
+                ]
+            )
+            == 0
+        )
     return root
 
 
@@ -47,10 +64,24 @@ def test_a_score_outside_its_band_fails_the_command(arguments, tiny_root, tmp_pa
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
 
     def run(band, *options):
-        return load_tool("train_net").main([
-            "--config-file", str(DEMO_CONFIG), *options, *OVERRIDES, "SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "()",
-            "OUTPUT_DIR", str(tmp_path), "MODEL.WEIGHTS", str(tmp_path / "model_final.pth") if options else "",
-            "TEST.EXPECTED_RESULTS", band])
+        return load_tool("train_net").main(
+            [
+                "--config-file",
+                str(DEMO_CONFIG),
+                *options,
+                *OVERRIDES,
+                "SOLVER.MAX_ITER",
+                "1",
+                "SOLVER.STEPS",
+                "()",
+                "OUTPUT_DIR",
+                str(tmp_path),
+                "MODEL.WEIGHTS",
+                str(tmp_path / "model_final.pth") if options else "",
+                "TEST.EXPECTED_RESULTS",
+                band,
+            ]
+        )
 
     assert run(BAND.format(50, 50)) == 0  # any score
     with pytest.raises(SystemExit) as stopped:

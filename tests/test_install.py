@@ -42,8 +42,13 @@ class Machine:
         code = '. "$REQ/common.sh"; . "$REQ/attention_op.sh"; build_op'
         kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_CUDA", "TORCH_CUDA_ARCH_LIST")}
         paths = {"VENV": str(self.venv), "REQ": str(REQUIREMENTS), "CUDA_HOME": str(self.cuda)}
-        return subprocess.run(["bash", "-euo", "pipefail", "-c", code], capture_output=True, text=True, timeout=60,
-                              env=kept | paths | environment)
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=kept | paths | environment,
+        )
 
     @property
     def built(self):
@@ -57,14 +62,18 @@ class Machine:
         return stamp.read_text().strip() if stamp.exists() else None
 
 
-@pytest.mark.parametrize("facts,asked,built,stamp", [
-    (LOGIN_NODE, {"FORCE_CUDA": "1"}, "cuda=1 cpu=0 list=8.0;9.0+PTX", "cuda 8.0;9.0+PTX torch-2.15.0"),
-    (LOGIN_NODE, {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "7.5"}, "cuda=1 cpu=0 list=7.5", "cuda 7.5 torch-2.15.0"),
-    (LOGIN_NODE, {}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0"),
-    (LOGIN_NODE, {"FORCE_CUDA": "0"}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0"),
-    (GPU_NODE, {}, "cuda=1 cpu=0 list=", "cuda visible-cards torch-2.15.0"),
-    (GPU_NODE, {"FORCE_CUDA": "1"}, "cuda=1 cpu=0 list=", "cuda visible-cards torch-2.15.0"),
-    (CPU_TORCH, {}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0+cpu")])
+@pytest.mark.parametrize(
+    "facts,asked,built,stamp",
+    [
+        (LOGIN_NODE, {"FORCE_CUDA": "1"}, "cuda=1 cpu=0 list=8.0;9.0+PTX", "cuda 8.0;9.0+PTX torch-2.15.0"),
+        (LOGIN_NODE, {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "7.5"}, "cuda=1 cpu=0 list=7.5", "cuda 7.5 torch-2.15.0"),
+        (LOGIN_NODE, {}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0"),
+        (LOGIN_NODE, {"FORCE_CUDA": "0"}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0"),
+        (GPU_NODE, {}, "cuda=1 cpu=0 list=", "cuda visible-cards torch-2.15.0"),
+        (GPU_NODE, {"FORCE_CUDA": "1"}, "cuda=1 cpu=0 list=", "cuda visible-cards torch-2.15.0"),
+        (CPU_TORCH, {}, "cuda=0 cpu=1 list=", "cpu torch-2.15.0+cpu"),
+    ],
+)
 def test_the_op_is_built_for_what_is_there_or_asked_for(tmp_path, facts, asked, built, stamp):
     machine = Machine(tmp_path, facts)
     result = machine.build_op(**asked)
@@ -72,11 +81,15 @@ def test_the_op_is_built_for_what_is_there_or_asked_for(tmp_path, facts, asked, 
     assert (machine.built, machine.stamp) == ([built], stamp)
 
 
-@pytest.mark.parametrize("nvcc,cuda_works,facts,message", [
-    (True, False, LOGIN_NODE, r"the CUDA build failed.*is 12.4, torch 2.15.0 is built for CUDA 13.2.*=8.0;9.0\+PTX"),
-    (False, True, LOGIN_NODE, r"FORCE_CUDA=1 needs CUDA's compiler nvcc, and there is none \(looked in .*cuda/bin\)"),
-    (False, True, GPU_NODE, r"FORCE_CUDA=1 needs CUDA's compiler nvcc"),
-    (True, True, CPU_TORCH, r"needs a torch that is built for CUDA; .* has torch 2.15.0\+cpu")])
+@pytest.mark.parametrize(
+    "nvcc,cuda_works,facts,message",
+    [
+        (True, False, LOGIN_NODE, r"the CUDA build failed.*is 12.4, torch 2.15.0 is built for CUDA 13.2.*=8.0;9.0\+PTX"),
+        (False, True, LOGIN_NODE, r"FORCE_CUDA=1 needs CUDA's compiler nvcc, and there is none \(looked in .*cuda/bin\)"),
+        (False, True, GPU_NODE, r"FORCE_CUDA=1 needs CUDA's compiler nvcc"),
+        (True, True, CPU_TORCH, r"needs a torch that is built for CUDA; .* has torch 2.15.0\+cpu"),
+    ],
+)
 def test_cuda_that_was_asked_for_and_cannot_be_built_is_an_error(tmp_path, nvcc, cuda_works, facts, message):
     machine = Machine(tmp_path, facts, nvcc, cuda_works)
     result = machine.build_op(FORCE_CUDA="1")
@@ -93,16 +106,20 @@ def test_cuda_that_nobody_asked_for_falls_back_with_the_versions(tmp_path):
     assert machine.stamp == "cpu torch-2.15.0"
 
 
-@pytest.mark.parametrize("stamp,facts,asked,rebuilds", [
-    ("cpu torch-2.15.0", LOGIN_NODE, {}, False),
-    ("cpu torch-2.14.0", LOGIN_NODE, {}, True),
-    ("cpu torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1"}, True),
-    ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1"}, False),
-    # A CUDA build holds the CPU's op: it is not replaced by less.
-    ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {}, False),
-    ("cuda 8.0;9.0+PTX torch-2.15.0", GPU_NODE, {}, False),
-    ("cuda 8.0;9.0+PTX torch-2.14.0", LOGIN_NODE, {}, True),
-    ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "7.5"}, True)])
+@pytest.mark.parametrize(
+    "stamp,facts,asked,rebuilds",
+    [
+        ("cpu torch-2.15.0", LOGIN_NODE, {}, False),
+        ("cpu torch-2.14.0", LOGIN_NODE, {}, True),
+        ("cpu torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1"}, True),
+        ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1"}, False),
+        # A CUDA build holds the CPU's op: it is not replaced by less.
+        ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {}, False),
+        ("cuda 8.0;9.0+PTX torch-2.15.0", GPU_NODE, {}, False),
+        ("cuda 8.0;9.0+PTX torch-2.14.0", LOGIN_NODE, {}, True),
+        ("cuda 8.0;9.0+PTX torch-2.15.0", LOGIN_NODE, {"FORCE_CUDA": "1", "TORCH_CUDA_ARCH_LIST": "7.5"}, True),
+    ],
+)
 def test_the_op_is_built_again_only_for_another_torch_or_more_than_it_has(tmp_path, stamp, facts, asked, rebuilds):
     machine = Machine(tmp_path, facts)
     (machine.venv / ".msdeform-built").write_text(stamp)
@@ -115,26 +132,45 @@ def test_an_environment_that_stands_is_looked_at_again_when_cuda_is_asked_for(tm
     venv = tmp_path / "venv"
     venv.mkdir()
     (venv / ".complete").touch()
-    commands = [subprocess.run(["make", "--dry-run", "env", f"VENV={venv}"], cwd=REQUIREMENTS.parent, text=True, timeout=60,
-                               capture_output=True, env=os.environ | {"FORCE_CUDA": value}).stdout for value in ("0", "1")]
+    commands = [
+        subprocess.run(
+            ["make", "--dry-run", "env", f"VENV={venv}"],
+            cwd=REQUIREMENTS.parent,
+            text=True,
+            timeout=60,
+            capture_output=True,
+            env=os.environ | {"FORCE_CUDA": value},
+        ).stdout
+        for value in ("0", "1")
+    ]
     assert ["install.sh" in command for command in commands] == [False, True]
 
 
 def fat_binary(*entries):
     """An extension's bytes with device code (kind, architecture, content), between other things."""
-    body = b"".join(struct.pack("<HHIQIIHHI", kind, 0, 64, len(content), 0, 0, 0, 8, architecture) + bytes(32) + content
-                    for kind, architecture, content in entries)
+    body = b"".join(
+        struct.pack("<HHIQIIHHI", kind, 0, 64, len(content), 0, 0, 0, 8, architecture) + bytes(32) + content
+        for kind, architecture, content in entries
+    )
     return b"\x7fELF host code" + struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body + b"more"
 
 
-@pytest.mark.parametrize("architectures,code,said", [
-    ("8.0;9.0+PTX", 0, "op_kernel for sm_80, sm_90, PTX of sm_90"),
-    ("8.0 9.0a", 0, "op_kernel for sm_80, sm_90, PTX of sm_90"),
-    ("8.0+PTX", 1, "missing: PTX of sm_80"),
-    ("7.5;8.6", 1, "missing: sm_75, sm_86")])
+@pytest.mark.parametrize(
+    "architectures,code,said",
+    [
+        ("8.0;9.0+PTX", 0, "op_kernel for sm_80, sm_90, PTX of sm_90"),
+        ("8.0 9.0a", 0, "op_kernel for sm_80, sm_90, PTX of sm_90"),
+        ("8.0+PTX", 1, "missing: PTX of sm_80"),
+        ("7.5;8.6", 1, "missing: sm_75, sm_86"),
+    ],
+)
 def test_the_cards_that_an_extension_has_kernels_for(tmp_path, architectures, code, said):
     file = tmp_path / "_C.so"
     file.write_bytes(fat_binary((2, 80, b"..op_kernel.."), (2, 90, b"op_kernel"), (1, 90, b"ptx"), (2, 86, b"another")))
-    result = subprocess.run([sys.executable, REQUIREMENTS / "cuda_kernels.py", file, "op_kernel", architectures],
-                            capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, REQUIREMENTS / "cuda_kernels.py", file, "op_kernel", architectures],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (result.returncode, said in result.stdout) == (code, True), result.stdout + result.stderr

@@ -20,9 +20,29 @@ ALLOWED = {
     "evaluation": {"modalities", "compat", "geo", "data"},
     "visualization": {"modalities", "data", "evaluation"},
     "registration": {"compat"},  # loads what it registers by name
-    "engine": {"modalities", "compat", "registration", "config", "modeling", "checkpoint", "data", "evaluation", "visualization"},
-    "commands": {"modalities", "compat", "registration", "modeling", "checkpoint", "data", "synthetic", "preparation", "visualization",
-                 "engine"},
+    "engine": {
+        "modalities",
+        "compat",
+        "registration",
+        "config",
+        "modeling",
+        "checkpoint",
+        "data",
+        "evaluation",
+        "visualization",
+    },
+    "commands": {
+        "modalities",
+        "compat",
+        "registration",
+        "modeling",
+        "checkpoint",
+        "data",
+        "synthetic",
+        "preparation",
+        "visualization",
+        "engine",
+    },
     "cli": {"commands"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -47,8 +67,11 @@ def rooms_imported(path):
 
 
 def test_imports_point_one_way():
-    upward = {str(path.relative_to(PACKAGE)): found for path in MODULES
-              if (found := rooms_imported(path) - {room_of(path), "utils"} - ALLOWED[room_of(path)])}
+    upward = {
+        str(path.relative_to(PACKAGE)): found
+        for path in MODULES
+        if (found := rooms_imported(path) - {room_of(path), "utils"} - ALLOWED[room_of(path)])
+    }
     assert not upward
 
 
@@ -67,9 +90,16 @@ def test_the_package_never_imports_the_projects():
 
 def test_the_model_needs_torch_alone():
     adapters = ("backbone", "pretrain", "__init__")
-    assert not [path for path in MODULES if room_of(path) == "modeling" and path.stem not in adapters
-                and any(name.startswith(("detectron2", "mask2former")) for name in imported_modules(path))]
+    assert not [
+        path
+        for path in MODULES
+        if room_of(path) == "modeling"
+        and path.stem not in adapters
+        and any(name.startswith(("detectron2", "mask2former")) for name in imported_modules(path))
+    ]
 
 
 def test_modalities_need_nothing():
-    assert not [n for n in imported_modules(PACKAGE / "modalities.py") if n.split(".")[0] in ("torch", "numpy", "detectron2")]
+    assert not [
+        n for n in imported_modules(PACKAGE / "modalities.py") if n.split(".")[0] in ("torch", "numpy", "detectron2")
+    ]

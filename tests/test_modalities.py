@@ -29,30 +29,38 @@ def test_a_subset_comes_back_in_config_order_and_empty_means_all():
     assert modalities.check_subset([], "here") == modalities.names
 
 
-@pytest.mark.parametrize("names,message", [
-    (["lidar"], r"INPUT.X names the unknown modality 'lidar'; MODEL.IMRSF.MODALITIES has \['sar', 'rgb'\]"),
-    (["sar", "sar"], "INPUT.X names the modality 'sar' twice")])
+@pytest.mark.parametrize(
+    "names,message",
+    [
+        (["lidar"], r"INPUT.X names the unknown modality 'lidar'; MODEL.IMRSF.MODALITIES has \['sar', 'rgb'\]"),
+        (["sar", "sar"], "INPUT.X names the modality 'sar' twice"),
+    ],
+)
 def test_bad_subset(names, message):
     with pytest.raises(ValueError, match=message):
         ModalitySet([SAR, RGB]).check_subset(names, "INPUT.X")
 
 
-@pytest.mark.parametrize("mapping,message", [
-    ({"NAME": "a b"}, "'a b': NAME is 'a b', expected letters"),
-    ({"CHANNELS": 1}, "has no NAME"),
-    ({"NAME": "sar", "BANDS": 1}, "has the unknown key 'BANDS'; known keys: .*'CHANNELS'"),
-    ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
-    ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is 1 numbers, expected 3"),
-    ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
-    ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
-    ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
-    ({"NAME": "sar", "CLIP": 5}, "'sar': CLIP is 5, expected a list of numbers"),
-    ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
-    ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
-    ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
-    ("rgb", "entry 'rgb' is no mapping, expected e.g."),
-    ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
-    ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys")])
+@pytest.mark.parametrize(
+    "mapping,message",
+    [
+        ({"NAME": "a b"}, "'a b': NAME is 'a b', expected letters"),
+        ({"CHANNELS": 1}, "has no NAME"),
+        ({"NAME": "sar", "BANDS": 1}, "has the unknown key 'BANDS'; known keys: .*'CHANNELS'"),
+        ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
+        ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is 1 numbers, expected 3"),
+        ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
+        ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
+        ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
+        ({"NAME": "sar", "CLIP": 5}, "'sar': CLIP is 5, expected a list of numbers"),
+        ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
+        ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
+        ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
+        ("rgb", "entry 'rgb' is no mapping, expected e.g."),
+        ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
+        ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys"),
+    ],
+)
 def test_bad_entry(mapping, message):
     with pytest.raises(ValueError, match=message):
         Modality.from_mapping(mapping)

@@ -1,4 +1,4 @@
-"""What README and the data sets' page tell a reader to type works as written."""
+"""What README and the datasets' page tell a reader to type works as written."""
 
 import json
 import os
@@ -34,7 +34,11 @@ def test_the_backbone_builds_inside_another_mask2former_project():
 def test_direct_use_gives_the_shapes_it_promises():
     maps = run(PYTHON_BLOCKS[1])["maps"]
     assert {name: tuple(m.shape) for name, m in maps.items()} == {
-        "res2": (2, 768, 64, 64), "res3": (2, 768, 32, 32), "res4": (2, 768, 16, 16), "res5": (2, 768, 8, 8)}
+        "res2": (2, 768, 64, 64),
+        "res3": (2, 768, 32, 32),
+        "res4": (2, 768, 16, 16),
+        "res5": (2, 768, 8, 8),
+    }
     assert all(torch.isfinite(m).all() for m in maps.values())
 
 
@@ -44,8 +48,9 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", ["README.md", "datasets/README.md",
-                                  *sorted(f"docs/{path.name}" for path in REPOSITORY.glob("docs/*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", "datasets/README.md", *sorted(f"docs/{path.name}" for path in REPOSITORY.glob("docs/*.md"))]
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", (REPOSITORY / page).read_text()):
         path, _, anchor = target.partition("#")
@@ -69,10 +74,26 @@ def test_own_imagery_is_trained_and_scored_on(tiny_root, tmp_path):
 
     def run_tool(name, *arguments):
         result = subprocess.run(
-            [sys.executable, f"tools/{name}.py", "--config-file", str(DEMO_CONFIG), *arguments, *OVERRIDES,
-             "DATASETS.TRAIN", '("mine_train",)', "DATASETS.TEST", '("mine_val",)', "OUTPUT_DIR", str(output)],
-            cwd=REPOSITORY, env={**os.environ, "DETECTRON2_ENV_MODULE": str(module)}, capture_output=True, text=True,
-            timeout=300)
+            [
+                sys.executable,
+                f"tools/{name}.py",
+                "--config-file",
+                str(DEMO_CONFIG),
+                *arguments,
+                *OVERRIDES,
+                "DATASETS.TRAIN",
+                '("mine_train",)',
+                "DATASETS.TEST",
+                '("mine_val",)',
+                "OUTPUT_DIR",
+                str(output),
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, "DETECTRON2_ENV_MODULE": str(module)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
 
     run_tool("train_net", "--num-gpus", "2")

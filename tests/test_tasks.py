@@ -26,8 +26,16 @@ from tests.tools.test_train_net import load_tool
 def prepared_root(tmp_path_factory):
     """A DETECTRON2_DATASETS folder made by the preparation tools: crops, and tiles of two ugly cities."""
     raw, root = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("prepared")
-    write_dfc2023(raw / "dfc2023", num_train=1, num_val=1, size=2 * SIZE, seed=1, num_workers=1, train_cities=["Berlin"],
-                  val_cities=["Rio"])
+    write_dfc2023(
+        raw / "dfc2023",
+        num_train=1,
+        num_val=1,
+        size=2 * SIZE,
+        seed=1,
+        num_workers=1,
+        train_cities=["Berlin"],
+        val_cities=["Rio"],
+    )
     (raw / "dfc2023/track2/train/dsm").rename(raw / "dfc2023/track2/train/height")
     prepare_dfc2023(raw / "dfc2023", root / "dfc2023", tile_size=SIZE, num_workers=1)
     write_city(raw / "scenes", "Aix_en_Provence")
@@ -47,25 +55,53 @@ def root(request, tiny_root, monkeypatch):
 
 @pytest.mark.parametrize("task", DEMO_CONFIGS)
 def test_it_trains_and_evaluates(root, task, tmp_path):
-    assert load_tool("train_net").main(["--config-file", str(DEMO_CONFIGS[task]), *OVERRIDES, "SOLVER.MAX_ITER", "2",
-                                        "OUTPUT_DIR", str(tmp_path)]) == 0
+    assert (
+        load_tool("train_net").main(
+            ["--config-file", str(DEMO_CONFIGS[task]), *OVERRIDES, "SOLVER.MAX_ITER", "2", "OUTPUT_DIR", str(tmp_path)]
+        )
+        == 0
+    )
     assert ("AP50" if task == "instance" else "mIoU") in (tmp_path / "log.txt").read_text()
     assert (tmp_path / "model_final.pth").is_file()
 
 
-@pytest.mark.parametrize("name, pretraining", [
-    ("dfc2023_instance_g", "dfc2023_g"), ("dfc2023_semantic_gc", "dfc2023_gc"),
-    ("quadruplets_lulc_partial", "quadruplets_gc")])
+@pytest.mark.parametrize(
+    "name, pretraining",
+    [
+        ("dfc2023_instance_g", "dfc2023_g"),
+        ("dfc2023_semantic_gc", "dfc2023_gc"),
+        ("quadruplets_lulc_partial", "quadruplets_gc"),
+    ],
+)
 def test_it_is_finetuned_from_what_its_pretraining_leaves(tiny_root, monkeypatch, tmp_path, name, pretraining):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
     once = [*OVERRIDES, "MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", "1", "SOLVER.STEPS", "()", "DATASETS.TEST", "()"]
-    smaller = ["MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS", "20", "MODEL.IMRSF.PRETRAIN.DECODER_DIM", "16",
-               "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD", "0"]
+    smaller = [
+        "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS",
+        "20",
+        "MODEL.IMRSF.PRETRAIN.DECODER_DIM",
+        "16",
+        "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD",
+        "0",
+    ]
     train = load_tool("train_net").main
-    for config, opts in ((f"pretrain/{pretraining}", smaller),
-                         (f"finetune/{name}", ["MODEL.WEIGHTS", str(tmp_path / "pretrain/model_final.pth")])):
-        assert train(["--config-file", str(REPOSITORY / f"configs/{config}.yaml"), *once, *opts,
-                      "OUTPUT_DIR", str(tmp_path / config.partition("/")[0])]) == 0
+    for config, opts in (
+        (f"pretrain/{pretraining}", smaller),
+        (f"finetune/{name}", ["MODEL.WEIGHTS", str(tmp_path / "pretrain/model_final.pth")]),
+    ):
+        assert (
+            train(
+                [
+                    "--config-file",
+                    str(REPOSITORY / f"configs/{config}.yaml"),
+                    *once,
+                    *opts,
+                    "OUTPUT_DIR",
+                    str(tmp_path / config.partition("/")[0]),
+                ]
+            )
+            == 0
+        )
     before, after = (torch.load(tmp_path / folder / "model_final.pth")["model"] for folder in ("pretrain", "finetune"))
     encoder = {key for key in after if key.startswith("backbone.") and not key.startswith("backbone.pyramid.")}
     assert encoder == {key for key in before if key.startswith("backbone.")}
@@ -86,12 +122,19 @@ def test_perfect_predictions_score_exactly_100(root, task):
     assert results["segm"]["AP50"] == 100 if task == "instance" else results["sem_seg"]["mIoU"] == 100
 
 
-@pytest.mark.parametrize("task, changes, message", [
-    ("semantic", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "1"], r"NUM_CLASSES is 1, expected 2, .*\(background, building\)"),
-    ("lulc", ["INPUT.DATASET_MAPPER_NAME", "imrsf_instance"], "is 'imrsf_instance', expected 'imrsf_semantic' for the data set"),
-    ("instance", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "7"], r"NUM_CLASSES is 7, expected 1, .*\(building\)"),
-])
-def test_a_task_that_is_not_the_data_sets_is_refused(tiny_root, monkeypatch, task, changes, message):
+@pytest.mark.parametrize(
+    "task, changes, message",
+    [
+        ("semantic", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "1"], r"NUM_CLASSES is 1, expected 2, .*\(background, building\)"),
+        (
+            "lulc",
+            ["INPUT.DATASET_MAPPER_NAME", "imrsf_instance"],
+            "is 'imrsf_instance', expected 'imrsf_semantic' for the dataset",
+        ),
+        ("instance", ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "7"], r"NUM_CLASSES is 7, expected 1, .*\(building\)"),
+    ],
+)
+def test_a_task_that_is_not_the_datasets_is_refused(tiny_root, monkeypatch, task, changes, message):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
     with pytest.raises(ValueError, match=message):
         build_train_loader(load_config(DEMO_CONFIGS[task], [*OVERRIDES, *changes]))

@@ -8,7 +8,7 @@ Examples:
 
 On two cores `all` takes about 40 minutes with --repeats 3; `backbone` and `sweep` are most of it. Each table is printed
 when it is there. What is compared is measured in turn within one run, so that the ratios mean something on a machine with other work
-too. `loader` writes synthetic tiles below --output and reads them as a training of --config-file would; KEY VALUE
+too. `loader` writes synthetic tiles below --output and reads them as a training run of --config-file would; KEY VALUE
 pairs change the config.
 """
 

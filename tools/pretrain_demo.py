@@ -1,18 +1,18 @@
 #!/usr/bin/env python
-"""Does pre-training help when few tiles are labelled? Two pre-trainings, one model from several starts, the report.
+"""Does pre-training help when few tiles are labeled? Two pre-training runs, one model from several starts, the report.
 
 Examples:
 
 Everything, in about an hour on two cores; run again, it keeps what is finished and continues what is not:
     $ python tools/pretrain_demo.py
 
-Some of it, e.g. one pre-training, or one run and the pre-training that it starts from, and the report of all there is:
+Some of it, e.g. one pre-training run, or one run and the pre-training that it starts from, and the report of all there is:
     $ python tools/pretrain_demo.py --only g --only finetune_gc-seed1
 
 The report again, from the logs of the runs:
     $ python tools/pretrain_demo.py --report-only
 
-KEY VALUE pairs change the config of every run, e.g. the share of the tiles that are labelled:
+KEY VALUE pairs change the config of every run, e.g. the share of the tiles that are labeled:
     $ python tools/pretrain_demo.py --output output/pretrain_demo/quarter DATALOADER.TRAIN_SHARE 0.25
 """
 
@@ -48,8 +48,14 @@ def run(args):
     from projects.study.pretraining import run_pretraining_demo
 
     output, results = locate(args, OUTPUT, REPOSITORY / RESULTS)
-    run_pretraining_demo(REPOSITORY / "projects/study/configs/pretrain_demo", output, results, only=args.only,
-                         report_only=args.report_only, opts=args.opts)
+    run_pretraining_demo(
+        REPOSITORY / "projects/study/configs/pretrain_demo",
+        output,
+        results,
+        only=args.only,
+        report_only=args.report_only,
+        opts=args.opts,
+    )
 
 
 if __name__ == "__main__":

@@ -30,8 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     from projects.study.options import add_run_options
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=list(RESULTS), default="cpu",
-                        help="a small model for two cores (default), or a larger one on more data for a GPU")
+    parser.add_argument(
+        "--scale",
+        choices=list(RESULTS),
+        default="cpu",
+        help="a small model for two cores (default), or a larger one on more data for a GPU",
+    )
     add_run_options(parser, "output/study/SCALE", "docs/results.md, of the gpu scale docs/results_gpu.md")
     args = parser.parse_args(argv)
 
@@ -51,8 +55,15 @@ def run(args):
     from projects.study.running import run_study
 
     output, results = locate(args, f"output/study/{args.scale}", REPOSITORY / RESULTS[args.scale])
-    run_study(args.scale, REPOSITORY / "projects/study/configs", output, results, only=args.only, report_only=args.report_only,
-              opts=args.opts)
+    run_study(
+        args.scale,
+        REPOSITORY / "projects/study/configs",
+        output,
+        results,
+        only=args.only,
+        report_only=args.report_only,
+        opts=args.opts,
+    )
 
 
 if __name__ == "__main__":

@@ -52,14 +52,19 @@ class Conversion:
     num_parameters: int
 
     def __str__(self) -> str:
-        table = tabulate([[row.source, row.ours, row.shape, row.how] for row in self.rows],
-                         headers=["source", "ours", "shape", "how"], tablefmt="plain", disable_numparse=True)
+        table = tabulate(
+            [[row.source, row.ours, row.shape, row.how] for row in self.rows],
+            headers=["source", "ours", "shape", "how"],
+            tablefmt="plain",
+            disable_numparse=True,
+        )
         share = self.num_filled / self.num_parameters
         return f"{table}\n\n{100 * share:.1f} % of the encoder's {self.num_parameters:,} parameters are filled."
 
 
-def convert_file(source: str, path: str | os.PathLike, output: str | os.PathLike,
-                 encoder: IncompleteMultimodalEncoder) -> Conversion:
+def convert_file(
+    source: str, path: str | os.PathLike, output: str | os.PathLike, encoder: IncompleteMultimodalEncoder
+) -> Conversion:
     """Convert a checkpoint to one that `MODEL.WEIGHTS` takes.
 
     Args:
@@ -82,8 +87,9 @@ def convert_file(source: str, path: str | os.PathLike, output: str | os.PathLike
     return conversion
 
 
-def convert_weights(source: str, tensors: Mapping[str, Tensor], encoder: IncompleteMultimodalEncoder,
-                    origin: str = "the checkpoint") -> Conversion:
+def convert_weights(
+    source: str, tensors: Mapping[str, Tensor], encoder: IncompleteMultimodalEncoder, origin: str = "the checkpoint"
+) -> Conversion:
     """Convert weights: blocks and the final norm by name, patch projections as `adapt_projection` says.
 
     Args:
@@ -117,40 +123,57 @@ def convert_weights(source: str, tensors: Mapping[str, Tensor], encoder: Incompl
     rows += _random_rows({name: parameter for name, parameter in wanted.items() if name not in found})
     for name, tensor in found.items():
         if tensor.shape != wanted[name].shape:
-            raise InputError(f"{origin}: what becomes {name} is {_shapes([tensor.shape])}, expected "
-                             f"{_shapes([wanted[name].shape])}.")
-    return Conversion({f"backbone.{name}": tensor.float().contiguous() for name, tensor in found.items()}, rows,
-                      num_filled=sum(tensor.numel() for tensor in found.values()),
-                      num_parameters=sum(parameter.numel() for parameter in wanted.values()))
+            raise InputError(
+                f"{origin}: what becomes {name} is {_shapes([tensor.shape])}, expected {_shapes([wanted[name].shape])}."
+            )
+    return Conversion(
+        {f"backbone.{name}": tensor.float().contiguous() for name, tensor in found.items()},
+        rows,
+        num_filled=sum(tensor.numel() for tensor in found.values()),
+        num_parameters=sum(parameter.numel() for parameter in wanted.values()),
+    )
 
 
-def _take_blocks(naming: Naming, rest: dict[str, Tensor], depth: int, found: dict[str, Tensor],
-                 origin: str) -> list[Row]:
+def _take_blocks(naming: Naming, rest: dict[str, Tensor], depth: int, found: dict[str, Tensor], origin: str) -> list[Row]:
     """Move the blocks from `rest` to `found`.
 
     Raises:
         ValueError: if they hold other parameters than ours: left out or made up, they would compute something else.
     """
     block = re.compile(re.escape(naming.block).replace(r"\{\}", r"\d+"))
-    theirs = {f"{ours}.{kind}": [_key(part, kind) for part in parts]
-              for ours, parts in naming.parts.items() for kind in ("weight", "bias")}
-    keys = {f"blocks.{i}.{ours}": [naming.block.format(i) + name for name in names]
-            for i in range(depth) for ours, names in theirs.items()}
+    theirs = {
+        f"{ours}.{kind}": [_key(part, kind) for part in parts]
+        for ours, parts in naming.parts.items()
+        for kind in ("weight", "bias")
+    }
+    keys = {
+        f"blocks.{i}.{ours}": [naming.block.format(i) + name for name in names]
+        for i in range(depth)
+        for ours, names in theirs.items()
+    }
     used = dict.fromkeys(key for names in keys.values() for key in names)
     missing = [key for key in used if key not in rest]
     extra = [key for key in rest if block.match(key) and key not in used]
     if missing or extra:
         parts = [f"lacks {in_short(missing)}"] * bool(missing) + [f"has {in_short(extra)} too"] * bool(extra)
-        raise InputError(f"{origin} {' and '.join(parts)}; expected blocks of two norms, attention with biases and a "
-                         "two-layer MLP, and nothing else (no LayerScale, no norm of queries and keys, no gates): the "
-                         "encoder cannot represent them.")
+        raise InputError(
+            f"{origin} {' and '.join(parts)}; expected blocks of two norms, attention with biases and a "
+            "two-layer MLP, and nothing else (no LayerScale, no norm of queries and keys, no gates): the "
+            "encoder cannot represent them."
+        )
     for ours, names in keys.items():
         values = [rest.pop(key) for key in names]
         found[ours] = torch.cat(values) if len(values) > 1 else values[0]
     span = f"0-{depth - 1}" if depth > 1 else "0"
-    return [Row(naming.block.format(span) + _braces(parts), f"blocks.{span}.{ours}",
-                _shapes(found[f"blocks.0.{ours}.{kind}"].shape for kind in ("weight", "bias")),
-                f"as is, {len(parts)} joined" if len(parts) > 1 else "as is") for ours, parts in naming.parts.items()]
+    return [
+        Row(
+            naming.block.format(span) + _braces(parts),
+            f"blocks.{span}.{ours}",
+            _shapes(found[f"blocks.0.{ours}.{kind}"].shape for kind in ("weight", "bias")),
+            f"as is, {len(parts)} joined" if len(parts) > 1 else "as is",
+        )
+        for ours, parts in naming.parts.items()
+    ]
 
 
 def _take_norm(naming: Naming, rest: dict[str, Tensor], found: dict[str, Tensor]) -> list[Row]:
@@ -169,13 +192,17 @@ def _check_sizes(naming: Naming, found: Mapping[str, Tensor], wanted: Mapping[st
         raise InputError(f"{origin} has tokens of width {dim}, expected MODEL.IMRSF.EMBED_DIM = {expected_dim}.")
     hidden, taken = found["blocks.0.mlp.fc1.weight"].shape[0], found["blocks.0.mlp.fc2.weight"].shape[1]
     if hidden != taken:
-        raise InputError(f"{origin} has gated MLPs: {naming.parts['mlp.fc1'][0]} gives {hidden} values and "
-                         f"{naming.parts['mlp.fc2'][0]} takes {taken}, expected the same number: the encoder cannot "
-                         "represent them.")
+        raise InputError(
+            f"{origin} has gated MLPs: {naming.parts['mlp.fc1'][0]} gives {hidden} values and "
+            f"{naming.parts['mlp.fc2'][0]} takes {taken}, expected the same number: the encoder cannot "
+            "represent them."
+        )
     expected = wanted["blocks.0.mlp.fc1.weight"].shape[0]
     if hidden != expected:
-        raise InputError(f"{origin} has MLPs of width {hidden}, {hidden / dim:g} times that of a token; expected "
-                         f"MODEL.IMRSF.MLP_RATIO = {expected / dim:g}.")
+        raise InputError(
+            f"{origin} has MLPs of width {hidden}, {hidden / dim:g} times that of a token; expected "
+            f"MODEL.IMRSF.MLP_RATIO = {expected / dim:g}."
+        )
 
 
 def _heads_row(encoder: IncompleteMultimodalEncoder) -> Row:
@@ -197,14 +224,20 @@ def _take_projections(naming: Naming, rest: dict[str, Tensor], rows: list[Row], 
         key, positions_key = naming.projection.format(modality), naming.positions.format(modality)
         weight, bias, positions = (rest.pop(name, None) for name in (f"{key}.weight", f"{key}.bias", positions_key))
         if weight.ndim != 4 or positions is not None and positions.ndim not in (3, 4):
-            raise InputError(f"{origin}: {key}.weight is {_shapes([weight.shape])}, expected D x bands x height x "
-                             "width, and its positions 1 x D x height x width or 1 x tokens x D.")
+            raise InputError(
+                f"{origin}: {key}.weight is {_shapes([weight.shape])}, expected D x bands x height x "
+                "width, and its positions 1 x D x height x width or 1 x tokens x D."
+            )
         if positions is not None:
             match = compare_positions(positions)
             rows.append(Row(positions_key, "", _shapes([positions.shape]), match.how))
             weight = weight.transpose(2, 3) if match.exchanged else weight
-        sources[modality] = Projection(key, weight.float(), weight.new_zeros(len(weight)) if bias is None else bias,
-                                       rest.pop(naming.class_embed.format(modality), None))
+        sources[modality] = Projection(
+            key,
+            weight.float(),
+            weight.new_zeros(len(weight)) if bias is None else bias,
+            rest.pop(naming.class_embed.format(modality), None),
+        )
     return sources
 
 
@@ -216,11 +249,14 @@ def _dropped_rows(naming: Naming, rest: Mapping[str, Tensor], origin: str) -> li
     """
     kinds = {pattern: fnmatch.filter(rest, pattern) for pattern in naming.dropped}
     if unknown := [name for name in rest if not any(name in names for names in kinds.values())]:
-        raise InputError(f"{origin} has {in_short(unknown)} too, expected nothing but a plain ViT as {naming.source} "
-                         "has it: the encoder cannot represent that.")
+        raise InputError(
+            f"{origin} has {in_short(unknown)} too, expected nothing but a plain ViT as {naming.source} "
+            "has it: the encoder cannot represent that."
+        )
     how = "dropped: the encoder has no place for it"
-    return [Row(pattern, "", _shape_or_number([rest[name] for name in names]), how)
-            for pattern, names in kinds.items() if names]
+    return [
+        Row(pattern, "", _shape_or_number([rest[name] for name in names]), how) for pattern, names in kinds.items() if names
+    ]
 
 
 def _random_rows(missing: Mapping[str, Tensor]) -> list[Row]:
@@ -229,8 +265,10 @@ def _random_rows(missing: Mapping[str, Tensor]) -> list[Row]:
     for name in missing:
         if not name.startswith("patch_embed."):
             parts.setdefault(name.partition(".")[0], []).append(name)
-    return [Row("", part if part in names else f"{part}.*", _shape_or_number([missing[name] for name in names]),
-                "left random") for part, names in parts.items()]
+    return [
+        Row("", part if part in names else f"{part}.*", _shape_or_number([missing[name] for name in names]), "left random")
+        for part, names in parts.items()
+    ]
 
 
 def _key(part: str, kind: str) -> str:
@@ -243,7 +281,7 @@ def _braces(names: tuple[str, ...]) -> str:
     if len(names) == 1:
         return names[0]
     prefix = os.path.commonprefix(names)
-    return prefix + "{" + ",".join(name[len(prefix):] for name in names) + "}"
+    return prefix + "{" + ",".join(name[len(prefix) :] for name in names) + "}"
 
 
 def _shape_or_number(tensors: list[Tensor]) -> str:

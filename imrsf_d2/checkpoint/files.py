@@ -34,7 +34,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         path: a `.pth`, `.pt`, `.bin` or `.pyth` file of PyTorch or a `.safetensors` file. Tensors below `model`,
-            `state_dict` or `model_state` are found; what else stands beside them (an optimiser, the number of the
+            `state_dict` or `model_state` are found; what else stands beside them (an optimizer, the number of the
             epoch) is left out, and so is the prefix `module.` where all names have it.
 
     Returns:
@@ -57,7 +57,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     if not tensors:
         raise InputError(f"{path} holds {keys}, expected tensors with names, alone or below one of {list(NESTS)}.")
     if all(name.startswith(WRAPPER) for name in tensors):
-        return {name[len(WRAPPER):]: tensor for name, tensor in tensors.items()}
+        return {name[len(WRAPPER) :]: tensor for name, tensor in tensors.items()}
     return tensors
 
 
@@ -109,13 +109,17 @@ def _read_pickled(path: Path) -> object:
             found = re.search(r"GLOBAL ([\w.]+)", str(error))
             if not isinstance(error, pickle.UnpicklingError) or not found:
                 raise _damaged(path, error, "a complete file written by torch.save") from error
-            raise InputError(f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
-                             "that the file brings. If you trust its origin, load it where it was written and save its "
-                             "state dict.") from error
+            raise InputError(
+                f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
+                "that the file brings. If you trust its origin, load it where it was written and save its "
+                "state dict."
+            ) from error
 
 
 def _damaged(path: Path, error: Exception, expected: str) -> InputError:
     # PyTorch's messages go on with advice, to read the file with its code among it.
     reason = re.split(r"\. |\n", str(error).strip())[0] or type(error).__name__
-    return InputError(f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "
-                      "or downloaded in full?")
+    return InputError(
+        f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "
+        "or downloaded in full?"
+    )

@@ -12,8 +12,17 @@ __all__ = ["Naming", "SOURCES", "find_naming", "in_short"]
 
 _SAME = {part: (part,) for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
 #: Tokens that ours lacks, and whatever comes after the encoder.
-_TIMM_DROPPED = ("cls_token", "dist_token", "reg_token", "mask_token", "head.*", "head_dist.*", "fc_norm.*",
-                 "attn_pool.*", "pre_logits.*")
+_TIMM_DROPPED = (
+    "cls_token",
+    "dist_token",
+    "reg_token",
+    "mask_token",
+    "head.*",
+    "head_dist.*",
+    "fc_norm.*",
+    "attn_pool.*",
+    "pre_logits.*",
+)
 
 
 @dataclass(frozen=True)
@@ -58,40 +67,94 @@ class Naming:
 def _torchvision(first: str, second: str) -> Naming:
     """torchvision's VisionTransformer; its MLP layers changed their names once."""
     return Naming(
-        "vit", f"encoder.layers.encoder_layer_0.mlp.{first}.weight", "encoder.layers.encoder_layer_{}.",
-        {"norm1": ("ln_1",), "attn.qkv": ("self_attention.in_proj_",), "attn.proj": ("self_attention.out_proj",),
-         "norm2": ("ln_2",), "mlp.fc1": (f"mlp.{first}",), "mlp.fc2": (f"mlp.{second}",)},
-        "encoder.ln", "conv_proj", "encoder.pos_embedding", ("class_token", "heads.*"))
+        "vit",
+        f"encoder.layers.encoder_layer_0.mlp.{first}.weight",
+        "encoder.layers.encoder_layer_{}.",
+        {
+            "norm1": ("ln_1",),
+            "attn.qkv": ("self_attention.in_proj_",),
+            "attn.proj": ("self_attention.out_proj",),
+            "norm2": ("ln_2",),
+            "mlp.fc1": (f"mlp.{first}",),
+            "mlp.fc2": (f"mlp.{second}",),
+        },
+        "encoder.ln",
+        "conv_proj",
+        "encoder.pos_embedding",
+        ("class_token", "heads.*"),
+    )
 
 
-def _hugging_face(prefix: str, block: str, query_key_value: tuple[str, ...], out: str, first: str,
-                  second: str) -> Naming:
+def _hugging_face(prefix: str, block: str, query_key_value: tuple[str, ...], out: str, first: str, second: str) -> Naming:
     """Hugging Face's ViTModel, alone or below a task's head (`prefix`)."""
     block = prefix + block
     embeddings = f"{prefix}embeddings."
     return Naming(
-        "vit", block.format(0) + query_key_value[0] + ".weight", block,
-        {"norm1": ("layernorm_before",), "attn.qkv": query_key_value, "attn.proj": (out,),
-         "norm2": ("layernorm_after",), "mlp.fc1": (first,), "mlp.fc2": (second,)},
-        f"{prefix}layernorm", f"{embeddings}patch_embeddings.projection", f"{embeddings}position_embeddings",
-        (f"{embeddings}cls_token", f"{embeddings}mask_token", f"{prefix}pooler.*", "classifier.*", "decoder.*"))
+        "vit",
+        block.format(0) + query_key_value[0] + ".weight",
+        block,
+        {
+            "norm1": ("layernorm_before",),
+            "attn.qkv": query_key_value,
+            "attn.proj": (out,),
+            "norm2": ("layernorm_after",),
+            "mlp.fc1": (first,),
+            "mlp.fc2": (second,),
+        },
+        f"{prefix}layernorm",
+        f"{embeddings}patch_embeddings.projection",
+        f"{embeddings}position_embeddings",
+        (f"{embeddings}cls_token", f"{embeddings}mask_token", f"{prefix}pooler.*", "classifier.*", "decoder.*"),
+    )
 
 
-_TIMM = Naming("timm", "blocks.0.norm1.weight", "blocks.{}.", _SAME, "norm", "patch_embed.proj", "pos_embed",
-               _TIMM_DROPPED)
-_MAE = Naming("mae", "decoder_embed.weight", "blocks.{}.", _SAME, "norm", "patch_embed.proj", "pos_embed",
-              (*_TIMM_DROPPED, "decoder_*"))
-_MULTIMAE = Naming("multimae", "encoder.0.norm1.weight", "encoder.{}.", _SAME, "", "input_adapters.{}.proj",
-                   "input_adapters.{}.pos_emb", ("global_tokens", "output_adapters.*"),
-                   class_embed="input_adapters.{}.class_emb.weight")
+_TIMM = Naming("timm", "blocks.0.norm1.weight", "blocks.{}.", _SAME, "norm", "patch_embed.proj", "pos_embed", _TIMM_DROPPED)
+_MAE = Naming(
+    "mae",
+    "decoder_embed.weight",
+    "blocks.{}.",
+    _SAME,
+    "norm",
+    "patch_embed.proj",
+    "pos_embed",
+    (*_TIMM_DROPPED, "decoder_*"),
+)
+_MULTIMAE = Naming(
+    "multimae",
+    "encoder.0.norm1.weight",
+    "encoder.{}.",
+    _SAME,
+    "",
+    "input_adapters.{}.proj",
+    "input_adapters.{}.pos_emb",
+    ("global_tokens", "output_adapters.*"),
+    class_embed="input_adapters.{}.class_emb.weight",
+)
 #: The first whose marker is there is what a file looks like.
 _NAMINGS = (
-    _MULTIMAE, _MAE, _TIMM, _torchvision("0", "3"), _torchvision("linear_1", "linear_2"),
-    *(_hugging_face(prefix, "encoder.layer.{}.", tuple(f"attention.attention.{n}" for n in ("query", "key", "value")),
-                    "attention.output.dense", "intermediate.dense", "output.dense") for prefix in ("", "vit.")),
+    _MULTIMAE,
+    _MAE,
+    _TIMM,
+    _torchvision("0", "3"),
+    _torchvision("linear_1", "linear_2"),
+    *(
+        _hugging_face(
+            prefix,
+            "encoder.layer.{}.",
+            tuple(f"attention.attention.{n}" for n in ("query", "key", "value")),
+            "attention.output.dense",
+            "intermediate.dense",
+            "output.dense",
+        )
+        for prefix in ("", "vit.")
+    ),
     # transformers 5.
-    *(_hugging_face(prefix, "layers.{}.", tuple(f"attention.{n}_proj" for n in "qkv"), "attention.o_proj", "mlp.fc1",
-                    "mlp.fc2") for prefix in ("", "vit.")),
+    *(
+        _hugging_face(
+            prefix, "layers.{}.", tuple(f"attention.{n}_proj" for n in "qkv"), "attention.o_proj", "mlp.fc1", "mlp.fc2"
+        )
+        for prefix in ("", "vit.")
+    ),
 )
 #: What `--from` takes.
 SOURCES = tuple(sorted({naming.source for naming in _NAMINGS}))
@@ -115,8 +178,10 @@ def find_naming(names: Collection[str], source: str, origin: str) -> Naming:
     if found is None:
         raise InputError(f"{origin} holds {in_short(names)}, expected the names of a ViT: {', '.join(SOURCES)}.")
     if found.source != source:
-        raise InputError(f"{origin} looks like {found.source} ({found.marker} is there), expected {source} as --from "
-                         f"says; try --from {found.source}.")
+        raise InputError(
+            f"{origin} looks like {found.source} ({found.marker} is there), expected {source} as --from "
+            f"says; try --from {found.source}."
+        )
     return found
 
 

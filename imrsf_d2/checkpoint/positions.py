@@ -42,7 +42,7 @@ def compare_positions(positions: Tensor) -> PositionMatch:
     else:
         # The few tokens before a square grid never make up its next larger one.
         height = width = math.isqrt(positions.shape[1])
-        table = positions[0, positions.shape[1] - height * width:].float()
+        table = positions[0, positions.shape[1] - height * width :].float()
     ours = sincos_position_embedding(height, width, dim, torch.device("cpu"), torch.float32)
     if torch.allclose(table, ours, rtol=0.0, atol=TOLERANCE):
         return PositionMatch("same as ours, which is computed")

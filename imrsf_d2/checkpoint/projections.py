@@ -72,8 +72,11 @@ def adapt_projection(modality: Modality, sources: Mapping[str, Projection], patc
     if theirs == bands:
         return Adapted(source.key, {"proj.weight": source.weight, "proj.bias": source.bias}, "as is")
     weight = source.weight.mean(dim=1, keepdim=True) * (theirs / bands)
-    return Adapted(source.key, {"proj.weight": weight.repeat(1, bands, 1, 1), "proj.bias": source.bias},
-                   f"mean over {theirs} bands, x {theirs}/{bands} for each of {bands}")
+    return Adapted(
+        source.key,
+        {"proj.weight": weight.repeat(1, bands, 1, 1), "proj.bias": source.bias},
+        f"mean over {theirs} bands, x {theirs}/{bands} for each of {bands}",
+    )
 
 
 def _choose(modality: Modality, sources: Mapping[str, Projection]) -> str | None:
@@ -96,8 +99,11 @@ def _adapt_classes(modality: Modality, sources: Mapping[str, Projection], patch_
         return Adapted(candidates[0].key, {}, f"left random: {modality.classes} classes, the source has {counts}")
     if (mismatch := _other_patch(source, patch_size)) is not None:
         return mismatch
-    return Adapted(source.key, {"class_embed.weight": source.class_embed, "proj.weight": source.weight,
-                                "proj.bias": source.bias}, "as is, if the classes are the same")
+    return Adapted(
+        source.key,
+        {"class_embed.weight": source.class_embed, "proj.weight": source.weight, "proj.bias": source.bias},
+        "as is, if the classes are the same",
+    )
 
 
 def _other_patch(source: Projection, patch_size: int) -> Adapted | None:

@@ -16,14 +16,23 @@ A ViT-S of timm, for a config with another encoder:
 
 What went where, and what starts at random, is printed as a table.
 """
-SOURCES = {"mae": "facebookresearch/mae, with or without the decoder", "multimae": "EPFL-VILAB/MultiMAE",
-           "timm": "a VisionTransformer of timm", "vit": "torchvision's VisionTransformer or Hugging Face's ViT"}
+SOURCES = {
+    "mae": "facebookresearch/mae, with or without the decoder",
+    "multimae": "EPFL-VILAB/MultiMAE",
+    "timm": "a VisionTransformer of timm",
+    "vit": "torchvision's VisionTransformer or Hugging Face's ViT",
+}
 
 
 def parse(argv):
     parser = command_parser("convert", __doc__, EXAMPLES)
-    parser.add_argument("--from", dest="source", required=True, choices=list(SOURCES),
-                        help="; ".join(f"{name}: {what}" for name, what in SOURCES.items()))
+    parser.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        choices=list(SOURCES),
+        help="; ".join(f"{name}: {what}" for name, what in SOURCES.items()),
+    )
     parser.add_argument("input", metavar="IN", help="its weights: .pth, .pt, .bin or .safetensors")
     parser.add_argument("output", metavar="OUT", help="file to write: .pth or .safetensors")
     parser.add_argument("--config-file", required=True, metavar="F", help="of the model that starts from them")

@@ -17,17 +17,22 @@ NUM_TRAIN, NUM_VAL, SIZE, SEED = 200, 50, 128, 0
 
 
 #: task -> config, layout of the data, folder to write below
-TASKS = {"instance": ("demo/dfc2023_instance", "dfc2023", "output/demo"),
-         "semantic": ("demo/dfc2023_semantic", "dfc2023", "output/demo-semantic"),
-         "lulc": ("demo/quadruplets_lulc", "quadruplets", "output/demo-lulc")}
+TASKS = {
+    "instance": ("demo/dfc2023_instance", "dfc2023", "output/demo"),
+    "semantic": ("demo/dfc2023_semantic", "dfc2023", "output/demo-semantic"),
+    "lulc": ("demo/quadruplets_lulc", "quadruplets", "output/demo-lulc"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("demo", __doc__)
-    parser.add_argument("--task", choices=list(TASKS), default="instance",
-                        help="building instances (default), buildings as a label map, or land cover")
-    parser.add_argument("--output", metavar="DIR", help="folder to write below (default: output/demo, or "
-                        "output/demo-TASK)")
+    parser.add_argument(
+        "--task",
+        choices=list(TASKS),
+        default="instance",
+        help="building instances (default), buildings as a label map, or land cover",
+    )
+    parser.add_argument("--output", metavar="DIR", help="folder to write below (default: output/demo, or output/demo-TASK)")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
 
@@ -48,8 +53,19 @@ def run(args):
     from imrsf_d2.synthetic.layouts import write_layout
 
     config, layout, output = TASKS[args.task]
-    write = partial(write_layout, layout, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=SEED, overwrite=True,
-                    progress=sys.stderr.isatty())
-    data = DemoData(layout, write, f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of "
-                                   f"{layout}, of other cities each.")
+    write = partial(
+        write_layout,
+        layout,
+        num_train=NUM_TRAIN,
+        num_val=NUM_VAL,
+        size=SIZE,
+        seed=SEED,
+        overwrite=True,
+        progress=sys.stderr.isatty(),
+    )
+    data = DemoData(
+        layout,
+        write,
+        f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of {layout}, of other cities each.",
+    )
     run_demo(find_config(config), data, args.output or output, args.opts)

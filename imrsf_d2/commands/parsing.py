@@ -16,5 +16,9 @@ def command_parser(name: str, description: str, epilog: str = "") -> argparse.Ar
         name: a key of `TOOLS`.
         description, epilog: written for a checkout.
     """
-    return argparse.ArgumentParser(prog=as_called(TOOLS[name]), description=as_called(description), epilog=as_called(epilog),
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    return argparse.ArgumentParser(
+        prog=as_called(TOOLS[name]),
+        description=as_called(description),
+        epilog=as_called(epilog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

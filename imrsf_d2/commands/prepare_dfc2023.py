@@ -24,10 +24,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--input", required=True, metavar="DIR", help="folder that holds track2; only read")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--output", metavar="DIR", help="folder that gets track2; the same command resumes")
-    action.add_argument("--check", action="store_true", help="list what is wrong and write nothing; exit code 1 if "
-                        "anything is")
-    parser.add_argument("--tile-size", type=tile_size, default=argparse.SUPPRESS, metavar="PX",
-                        help="side of a crop, a divisor of the tiles' 512 (default: 256); keep = whole tiles")
+    action.add_argument(
+        "--check", action="store_true", help="list what is wrong and write nothing; exit code 1 if anything is"
+    )
+    parser.add_argument(
+        "--tile-size",
+        type=tile_size,
+        default=argparse.SUPPRESS,
+        metavar="PX",
+        help="side of a crop, a divisor of the tiles' 512 (default: 256); keep = whole tiles",
+    )
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     args = parser.parse_args(argv)
     if args.check and "tile_size" in args:
@@ -37,8 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
     from imrsf_d2.utils.errors import exit_code
 
-    return exit_code(lambda: check(args.input, options) if args.check else prepare(args, options),
-                     interrupted="interrupted; the same command goes on from here.")
+    return exit_code(
+        lambda: check(args.input, options) if args.check else prepare(args, options),
+        interrupted="interrupted; the same command goes on from here.",
+    )
 
 
 def check(folder: str, options: dict) -> int:
@@ -54,5 +62,8 @@ def prepare(args: argparse.Namespace, options: dict) -> None:
 
     outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
     print(outcome.summary)
-    print(f"{outcome.tiles} tiles are in {args.output}, {outcome.cut} of them cut now." if outcome.cut
-          else f"{args.output} already holds exactly this data; nothing to do.")
+    print(
+        f"{outcome.tiles} tiles are in {args.output}, {outcome.cut} of them cut now."
+        if outcome.cut
+        else f"{args.output} already holds exactly this data; nothing to do."
+    )

@@ -19,17 +19,31 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; the same command resumes")
     parser.add_argument("--tile-size", type=int, default=256, metavar="PX", help="side of a tile (default: 256)")
     parser.add_argument("--resolution", type=float, default=10.0, metavar="M", help="side of a pixel (default: 10)")
-    parser.add_argument("--val-cities", nargs="*", metavar="CITY",
-                        help="cities for validation, none for training only (default: about 13 %% of the tiles)")
-    parser.add_argument("--merge-table", metavar="CSV",
-                        help="codes and their classes (default: imrsf_d2/data/datasets/land_cover.csv)")
+    parser.add_argument(
+        "--val-cities",
+        nargs="*",
+        metavar="CITY",
+        help="cities for validation, none for training only (default: about 13 %% of the tiles)",
+    )
+    parser.add_argument(
+        "--merge-table", metavar="CSV", help="codes and their classes (default: imrsf_d2/data/datasets/land_cover.csv)"
+    )
     parser.add_argument("--s1-unit", choices=("linear", "db"), default="linear", help="what the Sentinel-1 scenes hold")
-    parser.add_argument("--code-column", default="code_2018", metavar="NAME",
-                        help="column of the codes (default: code_2018)")
-    parser.add_argument("--layer", metavar="NAME",
-                        help="layer of the vector files, * for any text (default: the one with polygons and codes)")
-    parser.add_argument("--min-labelled", type=float, default=0.05, metavar="SHARE",
-                        help="leave out tiles with fewer labelled pixels (default: 0.05)")
+    parser.add_argument(
+        "--code-column", default="code_2018", metavar="NAME", help="column of the codes (default: code_2018)"
+    )
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer of the vector files, * for any text (default: the one with polygons and codes)",
+    )
+    parser.add_argument(
+        "--min-labeled",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="leave out tiles with fewer labeled pixels (default: 0.05)",
+    )
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     args = parser.parse_args(argv)
     if args.num_workers < 0:
@@ -44,8 +58,19 @@ def prepare(args):
     from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
     from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 
-    print(prepare_quadruplets(
-        args.input, args.output, tile_size=args.tile_size, resolution=args.resolution, val_cities=args.val_cities,
-        merge_table=args.merge_table or DEFAULT_TABLE, s1_unit=args.s1_unit, code_column=args.code_column,
-        layer=args.layer, min_labelled=args.min_labelled, num_workers=args.num_workers,
-        progress=sys.stderr.isatty()))
+    print(
+        prepare_quadruplets(
+            args.input,
+            args.output,
+            tile_size=args.tile_size,
+            resolution=args.resolution,
+            val_cities=args.val_cities,
+            merge_table=args.merge_table or DEFAULT_TABLE,
+            s1_unit=args.s1_unit,
+            code_column=args.code_column,
+            layer=args.layer,
+            min_labeled=args.min_labeled,
+            num_workers=args.num_workers,
+            progress=sys.stderr.isatty(),
+        )
+    )

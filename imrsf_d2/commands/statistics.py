@@ -8,21 +8,21 @@ from imrsf_d2.commands.parsing import command_parser
 EXAMPLES = """
 Examples:
 
-Of the data sets in DATASETS.TRAIN:
+Of the datasets in DATASETS.TRAIN:
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml
 
 Of another one, with the radar clipped elsewhere (values are measured after TRANSFORM and CLIP):
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml --dataset dfc2023_track2_val \\
         MODEL.IMRSF.MODALITIES "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-25, 0]}]"
 
-Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("statistics", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="names the data set and its modalities")
-    parser.add_argument("--dataset", metavar="NAME", help="a registered data set (default: those in DATASETS.TRAIN)")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="names the dataset and its modalities")
+    parser.add_argument("--dataset", metavar="NAME", help="a registered dataset (default: those in DATASETS.TRAIN)")
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override keys of the config")
     args = parser.parse_args(argv)

@@ -16,32 +16,52 @@ Two of them, and maps of which sensor the model listens to where:
         --subsets rgb+dsm,sar --importance MODEL.WEIGHTS output/instance/model_final.pth
 
 An interrupted run goes on where it was when the same command is given again; subsets that are finished are kept. A
-folder with the scores of other weights, data or another config is left alone. Data sets are looked for in
+folder with the scores of other weights, data or another config is left alone. Datasets are looked for in
 $DETECTRON2_DATASETS (default: datasets).
 """
 
 
 def parse(argv):
     parser = command_parser("subsets", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model; names the data set, too")
-    parser.add_argument("--output", required=True, metavar="DIR",
-                        help="gets modalities.{md,json,csv}, charts, and what each subset found")
-    parser.add_argument("--subsets", metavar="A+B,C",
-                        help="e.g. rgb+dsm,sar (default: all of the sensors that the data set has)")
-    parser.add_argument("--num-gpus", type=int, metavar="N",
-                        help="processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, or as many "
-                             "as torchrun started)")
-    parser.add_argument("--subsets-per-pass", type=int, default=0, metavar="N",
-                        help="at most so many subsets share a pass over the images; an interruption loses the pass, "
-                             "and memory holds its predictions (default: 0, all)")
-    parser.add_argument("--resamples", type=int, default=200, metavar="N",
-                        help="of the bootstrap over images for 95 %% intervals; 0 for none (default: 200)")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="of the model; names the dataset, too")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="gets modalities.{md,json,csv}, charts, and what each subset found"
+    )
+    parser.add_argument(
+        "--subsets", metavar="A+B,C", help="e.g. rgb+dsm,sar (default: all of the sensors that the dataset has)"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        metavar="N",
+        help="processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, or as many "
+        "as torchrun started)",
+    )
+    parser.add_argument(
+        "--subsets-per-pass",
+        type=int,
+        default=0,
+        metavar="N",
+        help="at most so many subsets share a pass over the images; an interruption loses the pass, "
+        "and memory holds its predictions (default: 0, all)",
+    )
+    parser.add_argument(
+        "--resamples",
+        type=int,
+        default=200,
+        metavar="N",
+        help="of the bootstrap over images for 95 %% intervals; 0 for none (default: 200)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
-    parser.add_argument("--importance", action="store_true",
-                        help="also write the weights of the sensors in the fusion tokens as GeoTIFFs and pictures")
+    parser.add_argument(
+        "--importance",
+        action="store_true",
+        help="also write the weights of the sensors in the fusion tokens as GeoTIFFs and pictures",
+    )
     parser.add_argument("--importance-images", type=int, default=8, metavar="N", help="of so many images (default: 8)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE",
-                        help="changes to the config, MODEL.WEIGHTS among them")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config, MODEL.WEIGHTS among them"
+    )
     return parser.parse_args(argv)
 
 

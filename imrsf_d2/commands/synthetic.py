@@ -1,4 +1,4 @@
-"""Write a small synthetic data set in the layout of a real one.
+"""Write a small synthetic dataset in the layout of a real one.
 
 Examples:
     python datasets/make_synthetic.py --layout dfc2023 --output datasets/dfc2023_synthetic \
@@ -16,7 +16,7 @@ LAYOUTS = ("dfc2023", "quadruplets")
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("synthetic", __doc__)
-    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="which data set to imitate")
+    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="which dataset to imitate")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write below")
     parser.add_argument("--num-train", type=int, default=200, metavar="N", help="tiles in training cities")
     parser.add_argument("--num-val", type=int, default=50, metavar="N", help="tiles in validation cities")
@@ -34,5 +34,8 @@ def write(args):
     from imrsf_d2.synthetic.layouts import write_layout
 
     written = write_layout(progress=sys.stderr.isatty(), **vars(args))
-    print(f"{args.num_train} + {args.num_val} tiles written to {args.output}" if written
-          else f"{args.output} already holds exactly this data; nothing to do.")
+    print(
+        f"{args.num_train} + {args.num_val} tiles written to {args.output}"
+        if written
+        else f"{args.output} already holds exactly this data; nothing to do."
+    )

@@ -13,7 +13,7 @@ Train, with the batch shared among two GPUs:
 The same under torchrun:
     $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
 
-Go on after an interruption; Ctrl-C or SIGTERM ends a training after the iteration, with a checkpoint:
+Go on after an interruption; Ctrl-C or SIGTERM ends a training run after the iteration, with a checkpoint:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
 
 Score a checkpoint with two of the three sensors:
@@ -24,7 +24,7 @@ Pre-train without labels, then fine-tune from what that ended with:
     $ python tools/train_net.py --config-file configs/pretrain/dfc2023_gc.yaml
     $ python tools/train_net.py --config-file configs/finetune/dfc2023_instance_gc.yaml OUTPUT_DIR output/finetune_gc
 
-Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
@@ -32,17 +32,26 @@ def parse(argv):
     """Detectron2's arguments, without the seconds that importing its parser takes."""
     parser = command_parser("train", __doc__, EXAMPLES)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="a path, or the name of a packaged config")
-    parser.add_argument("--resume", action="store_true",
-                        help="go on from the last checkpoint in OUTPUT_DIR, if there is one")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR, if there is one"
+    )
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
     # None: one, or as many as torchrun started.
-    parser.add_argument("--num-gpus", type=int, metavar="N",
-                        help="processes of this machine, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, "
-                             "or as many as torchrun started)")
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        metavar="N",
+        help="processes of this machine, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, "
+        "or as many as torchrun started)",
+    )
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default: 1)")
     parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
-    parser.add_argument("--dist-url", default="auto", metavar="URL",
-                        help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine")
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     return parser.parse_args(argv)
 

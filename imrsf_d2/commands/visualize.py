@@ -16,8 +16,8 @@ What a checkpoint finds in test tiles with all sensors, and with two of them:
     $ python tools/visualize.py --config-file configs/dfc2023_instance.yaml --output output/look --split test \\
         --subset sar+rgb+dsm --subset rgb+dsm MODEL.WEIGHTS output/instance/model_final.pth
 
-Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth; --split train of a pre-training's config
-shows the inputs alone. Data sets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth; --split train of a pre-training run's config
+shows the inputs alone. Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
@@ -25,12 +25,20 @@ def parse(argv):
     parser = command_parser("visualize", __doc__, EXAMPLES)
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the pictures")
-    parser.add_argument("--split", choices=("train", "test"), default="train",
-                        help="DATASETS.TRAIN as training sees it (default), or DATASETS.TEST")
+    parser.add_argument(
+        "--split",
+        choices=("train", "test"),
+        default="train",
+        help="DATASETS.TRAIN as training sees it (default), or DATASETS.TEST",
+    )
     parser.add_argument("--number", type=int, default=8, metavar="N", help="how many samples (default: 8)")
-    parser.add_argument("--subset", action="append", metavar="A+B",
-                        help="test: modalities to keep, e.g. rgb+dsm; repeat to compare several (default: those in "
-                             "INPUT.TEST_MODALITIES, which is all unless set)")
+    parser.add_argument(
+        "--subset",
+        action="append",
+        metavar="A+B",
+        help="test: modalities to keep, e.g. rgb+dsm; repeat to compare several (default: those in "
+        "INPUT.TEST_MODALITIES, which is all unless set)",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     return parser.parse_args(argv)
 
@@ -70,8 +78,10 @@ def draw(args):
     if args.split == "train":
         return draw_training_sheets(cfg, args.output, args.number)
     if cfg.MODEL.WEIGHTS and is_pretraining(cfg):
-        raise InputError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training predicts nothing to "
-                         "show beside the truth. Its reconstructions are drawn while it trains, below its OUTPUT_DIR.")
+        raise InputError(
+            f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training run predicts nothing to "
+            "show beside the truth. Its reconstructions are drawn while it trains, below its OUTPUT_DIR."
+        )
     if not cfg.MODEL.WEIGHTS:
         print("MODEL.WEIGHTS is empty: only the inputs and the ground truth are shown.")
     model = load_model(cfg, args) if cfg.MODEL.WEIGHTS else None

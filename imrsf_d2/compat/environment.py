@@ -36,13 +36,15 @@ def examine() -> Report:
     """Import everything the project needs, exercise what is compiled, and name what is missing.
 
     Returns:
-        The report; `report.ok` is False if anything a training or an evaluation needs is missing or broken.
+        The report; `report.ok` is False if anything a training run or an evaluation needs is missing or broken.
     """
     report = Report()
     version = sys.version_info[:2]
     report.lines.append(("python", f"{sys.version.split()[0]} ({sys.prefix})"))
     if not PYTHON_RANGE[0] <= version <= PYTHON_RANGE[1]:
-        report.problems.append("Python is {}.{}, expected {}.{} to {}.{}.".format(*version, *PYTHON_RANGE[0], *PYTHON_RANGE[1]))
+        report.problems.append(
+            "Python is {}.{}, expected {}.{} to {}.{}.".format(*version, *PYTHON_RANGE[0], *PYTHON_RANGE[1])
+        )
     for name in MODULES:
         try:
             if name == "mask2former":  # some copies cannot be imported before they are prepared

@@ -55,7 +55,7 @@ class MSDeformOp:
             _, function = self.choice(value.device)
             return _in_full_precision(function, value, shapes, starts, locations, weights, step)
         except BaseException as error:
-            error.from_msdeform_op = True  # recognised by after_apply
+            error.from_msdeform_op = True  # recognized by after_apply
             raise
 
     def after_apply(self, value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
@@ -87,7 +87,9 @@ class MSDeformOp:
         except ModuleNotFoundError:
             pass
         except ImportError as error:
-            logger.warning("torch-ms-deform-attn cannot be loaded (%s): compile it again for torch %s.", error, torch.__version__)
+            logger.warning(
+                "torch-ms-deform-attn cannot be loaded (%s): compile it again for torch %s.", error, torch.__version__
+            )
         for provider, function in candidates:
             try:
                 compare_with_plain(function, self.plain, device)
@@ -121,7 +123,7 @@ def compare_with_plain(function, plain, device: torch.device, dtype: torch.dtype
     Raises:
         RuntimeError: if an output or a gradient differs (or whatever the op itself raises).
     """
-    generator = torch.Generator().manual_seed(0)  # our own: the global random state must not change under a training
+    generator = torch.Generator().manual_seed(0)  # our own: the global random state must not change under a training run
     shapes = torch.tensor([[5, 4], [3, 2]], device=device)
     starts = torch.tensor([0, 20], device=device)
     sizes = {"value": (2, 26, 2, 4), "locations": (2, 7, 2, 2, 3, 2), "weights": (2, 7, 2, 2, 3)}

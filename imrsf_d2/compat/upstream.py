@@ -155,7 +155,9 @@ def stand_in_for_absent_extension() -> Iterator[None]:
     if _EXTENSION in sys.modules or find_spec(_EXTENSION) is not None:
         yield
         return
-    sys.modules[_EXTENSION] = types.ModuleType(_EXTENSION, "Stand-in by imrsf_d2.compat.upstream: the op is not compiled here.")
+    sys.modules[_EXTENSION] = types.ModuleType(
+        _EXTENSION, "Stand-in by imrsf_d2.compat.upstream: the op is not compiled here."
+    )
     try:
         yield
     finally:

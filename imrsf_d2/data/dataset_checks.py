@@ -1,4 +1,4 @@
-"""What is seen to before a training or an evaluation starts, so that neither ends well with a wrong number."""
+"""What is seen to before a training run or an evaluation starts, so that neither ends well with a wrong number."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ Samples = Mapping[str, Sequence[Mapping]]
 
 
 def check_datasets(cfg: CfgNode, training: bool) -> None:
-    """See that the data sets of a config are what its model is to be trained and scored on.
+    """See that the datasets of a config are what its model is to be trained and scored on.
 
     Of label maps, radar and headers a bounded number is read; the log says how many.
 
     Args:
-        cfg: of a training, a pre-training or an evaluation.
+        cfg: of a training run, a pre-training run or an evaluation.
         training: look at DATASETS.TRAIN as well as at DATASETS.TEST.
 
     Raises:
@@ -59,8 +59,9 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     for samples in train.values():
         check_decibels([sample["modalities"] for sample in samples], modalities)
     for samples in test.values():
-        check_decibels([sample["modalities"] for sample in samples],
-                       [modalities[name] for name in cfg.INPUT.TEST_MODALITIES or names])
+        check_decibels(
+            [sample["modalities"] for sample in samples], [modalities[name] for name in cfg.INPUT.TEST_MODALITIES or names]
+        )
     for samples in (*train.values(), *test.values()):
         check_values([sample["modalities"] for sample in samples], modalities)
     if cfg.INPUT.ALIGN:
@@ -83,13 +84,13 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
 
 
 def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
-    """See that mapper and classes are those of the data sets; otherwise a training learns nothing, silently.
+    """See that mapper and classes are those of the datasets; otherwise a training run learns nothing, silently.
 
     Args:
-        names: of registered data sets, which may have to be loaded first to know their classes.
+        names: of registered datasets, which may have to be loaded first to know their classes.
 
     Raises:
-        InputError: if they are not, or two data sets have different classes.
+        InputError: if they are not, or two datasets have different classes.
     """
     if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
         return  # others have their own heads, with their own keys
@@ -99,16 +100,20 @@ def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
         metadata = MetadataCatalog.get(name)
         task = metadata.get("evaluator_type")
         if task in MAPPERS and mapper in MAPPERS and task != mapper:
-            raise InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the data set {name!r}.")
+            raise InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the dataset {name!r}.")
         classes = metadata.get(CLASSES.get(mapper, "stuff_classes"))
         if classes is None:
             continue
         if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-            raise InputError(f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
-                             f"{len(classes)}, the classes of the data set {name!r} ({', '.join(classes)}).")
+            raise InputError(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
+                f"{len(classes)}, the classes of the dataset {name!r} ({', '.join(classes)})."
+            )
         if first is not None and list(classes) != first[1]:
-            raise InputError(f"the classes of the data set {name!r} are {', '.join(classes)}, expected those of "
-                             f"{first[0]!r}, {', '.join(first[1])}, in this order: a class is known by its position.")
+            raise InputError(
+                f"the classes of the dataset {name!r} are {', '.join(classes)}, expected those of "
+                f"{first[0]!r}, {', '.join(first[1])}, in this order: a class is known by its position."
+            )
         first = first or (name, list(classes))
 
 
@@ -125,7 +130,7 @@ def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: b
         return
     found = count_labels(samples, len(classes), all_if_one=is_test)
     if is_test and found.looked == found.total:
-        refuse_one_class(name, found.pixels, found.unlabelled > 0, classes, cfg.TEST.ALLOW_SINGLE_CLASS)
+        refuse_one_class(name, found.pixels, found.unlabeled > 0, classes, cfg.TEST.ALLOW_SINGLE_CLASS)
     check_label_maps(name, found, classes)
 
 
@@ -133,9 +138,15 @@ def _warn_of_shared_files(train: Samples, test: Samples) -> None:
     trained = [sample for samples in train.values() for sample in samples]
     for name, samples in test.items():
         if shared := shared_samples(trained, samples):
-            logger.warning("%d of the %d images of %s have a raster or label map that DATASETS.TRAIN (%s) holds too, e.g. "
-                           "%s: a score on what was trained on says nothing about other places.", len(shared),
-                           len(samples), name, ", ".join(train), some_of((s["file_name"] for s in shared), 3))
+            logger.warning(
+                "%d of the %d images of %s have a raster or label map that DATASETS.TRAIN (%s) holds too, e.g. "
+                "%s: a score on what was trained on says nothing about other places.",
+                len(shared),
+                len(samples),
+                name,
+                ", ".join(train),
+                some_of((s["file_name"] for s in shared), 3),
+            )
 
 
 def _warn_of_padding(cfg: CfgNode, train: Samples) -> None:
@@ -146,6 +157,12 @@ def _warn_of_padding(cfg: CfgNode, train: Samples) -> None:
         sizes = [(sample["height"], sample["width"]) for sample in samples]
         if share := padding_share(sizes, crop.SIZE, cfg.INPUT.SCALE_JITTER):
             height, width = min(sizes)
-            logger.warning("%s of the pixels that %s trains on will be padding: its smallest image is %d x %d px, "
-                           "INPUT.CROP.SIZE [height, width] is %s. Set it to the size of the images, or less.",
-                           percent(share), name, width, height, list(crop.SIZE))
+            logger.warning(
+                "%s of the pixels that %s trains on will be padding: its smallest image is %d x %d px, "
+                "INPUT.CROP.SIZE [height, width] is %s. Set it to the size of the images, or less.",
+                percent(share),
+                name,
+                width,
+                height,
+                list(crop.SIZE),
+            )

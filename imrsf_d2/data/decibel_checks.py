@@ -21,7 +21,7 @@ DECIBEL_HINT = "these look like decibels: TRANSFORM: none in MODEL.IMRSF.MODALIT
 # Power is never negative, and a little below zero where noise was subtracted; decibels mostly are. What is far below is a
 # no-data value that nobody tagged.
 LEAST, MOST = -100.0, -0.1
-# Files of a data set, and pixels along each side of their middle, that are looked at before work starts.
+# Files of a dataset, and pixels along each side of their middle, that are looked at before work starts.
 FILES, SIDE_PX = 12, 128
 
 
@@ -37,7 +37,7 @@ def share_of_decibels(path: str, modality: Modality, window: tuple[slice, slice]
 
 
 def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: Iterable[Modality]) -> None:
-    """Look into some files of each modality with TRANSFORM: db; reads a few windows, however large the data set.
+    """Look into some files of each modality with TRANSFORM: db; reads a few windows, however large the dataset.
 
     Args:
         samples: path of each modality's file, None or no key where a sample lacks the sensor.
@@ -50,16 +50,22 @@ def check_decibels(samples: Sequence[Mapping[str, str | None]], modalities: Iter
     for modality in modalities:
         if modality.transform != "db":
             continue
-        shares = {path: share for path in some_files(samples, modality.name) if (share := _share_in_the_middle(path, modality)) is not None}
+        shares = {
+            path: share
+            for path in some_files(samples, modality.name)
+            if (share := _share_in_the_middle(path, modality)) is not None
+        }
         alike = [path for path, share in shares.items() if share > 0.5]
         if not alike:
             continue
-        found = (f"modality {modality.name!r} has TRANSFORM: db, which takes linear power, but in {len(alike)} of "
-                 f"{len(shares)} files looked at most values are below 0, e.g. {alike[0]} "
-                 f"({shares[alike[0]]:.0%}): {DECIBEL_HINT}")
+        found = (
+            f"modality {modality.name!r} has TRANSFORM: db, which takes linear power, but in {len(alike)} of "
+            f"{len(shares)} files looked at most values are below 0, e.g. {alike[0]} "
+            f"({shares[alike[0]]:.0%}): {DECIBEL_HINT}"
+        )
         if 2 * len(alike) > len(shares):
             raise InputError(f"{found}.")
-        logger.warning("%s. A data set must have one unit; these files would be taken for pixels without an echo.", found)
+        logger.warning("%s. A dataset must have one unit; these files would be taken for pixels without an echo.", found)
 
 
 def some_files(samples: Sequence[Mapping[str, str | None]], name: str) -> list[str]:
@@ -74,8 +80,10 @@ def middle_window(path: str) -> tuple[slice, slice]:
     Raises:
         RasterError: if it cannot be opened.
     """
-    height, width = (slice(max(0, (side - SIDE_PX) // 2), max(0, (side - SIDE_PX) // 2) + min(side, SIDE_PX))
-                     for side in read_grid(path).shape)
+    height, width = (
+        slice(max(0, (side - SIDE_PX) // 2), max(0, (side - SIDE_PX) // 2) + min(side, SIDE_PX))
+        for side in read_grid(path).shape
+    )
     return height, width
 
 

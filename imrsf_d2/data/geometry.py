@@ -39,7 +39,7 @@ class Geometry:
 
     @property
     def rows(self) -> np.ndarray:
-        """The image row at the centre of each row of the resized window, before turning; ascending."""
+        """The image row at the center of each row of the resized window, before turning; ascending."""
         return self.top + _nearest(self.height, self._size[0])
 
     @property
@@ -49,8 +49,10 @@ class Geometry:
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """The rows and columns that it needs of an image of `size` (H, W)."""
-        return (slice(self.top, min(self.top + self.height, size[0])),
-                slice(self.left, min(self.left + self.width, size[1])))
+        return (
+            slice(self.top, min(self.top + self.height, size[0])),
+            slice(self.left, min(self.left + self.width, size[1])),
+        )
 
     @property
     def within_window(self) -> Geometry:
@@ -72,11 +74,12 @@ class Geometry:
             window = window[..., (self.rows - self.top)[:, None], self.columns - self.left]
         return self._turn(window)
 
-    def apply_measurements(self, bands: np.ndarray, valid: np.ndarray,
-                           fill: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    def apply_measurements(
+        self, bands: np.ndarray, valid: np.ndarray, fill: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Transform bands of which some pixels hold no data: as `apply`, but interpolating where it resizes.
 
-        A resized pixel is valid if the one at its centre is, and its value is made of valid pixels alone.
+        A resized pixel is valid if the one at its center is, and its value is made of valid pixels alone.
 
         Args:
             bands: [C, H, W] float32; what invalid pixels hold does not matter.
@@ -107,7 +110,7 @@ class Geometry:
         return self.resized or (self.height, self.width)
 
     def _window(self, array: np.ndarray, fill: np.ndarray | float) -> np.ndarray:
-        window = array[..., self.top:self.top + self.height, self.left:self.left + self.width]
+        window = array[..., self.top : self.top + self.height, self.left : self.left + self.width]
         rows, columns = window.shape[-2:]
         if (rows, columns) == (self.height, self.width):
             return window
@@ -119,7 +122,7 @@ class Geometry:
     def _interpolate(self, window: np.ndarray) -> np.ndarray:
         height, width = self._size
         # Averaging over the area when shrinking: noise falls as it would in a coarser sensor. Where one side grows, OpenCV
-        # takes INTER_AREA for something else, which may leave out the pixel at the centre.
+        # takes INTER_AREA for something else, which may leave out the pixel at the center.
         shrinks = height <= self.height and width <= self.width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.stack([cv2.resize(band, (width, height), interpolation=method) for band in window])
@@ -129,8 +132,13 @@ class Geometry:
         return window[..., ::-1] if self.mirror else window
 
 
-def draw_geometry(size: tuple[int, int], crop: tuple[int, int] | None, dihedral: bool, rng: np.random.Generator,
-                  scale: tuple[float, float] = (1.0, 1.0)) -> Geometry:
+def draw_geometry(
+    size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    dihedral: bool,
+    rng: np.random.Generator,
+    scale: tuple[float, float] = (1.0, 1.0),
+) -> Geometry:
     """Draw a training sample's transform.
 
     Args:
@@ -149,10 +157,11 @@ def draw_geometry(size: tuple[int, int], crop: tuple[int, int] | None, dihedral:
     top = int(rng.integers(max(size[0] - height, 0) + 1))
     left = int(rng.integers(max(size[1] - width, 0) + 1))
     symmetry = int(rng.integers(8)) if dihedral else 0
-    return Geometry(top, left, height, width, turns=symmetry % 4, mirror=symmetry >= 4,
-                    resized=None if (height, width) == out else out)
+    return Geometry(
+        top, left, height, width, turns=symmetry % 4, mirror=symmetry >= 4, resized=None if (height, width) == out else out
+    )
 
 
 def _nearest(before: int, after: int) -> np.ndarray:
-    """For each of `after` pixels, the one of `before` in which its centre lies."""
+    """For each of `after` pixels, the one of `before` in which its center lies."""
     return (2 * np.arange(after) + 1) * before // (2 * after)

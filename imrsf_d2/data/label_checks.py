@@ -12,15 +12,24 @@ import numpy as np
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.utils.errors import InputError, some_of
 
-__all__ = ["LOOKED_AT", "LabelCounts", "check_instances", "check_label_maps", "check_labels", "count_labels",
-           "percent", "refuse_one_class", "spread_evenly"]
+__all__ = [
+    "LOOKED_AT",
+    "LabelCounts",
+    "check_instances",
+    "check_label_maps",
+    "check_labels",
+    "count_labels",
+    "percent",
+    "refuse_one_class",
+    "spread_evenly",
+]
 
 logger = logging.getLogger(__name__)
 
-#: So many samples of a data set are looked at before work starts.
+#: So many samples of a dataset are looked at before work starts.
 LOOKED_AT = 200
-#: From this share of pixels on that are not labelled, a data set is probably not what its user means.
-MOSTLY_UNLABELLED = 0.95
+#: From this share of pixels on that are not labeled, a dataset is probably not what its user means.
+MOSTLY_UNLABELED = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,18 +38,18 @@ class LabelCounts:
 
     Args:
         pixels: [K] of each class.
-        unlabelled: pixels of none.
-        looked, total: label maps counted, and in the data set.
+        unlabeled: pixels of none.
+        looked, total: label maps counted, and in the dataset.
     """
 
     pixels: np.ndarray
-    unlabelled: int
+    unlabeled: int
     looked: int
     total: int
 
 
 def spread_evenly(samples: Sequence[Mapping], most: int = LOOKED_AT) -> list[Mapping]:
-    """At most so many samples, spread evenly over the data set; all if there are no more."""
+    """At most so many samples, spread evenly over the dataset; all if there are no more."""
     count = min(most, len(samples))
     return [samples[index * len(samples) // count] for index in range(count)]
 
@@ -74,47 +83,58 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
     """Warn of a class that no pixel of some label maps is of, and of label maps that hold hardly any label.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         found: of its label maps.
         classes: names, in the order of the indices.
     """
-    labelled = int(found.pixels.sum())
-    unlabelled = found.unlabelled / max(labelled + found.unlabelled, 1)
+    labeled = int(found.pixels.sum())
+    unlabeled = found.unlabeled / max(labeled + found.unlabeled, 1)
     absent = [label for label, count in zip(classes, found.pixels, strict=True) if not count]
     problems = []
     if absent:
         problems.append(f"no pixel is of {some_of(absent)}")
-    if unlabelled >= MOSTLY_UNLABELLED:
-        problems.append(f"{percent(unlabelled)} of the pixels are not labelled")
+    if unlabeled >= MOSTLY_UNLABELED:
+        problems.append(f"{percent(unlabeled)} of the pixels are not labeled")
     if problems:
-        shares = ", ".join(f"{label} {percent(count / max(labelled, 1))}" for label, count in zip(classes, found.pixels))
-        logger.warning("The labels of %s: in the %s, %s. Shares of the labelled pixels: %s; not labelled: %s of all.%s",
-                       name, f"{found.looked} label maps" if found.looked == found.total else
-                       f"{found.looked} of {found.total} label maps that were looked at", " and ".join(problems), shares,
-                       percent(unlabelled), _hint(found.pixels, found.unlabelled > 0, classes))
+        shares = ", ".join(f"{label} {percent(count / max(labeled, 1))}" for label, count in zip(classes, found.pixels))
+        logger.warning(
+            "The labels of %s: in the %s, %s. Shares of the labeled pixels: %s; not labeled: %s of all.%s",
+            name,
+            f"{found.looked} label maps"
+            if found.looked == found.total
+            else f"{found.looked} of {found.total} label maps that were looked at",
+            " and ".join(problems),
+            shares,
+            percent(unlabeled),
+            _hint(found.pixels, found.unlabeled > 0, classes),
+        )
 
 
-def refuse_one_class(name: str, pixels: np.ndarray, unlabelled: bool, classes: Sequence[str], allow: bool) -> None:
-    """Refuse to score on a data set where a constant map is perfect.
+def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool) -> None:
+    """Refuse to score on a dataset where a constant map is perfect.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         pixels: [K] true pixels of each class, in all of it.
-        unlabelled: whether there are others.
+        unlabeled: whether there are others.
         classes: K names.
         allow: TEST.ALLOW_SINGLE_CLASS.
 
     Raises:
-        InputError: if no pixel is labelled; or, unless allowed, all that are labelled are of one class of several.
+        InputError: if no pixel is labeled; or, unless allowed, all that are labeled are of one class of several.
     """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
-        raise InputError(f"no pixel of {name!r} is labelled: there is nothing to compare with. A class index from 0 to "
-                         f"{len(classes) - 1} was expected in its label maps, {IGNORE_LABEL} means 'not labelled'.")
+        raise InputError(
+            f"no pixel of {name!r} is labeled: there is nothing to compare with. A class index from 0 to "
+            f"{len(classes) - 1} was expected in its label maps, {IGNORE_LABEL} means 'not labeled'."
+        )
     if len(occurring) == 1 and len(classes) > 1 and not allow:
-        raise InputError(f"all labelled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
-                         f"{', '.join(classes)}: whoever predicts {occurring[0]!r} everywhere would score mIoU 100."
-                         f"{_hint(pixels, unlabelled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it all the same.")
+        raise InputError(
+            f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
+            f"{', '.join(classes)}: whoever predicts {occurring[0]!r} everywhere would score mIoU 100."
+            f"{_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it all the same."
+        )
 
 
 def check_labels(name: str, samples: Sequence[Mapping]) -> None:
@@ -124,22 +144,29 @@ def check_labels(name: str, samples: Sequence[Mapping]) -> None:
         InputError: if no sample has a label.
     """
     if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
-        raise InputError(f"none of the {len(samples)} images of {name!r} has a label, expected annotations or label maps: "
-                         "there is nothing to score predictions with.")
+        raise InputError(
+            f"none of the {len(samples)} images of {name!r} has a label, expected annotations or label maps: "
+            "there is nothing to score predictions with."
+        )
 
 
 def check_instances(name: str, samples: Sequence[Mapping], classes: Sequence[str]) -> None:
     """Warn of a class without a single instance.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         samples: dataset dicts with `annotations`.
         classes: names, in the order of `category_id`.
     """
     counts = Counter(_categories(samples))
     if absent := [label for index, label in enumerate(classes) if not counts[index]]:
-        logger.warning("The labels of %s: no annotation is of %s; those of %d images are %s.", name, some_of(absent),
-                       len(samples), ", ".join(f"{label} {counts[i]}" for i, label in enumerate(classes)))
+        logger.warning(
+            "The labels of %s: no annotation is of %s; those of %d images are %s.",
+            name,
+            some_of(absent),
+            len(samples),
+            ", ".join(f"{label} {counts[i]}" for i, label in enumerate(classes)),
+        )
 
 
 def percent(share: float) -> str:
@@ -149,20 +176,26 @@ def percent(share: float) -> str:
 
 
 def _categories(samples: Iterable[Mapping]) -> Iterable[int]:
-    return (annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ())
-            if not annotation.get("iscrowd", 0))
+    return (
+        annotation["category_id"]
+        for sample in samples
+        for annotation in sample.get("annotations", ())
+        if not annotation.get("iscrowd", 0)
+    )
 
 
 def _count(sample: Mapping, num_classes: int) -> np.ndarray:
     return np.bincount(semantic_truth(sample, num_classes).ravel(), minlength=256)
 
 
-def _hint(pixels: np.ndarray, unlabelled: bool, classes: Sequence[str]) -> str:
+def _hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
     """What was probably meant by label maps of 0 and 255 alone, or by a no-data tag of 0."""
-    if unlabelled and not pixels[0] and len(classes) > 1:
-        return (f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labelled: gdal_edit.py "
-                "-unsetnodata FILE takes the tag away.")
-    if not (pixels[0] and unlabelled and not pixels[1:].any() and len(classes) > 1):
+    if unlabeled and not pixels[0] and len(classes) > 1:
+        return (
+            f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labeled: gdal_edit.py "
+            "-unsetnodata FILE takes the tag away."
+        )
+    if not (pixels[0] and unlabeled and not pixels[1:].any() and len(classes) > 1):
         return ""
     write = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"
-    return f" These look like masks of 0/255: {IGNORE_LABEL} means 'not labelled' here; {write}."
+    return f" These look like masks of 0/255: {IGNORE_LABEL} means 'not labeled' here; {write}."

@@ -22,7 +22,7 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
 
     Args:
         sample: with `sem_seg_file_name` (a one-band raster of class indices; 255, and what the file itself marks as
-            no data, is not labelled), or else with `annotations`, which are rasterised (see `label_annotations`).
+            no data, is not labeled), or else with `annotations`, which are rasterized (see `label_annotations`).
         num_classes: checked against the labels if given.
 
     Returns:
@@ -39,15 +39,18 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     band, valid = read_band(path, "the labels")
     expected = (sample["height"], sample["width"])
     if band.shape != expected:
-        raise InputError(f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image "
-                         f"{sample['image_id']!r}.")
+        raise InputError(
+            f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image {sample['image_id']!r}."
+        )
     top = IGNORE_LABEL if num_classes is None else num_classes
     if band.dtype.kind == "c":
         raise InputError(f"the labels {path} hold complex numbers, expected class indices.")
     wrong = band[valid & (band != IGNORE_LABEL) & ~((band >= 0) & (band < top) & (band == np.rint(band)))]
     if wrong.size:
-        raise InputError(f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
-                         f"{IGNORE_LABEL} where nothing is known (MODEL.SEM_SEG_HEAD.NUM_CLASSES).")
+        raise InputError(
+            f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
+            f"{IGNORE_LABEL} where nothing is known (MODEL.SEM_SEG_HEAD.NUM_CLASSES)."
+        )
     return np.where(valid, band, IGNORE_LABEL).astype(np.uint8)
 
 
@@ -62,11 +65,14 @@ def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -
         [H, W] uint8.
 
     Raises:
-        ValueError: if a segmentation cannot be rasterised.
+        ValueError: if a segmentation cannot be rasterized.
     """
     labels = np.zeros((height, width), dtype=np.uint8)
     for category in sorted({annotation["category_id"] for annotation in annotations}):
-        codes = [segmentation_to_rle(annotation["segmentation"], height, width)
-                 for annotation in annotations if annotation["category_id"] == category]
+        codes = [
+            segmentation_to_rle(annotation["segmentation"], height, width)
+            for annotation in annotations
+            if annotation["category_id"] == category
+        ]
         labels[coco_mask.decode(coco_mask.merge(codes)) > 0] = category + 1
     return labels

@@ -29,7 +29,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
-import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in data sets)
+import imrsf_d2.data.datasets  # noqa: F401 (registers the built-in datasets)
 from imrsf_d2.data.dataset_checks import check_task
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.data.sample_checks import check_rasters, with_sensors
@@ -47,7 +47,7 @@ class DrawSampler(TrainingSampler):
     Yields `draw * size + index` as one int, which `DrawnSamples` takes apart.
 
     Args:
-        size: number of samples in the data set.
+        size: number of samples in the dataset.
         seed: of the shuffle; the same in all processes.
         start: draws of all processes together that are already consumed.
     """
@@ -58,8 +58,7 @@ class DrawSampler(TrainingSampler):
 
     def __iter__(self) -> Iterator[int]:
         first_epoch = self._start // self._size
-        stream = itertools.islice(self._stream(first_epoch), self._start % self._size + self._rank, None,
-                                  self._world_size)
+        stream = itertools.islice(self._stream(first_epoch), self._start % self._size + self._rank, None, self._world_size)
         return iter(stream)
 
     def _stream(self, first_epoch: int) -> Iterator[int]:
@@ -104,19 +103,22 @@ def build_train_loader(cfg: CfgNode, start_draw: int = 0) -> DataLoader:
         A loader of lists of IMS_PER_BATCH / (number of processes) mapped samples.
 
     Raises:
-        InputError: if a key asks for what this loader does not do, or mapper, classes or modalities are not the data set's.
+        InputError: if a key asks for what this loader does not do, or mapper, classes or modalities are not the dataset's.
         MissingFileError: if a sample has no raster of any of the model's modalities.
     """
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        raise InputError(f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
-                         "the only one that can be resumed exactly.")
+        raise InputError(
+            f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}, expected 'TrainingSampler', "
+            "the only one that can be resumed exactly."
+        )
     # Samples of different size are no problem to the model's padding; grouping them would change their order.
     samples = _dataset_dicts(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN", cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     samples = with_sensors(samples, ModalitySet.from_config(cfg).names)  # from nothing nothing is learned
     if cfg.DATALOADER.TRAIN_SHARE < 1:
         whole, samples = len(samples), take_share(samples, cfg.DATALOADER.TRAIN_SHARE)
-        logger.info("DATALOADER.TRAIN_SHARE %g: training on %d of the %d samples.", cfg.DATALOADER.TRAIN_SHARE,
-                    len(samples), whole)
+        logger.info(
+            "DATALOADER.TRAIN_SHARE %g: training on %d of the %d samples.", cfg.DATALOADER.TRAIN_SHARE, len(samples), whole
+        )
     seed = cfg.SEED
     if seed < 0:
         seed = comm.shared_random_seed()
@@ -136,14 +138,14 @@ def take_share(samples: Sequence[dict], share: float) -> list[dict]:
     """A fixed random choice of samples, which every larger share of the same samples includes.
 
     Args:
-        samples: in the order of the data set.
+        samples: in the order of the dataset.
         share: above 0 and up to 1.
 
     Returns:
         ceil(share * n) of the n samples, in the same order.
     """
     count = math.ceil(share * len(samples) - 1e-9)  # 0.07 of 100 are 7, though 0.07 * 100 is a little more
-    chosen = np.random.default_rng(0).permutation(len(samples))[:max(count, 1)]
+    chosen = np.random.default_rng(0).permutation(len(samples))[: max(count, 1)]
     return [samples[index] for index in sorted(chosen)]
 
 
@@ -151,15 +153,16 @@ def read_test_samples(cfg: CfgNode, dataset_name: str) -> list[dict]:
     """The dataset dicts of a test set, for several loaders.
 
     Raises:
-        InputError: if mapper, classes or modalities are not the data set's.
+        InputError: if mapper, classes or modalities are not the dataset's.
         MissingFileError: if a sample has no raster of any of the model's modalities.
     """
-    return _dataset_dicts(cfg, [dataset_name], "the test loader's data set")
+    return _dataset_dicts(cfg, [dataset_name], "the test loader's dataset")
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str] | None = None,
-                      samples: Sequence[dict] | None = None) -> DataLoader:
-    """Every sample of a data set once, whole, in order; shared out over the processes.
+def build_test_loader(
+    cfg: CfgNode, dataset_name: str, modalities: Sequence[str] | None = None, samples: Sequence[dict] | None = None
+) -> DataLoader:
+    """Every sample of a dataset once, whole, in order; shared out over the processes.
 
     Args:
         dataset_name: a registered name.
@@ -179,14 +182,15 @@ def build_test_loader(cfg: CfgNode, dataset_name: str, modalities: Sequence[str]
 
 def _dataset_dicts(cfg: CfgNode, names: Sequence[str], source: str, filter_empty: bool = False) -> list[dict]:
     if not names:
-        raise InputError(f"{source} is empty, expected the name of a registered data set.")
+        raise InputError(f"{source} is empty, expected the name of a registered dataset.")
     samples = get_detection_dataset_dicts(list(names), filter_empty=filter_empty)
     check_task(cfg, names)  # only now do they know their classes
     known = ModalitySet.from_config(cfg).names
     counts = check_rasters(samples, known, names)
-    logger.info("%s: %d samples; %s", ", ".join(names), len(samples),
-                ", ".join(f"{name} in {counts.get(name, 0)}" for name in known))
+    logger.info(
+        "%s: %d samples; %s", ", ".join(names), len(samples), ", ".join(f"{name} in {counts.get(name, 0)}" for name in known)
+    )
     for name in known:
         if not counts.get(name):
-            logger.warning("No sample of %s has the modality %r; the data set has %s.", list(names), name, sorted(counts))
+            logger.warning("No sample of %s has the modality %r; the dataset has %s.", list(names), name, sorted(counts))
     return samples

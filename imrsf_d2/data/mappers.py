@@ -21,8 +21,15 @@ from imrsf_d2.geo.rasters import Raster
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
-__all__ = ["MAPPERS", "PRETRAIN_MAPPER", "InstanceMapper", "PretrainMapper", "SampleMapper", "SemanticMapper",
-           "build_mapper"]
+__all__ = [
+    "MAPPERS",
+    "PRETRAIN_MAPPER",
+    "InstanceMapper",
+    "PretrainMapper",
+    "SampleMapper",
+    "SemanticMapper",
+    "build_mapper",
+]
 
 #: Purpose of the generator of token masks.
 _MASKS = 1
@@ -50,10 +57,22 @@ class SampleMapper(ABC):
     """
 
     @configurable
-    def __init__(self, modalities: ModalitySet, *, is_train: bool, dropout: str | None = "uniform",
-                 crop: tuple[int, int] | None = None, scale: tuple[float, float] = (1.0, 1.0), dihedral: bool = True,
-                 jitters: Mapping[str, Jitter] | None = None, keep: Sequence[str] = (), align: bool = False,
-                 ignore_places: bool = False, num_classes: int | None = None, seed: int = 0):
+    def __init__(
+        self,
+        modalities: ModalitySet,
+        *,
+        is_train: bool,
+        dropout: str | None = "uniform",
+        crop: tuple[int, int] | None = None,
+        scale: tuple[float, float] = (1.0, 1.0),
+        dihedral: bool = True,
+        jitters: Mapping[str, Jitter] | None = None,
+        keep: Sequence[str] = (),
+        align: bool = False,
+        ignore_places: bool = False,
+        num_classes: int | None = None,
+        seed: int = 0,
+    ):
         self.modalities = modalities
         self.is_train = is_train
         self.dropout = dropout
@@ -64,8 +83,7 @@ class SampleMapper(ABC):
         self.num_classes = num_classes
         self.seed = seed
         keep = modalities.names if is_train else modalities.check_subset(keep, "keep")
-        self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align,
-                                   ignore_places=ignore_places)
+        self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align, ignore_places=ignore_places)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True, keep: Sequence[str] | None = None) -> dict:
@@ -77,10 +95,15 @@ class SampleMapper(ABC):
         """
         modalities = ModalitySet.from_config(cfg)
         crop, dropout = cfg.INPUT.CROP, cfg.INPUT.MODALITY_DROPOUT
-        if is_train and crop.ENABLED and (crop.TYPE != "absolute" or len(crop.SIZE) != 2
-                                          or any(int(side) != side or side < 1 for side in crop.SIZE)):
-            raise InputError(f"INPUT.CROP is TYPE {crop.TYPE!r}, SIZE {list(crop.SIZE)}, expected TYPE 'absolute' and "
-                             "SIZE [height, width] in pixels, e.g. [256, 256].")
+        if (
+            is_train
+            and crop.ENABLED
+            and (crop.TYPE != "absolute" or len(crop.SIZE) != 2 or any(int(side) != side or side < 1 for side in crop.SIZE))
+        ):
+            raise InputError(
+                f"INPUT.CROP is TYPE {crop.TYPE!r}, SIZE {list(crop.SIZE)}, expected TYPE 'absolute' and "
+                "SIZE [height, width] in pixels, e.g. [256, 256]."
+            )
         source = "INPUT.TEST_MODALITIES" if keep is None else "the test loader's modalities"
         return {
             "modalities": modalities,
@@ -105,7 +128,7 @@ class SampleMapper(ABC):
                 sample follows numpy's global state, as in Detectron2).
 
         Returns:
-            image [C + M, H, W] float32, not normalised, then height, width, image_id, file_name and `modalities` (the
+            image [C + M, H, W] float32, not normalized, then height, width, image_id, file_name and `modalities` (the
             names of those in the image); in training also the targets.
 
         Raises:
@@ -117,9 +140,11 @@ class SampleMapper(ABC):
         size = (dataset_dict["height"], dataset_dict["width"])
         available = tuple(self.reader.paths(dataset_dict))
         if not available and (self.is_train or all(path is None for path in dataset_dict["modalities"].values())):
-            raise MissingFileError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}) has no file of any "
-                                   f"modality, expected one of {list(self.modalities.names)}: put it where the data set "
-                                   "looks for it, or leave the image out.")
+            raise MissingFileError(
+                f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}) has no file of any "
+                f"modality, expected one of {list(self.modalities.names)}: put it where the dataset "
+                "looks for it, or leave the image out."
+            )
         if self.is_train:
             rng = self._generator(dataset_dict)
             names = draw_subset(available, rng, self.dropout) if self.dropout else available
@@ -170,11 +195,14 @@ class InstanceMapper(SampleMapper):
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
         annotations = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
         try:
-            masks, kept = instance_masks(annotations, dataset_dict["height"], dataset_dict["width"], geometry,
-                                         min_pixels=MIN_INSTANCE_PIXELS)
+            masks, kept = instance_masks(
+                annotations, dataset_dict["height"], dataset_dict["width"], geometry, min_pixels=MIN_INSTANCE_PIXELS
+            )
         except ValueError as error:
-            raise InputError(f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
-                             f"segmentation cannot be rasterised: {error}.") from error
+            raise InputError(
+                f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
+                f"segmentation cannot be rasterized: {error}."
+            ) from error
         return {"instances": _instances(masks, [annotations[i]["category_id"] for i in kept])}
 
 
@@ -196,7 +224,7 @@ class PretrainMapper(SampleMapper):
     """Samples for pre-training: no labels, but `mask_seed`, which the visible patches are drawn from.
 
     Like all that is drawn of a sample it is a function of seed and draw, so that masks depend neither on the process
-    that a sample goes to nor on where a training was interrupted.
+    that a sample goes to nor on where a training run was interrupted.
     """
 
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:

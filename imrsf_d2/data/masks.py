@@ -10,8 +10,15 @@ from pycocotools import mask as coco_mask
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["MAX_COORDINATE_PX", "MIN_INSTANCE_PIXELS", "MIN_POLYGON_NUMBERS", "decode_box", "instance_masks",
-           "run_lengths", "segmentation_to_rle"]
+__all__ = [
+    "MAX_COORDINATE_PX",
+    "MIN_INSTANCE_PIXELS",
+    "MIN_POLYGON_NUMBERS",
+    "decode_box",
+    "instance_masks",
+    "run_lengths",
+    "segmentation_to_rle",
+]
 
 #: x and y of three points: fewer enclose nothing.
 MIN_POLYGON_NUMBERS = 6
@@ -44,13 +51,16 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
             return coco_mask.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
         farthest = max((value for polygon in polygons for value in (min(polygon), max(polygon))), key=abs)
         if abs(farthest) > MAX_COORDINATE_PX:
-            raise InputError(f"a polygon reaches from the image of {width} x {height} px to {farthest:.7g}, expected at "
-                             f"most {MAX_COORDINATE_PX} px")
+            raise InputError(
+                f"a polygon reaches from the image of {width} x {height} px to {farthest:.7g}, expected at "
+                f"most {MAX_COORDINATE_PX} px"
+            )
         codes = coco_mask.frPyObjects(polygons, height, width)
         return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
     if list(segmentation["size"]) != [height, width]:
-        raise InputError(f"a run-length code is for [height, width] {list(segmentation['size'])}, expected "
-                         f"{[height, width]}")
+        raise InputError(
+            f"a run-length code is for [height, width] {list(segmentation['size'])}, expected {[height, width]}"
+        )
     if isinstance(segmentation["counts"], (str, bytes)):
         return dict(segmentation)
     return coco_mask.frPyObjects(dict(segmentation), height, width)
@@ -104,14 +114,15 @@ def decode_box(rle: Mapping, x: int, y: int, width: int, height: int) -> np.ndar
     edges = np.clip(np.cumsum(run_lengths(rle["counts"])), x * image_height, (x + width) * image_height)
     lengths = np.diff(edges, prepend=x * image_height)
     set_pixels = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return set_pixels.reshape(width, image_height)[:, y:y + height].T
+    return set_pixels.reshape(width, image_height)[:, y : y + height].T
 
 
-def instance_masks(annotations: Sequence[Mapping], height: int, width: int, geometry: Geometry,
-                   min_pixels: int = 1) -> tuple[np.ndarray, list[int]]:
-    """Rasterise the instances of an image as a transform leaves them.
+def instance_masks(
+    annotations: Sequence[Mapping], height: int, width: int, geometry: Geometry, min_pixels: int = 1
+) -> tuple[np.ndarray, list[int]]:
+    """Rasterize the instances of an image as a transform leaves them.
 
-    Each shape is rasterised on the whole image's grid first and then cut, so that a mask never depends on the window.
+    Each shape is rasterized on the whole image's grid first and then cut, so that a mask never depends on the window.
 
     Args:
         annotations: with `segmentation`.
@@ -146,7 +157,7 @@ def instance_masks(annotations: Sequence[Mapping], height: int, width: int, geom
 
 
 def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
-    """True if polygons lie outside the window for sure; rasterising them costs far more than looking at their extent."""
+    """True if polygons lie outside the window for sure; rasterizing them costs far more than looking at their extent."""
     if isinstance(segmentation, Mapping):
         return False
     polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
@@ -157,5 +168,5 @@ def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
 def _is_outside(polygon: Sequence[float], left: int, top: int, right: int, bottom: int) -> bool:
     """True if a polygon marks no pixel of a rectangle for sure."""
     x, y = polygon[0::2], polygon[1::2]
-    # A pixel of margin on each side: rasterising rounds.
+    # A pixel of margin on each side: rasterizing rounds.
     return max(x) < left - 1 or min(x) > right + 1 or max(y) < top - 1 or min(y) > bottom + 1

@@ -23,7 +23,7 @@ class Jitter:
         contrast: largest relative change of the distance from the mean, e.g. 0.2 for factors of 0.8 to 1.2 (optical).
         speckle: standard deviation of a multiplicative noise of mean 1, gamma distributed as speckle is, independent in
             each pixel and band, in linear power whatever the modality's transform (SAR).
-        offset: largest shift, in the modality's own units, e.g. metres (elevation).
+        offset: largest shift, in the modality's own units, e.g. meters (elevation).
 
     Raises:
         ValueError: if a number is negative, or `contrast` is not below 1.
@@ -46,7 +46,7 @@ class Jitter:
         """Jitter a sample's bands.
 
         Args:
-            bands: [C, H, W] float32 in model units before normalisation.
+            bands: [C, H, W] float32 in model units before normalization.
             valid: [H, W] bool; the other pixels keep their values.
             modality: whose bands they are.
             rng: the sample's own generator.
@@ -59,10 +59,14 @@ class Jitter:
         contrast, brightness, offset = rng.uniform(-1, 1, 3).astype(np.float32)
         result = bands
         if self.contrast or self.brightness or self.offset:
-            result = (mean + (result - mean) * (1 + self.contrast * contrast)
-                      + std * (self.brightness * brightness) + self.offset * offset)
+            result = (
+                mean
+                + (result - mean) * (1 + self.contrast * contrast)
+                + std * (self.brightness * brightness)
+                + self.offset * offset
+            )
         if self.speckle:
-            looks = self.speckle ** -2
+            looks = self.speckle**-2
             noise = rng.gamma(looks, 1 / looks, bands.shape).astype(np.float32)
             if modality.transform == "db":
                 result = result + to_db(np.maximum(noise, np.finfo(np.float32).tiny))

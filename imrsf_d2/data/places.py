@@ -14,8 +14,10 @@ __all__ = ["SamplePlaces", "check_overlap", "check_places"]
 
 logger = logging.getLogger(__name__)
 
-REMEDY = ("Their pixels would be taken for one place. Set INPUT.ALIGN True to resample them through their geotransforms, "
-          "or INPUT.IGNORE_PLACES True if these are wrong and the pixels do belong together.")
+REMEDY = (
+    "Their pixels would be taken for one place. Set INPUT.ALIGN True to resample them through their geotransforms, "
+    "or INPUT.IGNORE_PLACES True if these are wrong and the pixels do belong together."
+)
 
 
 class SamplePlaces:
@@ -48,8 +50,10 @@ class SamplePlaces:
         # Nearly always the numbers are the same, which is found out sooner than where the corners lie.
         if grid == reference or grid.shape != reference.shape or grid.equals(reference):
             return
-        raise InputError(f"image {self._image_id!r}: {name!r} ({path}) lies elsewhere than {other!r} ({other_path}): "
-                         f"{_place(grid)}, expected {_place(reference)}. {REMEDY}")
+        raise InputError(
+            f"image {self._image_id!r}: {name!r} ({path}) lies elsewhere than {other!r} ({other_path}): "
+            f"{_place(grid)}, expected {_place(reference)}. {REMEDY}"
+        )
 
 
 def check_places(samples: Sequence[Mapping], names: Collection[str]) -> None:

@@ -3,11 +3,11 @@
 Bands (a pixel without data is NaN, or holds the file's no-data tag):
     s1      float32 x 2, VV and VH backscatter, linear power; NaN
     s2      uint16 x 4, blue, green, red, near infrared, reflectance x 10000; 0
-    dem     float32 x 1, metres above sea level; -9999
+    dem     float32 x 1, meters above sea level; -9999
     dnw     uint8 x 1, Dynamic World class 0 to 8; 255
     labels  uint8 x 1, class 0 to 6 of `land_cover.csv`; 255
 
-Format, below the data set's folder (`$DETECTRON2_DATASETS/quadruplets`):
+Format, below the dataset's folder (`$DETECTRON2_DATASETS/quadruplets`):
     {s1,s2,dem,dnw,labels}/{City}_{row}_{column}.tif    one name in all folders; a missing file is a missing sensor
     splits/{train,val}.txt                              tile names without `.tif`, one a line; # starts a comment
 """

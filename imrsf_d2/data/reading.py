@@ -32,8 +32,9 @@ class SampleReader:
             elsewhere than others of the sample are an error.
     """
 
-    def __init__(self, modalities: ModalitySet, keep: Sequence[str], *, tolerant: bool, align: bool,
-                 ignore_places: bool = False):
+    def __init__(
+        self, modalities: ModalitySet, keep: Sequence[str], *, tolerant: bool, align: bool, ignore_places: bool = False
+    ):
         self.modalities = modalities
         self.keep = tuple(keep)
         self.tolerant = tolerant
@@ -49,13 +50,16 @@ class SampleReader:
             ValueError: if the dataset dict has no `modalities`.
         """
         if "modalities" not in sample:
-            raise InputError(f"the dataset dict of {sample.get('file_name')!r} has no 'modalities', expected "
-                             "e.g. {'rgb': path, 'sar': None}; register the data set with imrsf_d2.data.datasets.")
+            raise InputError(
+                f"the dataset dict of {sample.get('file_name')!r} has no 'modalities', expected "
+                "e.g. {'rgb': path, 'sar': None}; register the dataset with imrsf_d2.data.datasets."
+            )
         files = sample["modalities"]
         return {name: files[name] for name in self.keep if files.get(name) is not None}
 
-    def read(self, sample: Mapping, names: Sequence[str], spare: Sequence[str] = (),
-             window: tuple[slice, slice] | None = None) -> dict[str, Raster]:
+    def read(
+        self, sample: Mapping, names: Sequence[str], spare: Sequence[str] = (), window: tuple[slice, slice] | None = None
+    ) -> dict[str, Raster]:
         """Read some of a sample's modalities.
 
         Args:
@@ -86,8 +90,9 @@ class SampleReader:
                 break
             check_grid = None if places is None else partial(places.add, name, paths[name])
             try:
-                bands, valid = read_raster(paths[name], self.modalities[name], size=size, grid=grid, window=window,
-                                           check_grid=check_grid)
+                bands, valid = read_raster(
+                    paths[name], self.modalities[name], size=size, grid=grid, window=window, check_grid=check_grid
+                )
             except SizeError as error:
                 sizes[name] = error.found
                 continue
@@ -101,8 +106,9 @@ class SampleReader:
             if valid.any():
                 rasters[name] = bands, valid
         if failed and not sizes:
-            raise RasterError(f"image {sample['image_id']!r}: every modality is unreadable. "
-                              + " ".join(str(error) for error in failed))
+            raise RasterError(
+                f"image {sample['image_id']!r}: every modality is unreadable. " + " ".join(str(error) for error in failed)
+            )
         self._check_sizes(sample, sizes, paths)
         return rasters
 
@@ -131,8 +137,10 @@ class SampleReader:
         if all(grid.shape == expected for grid in grids.values()):
             return None  # nothing says where it lies, and nothing needs to be moved
         seen = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in grids.items())
-        raise InputError(f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
-                         f"they are not all {size_text(expected)} as in the annotations: {seen}.")
+        raise InputError(
+            f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
+            f"they are not all {size_text(expected)} as in the annotations: {seen}."
+        )
 
     @staticmethod
     def _check_sizes(sample: Mapping, sizes: Mapping[str, tuple[int, int]], paths: Mapping[str, str]) -> None:
@@ -143,12 +151,16 @@ class SampleReader:
                 continue
             other = next((n for n in sizes if sizes[n] != size), None)
             if other is not None:
-                raise InputError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
-                                 f"{size_text(sizes[other])} like {other!r} ({paths[other]}). All modalities of a sample "
-                                 "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to have that "
-                                 "done through their geotransforms.")
-            raise InputError(f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
-                             f"{size_text(expected)} as in the annotations.")
+                raise InputError(
+                    f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+                    f"{size_text(sizes[other])} like {other!r} ({paths[other]}). All modalities of a sample "
+                    "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to have that "
+                    "done through their geotransforms."
+                )
+            raise InputError(
+                f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
+                f"{size_text(expected)} as in the annotations."
+            )
 
     def _report(self, error: RasterError) -> None:
         """Say once per file (and worker process) that it cannot be read."""

@@ -22,13 +22,13 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
     Args:
         samples: dataset dicts.
         names: the model's modalities.
-        source: the data sets that the samples are of.
+        source: the datasets that the samples are of.
 
     Returns:
         How many samples have each of their sensors.
 
     Raises:
-        InputError: if there is no sample, one is not of our form, none has any of the modalities, or one that no sample knows may be misspelt, as
+        InputError: if there is no sample, one is not of our form, none has any of the modalities, or one that no sample knows may be misspelled, as
             the samples have a sensor that the model does not know.
         MissingFileError: if a sample has no file of any sensor. One that has files of other sensors than the model's alone
             is counted in a warning.
@@ -37,40 +37,59 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
     if not samples:
         raise InputError(f"there is no sample in {source}.")
     if foreign := [sample for sample in samples if "modalities" not in sample]:
-        raise InputError(f"{len(foreign)} of {len(samples)} samples of {source} have no 'modalities', e.g. "
-                         f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each.")
+        raise InputError(
+            f"{len(foreign)} of {len(samples)} samples of {source} have no 'modalities', e.g. "
+            f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each."
+        )
     files = [sample["modalities"] for sample in samples]
     counts = Counter(name for paths in files for name, path in paths.items() if path is not None)
     if not any(counts[name] for name in names):
-        raise InputError(f"no sample of {source} has any of the model's modalities {names}; found {dict(counts)}. The "
-                         "NAMEs in MODEL.IMRSF.MODALITIES must be those of the data set.")
+        raise InputError(
+            f"no sample of {source} has any of the model's modalities {names}; found {dict(counts)}. The "
+            "NAMEs in MODEL.IMRSF.MODALITIES must be those of the dataset."
+        )
     known = {name for paths in files for name in paths}  # also those that no tile has a file of
     unknown, spare = [name for name in names if name not in known], sorted(set(counts) - set(names))
     if unknown and spare:
-        raise InputError(f"no sample of {source} has the modality {some_of(unknown)}, while the model does not know the "
-                         f"data set's {some_of(spare)}: the model has {names}, the data set {sorted(counts)}. If they are "
-                         "the same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
-                         f"say so in the samples: {unknown[0]!r}: None.")
-    without = [sample for sample, paths in zip(samples, files)
-               if not any(_exists(path) for path in paths.values() if path is not None)]
+        raise InputError(
+            f"no sample of {source} has the modality {some_of(unknown)}, while the model does not know the "
+            f"dataset's {some_of(spare)}: the model has {names}, the dataset {sorted(counts)}. If they are "
+            "the same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
+            f"say so in the samples: {unknown[0]!r}: None."
+        )
+    without = [
+        sample
+        for sample, paths in zip(samples, files)
+        if not any(_exists(path) for path in paths.values() if path is not None)
+    ]
     if without:
         gone = next((path for sample in without for path in sample["modalities"].values() if path is not None), None)
-        raise MissingFileError(f"{len(without)} of the {len(samples)} images of {source} have no file of any sensor, "
-                               f"expected one of {names}: {some_of(sample.get('file_name') for sample in without)}."
-                               + (f" There is no {os.fspath(gone)}, for one." if gone is not None else "")
-                               + " Put their files where the data set looks for them (a folder or a backslash in a file "
-                               "name is part of it), or leave these images out.")
+        raise MissingFileError(
+            f"{len(without)} of the {len(samples)} images of {source} have no file of any sensor, "
+            f"expected one of {names}: {some_of(sample.get('file_name') for sample in without)}."
+            + (f" There is no {os.fspath(gone)}, for one." if gone is not None else "")
+            + " Put their files where the dataset looks for them (a folder or a backslash in a file "
+            "name is part of it), or leave these images out."
+        )
     if unseen := len(samples) - len(with_sensors(samples, names)):
-        logger.warning("%d of the %d images of %s have none of the model's sensors %s, but others: training leaves them out, "
-                       "and what is predicted for them at test time is predicted from nothing.", unseen, len(samples), source,
-                       names)
+        logger.warning(
+            "%d of the %d images of %s have none of the model's sensors %s, but others: training leaves them out, "
+            "and what is predicted for them at test time is predicted from nothing.",
+            unseen,
+            len(samples),
+            source,
+            names,
+        )
     return dict(counts)
 
 
 def with_sensors(samples: Sequence[Mapping], names: Sequence[str]) -> list[Mapping]:
     """The samples that have a file of any of some modalities."""
-    return [sample for sample in samples
-            if any(_exists(path) for name in names if (path := sample["modalities"].get(name)) is not None)]
+    return [
+        sample
+        for sample in samples
+        if any(_exists(path) for name in names if (path := sample["modalities"].get(name)) is not None)
+    ]
 
 
 def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Mapping]:
@@ -79,8 +98,7 @@ def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[
     return [sample for sample in second if any(_identity(path) in seen for path in _files(sample))]
 
 
-def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int],
-                  scale: tuple[float, float] = (1.0, 1.0)) -> float:
+def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)) -> float:
     """How much of what is cut out of images lies beyond their edges.
 
     Args:

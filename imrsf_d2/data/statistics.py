@@ -1,4 +1,4 @@
-"""Mean and standard deviation of every band over a data set's valid pixels, in the model's units.
+"""Mean and standard deviation of every band over a dataset's valid pixels, in the model's units.
 
 The variance is pooled: that of all pixels put together, not a mean of per-image variances, which leaves out how much
 images differ from one another and so comes out too small. Pixels stream through in float64; what is kept of each
@@ -52,8 +52,11 @@ class Moments:
         if not count:
             return self
         step = other.mean - self.mean
-        return Moments(count, self.mean + step * (other.count / count),
-                       self.m2 + other.m2 + step ** 2 * (self.count * other.count / count))
+        return Moments(
+            count,
+            self.mean + step * (other.count / count),
+            self.m2 + other.m2 + step**2 * (self.count * other.count / count),
+        )
 
     @property
     def std(self) -> np.ndarray:
@@ -63,7 +66,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class DatasetStatistics:
-    """What is known about one modality of a data set.
+    """What is known about one modality of a dataset.
 
     Attributes:
         moments: of its valid pixels.
@@ -86,15 +89,22 @@ class DatasetStatistics:
 
     def merge(self, other: DatasetStatistics) -> DatasetStatistics:
         """Of both put together."""
-        return DatasetStatistics(self.moments.merge(other.moments), self.classes + other.classes,
-                                 self.pixels + other.pixels, self.cut + other.cut, self.files + other.files,
-                                 self.missing + other.missing, self.decibels + other.decibels,
-                                 self.unreadable + other.unreadable)
+        return DatasetStatistics(
+            self.moments.merge(other.moments),
+            self.classes + other.classes,
+            self.pixels + other.pixels,
+            self.cut + other.cut,
+            self.files + other.files,
+            self.missing + other.missing,
+            self.decibels + other.decibels,
+            self.unreadable + other.unreadable,
+        )
 
 
-def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_workers: int = 0,
-                       progress: bool = False) -> dict[str, DatasetStatistics]:
-    """`compute_statistics` of all samples of some registered data sets.
+def dataset_statistics(
+    names: Iterable[str], modalities: ModalitySet, num_workers: int = 0, progress: bool = False
+) -> dict[str, DatasetStatistics]:
+    """`compute_statistics` of all samples of some registered datasets.
 
     Raises:
         InputError: if a name is not registered or there is nothing to measure, and as `compute_statistics`.
@@ -114,14 +124,17 @@ def dataset_statistics(names: Iterable[str], modalities: ModalitySet, num_worker
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):
         there = sorted({name for sample in paths for name, path in sample.items() if path is not None})
-        raise InputError(f"there is nothing to measure: {', '.join(names)} holds files of "
-                         f"{', '.join(there) or 'no sensor'}, expected some with valid pixels of "
-                         f"{', '.join(modalities.names)} (MODEL.IMRSF.MODALITIES).")
+        raise InputError(
+            f"there is nothing to measure: {', '.join(names)} holds files of "
+            f"{', '.join(there) or 'no sensor'}, expected some with valid pixels of "
+            f"{', '.join(modalities.names)} (MODEL.IMRSF.MODALITIES)."
+        )
     return statistics
 
 
-def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet, num_workers: int = 0,
-                       progress: bool = False) -> dict[str, DatasetStatistics]:
+def compute_statistics(
+    samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet, num_workers: int = 0, progress: bool = False
+) -> dict[str, DatasetStatistics]:
     """Read all files of all samples.
 
     Args:
@@ -143,12 +156,18 @@ def compute_statistics(samples: Sequence[Mapping[str, str | None]], modalities: 
     merged = {name: reduce(DatasetStatistics.merge, (result[name] for result in results)) for name in modalities.names}
     for name, found in merged.items():
         if found.unreadable and not found.files:
-            raise InputError(f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: "
-                             f"{found.unreadable[0]}")
+            raise InputError(
+                f"none of the {len(found.unreadable)} files of {name!r} can be read, e.g.: {found.unreadable[0]}"
+            )
         if found.moments.count and (shares := found.cut / found.moments.count).max() > LARGEST_CUT:
-            logger.warning("CLIP %s of modality %r cuts more than %.0f%% of a band's valid pixels: %s. Widen it, or the model "
-                           "does not see these differences.", list(modalities[name].clip), name, 100 * LARGEST_CUT,
-                           _cut_text(shares))
+            logger.warning(
+                "CLIP %s of modality %r cuts more than %.0f%% of a band's valid pixels: %s. Widen it, or the model "
+                "does not see these differences.",
+                list(modalities[name].clip),
+                name,
+                100 * LARGEST_CUT,
+                _cut_text(shares),
+            )
     return merged
 
 
@@ -180,7 +199,7 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
     try:
         # Unclipped, so that what CLIP cuts can be counted; a categorical modality has none, and cannot be copied.
         bands, valid = read_raster(path, modality if modality.clip is None else replace(modality, clip=None))
-        decibels = (modality.transform == "db" and valid.mean() < 0.5 and share_of_decibels(path, modality) > 0.5)
+        decibels = modality.transform == "db" and valid.mean() < 0.5 and share_of_decibels(path, modality) > 0.5
     except RasterError as error:
         return DatasetStatistics(*nothing, unreadable=[str(error)])
     values = bands[:, valid]
@@ -211,7 +230,7 @@ def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistic
 
 
 def _round(mean: float, std: float) -> tuple[float, float]:
-    """Both to a thousandth of the deviation or finer: nothing beyond it matters to a normalised value."""
+    """Both to a thousandth of the deviation or finer: nothing beyond it matters to a normalized value."""
     decimals = max(0, 3 - math.floor(math.log10(std))) if std > 0 else 3
     return round(mean, decimals), round(std, decimals)
 
@@ -229,5 +248,6 @@ def _describe(found: DatasetStatistics, clipped: bool) -> str:
 
 def _cut_text(shares: np.ndarray) -> str:
     """[2, C] in words."""
-    return "; ".join(f"{'/'.join(f'{share:.1%}' for share in side)} {where}"
-                     for side, where in zip(shares, ("below", "above")))
+    return "; ".join(
+        f"{'/'.join(f'{share:.1%}' for share in side)} {where}" for side, where in zip(shares, ("below", "above"))
+    )

@@ -31,19 +31,30 @@ def check_values(samples: Sequence[Mapping[str, str | None]], modalities: Iterab
         InputError: if a file contradicts its modality.
     """
     for modality in modalities:
-        values = [] if modality.categorical else [value for path in some_files(samples, modality.name)
-                                                  if (value := _normalized(path, modality)) is not None]
+        values = (
+            []
+            if modality.categorical
+            else [value for path in some_files(samples, modality.name) if (value := _normalized(path, modality)) is not None]
+        )
         if not values:
             continue
         low, median, high = np.quantile(np.concatenate(values, axis=1), (0.25, 0.5, 0.75), axis=1)
         wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW))
         if len(wrong):
             band = int(wrong[0])
-            logger.warning("Modality %r: in the %d files looked at, half the values of band %d lie within %.2g standard "
-                           "deviations around %.3g of them from the mean, by MEAN %g and STD %g: they are of another unit, and "
-                           "to the model this band is a constant. A file's SCALE and OFFSET are applied when it is read; "
-                           "tools/compute_statistics.py measures MEAN and STD.", modality.name, len(values), band + 1,
-                           high[band] - low[band], median[band], modality.mean[band], modality.std[band])
+            logger.warning(
+                "Modality %r: in the %d files looked at, half the values of band %d lie within %.2g standard "
+                "deviations around %.3g of them from the mean, by MEAN %g and STD %g: they are of another unit, and "
+                "to the model this band is a constant. A file's SCALE and OFFSET are applied when it is read; "
+                "tools/compute_statistics.py measures MEAN and STD.",
+                modality.name,
+                len(values),
+                band + 1,
+                high[band] - low[band],
+                median[band],
+                modality.mean[band],
+                modality.std[band],
+            )
 
 
 def _normalized(path: str, modality: Modality) -> np.ndarray | None:

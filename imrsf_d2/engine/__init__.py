@@ -1,1 +1,1 @@
-"""Training and evaluation runs: configuration, optimiser, checkpoints, trainer, demo."""
+"""Training and evaluation runs: configuration, optimizer, checkpoints, trainer, demo."""

@@ -47,9 +47,12 @@ def check_same_config(cfg: CfgNode) -> None:
     keys = sorted(key for key in set().union(*configs) if len({config.get(key) for config in configs}) > 1)
     if keys:
         rest = f" (and {len(keys) - 3} more)" if len(keys) > 3 else ""
-        raise InputError("the processes of this run differ: " + "; ".join(
-            f"{key} is {_by_rank([config.get(key) for config in configs])}" for key in keys[:3]) + f"{rest}. Start "
-            "all of them with the same config file and KEY VALUE pairs.")
+        raise InputError(
+            "the processes of this run differ: "
+            + "; ".join(f"{key} is {_by_rank([config.get(key) for config in configs])}" for key in keys[:3])
+            + f"{rest}. Start "
+            "all of them with the same config file and KEY VALUE pairs."
+        )
 
 
 def check_same_weights(model: nn.Module, source: str) -> None:
@@ -62,15 +65,21 @@ def check_same_weights(model: nn.Module, source: str) -> None:
         InputError: in all processes.
     """
     if comm.get_world_size() > 1:  # or the sum would be in vain
-        check_same(f"the sum over the bits of the model's weights, read from {source},", _checksum(model),
-                   "Each process reads that file by itself: put it into a folder that all machines share, or a copy of "
-                   "it onto each of them.")
+        check_same(
+            f"the sum over the bits of the model's weights, read from {source},",
+            _checksum(model),
+            "Each process reads that file by itself: put it into a folder that all machines share, or a copy of "
+            "it onto each of them.",
+        )
 
 
 def _checksum(model: nn.Module) -> int:
     """A sum that does not depend on the order of summation, and so not on the machine."""
-    sums = [parameter.detach().reshape(-1).view(_BITS[parameter.element_size()]).sum(dtype=torch.int64).reshape(1)
-            for parameter in model.parameters() if parameter.numel()]
+    sums = [
+        parameter.detach().reshape(-1).view(_BITS[parameter.element_size()]).sum(dtype=torch.int64).reshape(1)
+        for parameter in model.parameters()
+        if parameter.numel()
+    ]
     return int(torch.cat(sums).sum()) if sums else 0
 
 

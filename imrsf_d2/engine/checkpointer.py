@@ -23,9 +23,11 @@ __all__ = ["RANDOM_ENCODER", "Checkpointer"]
 logger = logging.getLogger(__name__)
 
 #: Of an error: a frozen encoder has to come from somewhere.
-RANDOM_ENCODER = ("MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected weights to keep: the encoder would "
-                  "stay random. Append MODEL.WEIGHTS path/to/model_final.pth of a pre-training, or MODEL.IMRSF.FREEZE "
-                  "False.")
+RANDOM_ENCODER = (
+    "MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected weights to keep: the encoder would "
+    "stay random. Append MODEL.WEIGHTS path/to/model_final.pth of a pre-training run, or MODEL.IMRSF.FREEZE "
+    "False."
+)
 
 
 class Checkpointer(DetectionCheckpointer):
@@ -80,8 +82,10 @@ class Checkpointer(DetectionCheckpointer):
                 if nothing of the backbone or not all that is frozen does.
         """
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
-            raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
-                                    f"{os.path.join(self.save_dir, 'last_checkpoint')}.")
+            raise MissingFileError(
+                f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
+                f"{os.path.join(self.save_dir, 'last_checkpoint')}."
+            )
         if not path:
             if _frozen(self.model):
                 raise InputError(RANDOM_ENCODER)
@@ -105,12 +109,13 @@ class Checkpointer(DetectionCheckpointer):
         content: Any = None
         if not path.endswith(".safetensors"):
             try:
-                # Of a training, with all that it takes to resume. PyTorch before 2.6 runs code unless told not to.
+                # Of a training run, with all that it takes to resume. PyTorch before 2.6 runs code unless told not to.
                 content = torch.load(path, map_location="cpu", weights_only=True)
             except Exception as error:  # `read_weights` finds more, or says what is wrong with the file
                 logger.debug("%s: %s", path, error)
-        if isinstance(content, dict) and ("model" in content
-                                          or all(isinstance(value, Tensor) for value in content.values())):
+        if isinstance(content, dict) and (
+            "model" in content or all(isinstance(value, Tensor) for value in content.values())
+        ):
             return content
         weights = OrderedDict(read_weights(path))
         # Without the versions of a state dict, modules would take the names for those of their oldest version.
@@ -129,12 +134,20 @@ class Checkpointer(DetectionCheckpointer):
         left = _some(_branches(missing, filled))
         expected = self._expectation(filled, parameters)
         if expected:
-            raise InputError(f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
-                             f"of {shares}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
-                             "written with another config? Weights of other projects go through "
-                             "tools/convert_checkpoint.py first.")
-        logger.info("%s fills %.1f %% of the model's parameters: %s; kept random: %s; unused: %s.", self._source,
-                    100 * share, shares, left, _some(unused))
+            raise InputError(
+                f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
+                f"of {shares}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
+                "written with another config? Weights of other projects go through "
+                "tools/convert_checkpoint.py first."
+            )
+        logger.info(
+            "%s fills %.1f %% of the model's parameters: %s; kept random: %s; unused: %s.",
+            self._source,
+            100 * share,
+            shares,
+            left,
+            _some(unused),
+        )
         return incompatible
 
     def _expectation(self, filled: Collection[str], parameters: Collection[str]) -> str:
@@ -145,8 +158,10 @@ class Checkpointer(DetectionCheckpointer):
             return "at least some parameters"
         frozen = [name for name in _frozen(self.model) if name not in filled]
         if frozen:
-            return ("every parameter that MODEL.IMRSF.FREEZE keeps as it was loaded, missing are "
-                    f"{_some(_branches(frozen, filled))}")
+            return (
+                "every parameter that MODEL.IMRSF.FREEZE keeps as it was loaded, missing are "
+                f"{_some(_branches(frozen, filled))}"
+            )
         backbone = {name for name in parameters if name.startswith("backbone.")}
         return "weights of the backbone" if backbone and backbone.isdisjoint(filled) else ""
 
@@ -161,11 +176,15 @@ def _check_weights(weights: object, source: str) -> None:
         raise InputError(f"{source} holds a {type(weights).__name__} below 'model', expected tensors with names.")
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, (Tensor, np.ndarray)):
-            raise InputError(f"{source} holds {type(value).__name__} {value!r:.40} as {name!r} below 'model', expected tensors "
-                             "with names.")
+            raise InputError(
+                f"{source} holds {type(value).__name__} {value!r:.40} as {name!r} below 'model', expected tensors "
+                "with names."
+            )
         if not bool(torch.isfinite(torch.as_tensor(value)).all()):
-            raise InputError(f"{source} holds NaN or infinite values in {name!r}, expected finite weights: the file is "
-                             "damaged, or its training run diverged. Take an earlier checkpoint.")
+            raise InputError(
+                f"{source} holds NaN or infinite values in {name!r}, expected finite weights: the file is "
+                "damaged, or its training run diverged. Take an earlier checkpoint."
+            )
 
 
 def _frozen(model: nn.Module) -> list[str]:
@@ -179,15 +198,16 @@ def _shares(parameters: dict[str, int], filled: Collection[str]) -> tuple[float,
         part = name.split(".")[0]
         whole[part] += count
         found[part] += count if name in filled else 0
-    return (sum(found.values()) / max(sum(whole.values()), 1),
-            ", ".join(f"{part} {100 * found[part] / max(count, 1):.1f} %" for part, count in whole.items()))
+    return (
+        sum(found.values()) / max(sum(whole.values()), 1),
+        ", ".join(f"{part} {100 * found[part] / max(count, 1):.1f} %" for part, count in whole.items()),
+    )
 
 
 def _branches(names: Iterable[str], others: Iterable[str]) -> list[str]:
     """The shortest prefixes that together stand for all of `names` and for none of `others`, in order."""
     taken = {name[:end] for name in others for end in _ends(name)}
-    return list(dict.fromkeys(next((name[:end] for end in _ends(name) if name[:end] not in taken), name)
-                              for name in names))
+    return list(dict.fromkeys(next((name[:end] for end in _ends(name) if name[:end] not in taken), name) for name in names))
 
 
 def _ends(name: str) -> list[int]:
@@ -203,9 +223,16 @@ def _some(names: list[str], most: int = 8) -> str:
 class _ArrayUnpickler(pickle.Unpickler):
     """Rebuilds arrays, which Detectron2's `.pkl` files hold, and nothing that could run code."""
 
-    HARMLESS = {"_codecs.encode", "collections.OrderedDict", "numpy.ndarray", "numpy.dtype",
-                "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct",
-                "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
+    HARMLESS = {
+        "_codecs.encode",
+        "collections.OrderedDict",
+        "numpy.ndarray",
+        "numpy.dtype",
+        "numpy.core.multiarray._reconstruct",
+        "numpy._core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in self.HARMLESS:
@@ -218,5 +245,4 @@ def _refuse_code(path: str) -> None:
         try:
             _ArrayUnpickler(file, encoding="latin1").load()
         except Exception as error:  # a damaged pickle can raise nearly anything
-            raise InputError(f"cannot read {path}: {error}. Expected arrays alone, as in Detectron2's model "
-                             "zoo.") from error
+            raise InputError(f"cannot read {path}: {error}. Expected arrays alone, as in Detectron2's model zoo.") from error

@@ -56,8 +56,10 @@ def find_config(name: str | os.PathLike) -> str:
         if (path := folder / f"{name}.yaml").is_file():
             return os.fspath(path)
     known = sorted({path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")})
-    raise MissingFileError(f"no config file {name!r}, and no config of that name among {', '.join(known)}; give one with "
-                           "--config-file, e.g. configs/dfc2023_instance.yaml.")
+    raise MissingFileError(
+        f"no config file {name!r}, and no config of that name among {', '.join(known)}; give one with "
+        "--config-file, e.g. configs/dfc2023_instance.yaml."
+    )
 
 
 def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
@@ -109,8 +111,10 @@ def setup_run(cfg: CfgNode, args) -> None:
     """
     check_same_config(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
-                         "append MODEL.DEVICE cpu to the command to run on the CPU.")
+        raise InputError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
+            "append MODEL.DEVICE cpu to the command to run on the CPU."
+        )
     check_precision(cfg)
     # Detectron2 sets up its own logger only; ours writes to the same places.
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="imrsf_d2", abbrev_name="imrsf")

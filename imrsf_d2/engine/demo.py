@@ -38,10 +38,10 @@ NUM_PICTURE_TILES = 3
 
 @dataclass(frozen=True)
 class DemoData:
-    """The synthetic data set of a demo.
+    """The synthetic dataset of a demo.
 
     Args:
-        folder: below the demo's data root, as the data set's registration expects it.
+        folder: below the demo's data root, as the dataset's registration expects it.
         write: writes the data below a path; False if exactly this data was there already.
         describe: one sentence for the report.
     """
@@ -51,8 +51,7 @@ class DemoData:
     describe: str
 
 
-def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.PathLike,
-             opts: Sequence[str] = ()) -> Path:
+def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.PathLike, opts: Sequence[str] = ()) -> Path:
     """Run the demo, or what is left of it: existing data and a finished training of the same config are kept.
 
     Args:
@@ -65,7 +64,7 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
         The path of the report.
     """
     output = Path(output).resolve()
-    # The data sets are registered below this root when the configuration is loaded.
+    # The datasets are registered below this root when the configuration is loaded.
     os.environ["DETECTRON2_DATASETS"] = str(output / "data")
     cfg = load_config(config_file, ["OUTPUT_DIR", str(output / "train"), *opts])
     stopwatch = Stopwatch(output / "timings.json")
@@ -108,51 +107,61 @@ def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> Non
         by_subset[subset] = predict_tiles(cfg, model, dataset, positions, subset)
         _, metric, value = main_score(row["results"])
         captions[subset] = f"{metric} {value / 100:.2f}"
-        draw_subset(folder / f"{subset_label(subset)}.png", by_subset[subset], modalities, subset,
-                    f"{subset_title(subset)}   ({captions[subset]} on the validation tiles)")
-    draw_overview(folder / "overview.png", by_subset, modalities, captions,
-                  "The same model with every subset of its sensors")
+        draw_subset(
+            folder / f"{subset_label(subset)}.png",
+            by_subset[subset],
+            modalities,
+            subset,
+            f"{subset_title(subset)}   ({captions[subset]} on the validation tiles)",
+        )
+    draw_overview(
+        folder / "overview.png", by_subset, modalities, captions, "The same model with every subset of its sensors"
+    )
 
 
-def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str,
-            seconds: dict[str, float]) -> str:
+def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str, seconds: dict[str, float]) -> str:
     """The Markdown of report.md."""
     names = ModalitySet.from_config(cfg).names
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     phases = [[phase, f"{value:.0f}"] for phase, value in seconds.items()]
-    pictures = [f"### {subset_title(row['modalities'])}\n\n"
-                f"![{subset_label(row['modalities'])}](pictures/{subset_label(row['modalities'])}.png)" for row in rows]
-    return "\n".join([
-        "# One model, any sensor missing",
-        "",
-        f"Trained once with random sensors left out, then evaluated with each subset of {', '.join(names)}. A check "
-        "mark is a sensor that the model was given.",
-        "",
-        table,
-        "",
-        MEANINGS[main_score(rows[0]["results"])[0]],
-        "",
-        f"**Data.** {data.describe} Synthetic: these numbers show that the method works here, and say nothing about "
-        "scores on real imagery; do not compare them with published ones.",
-        "",
-        "![all subsets](pictures/overview.png)",
-        "",
-        "## How it was made",
-        "",
-        f"- Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
-        f"- Model: {parameters:.1f} M parameters, patches of {cfg.MODEL.IMRSF.PATCH_SIZE} px, "
-        f"{cfg.MODEL.IMRSF.DEPTH} blocks of width {cfg.MODEL.IMRSF.EMBED_DIM}",
-        f"- Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles from random weights, "
-        f"seed {cfg.SEED}; the full configuration is train/config.yaml",
-        f"- Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}",
-        f"- Versions: {describe_versions()}",
-        "",
-        markdown_table(["phase", "seconds"], [*phases, ["total", f"{sum(seconds.values()):.0f}"]], centred=1),
-        "",
-        "A phase that was kept from an earlier run shows the time it took then.",
-        "",
-        "## Pictures",
-        "",
-        "\n\n".join(pictures),
-        "",
-    ])
+    pictures = [
+        f"### {subset_title(row['modalities'])}\n\n"
+        f"![{subset_label(row['modalities'])}](pictures/{subset_label(row['modalities'])}.png)"
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "# One model, any sensor missing",
+            "",
+            f"Trained once with random sensors left out, then evaluated with each subset of {', '.join(names)}. A check "
+            "mark is a sensor that the model was given.",
+            "",
+            table,
+            "",
+            MEANINGS[main_score(rows[0]["results"])[0]],
+            "",
+            f"**Data.** {data.describe} Synthetic: these numbers show that the method works here, and say nothing about "
+            "scores on real imagery; do not compare them with published ones.",
+            "",
+            "![all subsets](pictures/overview.png)",
+            "",
+            "## How it was made",
+            "",
+            f"- Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
+            f"- Model: {parameters:.1f} M parameters, patches of {cfg.MODEL.IMRSF.PATCH_SIZE} px, "
+            f"{cfg.MODEL.IMRSF.DEPTH} blocks of width {cfg.MODEL.IMRSF.EMBED_DIM}",
+            f"- Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles from random weights, "
+            f"seed {cfg.SEED}; the full configuration is train/config.yaml",
+            f"- Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}",
+            f"- Versions: {describe_versions()}",
+            "",
+            markdown_table(["phase", "seconds"], [*phases, ["total", f"{sum(seconds.values()):.0f}"]], centerd=1),
+            "",
+            "A phase that was kept from an earlier run shows the time it took then.",
+            "",
+            "## Pictures",
+            "",
+            "\n\n".join(pictures),
+            "",
+        ]
+    )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training: it ends after the iteration, with a checkpoint to go on from."""
+"""Ctrl-C and SIGTERM in a training run: it ends after the iteration, with a checkpoint to go on from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CHECKPOINT", "Interruption", "say_at_once", "watch_signals"]
 
 logger = logging.getLogger(__name__)
 
-#: One name, whatever the iteration: a queue that interrupts a training every hour does not fill the disk.
+#: One name, whatever the iteration: a queue that interrupts a training run every hour does not fill the disk.
 CHECKPOINT = "model_interrupted"
 #: Signals within so many seconds are one: a terminal, a launcher and a queue may each send one to the same process.
 _SAME_S = 1.0
@@ -65,7 +65,7 @@ def say_at_once(line: str) -> None:
 
 
 class Interruption(HookBase):
-    """Ends a training after the iteration in which one of its processes gets a signal.
+    """Ends a training run after the iteration in which one of its processes gets a signal.
 
     All processes end after the same iteration, and the first one writes a checkpoint of it unless there is one. An
     evaluation is not waited for: a signal ends it where it is. This hook belongs before it.
@@ -85,7 +85,7 @@ class Interruption(HookBase):
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """The block in which signals are taken note of; around the whole training."""
+        """The block in which signals are taken note of; around the whole training run."""
         with watch_signals(self._receive):
             yield
 
@@ -137,8 +137,10 @@ class Interruption(HookBase):
         if self._at_once:
             self._stop()
         if comm.is_main_process() and multiprocessing.parent_process() is None:  # else that one has said it
-            say_at_once(f"{signal.Signals(number).name}: the training ends after this iteration, with a checkpoint; Ctrl-C "
-                        "again ends it at once, without.")
+            say_at_once(
+                f"{signal.Signals(number).name}: the training ends after this iteration, with a checkpoint; Ctrl-C "
+                "again ends it at once, without."
+            )
 
     def _stop(self) -> None:
         self.stopping = True

@@ -47,8 +47,10 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
     most = usable_cores() if on_cpu else torch.cuda.device_count()
     if place is not None and place.world_size > 1:
         if not on_cpu and processes > most:
-            raise InputError(f"torchrun started {processes} processes on this machine (LOCAL_WORLD_SIZE), which has "
-                             f"{most} GPUs: give --nproc_per_node {max(most, 1)}, or append MODEL.DEVICE cpu.")
+            raise InputError(
+                f"torchrun started {processes} processes on this machine (LOCAL_WORLD_SIZE), which has "
+                f"{most} GPUs: give --nproc_per_node {max(most, 1)}, or append MODEL.DEVICE cpu."
+            )
         _work_among_others(work, args, place, on_cpu)
         return
     if processes > max(1, most):
@@ -116,8 +118,14 @@ def _start_processes(work: Work, args: argparse.Namespace, processes: int) -> No
     with tempfile.TemporaryDirectory(prefix="imrsf_d2-") as folder:
         try:
             with watch_signals(hand_on, kill):
-                launch(_work_in_process, processes, num_machines=args.num_machines, machine_rank=args.machine_rank,
-                       dist_url=args.dist_url, args=(work, args, folder))
+                launch(
+                    _work_in_process,
+                    processes,
+                    num_machines=args.num_machines,
+                    machine_rank=args.machine_rank,
+                    dist_url=args.dist_url,
+                    args=(work, args, folder),
+                )
         except (ProcessExitedException, ProcessRaisedException) as error:
             failure = error
         raise_what_stopped(folder, failure, received)

@@ -1,4 +1,4 @@
-"""One iteration: forward and backward of each micro-batch, in the config's precision, then a step of the optimiser."""
+"""One iteration: forward and backward of each micro-batch, in the config's precision, then a step of the optimizer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def micro_batches(samples: Sequence, count: int) -> list[Sequence]:
     """
     size, rest = divmod(len(samples), count)
     if rest or not size:
-        raise InputError(f"a process's batch of {len(samples)} samples does not divide into SOLVER.ACCUMULATE = "
-                         f"{count} micro-batches of one size; SOLVER.IMS_PER_BATCH must be a multiple of ACCUMULATE x "
-                         "processes.")
-    return [samples[start:start + size] for start in range(0, len(samples), size)]
+        raise InputError(
+            f"a process's batch of {len(samples)} samples does not divide into SOLVER.ACCUMULATE = "
+            f"{count} micro-batches of one size; SOLVER.IMS_PER_BATCH must be a multiple of ACCUMULATE x "
+            "processes."
+        )
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
 class TrainingLoop(SimpleTrainer):
@@ -44,8 +46,16 @@ class TrainingLoop(SimpleTrainer):
         scaler: of fp16's gradients; None for none.
     """
 
-    def __init__(self, model: nn.Module, data_loader, optimizer: torch.optim.Optimizer, *, accumulate: int = 1,
-                 autocast: torch.autocast | None = None, scaler: torch.amp.GradScaler | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        data_loader,
+        optimizer: torch.optim.Optimizer,
+        *,
+        accumulate: int = 1,
+        autocast: torch.autocast | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ):
         super().__init__(model, data_loader, optimizer)
         self.accumulate = accumulate
         self.autocast = autocast or contextlib.nullcontext()
@@ -63,8 +73,8 @@ class TrainingLoop(SimpleTrainer):
 
         self.optimizer.zero_grad()
         totals: dict[str, torch.Tensor] = {}
-        for batch, synchronised in zip(batches, self._synchronised()):
-            with synchronised:
+        for batch, synchronized in zip(batches, self._synchronized()):
+            with synchronized:
                 with self.autocast:
                     losses = self.model(batch)
                 if isinstance(losses, torch.Tensor):
@@ -82,7 +92,7 @@ class TrainingLoop(SimpleTrainer):
             self.scaler.step(self.optimizer)
             self.scaler.update()
 
-    def _synchronised(self) -> Iterator[contextlib.AbstractContextManager]:
+    def _synchronized(self) -> Iterator[contextlib.AbstractContextManager]:
         """A context for each micro-batch: processes exchange gradients once, with the last one."""
         for number in range(1, self.accumulate + 1):
             waits = number < self.accumulate and isinstance(self.model, DistributedDataParallel)
@@ -96,7 +106,7 @@ class TrainingLoop(SimpleTrainer):
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Also of a training in another precision."""
+        """Also of a training run in another precision."""
         super().load_state_dict(state_dict)
         if self.scaler is not None and "grad_scaler" in state_dict:
             self.scaler.load_state_dict(state_dict["grad_scaler"])

@@ -22,7 +22,7 @@ from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.launching import launch_run
-from imrsf_d2.engine.running import check_data_sets, check_predicts
+from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.coverage import Coverage
@@ -30,7 +30,7 @@ from imrsf_d2.evaluation.importance import check_importance, importance_maps, wr
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
 from imrsf_d2.evaluation.report import describe_machine, describe_versions, main_score
-from imrsf_d2.evaluation.summary import Estimate, Summary, summarise
+from imrsf_d2.evaluation.summary import Estimate, Summary, summarize
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.modalities import ModalitySet, subset_title
 from imrsf_d2.utils.atomic import write_text
@@ -60,7 +60,7 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
 
     Raises:
         ValueError, OSError: on what `load_config`, `setup_run`, `Checkpointer.load`, `SweepRecord.claim` and the
-            readers of data sets refuse; and if an argument is out of range, there are no weights or labels, or
+            readers of datasets refuse; and if an argument is out of range, there are no weights or labels, or
             importance maps are asked for of a model without Bi-LSTM attention.
     """
     processes = all_processes(args.num_gpus)
@@ -83,10 +83,21 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
     if is_first_process():
         record.claim(sweep_identity(cfg, dataset, samples))
     if args.importance or any(record.row(subset) is None for subset in subsets):
-        launch_run(argparse.Namespace(
-            config_file=args.config_file, opts=opts, num_gpus=args.num_gpus, num_machines=1, machine_rank=0,
-            dist_url="auto", eval_only=True, subsets=subsets, subsets_per_pass=args.subsets_per_pass,
-            importance_images=args.importance_images if args.importance else 0), _evaluate)
+        launch_run(
+            argparse.Namespace(
+                config_file=args.config_file,
+                opts=opts,
+                num_gpus=args.num_gpus,
+                num_machines=1,
+                machine_rank=0,
+                dist_url="auto",
+                eval_only=True,
+                subsets=subsets,
+                subsets_per_pass=args.subsets_per_pass,
+                importance_images=args.importance_images if args.importance else 0,
+            ),
+            _evaluate,
+        )
     if not is_first_process():
         return record.folder / REPORT
     return _write_report(cfg, coverage, record, subsets, args, processes)
@@ -96,7 +107,7 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
     """Read a choice of subsets.
 
     Args:
-        text: e.g. "rgb+dsm,sar"; None, which is returned as it is, for all of the sensors that the data set has.
+        text: e.g. "rgb+dsm,sar"; None, which is returned as it is, for all of the sensors that the dataset has.
 
     Raises:
         ValueError: if a subset is empty, named twice, or names an unknown modality or one twice.
@@ -106,8 +117,10 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
     subsets = []
     for part in text.split(","):
         if not part.strip():
-            raise InputError(f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
-                             f"subsets by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}.")
+            raise InputError(
+                f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
+                f"subsets by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}."
+            )
         subset = modalities.check_subset((name.strip() for name in part.split("+")), "--subsets")
         if subset in subsets:
             raise InputError(f"--subsets names {'+'.join(subset)} twice.")
@@ -116,20 +129,22 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
 
 
 def _dataset(cfg: CfgNode) -> str:
-    """The one data set to evaluate on."""
+    """The one dataset to evaluate on."""
     names = list(cfg.DATASETS.TEST)
     if len(names) != 1:
-        raise InputError(f"DATASETS.TEST names {len(names)} data sets {names}, expected one: append "
-                         "DATASETS.TEST \"('name',)\".")
-    check_data_sets(cfg, eval_only=True)
+        raise InputError(
+            f"DATASETS.TEST names {len(names)} datasets {names}, expected one: append DATASETS.TEST \"('name',)\"."
+        )
+    check_run(cfg, eval_only=True)
     return names[0]
 
 
 def _check_weights(cfg: CfgNode) -> None:
     path = cfg.MODEL.WEIGHTS
     if not path:
-        raise InputError("MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS "
-                         "path/to/model_final.pth.")
+        raise InputError(
+            "MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS path/to/model_final.pth."
+        )
     if "://" not in path and not os.path.isfile(path):
         raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
 
@@ -144,8 +159,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
     check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS})")
     (dataset,) = cfg.DATASETS.TEST
-    sweep_subsets(cfg, model, dataset, args.subsets, cfg.OUTPUT_DIR, record=SweepRecord(cfg.OUTPUT_DIR),
-                  subsets_per_pass=args.subsets_per_pass)
+    sweep_subsets(
+        cfg,
+        model,
+        dataset,
+        args.subsets,
+        cfg.OUTPUT_DIR,
+        record=SweepRecord(cfg.OUTPUT_DIR),
+        subsets_per_pass=args.subsets_per_pass,
+    )
     if args.importance_images and comm.is_main_process():
         _write_importance(cfg, model, dataset, args.importance_images)
 
@@ -160,27 +182,37 @@ def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int)
         logger.info("Importance maps: %d of %d images.", done, len(chosen))
 
 
-def _write_report(cfg: CfgNode, coverage: Coverage, record: SweepRecord, subsets: Sequence[tuple[str, ...]],
-                  args: argparse.Namespace, processes: int) -> Path:
+def _write_report(
+    cfg: CfgNode,
+    coverage: Coverage,
+    record: SweepRecord,
+    subsets: Sequence[tuple[str, ...]],
+    args: argparse.Namespace,
+    processes: int,
+) -> Path:
     coverage = coverage.with_data({name: ids for subset in subsets for name, ids in record.sensors(subset).items()})
     names, dataset = coverage.existing, coverage.dataset
     # Of a sensor without a single valid pixel in all of its files, no row could differ from one without it.
     subsets = [subset for subset in subsets if set(subset) <= set(names)]
     if not subsets:
-        raise InputError(f"no tile of {dataset!r} has a valid pixel of the sensors to evaluate "
-                         f"({', '.join(coverage.empty)}): there is nothing to report.")
+        raise InputError(
+            f"no tile of {dataset!r} has a valid pixel of the sensors to evaluate "
+            f"({', '.join(coverage.empty)}): there is nothing to report."
+        )
     rows = [record.row(subset) for subset in subsets]
     images = {subset: record.images(subset) for subset in subsets}
     logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))
-    summary = summarise(names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples,
-                        args.seed, coverage)
+    summary = summarize(
+        names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples, args.seed, coverage
+    )
     folder = record.folder
     pictures = _draw_charts(folder, rows, summary, f"{summary.metric} on {dataset}")
     if args.importance:
         pictures |= {path.stem: f"{IMPORTANCE}/{path.name}" for path in sorted((folder / IMPORTANCE).glob("*.png"))}
     made_with = [
         f"Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
-        f"Weights: {cfg.MODEL.WEIGHTS}", f"Data: {dataset}, {summary.num_images} images",
+        f"Weights: {cfg.MODEL.WEIGHTS}",
+        f"Data: {dataset}, {summary.num_images} images",
         f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {processes} "
         f"process{'es' * (processes != 1)}; {sum(row['seconds'] for row in rows):.0f} s for the subsets",
         f"Versions: {describe_versions()}",
@@ -198,20 +230,36 @@ def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, headin
     number = summary.num_images
     titles = {subset: subset_title(subset) for subset in summary.scores}
     tiles = summary.covered.images
-    labels = [title if tiles[subset] == number else f"{title}\nin {tiles[subset]} of {number} tiles"
-              for subset, title in titles.items()]
-    partial = {place: _fraction(summary.covered.scores[subset]) for place, subset in enumerate(titles)
-               if tiles[subset] < number}
+    labels = [
+        title if tiles[subset] == number else f"{title}\nin {tiles[subset]} of {number} tiles"
+        for subset, title in titles.items()
+    ]
+    partial = {
+        place: _fraction(summary.covered.scores[subset]) for place, subset in enumerate(titles) if tiles[subset] < number
+    }
     blind = summary.blind, main_score(summary.blind_results)[2] / 100
-    draw_bars(folder / "subsets.png", labels, [_fraction(score) for score in summary.scores.values()], heading,
-              summary.metric + whiskers, blind, partial, ("all tiles", "tiles that have any of the sensors"))
+    draw_bars(
+        folder / "subsets.png",
+        labels,
+        [_fraction(score) for score in summary.scores.values()],
+        heading,
+        summary.metric + whiskers,
+        blind,
+        partial,
+        ("all tiles", "tiles that have any of the sensors"),
+    )
     pictures[heading] = "subsets.png"
     if summary.losses:
         title = f"{heading}: loss when one sensor is missing"
         if summary.complete_images < number:
             title += f"\non the {summary.complete_images} of {number} tiles that have all"
-        draw_bars(folder / "losses.png", [f"without {name.upper()}" for name in summary.losses],
-                  [_fraction(loss) for loss in summary.losses.values()], title, f"{summary.metric} lost{whiskers}")
+        draw_bars(
+            folder / "losses.png",
+            [f"without {name.upper()}" for name in summary.losses],
+            [_fraction(loss) for loss in summary.losses.values()],
+            title,
+            f"{summary.metric} lost{whiskers}",
+        )
         pictures["What is lost when one sensor is missing"] = "losses.png"
     elif not summary.complete_images:
         pictures["No chart of losses: no tile has every sensor."] = ""
@@ -223,7 +271,7 @@ def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, headin
         draw_heat_map(folder / "classes.png", list(by_class), list(titles.values()), values, f"{metric} of each class")
         pictures[f"{metric} of each class"] = "classes.png"
     else:
-        pictures["No chart by class: the data set has one class."] = ""
+        pictures["No chart by class: the dataset has one class."] = ""
     return pictures
 
 

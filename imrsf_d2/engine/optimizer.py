@@ -19,15 +19,22 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.module
 _OPTIMIZERS = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
 
 
-def parameter_groups(model: nn.Module, *, base_lr: float, weight_decay: float, weight_decay_norm: float | None = None,
-                     weight_decay_embed: float | None = None, weight_decay_bias: float | None = None,
-                     backbone_multiplier: float = 1.0) -> list[dict]:
+def parameter_groups(
+    model: nn.Module,
+    *,
+    base_lr: float,
+    weight_decay: float,
+    weight_decay_norm: float | None = None,
+    weight_decay_embed: float | None = None,
+    weight_decay_bias: float | None = None,
+    backbone_multiplier: float = 1.0,
+) -> list[dict]:
     """Sort the trainable parameters by learning rate and weight decay.
 
     Args:
         base_lr: learning rate of everything outside `model.backbone`.
         weight_decay: of everything the next three do not cover.
-        weight_decay_norm: scales and shifts of normalisation layers (None: `weight_decay`).
+        weight_decay_norm: scales and shifts of normalization layers (None: `weight_decay`).
         weight_decay_embed: embedding tables and learned tokens, which are inputs rather than weights (None: as above).
         weight_decay_bias: biases of other layers (None: as above).
         backbone_multiplier: factor on `base_lr` for parameters whose name begins with `backbone.`, but for those of
@@ -72,14 +79,23 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     if solver.OPTIMIZER not in _OPTIMIZERS:
         raise InputError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}, expected one of {sorted(_OPTIMIZERS)}.")
     groups = parameter_groups(
-        model, base_lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY, weight_decay_norm=solver.WEIGHT_DECAY_NORM,
-        weight_decay_embed=solver.WEIGHT_DECAY_EMBED, weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
-        backbone_multiplier=solver.BACKBONE_MULTIPLIER)
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        weight_decay_embed=solver.WEIGHT_DECAY_EMBED,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        backbone_multiplier=solver.BACKBONE_MULTIPLIER,
+    )
     if not groups:
         raise InputError("the model has no trainable parameter: every one of them is frozen.")
     for group in groups:
-        logger.info("%9d parameters: lr %.3g, weight decay %.3g", sum(p.numel() for p in group["params"]), group["lr"],
-                    group["weight_decay"])
+        logger.info(
+            "%9d parameters: lr %.3g, weight decay %.3g",
+            sum(p.numel() for p in group["params"]),
+            group["lr"],
+            group["weight_decay"],
+        )
     frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
     if frozen:
         logger.info("%9d parameters: frozen", frozen)
@@ -96,6 +112,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 def _clip_before_step(optimizer: torch.optim.Optimizer, max_norm: float, norm_type: float) -> None:
     """Clip inside `step`, so that mixed precision has already unscaled the gradients."""
+
     def clip(opt, args, kwargs) -> None:
         torch.nn.utils.clip_grad_norm_([p for group in opt.param_groups for p in group["params"]], max_norm, norm_type)
 

@@ -59,8 +59,9 @@ def raise_what_stopped(folder: str, failure: Exception | None, received: int | N
         Interrupted: if they were interrupted.
         ProcessRaisedException, ProcessExitedException: of any other error, with its traceback.
     """
-    notes = sorted((pickle.loads(path.read_bytes()) for path in Path(folder).glob("*.pickle")),
-                   key=lambda note: note.seconds)
+    notes = sorted(
+        (pickle.loads(path.read_bytes()) for path in Path(folder).glob("*.pickle")), key=lambda note: note.seconds
+    )
     stops = [note.error for note in notes if isinstance(note.error, Interrupted)]
     for note in notes:
         if note.error is not None and note.error not in stops:

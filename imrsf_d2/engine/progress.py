@@ -20,7 +20,7 @@ class ProgressWriter(EventWriter):
     """Logs iteration, total loss, the last decoder layer's losses, learning rate, speed and remaining time.
 
     Args:
-        max_iter: number of iterations of the whole training.
+        max_iter: number of iterations of the whole training run.
         window: losses are shown as their median over this many iterations.
     """
 
@@ -39,8 +39,11 @@ class ProgressWriter(EventWriter):
         def recent(name: str) -> float:
             return histories[name].median(self._window)
 
-        parts = {name.removeprefix("loss_"): f"{recent(name):.3f}" for name in histories
-                 if name.startswith("loss_") and not _LAYER.search(name)}
+        parts = {
+            name.removeprefix("loss_"): f"{recent(name):.3f}"
+            for name in histories
+            if name.startswith("loss_") and not _LAYER.search(name)
+        }
         line = f"iteration {done:>{len(str(self._max_iter))}}/{self._max_iter}  loss {recent('total_loss'):.2f}"
         if parts:
             line += "  (" + "  ".join(f"{name} {value}" for name, value in parts.items()) + ")"

@@ -34,7 +34,7 @@ FOLDER = "reconstructions"
 
 
 def picture_hooks(cfg: CfgNode) -> list[HookBase]:
-    """What draws reconstructions, for the main process of a pre-training that wants them."""
+    """What draws reconstructions, for the main process of a pre-training run that wants them."""
     wanted = cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD > 0 and comm.is_main_process()
     return [ReconstructionPictures(cfg)] if wanted else []
 
@@ -46,7 +46,7 @@ class ReconstructionPictures(HookBase):
     the picture goes to TensorBoard too. It changes nothing about the training: its random numbers neither.
 
     Args:
-        cfg: of a pre-training; the samples are PICTURES.SAMPLES of the first of DATASETS.TEST, or of DATASETS.TRAIN if
+        cfg: of a pre-training run; the samples are PICTURES.SAMPLES of the first of DATASETS.TEST, or of DATASETS.TRAIN if
             that is empty.
     """
 
@@ -56,7 +56,7 @@ class ReconstructionPictures(HookBase):
         self._samples: list[dict] = []
 
     def before_train(self) -> None:
-        """Read the samples, before time is spent on a training.
+        """Read the samples, before time is spent on a training run.
 
         Raises:
             RasterError, ValueError: as the mapper does.
@@ -79,8 +79,14 @@ class ReconstructionPictures(HookBase):
             (output,) = model([sample])
         predicted = torch.cat([output["reconstruction"][name].float().cpu() for name in self.modalities.names])
         present, visible = (output[key].cpu().numpy() for key in ("present", "visible"))
-        return ReconstructedSample(Path(sample["file_name"]).stem, sample["image"].numpy(), present, visible,
-                                   predicted.numpy(), self.cfg.MODEL.IMRSF.PATCH_SIZE)
+        return ReconstructedSample(
+            Path(sample["file_name"]).stem,
+            sample["image"].numpy(),
+            present,
+            visible,
+            predicted.numpy(),
+            self.cfg.MODEL.IMRSF.PATCH_SIZE,
+        )
 
     def _draw(self, samples: list[ReconstructedSample]) -> None:
         iteration = self.trainer.iter
@@ -92,7 +98,7 @@ class ReconstructionPictures(HookBase):
 
 
 def _read_samples(cfg: CfgNode) -> list[dict]:
-    """Samples spread evenly over the data set, complete and not augmented, but cropped as in training."""
+    """Samples spread evenly over the dataset, complete and not augmented, but cropped as in training."""
     dataset = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)[0]
     samples = read_test_samples(cfg, dataset)
     mapper = build_mapper(cfg, is_train=True, dropout=None, dihedral=False, scale=(1.0, 1.0), jitters={}, seed=0)

@@ -32,14 +32,15 @@ def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tup
     Returns:
         key -> (value then, value now), of the others, OUTPUT_DIR left out (a moved folder holds the same training). A
         key that was unknown then had its default, which is what was done before there was a choice; one that is unknown
-        now is None. Empty if nothing differs, or no training was started.
+        now is None. Empty if nothing differs, or no training run was started.
     """
     path = Path(cfg.OUTPUT_DIR) / CONFIG_FILE
     if not path.is_file():
         return {}
     # Both through YAML, which makes lists of tuples.
-    defaults, before, now = (dict(flat_keys(yaml.safe_load(text) or {}))
-                             for text in (default_config().dump(), path.read_text(), cfg.dump()))
+    defaults, before, now = (
+        dict(flat_keys(yaml.safe_load(text) or {})) for text in (default_config().dump(), path.read_text(), cfg.dump())
+    )
     before = defaults | before
     keys = sorted({*before, *now} - {"OUTPUT_DIR", *besides})
     return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
@@ -51,13 +52,14 @@ def forget_training(folder: str | os.PathLike) -> None:
         (Path(folder) / name).unlink(missing_ok=True)
 
 
-def train_or_load(cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch,
-                  besides: Collection[str] = ()) -> nn.Module:
+def train_or_load(
+    cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch, besides: Collection[str] = ()
+) -> nn.Module:
     """Train, resume, or take the finished model of the same config; of another config, start afresh.
 
     Args:
         config_file: where the config came from; logged.
-        stopwatch: its phase `training` gets the time of all parts of a training that was interrupted.
+        stopwatch: its phase `training` gets the time of all parts of a training run that was interrupted.
         besides: keys that may differ from those of the same training.
 
     Raises:

@@ -18,11 +18,11 @@ from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["check_data_sets", "check_predicts", "check_start", "run"]
+__all__ = ["check_run", "check_predicts", "check_start", "run"]
 
 
-def check_data_sets(cfg: CfgNode, eval_only: bool) -> None:
-    """See that a mistake in the data sets does not come up only after a training of days, or never.
+def check_run(cfg: CfgNode, eval_only: bool) -> None:
+    """See that a mistake in the datasets does not come up only after a training run of days, or never.
 
     Raises:
         InputError: if a name is not registered, on what `check_datasets` refuses, and if the model does not give what
@@ -40,11 +40,13 @@ def check_predicts(cfg: CfgNode) -> None:
     """See that a config's model predicts something that could be scored.
 
     Raises:
-        ValueError: if it is a pre-training's.
+        ValueError: if it is a pre-training run's.
     """
     if is_pretraining(cfg):
-        raise InputError(f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
-                         "makes no predictions, expected the config of a fine-tuning, e.g. one in configs/finetune.")
+        raise InputError(
+            f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
+            "makes no predictions, expected the config of a fine-tuning, e.g. one in configs/finetune."
+        )
 
 
 def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
@@ -54,7 +56,7 @@ def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
         resume: continue from the last checkpoint of OUTPUT_DIR if there is one.
 
     Raises:
-        ValueError: if an evaluation would score random weights or has nothing to score, or if a training would keep
+        ValueError: if an evaluation would score random weights or has nothing to score, or if a training run would keep
             random ones as they are.
     """
     if eval_only:
@@ -62,8 +64,10 @@ def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
     if cfg.MODEL.WEIGHTS or (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
         return
     if eval_only:
-        raise InputError("--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
-                         f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR}).")
+        raise InputError(
+            "--eval-only would score random weights: append MODEL.WEIGHTS path/to/model_final.pth, or add "
+            f"--resume to take the last checkpoint in OUTPUT_DIR ({cfg.OUTPUT_DIR})."
+        )
     if cfg.MODEL.IMRSF.FREEZE:
         raise InputError(RANDOM_ENCODER)
 
@@ -72,7 +76,7 @@ def run(args: argparse.Namespace) -> dict:
     """Train, or with `--eval-only` evaluate, and log the results.
 
     Returns:
-        The scores of the last evaluation: {task: {metric: value}}, or {data set: {task: ...}} for several test sets.
+        The scores of the last evaluation: {task: {metric: value}}, or {dataset: {task: ...}} for several test sets.
 
     Raises:
         ValueError, FileNotFoundError: see `check_start`, `load_config`, `setup_run`, `Checkpointer.load` and
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> dict:
     check_start(cfg, args.resume, args.eval_only)
     setup_run(cfg, args)
 
-    check_data_sets(cfg, args.eval_only)
+    check_run(cfg, args.eval_only)
 
     if not args.eval_only:
         trainer = Trainer(cfg)

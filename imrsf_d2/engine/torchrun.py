@@ -45,12 +45,19 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
         raise InputError(f"the environment has {shown}, expected whole numbers. {_CURE}") from None
     machines, rest = divmod(place.world_size, max(place.local_world_size, 1))
     if machines < 1 or rest:
-        raise InputError(f"the environment has {shown}: WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE, expected as many "
-                         f"processes on each machine. {_CURE}")
-    if not (0 <= place.local_rank < place.local_world_size and 0 <= place.rank < place.world_size
-            and place.rank % place.local_world_size == place.local_rank):
-        raise InputError(f"the environment has {shown}, expected RANK below WORLD_SIZE, and LOCAL_RANK the rest of RANK "
-                         f"by LOCAL_WORLD_SIZE. {_CURE}")
+        raise InputError(
+            f"the environment has {shown}: WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE, expected as many "
+            f"processes on each machine. {_CURE}"
+        )
+    if not (
+        0 <= place.local_rank < place.local_world_size
+        and 0 <= place.rank < place.world_size
+        and place.rank % place.local_world_size == place.local_rank
+    ):
+        raise InputError(
+            f"the environment has {shown}, expected RANK below WORLD_SIZE, and LOCAL_RANK the rest of RANK "
+            f"by LOCAL_WORLD_SIZE. {_CURE}"
+        )
     return place
 
 
@@ -66,12 +73,16 @@ def processes_here(num_gpus: int | None, num_machines: int = 1) -> int:
     if place is None:
         return num_gpus or 1
     if num_gpus not in (None, place.local_world_size):
-        raise InputError(f"--num-gpus is {num_gpus}, but torchrun started {place.local_world_size} processes on this "
-                         "machine (LOCAL_WORLD_SIZE, its --nproc_per_node): leave --num-gpus out.")
+        raise InputError(
+            f"--num-gpus is {num_gpus}, but torchrun started {place.local_world_size} processes on this "
+            "machine (LOCAL_WORLD_SIZE, its --nproc_per_node): leave --num-gpus out."
+        )
     machines = place.world_size // place.local_world_size
     if num_machines not in (1, machines):
-        raise InputError(f"--num-machines is {num_machines}, but torchrun started processes on {machines} (WORLD_SIZE "
-                         f"{place.world_size}, LOCAL_WORLD_SIZE {place.local_world_size}): leave --num-machines out.")
+        raise InputError(
+            f"--num-machines is {num_machines}, but torchrun started processes on {machines} (WORLD_SIZE "
+            f"{place.world_size}, LOCAL_WORLD_SIZE {place.local_world_size}): leave --num-machines out."
+        )
     return place.local_world_size
 
 
@@ -95,5 +106,6 @@ def check_one_process(tool: str) -> None:
     """
     place = read_place()
     if place is not None and place.world_size > 1:
-        raise InputError(f"torchrun started {place.world_size} processes (WORLD_SIZE), but {tool} works in one: start it "
-                         "with python.")
+        raise InputError(
+            f"torchrun started {place.world_size} processes (WORLD_SIZE), but {tool} works in one: start it with python."
+        )

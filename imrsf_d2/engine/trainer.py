@@ -1,4 +1,4 @@
-"""The trainer: Detectron2's loop with our loaders, optimiser, evaluators and an exact resume."""
+"""The trainer: Detectron2's loop with our loaders, optimizer, evaluators and an exact resume."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Trainer(DefaultTrainer):
     """Trains any meta-architecture on incomplete multimodal samples.
 
     Interrupted and resumed equals never interrupted, if SEED is 0 or more and SOLVER.IMS_PER_BATCH stays what it was:
-    the checkpoint carries model, optimiser and schedule; the loader continues at the sample it stopped before; and each
+    the checkpoint carries model, optimizer and schedule; the loader continues at the sample it stopped before; and each
     iteration draws from its own seed.
 
     Args:
@@ -60,16 +60,24 @@ class Trainer(DefaultTrainer):
         super(DefaultTrainer, self).__init__()
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
         if cfg.SOLVER.IMS_PER_BATCH % comm.get_world_size():
-            raise InputError(f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, expected a multiple of "
-                             f"{comm.get_world_size()}, the number of processes.")
+            raise InputError(
+                f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, expected a multiple of "
+                f"{comm.get_world_size()}, the number of processes."
+            )
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
         # None: where the model is; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
         # each of its own a gradient whatever sensors a process's batch lacks.
         devices = {} if torch.device(cfg.MODEL.DEVICE).type == "cuda" else {"device_ids": None}
-        self._trainer = TrainingLoop(create_ddp_model(model, broadcast_buffers=False, **devices), loader, optimizer,
-                                     accumulate=cfg.SOLVER.ACCUMULATE, autocast=autocast(cfg), scaler=grad_scaler(cfg))
+        self._trainer = TrainingLoop(
+            create_ddp_model(model, broadcast_buffers=False, **devices),
+            loader,
+            optimizer,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            autocast=autocast(cfg),
+            scaler=grad_scaler(cfg),
+        )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
@@ -88,7 +96,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
-        """The evaluator that the data set's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference; and one that
+        """The evaluator that the dataset's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference; and one that
         says of how many tiles the model sees nothing."""
         given = ModalitySet.from_config(cfg).check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
         scorer = build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
@@ -100,13 +108,13 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase]:
-        """Detectron2's with an orderly end before the evaluation, and those of a pre-training before the last one, which
+        """Detectron2's with an orderly end before the evaluation, and those of a pre-training run before the last one, which
         hands images on to TensorBoard."""
         hooks = super().build_hooks()
         place = next(number for number, hook in enumerate(hooks) if isinstance(hook, EvalHook))
-        hooks[place:place + 1] = [self._interruption, EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)]
+        hooks[place : place + 1] = [self._interruption, EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)]
         if is_pretraining(self.cfg):
-            # Here, as no other training has to wait until matplotlib is loaded.
+            # Here, as no other training run has to wait until matplotlib is loaded.
             from imrsf_d2.engine.reconstruction_pictures import picture_hooks
 
             hooks[-1:-1] = picture_hooks(self.cfg)
@@ -115,8 +123,11 @@ class Trainer(DefaultTrainer):
     def build_writers(self) -> list[EventWriter]:
         """A readable line in the log, metrics.json, and TensorBoard."""
         os.makedirs(self.cfg.OUTPUT_DIR, exist_ok=True)
-        return [ProgressWriter(self.max_iter), JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json")),
-                TensorboardXWriter(self.cfg.OUTPUT_DIR)]
+        return [
+            ProgressWriter(self.max_iter),
+            JSONWriter(os.path.join(self.cfg.OUTPUT_DIR, "metrics.json")),
+            TensorboardXWriter(self.cfg.OUTPUT_DIR),
+        ]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue the training in OUTPUT_DIR if `resume` and there is one; else start from MODEL.WEIGHTS.
@@ -130,29 +141,42 @@ class Trainer(DefaultTrainer):
         self._check_processes_agree(resume)
         if self.start_iter > 0:
             if self.cfg.SEED < 0:
-                logger.warning("SEED is %d, expected 0 or more for an exact resume: this run goes on with a random "
-                               "seed, so its samples are not those of a training without interruption.", self.cfg.SEED)
+                logger.warning(
+                    "SEED is %d, expected 0 or more for an exact resume: this run goes on with a random "
+                    "seed, so its samples are not those of a training run without interruption.",
+                    self.cfg.SEED,
+                )
             draw = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
             logger.info("Resuming at iteration %d (training sample %d).", self.start_iter, draw)
             self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
         elif self.checkpointer.has_checkpoint():
-            logger.warning("%s holds the checkpoints of an earlier training, which this one will overwrite. Stop it now to "
-                           "keep them: --resume continues that training, another OUTPUT_DIR leaves it alone.",
-                           self.cfg.OUTPUT_DIR)
+            logger.warning(
+                "%s holds the checkpoints of an earlier training, which this one will overwrite. Stop it now to "
+                "keep them: --resume continues that training, another OUTPUT_DIR leaves it alone.",
+                self.cfg.OUTPUT_DIR,
+            )
 
     def _check_processes_agree(self, resume: bool) -> None:
         """Processes that start at different places would wait for one another in vain; the rest would go wrong silently."""
         if comm.get_world_size() == 1:
             return
         folder = f"OUTPUT_DIR ({os.path.abspath(self.cfg.OUTPUT_DIR)})"
-        check_same("the iteration that training starts at", self.start_iter, f"With --resume each process reads the last "
-                   f"checkpoint in {folder}: put it into a folder that all machines share.")
+        check_same(
+            "the iteration that training starts at",
+            self.start_iter,
+            f"With --resume each process reads the last "
+            f"checkpoint in {folder}: put it into a folder that all machines share.",
+        )
         source = folder if resume and self.checkpointer.has_checkpoint() else f"MODEL.WEIGHTS ({self.cfg.MODEL.WEIGHTS})"
         check_same_weights(self.model, source)
         samples = getattr(self._trainer.data_loader.dataset, "dataset", None)
         if isinstance(samples, DrawnSamples):  # else a loader of somebody's own
-            check_same("the number of training samples", len(samples), "Each process reads the labels by itself: see that "
-                       "DETECTRON2_DATASETS leads to the same data on all machines.")
+            check_same(
+                "the number of training samples",
+                len(samples),
+                "Each process reads the labels by itself: see that "
+                "DETECTRON2_DATASETS leads to the same data on all machines.",
+            )
 
     def run_step(self) -> None:
         """One iteration, its random numbers (sampled loss points, dropout) a function of SEED and iteration alone."""
@@ -167,7 +191,7 @@ class Trainer(DefaultTrainer):
         """Evaluate on `DATASETS.TEST` (see Detectron2), in the precision of `SOLVER.AMP`.
 
         Returns:
-            The scores; none of a pre-training, which predicts nothing that labels could be compared with (its
+            The scores; none of a pre-training run, which predicts nothing that labels could be compared with (its
             `DATASETS.TEST` are for pictures).
         """
         if is_pretraining(cfg):

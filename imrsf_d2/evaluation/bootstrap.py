@@ -1,4 +1,4 @@
-"""How much a score owes to the images that happened to be in the data set: the bootstrap over images."""
+"""How much a score owes to the images that happened to be in the dataset: the bootstrap over images."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ def resample_counts(num_images: int, resamples: int, seed: int) -> np.ndarray:
         [R, I] int64: how often each image was drawn; each row sums to I.
     """
     drawn = np.random.default_rng(seed).integers(num_images, size=(resamples, num_images))
-    return np.stack([np.bincount(row, minlength=num_images) for row in drawn]) if resamples else np.zeros(
-        (0, num_images), dtype=np.int64)
+    return (
+        np.stack([np.bincount(row, minlength=num_images) for row in drawn])
+        if resamples
+        else np.zeros((0, num_images), dtype=np.int64)
+    )
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:

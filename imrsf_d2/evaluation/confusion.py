@@ -21,16 +21,18 @@ def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         [K, K] int64: row = true class, column = predicted class.
 
     Raises:
-        ValueError: if the shapes differ, or a labelled pixel's true or predicted class is none of the K.
+        ValueError: if the shapes differ, or a labeled pixel's true or predicted class is none of the K.
     """
     if truth.shape != prediction.shape:
         raise InputError(f"the truth is {truth.shape}, the prediction {prediction.shape}; expected one shape.")
-    labelled = truth != ignore_label
-    rows, columns = truth[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
+    labeled = truth != ignore_label
+    rows, columns = truth[labeled].astype(np.int64), prediction[labeled].astype(np.int64)
     for name, values in (("truth", rows), ("prediction", columns)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
-            raise InputError(f"the {name} holds classes from {values.min()} to {values.max()}, expected 0 to "
-                             f"{num_classes - 1}, or {ignore_label} in the truth where nothing is known.")
+            raise InputError(
+                f"the {name} holds classes from {values.min()} to {values.max()}, expected 0 to "
+                f"{num_classes - 1}, or {ignore_label} in the truth where nothing is known."
+            )
     return np.bincount(rows * num_classes + columns, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
@@ -67,7 +69,11 @@ def semantic_scores(confusion: np.ndarray, classes: list[str]) -> dict[str, floa
     with np.errstate(invalid="ignore"):
         recall = np.where(occurs, right / true, np.nan)
     weights = true[occurs] / true.sum()
-    scores = {"mIoU": np.nanmean(iou), "fwIoU": (weights * iou[occurs]).sum(), "mACC": np.nanmean(recall),
-              "pACC": right.sum() / true.sum()}
+    scores = {
+        "mIoU": np.nanmean(iou),
+        "fwIoU": (weights * iou[occurs]).sum(),
+        "mACC": np.nanmean(recall),
+        "pACC": right.sum() / true.sum(),
+    }
     scores |= {f"IoU-{name}": value for name, value in zip(classes, iou, strict=True)}
     return {name: 100.0 * float(value) for name, value in scores.items()}

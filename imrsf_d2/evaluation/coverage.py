@@ -22,7 +22,7 @@ NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Which of a model's modalities the tiles of a data set have a file of, or, once they were read, data of.
+    """Which of a model's modalities the tiles of a dataset have a file of, or, once they were read, data of.
 
     Args:
         dataset: its name, for messages.
@@ -46,9 +46,13 @@ class Coverage:
         """Read it off dataset dicts; no file is opened."""
         files = [sample.get("modalities", {}) for sample in samples]
         has = [[paths.get(name) is not None for name in modalities.names] for paths in files]
-        return cls(dataset, modalities, tuple(sample["image_id"] for sample in samples),
-                   tuple(str(sample["file_name"]) for sample in samples),
-                   np.array(has, dtype=bool).reshape(len(samples), len(modalities)))
+        return cls(
+            dataset,
+            modalities,
+            tuple(sample["image_id"] for sample in samples),
+            tuple(str(sample["file_name"]) for sample in samples),
+            np.array(has, dtype=bool).reshape(len(samples), len(modalities)),
+        )
 
     def with_data(self, read: Mapping[str, Collection]) -> Coverage:
         """The same, but a file without a valid pixel is a missing sensor: that only reading shows.
@@ -61,8 +65,9 @@ class Coverage:
             known = frozenset(image_ids)
             holds[:, self.modalities.index_of(name)] = [image_id in known for image_id in self.image_ids]
         lost = (self.has & ~holds).sum(axis=0).tolist()
-        return replace(self, has=self.has & holds,
-                       empty={name: number for name, number in zip(self.modalities.names, lost) if number})
+        return replace(
+            self, has=self.has & holds, empty={name: number for name, number in zip(self.modalities.names, lost) if number}
+        )
 
     @property
     def existing(self) -> Subset:
@@ -86,8 +91,12 @@ class Coverage:
         """The same of the tiles with these ids, in this order."""
         places = {image_id: place for place, image_id in enumerate(self.image_ids)}
         chosen = [places[image_id] for image_id in image_ids]
-        return replace(self, image_ids=tuple(image_ids), file_names=tuple(self.file_names[place] for place in chosen),
-                       has=self.has[chosen])
+        return replace(
+            self,
+            image_ids=tuple(image_ids),
+            file_names=tuple(self.file_names[place] for place in chosen),
+            has=self.has[chosen],
+        )
 
     def choose(self, subsets: Iterable[Sequence[str]] | None, source: str) -> list[Subset]:
         """The subsets to evaluate: those asked for, or all of the modalities that exist, largest first.
@@ -105,8 +114,10 @@ class Coverage:
         for subset in subsets:
             absent = [name for name in subset if name in self.absent]
             if absent:
-                raise InputError(f"{source} names {absent[0]!r} in {subset_label(subset)}, but no tile of "
-                                 f"{self.dataset!r} has it: name some of {list(self.existing)}.")
+                raise InputError(
+                    f"{source} names {absent[0]!r} in {subset_label(subset)}, but no tile of "
+                    f"{self.dataset!r} has it: name some of {list(self.existing)}."
+                )
         return subsets
 
     def _columns(self, subset: Sequence[str]) -> np.ndarray:
@@ -123,8 +134,12 @@ def warn_of_tiles_without(coverage: Coverage, subsets: Iterable[Sequence[str]]) 
             more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
             found.append(f"{subset_label(subset)}: {len(without)} of {len(coverage.image_ids)} tiles ({named}{more})")
     if found:
-        logger.warning("Tiles of %r that have none of the sensors the model is given count in the score all the same, "
-                       "with what it predicts from nothing. %s.", coverage.dataset, "; ".join(found))
+        logger.warning(
+            "Tiles of %r that have none of the sensors the model is given count in the score all the same, "
+            "with what it predicts from nothing. %s.",
+            coverage.dataset,
+            "; ".join(found),
+        )
 
 
 def warn_of_empty_files(coverage: Coverage) -> None:
@@ -135,5 +150,9 @@ def warn_of_empty_files(coverage: Coverage) -> None:
     """
     if coverage.empty:
         numbers = ", ".join(f"{number} of {name!r}" for name, number in coverage.empty.items())
-        logger.warning("Files of %r without a single valid pixel: %s, of %d tiles. They count as missing sensors.",
-                       coverage.dataset, numbers, len(coverage.image_ids))
+        logger.warning(
+            "Files of %r without a single valid pixel: %s, of %d tiles. They count as missing sensors.",
+            coverage.dataset,
+            numbers,
+            len(coverage.image_ids),
+        )

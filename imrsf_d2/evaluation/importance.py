@@ -30,7 +30,7 @@ class ImportanceMap:
 
     Args:
         name: of the image, without folders.
-        image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalised.
+        image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized.
         beta: modality -> [Hp, Wp] float32 from 0 to 1, which sum to 1 over the modalities of a patch; NaN where the
             modality is absent. The patches of the last row and column may reach beyond the image.
         patch_size: px.
@@ -51,8 +51,10 @@ def check_importance(model: nn.Module) -> None:
         ValueError: if it has no Bi-LSTM attention.
     """
     if getattr(getattr(model, "backbone", None), "bilstm", None) is None:
-        raise InputError("importance maps show the weights of the Bi-LSTM attention, which this model does not have "
-                         "(MODEL.IMRSF.BILSTM False, or another backbone).")
+        raise InputError(
+            "importance maps show the weights of the Bi-LSTM attention, which this model does not have "
+            "(MODEL.IMRSF.BILSTM False, or another backbone)."
+        )
 
 
 def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) -> Iterator[ImportanceMap]:
@@ -73,8 +75,8 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
     patch = backbone.patch_size
     for sample in samples:
         image = mapper(sample)["image"]
-        normalised = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
-        padded = ImageList.from_tensors([normalised], model.size_divisibility).tensor
+        normalized = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
+        padded = ImageList.from_tensors([normalized], model.size_divisibility).tensor
         with inference_context(model), torch.no_grad(), autocast(cfg):
             output = backbone.encode(padded)
         beta = torch.where(output.present, output.importance, torch.nan)[0].unflatten(1, output.grid)
@@ -83,8 +85,13 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
         ground = mapper.reader.grid(sample)
         if ground is not None:  # that of whole patches: the last ones may reach beyond the image
             ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
-        yield ImportanceMap(Path(sample["file_name"]).stem, image.numpy(),
-                            {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)}, patch, ground)
+        yield ImportanceMap(
+            Path(sample["file_name"]).stem,
+            image.numpy(),
+            {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)},
+            patch,
+            ground,
+        )
 
 
 def write_importance(folder: str | os.PathLike, item: ImportanceMap) -> list[Path]:

@@ -71,7 +71,7 @@ class InstanceEvaluator(DatasetEvaluator):
     The labels are read once: an evaluator may be used again after `reset`.
 
     Args:
-        dataset_name: a registered data set whose metadata has `json_file`.
+        dataset_name: a registered dataset whose metadata has `json_file`.
         output_dir: where `coco_instances_results.json` goes; None writes nothing.
         max_detections: per image; COCO's 100 unless this is more.
         distributed: gather the predictions of all processes.
@@ -80,8 +80,9 @@ class InstanceEvaluator(DatasetEvaluator):
         ValueError: see `read_truth`.
     """
 
-    def __init__(self, dataset_name: str, *, output_dir: str | None = None, max_detections: int = 100,
-                 distributed: bool = True):
+    def __init__(
+        self, dataset_name: str, *, output_dir: str | None = None, max_detections: int = 100, distributed: bool = True
+    ):
         self._truth = read_truth(dataset_name)
         self._max_detections = max(100, max_detections)
         self._distributed = distributed
@@ -101,16 +102,19 @@ class InstanceEvaluator(DatasetEvaluator):
             outputs: {"instances": Instances with pred_masks [n, H, W], scores and pred_classes} each.
 
         Raises:
-            ValueError: if the model gives no instances, or classes that the data set does not have, or an image or its
+            ValueError: if the model gives no instances, or classes that the dataset does not have, or an image or its
                 size are not those of the labels.
         """
         for sample, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
-                raise InputError(f"the model gives {sorted(output)}, no instances to score: set "
-                                 "MODEL.MASK_FORMER.TEST.INSTANCE_ON True.")
+                raise InputError(
+                    f"the model gives {sorted(output)}, no instances to score: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True."
+                )
             if sample["image_id"] not in self._truth.image_numbers:
-                raise InputError(f"there are predictions for an image {sample['image_id']!r}, which is none of the "
-                                 f"{len(self._truth.image_ids)} of {self._truth.name!r}.")
+                raise InputError(
+                    f"there are predictions for an image {sample['image_id']!r}, which is none of the "
+                    f"{len(self._truth.image_ids)} of {self._truth.name!r}."
+                )
             self._predictions += self._as_results(output["instances"], sample["image_id"])
 
     def _as_results(self, instances: Instances, image_id) -> list[dict]:
@@ -120,19 +124,29 @@ class InstanceEvaluator(DatasetEvaluator):
         rles = masks_to_rles(masks)
         labels = self._truth.coco.imgs[self._truth.image_numbers[image_id]]
         if len(masks) and masks.shape[1:] != (labels["height"], labels["width"]):
-            raise InputError(f"image {image_id!r} of {self._truth.name!r} is predicted at {masks.shape[1]} x "
-                             f"{masks.shape[2]} px (height x width), its labels are of {labels['height']} x "
-                             f"{labels['width']}: `height` and `width` of its sample must be those of the labels.")
+            raise InputError(
+                f"image {image_id!r} of {self._truth.name!r} is predicted at {masks.shape[1]} x "
+                f"{masks.shape[2]} px (height x width), its labels are of {labels['height']} x "
+                f"{labels['width']}: `height` and `width` of its sample must be those of the labels."
+            )
         scores, indices = instances.scores.tolist(), instances.pred_classes.tolist()
         classes, results = self._truth.classes, []
         for rle, score, index in zip(rles, scores, indices, strict=True):
             if not 0 <= index < len(classes):
-                raise InputError(f"the model predicts the class {index}, {self._truth.name!r} has {len(classes)} "
-                                 f"({', '.join(classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
+                raise InputError(
+                    f"the model predicts the class {index}, {self._truth.name!r} has {len(classes)} "
+                    f"({', '.join(classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES."
+                )
             if rle_to_area(rle):
-                results.append({"image_id": image_id, "category_id": self._truth.category_of_class[index],
-                                "bbox": rle_to_box(rle), "score": score,
-                                "segmentation": {**rle, "counts": rle["counts"].decode()}})
+                results.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": self._truth.category_of_class[index],
+                        "bbox": rle_to_box(rle),
+                        "score": score,
+                        "segmentation": {**rle, "counts": rle["counts"].decode()},
+                    }
+                )
         return results
 
     def evaluate(self) -> dict:
@@ -149,8 +163,13 @@ class InstanceEvaluator(DatasetEvaluator):
         if not results:
             logger.warning("No instance was predicted in any image: AP is 0.")
         scores = {task: self._score(results, task) for task in TASKS}
-        logger.info("%s, in percent:\n%s", self._truth.name, markdown_table(
-            ["", *METRICS], [[task, *(f"{row[metric]:.2f}" for metric in METRICS)] for task, row in scores.items()]))
+        logger.info(
+            "%s, in percent:\n%s",
+            self._truth.name,
+            markdown_table(
+                ["", *METRICS], [[task, *(f"{row[metric]:.2f}" for metric in METRICS)] for task, row in scores.items()]
+            ),
+        )
         if self.output_dir:
             write_text(os.path.join(self.output_dir, "coco_instances_results.json"), json.dumps(results))
         return scores

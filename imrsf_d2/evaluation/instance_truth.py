@@ -32,12 +32,12 @@ class InstanceTruth:
     """The labels of the images of one split.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         coco: images numbered 1 to I, those without annotations among them, where every detection is a false one;
             categories 1 to K; annotations numbered from 1 (pycocotools takes a match with number 0 for none), with
             run-length codes, boxes and areas of the masks, as the predictions have them (a footprint's polygon can differ
-            from its rasterised mask by a pixel).
-        image_ids: I ids of the data set; that of image number n is the one at n - 1.
+            from its rasterized mask by a pixel).
+        image_ids: I ids of the dataset; that of image number n is the one at n - 1.
         classes: K names; the number of the class at k is k + 1.
         categories: category id of the file -> position in `classes`. Several may be one class.
     """
@@ -59,17 +59,22 @@ class InstanceTruth:
         return {index: category for category, index in reversed(self.categories.items())}
 
     def found(self, results: Sequence[Mapping], task: str) -> COCO:
-        """Predictions as a COCO data set beside `coco`.
+        """Predictions as a COCO dataset beside `coco`.
 
         Args:
-            results: in COCO's form, with ids of the data set.
+            results: in COCO's form, with ids of the dataset.
             task: "bbox" or "segm", which they are compared by.
         """
         # COCO writes into what it is given, and would take a box's area for that of the mask it stands beside.
         unused = "bbox" if task == "segm" else "segmentation"
-        numbered = [{**{key: value for key, value in result.items() if key != unused},
-                     "image_id": self.image_numbers[result["image_id"]],
-                     "category_id": self.categories[result["category_id"]] + 1} for result in results]
+        numbered = [
+            {
+                **{key: value for key, value in result.items() if key != unused},
+                "image_id": self.image_numbers[result["image_id"]],
+                "category_id": self.categories[result["category_id"]] + 1,
+            }
+            for result in results
+        ]
         found = COCO()
         with contextlib.redirect_stdout(io.StringIO()):
             if numbered:
@@ -84,61 +89,78 @@ def read_truth(dataset_name: str) -> InstanceTruth:
     """Read the labels of a registered split; its JSON may hold other images too.
 
     Args:
-        dataset_name: of a data set whose metadata has `json_file` and `thing_classes`, and with
+        dataset_name: of a dataset whose metadata has `json_file` and `thing_classes`, and with
             `thing_dataset_id_to_contiguous_id` the position of each category id of the file among them.
 
     Raises:
         ValueError: if images of the split share an id or are not in the file, the metadata's classes are not the file's,
             a segmentation cannot be read, or there are annotations and none can be scored.
     """
-    # First, because reading a data set may correct where its metadata says the labels are.
+    # First, because reading a dataset may correct where its metadata says the labels are.
     samples = DatasetCatalog.get(dataset_name)
     image_ids = Counter(sample["image_id"] for sample in samples)
     repeated = [image_id for image_id, count in image_ids.items() if count > 1]
     if repeated:
-        raise InputError(f"{image_ids[repeated[0]]} samples of {dataset_name!r} have the image_id {repeated[0]!r}, expected "
-                         "an id of its own for each.")
+        raise InputError(
+            f"{image_ids[repeated[0]]} samples of {dataset_name!r} have the image_id {repeated[0]!r}, expected "
+            "an id of its own for each."
+        )
     metadata = MetadataCatalog.get(dataset_name)
     path, classes = metadata.json_file, tuple(metadata.thing_classes)
     if len(set(classes)) < len(classes):
-        raise InputError(f"thing_classes of {dataset_name!r} are {list(classes)}, expected names that differ: each has a "
-                         "score.")
+        raise InputError(
+            f"thing_classes of {dataset_name!r} are {list(classes)}, expected names that differ: each has a score."
+        )
     categories = metadata.get("thing_dataset_id_to_contiguous_id") or {index: index for index in range(len(classes))}
     if set(categories.values()) != set(range(len(classes))):
-        raise InputError(f"thing_dataset_id_to_contiguous_id of {dataset_name!r} is {dict(categories)}, expected the "
-                         f"category ids of the {len(classes)} thing_classes ({', '.join(classes)}) with their positions 0 "
-                         f"to {len(classes) - 1}.")
+        raise InputError(
+            f"thing_dataset_id_to_contiguous_id of {dataset_name!r} is {dict(categories)}, expected the "
+            f"category ids of the {len(classes)} thing_classes ({', '.join(classes)}) with their positions 0 "
+            f"to {len(classes) - 1}."
+        )
     data = read_annotation_file(path)
     check_names(data["categories"], {category: classes[index] for category, index in categories.items()}, path)
     images = {image["id"]: image for image in data["images"] if image["id"] in image_ids}
     unknown = sorted(image_ids.keys() - images.keys(), key=str)
     if unknown:
-        raise InputError(f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}: "
-                         f"{dataset_name!r} and {path} must be of the same images.")
-    _check_classes(samples, [annotation["category_id"] for annotation in data["annotations"]
-                             if annotation["image_id"] in images], categories, classes, dataset_name)
+        raise InputError(
+            f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}: "
+            f"{dataset_name!r} and {path} must be of the same images."
+        )
+    _check_classes(
+        samples,
+        [annotation["category_id"] for annotation in data["annotations"] if annotation["image_id"] in images],
+        categories,
+        classes,
+        dataset_name,
+    )
     ids = sorted(images, key=lambda image_id: (str(type(image_id)), image_id))
     numbers = {image_id: number for number, image_id in enumerate(ids, start=1)}
     coco = COCO()
-    coco.dataset = {"info": data.get("info", {}),
-                    "images": [{**images[image_id], "id": number} for image_id, number in numbers.items()],
-                    "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
-                    "annotations": _annotations(data, images, numbers, categories, path)}
+    coco.dataset = {
+        "info": data.get("info", {}),
+        "images": [{**images[image_id], "id": number} for image_id, number in numbers.items()],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
+        "annotations": _annotations(data, images, numbers, categories, path),
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # "creating index..."
         coco.createIndex()
     return InstanceTruth(dataset_name, coco, tuple(ids), classes, categories)
 
 
-def _check_classes(samples: Sequence[Mapping], file_categories: Sequence, categories: Mapping, classes: Sequence[str],
-                   dataset_name: str) -> None:
+def _check_classes(
+    samples: Sequence[Mapping], file_categories: Sequence, categories: Mapping, classes: Sequence[str], dataset_name: str
+) -> None:
     """See that a model learns the classes in the order that it is scored in."""
-    learnt = Counter(annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ()))
+    learned = Counter(annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ()))
     scored = Counter(categories[category] for category in file_categories if category in categories)
-    if learnt != scored and learnt.total() == scored.total():  # a loader may leave some out
-        counts = [", ".join(f"{name} {count[index]}" for index, name in enumerate(classes)) for count in (learnt, scored)]
-        raise InputError(f"the samples of {dataset_name!r} have these annotations of its thing_classes: {counts[0]}; by "
-                         f"thing_dataset_id_to_contiguous_id {dict(categories)} its file has: {counts[1]}. The categories "
-                         "must be in the same order in both.")
+    if learned != scored and learned.total() == scored.total():  # a loader may leave some out
+        counts = [", ".join(f"{name} {count[index]}" for index, name in enumerate(classes)) for count in (learned, scored)]
+        raise InputError(
+            f"the samples of {dataset_name!r} have these annotations of its thing_classes: {counts[0]}; by "
+            f"thing_dataset_id_to_contiguous_id {dict(categories)} its file has: {counts[1]}. The categories "
+            "must be in the same order in both."
+        )
 
 
 def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: Mapping, path: str) -> list[dict]:
@@ -156,20 +178,34 @@ def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: M
         if not area:
             unmarked.append(annotation.get("id"))
             continue
-        annotations.append({**annotation, "id": len(annotations) + 1, "image_id": numbers[image["id"]],
-                            "category_id": categories[annotation["category_id"]] + 1,
-                            "iscrowd": annotation.get("iscrowd", 0), "segmentation": rle, "bbox": rle_to_box(rle),
-                            "area": area})
+        annotations.append(
+            {
+                **annotation,
+                "id": len(annotations) + 1,
+                "image_id": numbers[image["id"]],
+                "category_id": categories[annotation["category_id"]] + 1,
+                "iscrowd": annotation.get("iscrowd", 0),
+                "segmentation": rle,
+                "bbox": rle_to_box(rle),
+                "area": area,
+            }
+        )
     total = len(annotations) + len(unmarked) + foreign.total()
     problems = []
     if foreign:
-        problems.append(f"{foreign.total()} are of the categories {sorted(foreign, key=str)}, which the data set's "
-                        f"thing_dataset_id_to_contiguous_id {dict(categories)} does not have")
+        problems.append(
+            f"{foreign.total()} are of the categories {sorted(foreign, key=str)}, which the dataset's "
+            f"thing_dataset_id_to_contiguous_id {dict(categories)} does not have"
+        )
     if unmarked:
         problems.append(f"{len(unmarked)} mark no pixel of their image, e.g. {unmarked[0]!r}")
     if problems and not annotations:
         raise InputError(f"{path}: none of the {total} annotations of the split can be scored: {'; '.join(problems)}.")
     if problems:
-        log_first_n(logging.WARNING, f"{path}: of the {total} annotations of the split {'; '.join(problems)}: they are left "
-                                     "out of the score.", key="message", name=__name__)
+        log_first_n(
+            logging.WARNING,
+            f"{path}: of the {total} annotations of the split {'; '.join(problems)}: they are left out of the score.",
+            key="message",
+            name=__name__,
+        )
     return annotations

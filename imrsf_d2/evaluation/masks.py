@@ -27,8 +27,9 @@ def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
     try:
         return segmentation_to_rle(annotation["segmentation"], height, width)
     except Exception as error:  # pycocotools raises whatever its C code came across
-        raise InputError(f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: "
-                         f"{error}") from error
+        raise InputError(
+            f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: {error}"
+        ) from error
 
 
 def masks_to_rles(masks: np.ndarray) -> list[dict]:

@@ -32,16 +32,20 @@ def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5
         confidence = np.array([annotation["score"] for annotation in found[cell]], dtype=float)
         if not len(confidence):
             continue
-        confidence = confidence[np.argsort(-confidence, kind="stable")][:evaluation.params.maxDets[-1]]  # as `ious` has them
+        confidence = confidence[np.argsort(-confidence, kind="stable")][
+            : evaluation.params.maxDets[-1]
+        ]  # as `ious` has them
         match = np.full(len(confidence), -1)
         if len(crowd):
             match = _match(np.asarray(evaluation.ious[cell]), crowd, min_iou)
         counted = (match < 0) | ~np.append(crowd, False)[match]
-        detections.append(np.stack([np.full(len(match), image), np.full(len(match), category), confidence,
-                                    match >= 0])[:, counted])
+        detections.append(
+            np.stack([np.full(len(match), image), np.full(len(match), category), confidence, match >= 0])[:, counted]
+        )
     image, category, confidence, right = np.concatenate(detections, axis=1)
-    return InstanceImages(tuple(image_ids), objects, image.astype(np.int64), category.astype(np.int64), confidence,
-                          right.astype(bool))
+    return InstanceImages(
+        tuple(image_ids), objects, image.astype(np.int64), category.astype(np.int64), confidence, right.astype(bool)
+    )
 
 
 def _by_cell(coco: COCO) -> dict[tuple[int, int], list[dict]]:

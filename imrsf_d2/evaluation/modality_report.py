@@ -11,13 +11,7 @@ from dataclasses import asdict
 
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.report import MEANINGS, main_score, subset_table
-from imrsf_d2.evaluation.report_sections import (
-    coverage_section,
-    kept_section,
-    lacks_tiles,
-    lowest_section,
-    worth_section,
-)
+from imrsf_d2.evaluation.report_sections import coverage_section, kept_section, lacks_tiles, lowest_section, worth_section
 from imrsf_d2.evaluation.summary import Kept, Summary
 from imrsf_d2.modalities import subset_label
 
@@ -60,8 +54,14 @@ def sweep_csv(rows: Sequence[Mapping], names: Sequence[str], covered: Kept | Non
     task, metric, _ = main_score(rows[0]["results"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "images", *(f"{task}/{metric}" for task, metric in columns),
-                     *(["images_with_any", f"{task}/{metric} of images_with_any"] if covered else [])])
+    writer.writerow(
+        [
+            *names,
+            "images",
+            *(f"{task}/{metric}" for task, metric in columns),
+            *(["images_with_any", f"{task}/{metric} of images_with_any"] if covered else []),
+        ]
+    )
     for row in rows:
         subset = tuple(row["modalities"])
         scores = [row["results"].get(task, {}).get(metric, math.nan) for task, metric in columns]
@@ -74,8 +74,7 @@ def _cell(score: float) -> str:
     return "" if math.isnan(score) else f"{score:.6g}"
 
 
-def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[str, str],
-                   made_with: Sequence[str]) -> str:
+def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[str, str], made_with: Sequence[str]) -> str:
     """The report.
 
     Args:
@@ -85,14 +84,23 @@ def sweep_markdown(rows: Sequence[Mapping], summary: Summary, pictures: Mapping[
     """
     names, metric = summary.names, summary.metric
     table = subset_table([*rows, {"modalities": [], "results": summary.blind_results}], names)
-    spread = (f"Intervals hold {LEVEL:.0%} of {summary.resamples} bootstrap resamples of the {summary.num_images} "
-              f"images (seed {summary.seed}), the same resamples for every subset. They say how much the "
-              "images matter, not how much another training would.")
+    spread = (
+        f"Intervals hold {LEVEL:.0%} of {summary.resamples} bootstrap resamples of the {summary.num_images} "
+        f"images (seed {summary.seed}), the same resamples for every subset. They say how much the "
+        "images matter, not how much another training run would."
+    )
     if not summary.resamples:
         spread = "No bootstrap was asked for: no intervals."
-    parts = ["# One model, every subset of its sensors",
-             table, f"The last row looks at no sensor: {summary.blind}.", MEANINGS[main_score(rows[0]["results"])[0]],
-             coverage_section(summary), f"## What remains of the {metric}", kept_section(summary, summary), spread]
+    parts = [
+        "# One model, every subset of its sensors",
+        table,
+        f"The last row looks at no sensor: {summary.blind}.",
+        MEANINGS[main_score(rows[0]["results"])[0]],
+        coverage_section(summary),
+        f"## What remains of the {metric}",
+        kept_section(summary, summary),
+        spread,
+    ]
     if summary.mean_incomplete:
         parts.append(lowest_section(summary, summary))
     if lacks_tiles(summary):

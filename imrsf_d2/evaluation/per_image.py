@@ -42,7 +42,7 @@ class SemanticImages:
             counts: [R, I] how often each image is in each collection.
 
         Returns:
-            [R]; NaN where no pixel of a collection is labelled.
+            [R]; NaN where no pixel of a collection is labeled.
         """
         num_classes = self.confusion.shape[-1]
         summed = counts @ self.confusion.reshape(len(self.confusion), -1).astype(np.int64)
@@ -88,8 +88,12 @@ class InstanceImages:
         chosen = np.flatnonzero(self.category == category)
         chosen = chosen[np.argsort(-self.confidence[chosen], kind="stable")]
         step = max(1, MAX_NUMBERS // max(1, len(chosen)))
-        return np.concatenate([self._precision_at_recalls(part, chosen, part @ self.objects[:, category])
-                               for part in np.split(counts, range(step, len(counts), step))])
+        return np.concatenate(
+            [
+                self._precision_at_recalls(part, chosen, part @ self.objects[:, category])
+                for part in np.split(counts, range(step, len(counts), step))
+            ]
+        )
 
     def _precision_at_recalls(self, counts: np.ndarray, chosen: np.ndarray, total: np.ndarray) -> np.ndarray:
         """[R]: mean over RECALLS of the best precision at that recall or a higher one."""

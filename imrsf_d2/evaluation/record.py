@@ -29,19 +29,29 @@ ROW, IMAGES, SENSORS = "scores.json", "images.npz", "sensors.json"
 KEYS = ("MODEL", "INPUT", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
 #: What is harmless: where the weights lie, as their content is compared, who computes, and what is of training alone or
 #: set anew for each subset.
-IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE", "INPUT.CROP", "INPUT.DIHEDRAL", "INPUT.MODALITY_DROPOUT", "INPUT.PHOTOMETRIC",
-           "INPUT.SCALE_JITTER", "INPUT.TEST_MODALITIES")
+IGNORED = (
+    "MODEL.WEIGHTS",
+    "MODEL.DEVICE",
+    "INPUT.CROP",
+    "INPUT.DIHEDRAL",
+    "INPUT.MODALITY_DROPOUT",
+    "INPUT.PHOTOMETRIC",
+    "INPUT.SCALE_JITTER",
+    "INPUT.TEST_MODALITIES",
+)
 #: What the digests stand for that differ where something has changed: nobody reads a digest.
-CONTENTS = {"images": "the images have changed (their ids, sizes, or which sensors they have)",
-            "labels": "the labels have changed",
-            "rasters": "rasters have changed (in size or time of change, which `cp -p` and `rsync -a` keep)",
-            "weights": "the weights have changed"}
+CONTENTS = {
+    "images": "the images have changed (their ids, sizes, or which sensors they have)",
+    "labels": "the labels have changed",
+    "rasters": "rasters have changed (in size or time of change, which `cp -p` and `rsync -a` keep)",
+    "weights": "the weights have changed",
+}
 #: So many of the differences from another run are named in a message.
 NAMED = 3
 
 
 class SweepRecord:
-    """The finished subsets of one model on one data set.
+    """The finished subsets of one model on one dataset.
 
     Args:
         folder: holds `sweep.json` and a folder for each subset.
@@ -62,30 +72,37 @@ class SweepRecord:
         """
         in_the_way = next(path for path in (self.folder, *self.folder.absolute().parents) if os.path.lexists(path))
         if not in_the_way.is_dir():
-            raise NotAFolderError(f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a "
-                                     "folder. Choose another output.")
+            raise NotAFolderError(
+                f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a folder. Choose another output."
+            )
         identity = json.loads(json.dumps(identity))
         marker = self.folder / MARKER
         if not marker.is_file():
             present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp")
             if present:
-                raise OccupiedError(f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
-                                      "sweep over modalities, so it is left alone. Choose another output.")
+                raise OccupiedError(
+                    f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
+                    "sweep over modalities, so it is left alone. Choose another output."
+                )
             write_text(marker, json.dumps(identity, indent=1))
             return
         try:
             before = dict(json.loads(marker.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise OccupiedError(f"{marker} is not what this tool writes there ({error}). Choose another "
-                                  "output.") from error
-        differing = [_difference(key, before.get(key), identity.get(key))
-                     for key in identity | before if before.get(key) != identity.get(key)]
+            raise OccupiedError(f"{marker} is not what this tool writes there ({error}). Choose another output.") from error
+        differing = [
+            _difference(key, before.get(key), identity.get(key))
+            for key in identity | before
+            if before.get(key) != identity.get(key)
+        ]
         if differing and not any(self.folder.glob(f"*/{ROW}")):  # nothing to mix with: a start that failed, say
             write_text(marker, json.dumps(identity, indent=1))
         elif differing:
             more = f" (and {len(differing) - NAMED} more)" if len(differing) > NAMED else ""
-            raise OccupiedError(f"{self.folder} holds the scores of another run: {'; '.join(differing[:NAMED])}{more}. "
-                                "Choose another output, or delete that folder.")
+            raise OccupiedError(
+                f"{self.folder} holds the scores of another run: {'; '.join(differing[:NAMED])}{more}. "
+                "Choose another output, or delete that folder."
+            )
 
     def row(self, subset: Sequence[str]) -> dict | None:
         """The row of a finished subset, as `sweep_subsets` returns it; None if it is not finished."""
@@ -139,13 +156,18 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
         rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
-    return {"dataset": dataset_name, "images": images.hexdigest(), "labels": labels.hexdigest(),
-            "rasters": rasters.hexdigest(), "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
-            "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
-            # Pairs, as JSON makes texts of a mapping's keys.
-            "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
-            "ignore_label": metadata.get("ignore_label"),
-            **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)}}
+    return {
+        "dataset": dataset_name,
+        "images": images.hexdigest(),
+        "labels": labels.hexdigest(),
+        "rasters": rasters.hexdigest(),
+        "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
+        "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
+        # Pairs, as JSON makes texts of a mapping's keys.
+        "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
+        "ignore_label": metadata.get("ignore_label"),
+        **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
+    }
 
 
 def _is_part(key: str, parts: Iterable[str]) -> bool:
@@ -177,4 +199,4 @@ def _state(path: str) -> list[int] | None:
 
 def _short(value: object, most: int = 60) -> str:
     text = repr(value)
-    return text if len(text) <= most else f"{text[:most - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -13,26 +13,42 @@ import imrsf_d2
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import usable_cores
 
-__all__ = ["MEANINGS", "describe_machine", "describe_versions", "main_score", "markdown_table", "subset_table",
-           "subset_ticks"]
+__all__ = [
+    "MEANINGS",
+    "describe_machine",
+    "describe_versions",
+    "main_score",
+    "markdown_table",
+    "subset_table",
+    "subset_ticks",
+]
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centred: int = 0) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centerd: int = 0) -> str:
     """A Markdown table whose source is aligned too.
 
     Args:
         header: column titles.
         rows: as many cells each.
-        centred: this many leading columns are centred, the others aligned to the right.
+        centerd: this many leading columns are centerd, the others aligned to the right.
     """
     widths = [max(3, *(len(row[column]) for row in [header, *rows])) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.center(width) if column < centred else cell.rjust(width)
-                                 for column, (cell, width) in enumerate(zip(cells, widths))) + " |"
+        return (
+            "| "
+            + " | ".join(
+                cell.center(width) if column < centerd else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(cells, widths))
+            )
+            + " |"
+        )
 
-    rule = "|" + "|".join(f":{'-' * width}:" if column < centred else f"-{'-' * width}:"
-                          for column, width in enumerate(widths)) + "|"
+    rule = (
+        "|"
+        + "|".join(f":{'-' * width}:" if column < centerd else f"-{'-' * width}:" for column, width in enumerate(widths))
+        + "|"
+    )
     return "\n".join([line(header), rule, *(line(row) for row in rows)])
 
 
@@ -40,10 +56,10 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centred
 SHOWN = {"segm": ("mask", ("AP50", "AP")), "bbox": ("box", ("AP50", "AP")), "sem_seg": ("", ("mIoU", "mACC", "pACC"))}
 MEANINGS = {
     "segm": "Scores are COCO averages over the evaluated tiles, from 0 to 1: `AP50` at an intersection over union of 0.50, "
-            "`AP` over thresholds from 0.50 to 0.95; `mask` of the instance masks, `box` of the boxes around them.",
-    "sem_seg": "Scores are from 0 to 1, over all labelled pixels of the evaluated tiles together: `mIoU` is the mean "
-               "intersection over union and `mACC` the mean recall of the classes that occur, `pACC` the share of right "
-               "pixels.",
+    "`AP` over thresholds from 0.50 to 0.95; `mask` of the instance masks, `box` of the boxes around them.",
+    "sem_seg": "Scores are from 0 to 1, over all labeled pixels of the evaluated tiles together: `mIoU` is the mean "
+    "intersection over union and `mACC` the mean recall of the classes that occur, `pACC` the share of right "
+    "pixels.",
 }
 
 
@@ -72,15 +88,21 @@ def subset_table(rows: Sequence[Mapping], names: Sequence[str]) -> str:
     Returns:
         Markdown; a score that cannot be computed shows as n/a.
     """
-    columns = [(task, metric) for task, (_, metrics) in SHOWN.items() for metric in metrics
-               if any(task in row["results"] for row in rows)]
+    columns = [
+        (task, metric)
+        for task, (_, metrics) in SHOWN.items()
+        for metric in metrics
+        if any(task in row["results"] for row in rows)
+    ]
     header = [name.upper() for name in names] + [f"{SHOWN[task][0]} {metric}".strip() for task, metric in columns]
     body = []
     for row in rows:
         values = [row["results"].get(task, {}).get(metric, math.nan) for task, metric in columns]
-        body.append(subset_ticks(row["modalities"], names)
-                    + ["n/a" if math.isnan(value) else f"{value / 100:.3f}" for value in values])
-    return markdown_table(header, body, centred=len(names))
+        body.append(
+            subset_ticks(row["modalities"], names)
+            + ["n/a" if math.isnan(value) else f"{value / 100:.3f}" for value in values]
+        )
+    return markdown_table(header, body, centerd=len(names))
 
 
 def subset_ticks(subset: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -122,8 +144,14 @@ def _cpu_model() -> str:
 def _commit() -> str:
     """The source's commit, where it is a git checkout."""
     try:
-        result = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10,
-                                cwd=Path(imrsf_d2.__file__).parent, check=True)
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            cwd=Path(imrsf_d2.__file__).parent,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return f" ({result.stdout.strip()})"

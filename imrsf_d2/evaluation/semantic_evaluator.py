@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 
 class SemanticEvaluator(DatasetEvaluator):
-    """IoU per class and their mean, in percent, over the labelled pixels of one registered split.
+    """IoU per class and their mean, in percent, over the labeled pixels of one registered split.
 
     The images' confusion matrices are summed, and the mean is over the classes that occur in the truth: a perfect
     prediction scores 100 whichever classes a split has.
 
     Args:
-        dataset_name: a registered data set whose metadata has `stuff_classes` and `ignore_label`.
+        dataset_name: a registered dataset whose metadata has `stuff_classes` and `ignore_label`.
         output_dir: where `confusion.json` goes; None writes nothing.
-        allow_single_class: score where all labelled pixels are of one class of several (TEST.ALLOW_SINGLE_CLASS).
+        allow_single_class: score where all labeled pixels are of one class of several (TEST.ALLOW_SINGLE_CLASS).
 
     Raises:
         InputError: if two samples have one image_id, or two classes one name.
@@ -43,7 +43,7 @@ class SemanticEvaluator(DatasetEvaluator):
 
     def __init__(self, dataset_name: str, *, output_dir: str | None = None, allow_single_class: bool = False):
         self._dataset_name = dataset_name
-        # First, as a data set may know its classes only when it is loaded.
+        # First, as a dataset may know its classes only when it is loaded.
         samples = DatasetCatalog.get(dataset_name)
         self._samples = {sample["image_id"]: sample for sample in samples}
         metadata = MetadataCatalog.get(dataset_name)
@@ -71,20 +71,25 @@ class SemanticEvaluator(DatasetEvaluator):
             outputs: {"sem_seg": [K, H, W] scores} each, of the size of the labels.
 
         Raises:
-            ValueError: if there is no label map, its classes are not the data set's, or the labels are unusable.
+            ValueError: if there is no label map, its classes are not the dataset's, or the labels are unusable.
         """
         for sample, output in zip(inputs, outputs, strict=True):
             if "sem_seg" not in output:
-                raise InputError(f"the model gives {sorted(output)}, no label map to score on {self._dataset_name!r}: set "
-                                 "MODEL.MASK_FORMER.TEST.SEMANTIC_ON True.")
+                raise InputError(
+                    f"the model gives {sorted(output)}, no label map to score on {self._dataset_name!r}: set "
+                    "MODEL.MASK_FORMER.TEST.SEMANTIC_ON True."
+                )
             scores = output["sem_seg"]
             if len(scores) != len(self._classes):
-                raise InputError(f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
-                                 f"{len(self._classes)} ({', '.join(self._classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES.")
+                raise InputError(
+                    f"the model predicts {len(scores)} classes, {self._dataset_name!r} has "
+                    f"{len(self._classes)} ({', '.join(self._classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES."
+                )
             prediction = scores.argmax(dim=0).cpu().numpy()
             image_id = sample["image_id"]
-            self._confusions[image_id] = confusion_matrix(self._truth(image_id), prediction, len(self._classes),
-                                                          self._ignore_label)
+            self._confusions[image_id] = confusion_matrix(
+                self._truth(image_id), prediction, len(self._classes), self._ignore_label
+            )
 
     def _read_truth(self, image_id) -> np.ndarray:
         return semantic_truth(self._samples[image_id], len(self._classes))
@@ -96,7 +101,7 @@ class SemanticEvaluator(DatasetEvaluator):
             {"sem_seg": scores} as from `semantic_scores`; empty on other processes than the first.
 
         Raises:
-            InputError: if not a single pixel is labelled, or, unless that is allowed, all are of one class.
+            InputError: if not a single pixel is labeled, or, unless that is allowed, all are of one class.
         """
         shares = comm.gather(self._confusions)  # an empty list on other processes
         if not comm.is_main_process():
@@ -104,19 +109,28 @@ class SemanticEvaluator(DatasetEvaluator):
         self._confusions = {image_id: confusion for share in shares for image_id, confusion in share.items()}
         confusion = sum(self._confusions.values(), np.zeros(2 * (len(self._classes),), dtype=np.int64))
         pixels = sum(self._samples[image_id]["height"] * self._samples[image_id]["width"] for image_id in self._confusions)
-        refuse_one_class(self._dataset_name, confusion.sum(axis=1), pixels > confusion.sum(), self._classes,
-                         self._allow_single_class)
+        refuse_one_class(
+            self._dataset_name, confusion.sum(axis=1), pixels > confusion.sum(), self._classes, self._allow_single_class
+        )
         scores = semantic_scores(confusion, self._classes)
-        rows = [[name, f"{scores[f'IoU-{name}']:.2f}", f"{count / confusion.sum():.2%}"]
-                for name, count in zip(self._classes, confusion.sum(axis=1))]
-        logger.info("%s: mIoU %.2f, IoU of each class in percent:\n%s", self._dataset_name, scores["mIoU"],
-                    markdown_table(["class", "IoU", "share of pixels"], rows, centred=1))
+        rows = [
+            [name, f"{scores[f'IoU-{name}']:.2f}", f"{count / confusion.sum():.2%}"]
+            for name, count in zip(self._classes, confusion.sum(axis=1))
+        ]
+        logger.info(
+            "%s: mIoU %.2f, IoU of each class in percent:\n%s",
+            self._dataset_name,
+            scores["mIoU"],
+            markdown_table(["class", "IoU", "share of pixels"], rows, centerd=1),
+        )
         if self.output_dir:
-            write_text(os.path.join(self.output_dir, "confusion.json"),
-                       json.dumps({"classes": self._classes, "confusion": confusion.tolist()}))
+            write_text(
+                os.path.join(self.output_dir, "confusion.json"),
+                json.dumps({"classes": self._classes, "confusion": confusion.tolist()}),
+            )
         return {"sem_seg": scores}
 
     def per_image(self) -> SemanticImages:
-        """What each image contributed, in the order of the data set; after `evaluate`, on the first process."""
+        """What each image contributed, in the order of the dataset; after `evaluate`, on the first process."""
         image_ids = tuple(image_id for image_id in self._samples if image_id in self._confusions)
         return SemanticImages(image_ids, np.stack([self._confusions[image_id] for image_id in image_ids]))

@@ -71,8 +71,14 @@ class BlindTiles(SensorsRead):
         blind = [image_id for image_id, names in self._read.items() if not names]
         if blind:
             named = ", ".join(map(repr, blind[:NAMED])) + f" and {len(blind) - NAMED} more" * (len(blind) > NAMED)
-            logger.warning("%d of %d tiles of %r have no data of %s (no file, or not one valid pixel): image %s. They count "
-                           "in these scores with what the model predicts from nothing; tools/evaluate_modalities.py "
-                           "also scores the others by themselves.", len(blind), len(self._read), self._dataset_name,
-                           subset_title(self._given), named)
+            logger.warning(
+                "%d of %d tiles of %r have no data of %s (no file, or not one valid pixel): image %s. They count "
+                "in these scores with what the model predicts from nothing; tools/evaluate_modalities.py "
+                "also scores the others by themselves.",
+                len(blind),
+                len(self._read),
+                self._dataset_name,
+                subset_title(self._given),
+                named,
+            )
         return {}

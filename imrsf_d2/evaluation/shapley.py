@@ -32,8 +32,10 @@ def shapley_values(names: Sequence[str], scores: Mapping[tuple[str, ...], np.nda
     subsets = [subset for size in range(len(names) + 1) for subset in itertools.combinations(names, size)]
     missing = [subset for subset in subsets if subset not in scores]
     if missing:
-        raise InputError(f"Shapley values of {', '.join(names)} need the scores of all {len(subsets)} subsets; "
-                         f"{'+'.join(missing[0]) or 'the empty one'} has none.")
+        raise InputError(
+            f"Shapley values of {', '.join(names)} need the scores of all {len(subsets)} subsets; "
+            f"{'+'.join(missing[0]) or 'the empty one'} has none."
+        )
     values = {}
     for name in names:
         value = 0.0

@@ -18,7 +18,7 @@ from imrsf_d2.evaluation.trivial import trivial_images
 from imrsf_d2.modalities import subset_label
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Estimate", "Kept", "Summary", "summarise"]
+__all__ = ["Estimate", "Kept", "Summary", "summarize"]
 
 Subset = tuple[str, ...]
 
@@ -87,8 +87,15 @@ class Summary(Kept):
     ends: tuple[Estimate, Estimate] | None
 
 
-def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Subset, SemanticImages | InstanceImages],
-              classes: Sequence[str], resamples: int, seed: int = 0, coverage: Coverage | None = None) -> Summary:
+def summarize(
+    names: Sequence[str],
+    rows: Sequence[Mapping],
+    images: Mapping[Subset, SemanticImages | InstanceImages],
+    classes: Sequence[str],
+    resamples: int,
+    seed: int = 0,
+    coverage: Coverage | None = None,
+) -> Summary:
     """Derive everything, with percentile intervals of a bootstrap over images that all subsets share.
 
     Args:
@@ -107,9 +114,11 @@ def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Sub
     image_ids = next(iter(images.values())).image_ids
     for subset, own in images.items():
         if own.image_ids != image_ids:
-            raise InputError(f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
-                             f"{len(image_ids)} of {subset_label(next(iter(images)))}; only scores of the same images "
-                             "can be compared.")
+            raise InputError(
+                f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
+                f"{len(image_ids)} of {subset_label(next(iter(images)))}; only scores of the same images "
+                "can be compared."
+            )
     evaluated = [tuple(row["modalities"]) for row in rows]
     everywhere = np.ones(len(image_ids), dtype=bool)
     covered, having, whole = dict.fromkeys(evaluated, everywhere), dict.fromkeys(names, len(image_ids)), everywhere
@@ -119,27 +128,46 @@ def summarise(names: Sequence[str], rows: Sequence[Mapping], images: Mapping[Sub
         having = {name: int(coverage.with_any([name]).sum()) for name in names}
         whole = coverage.with_all(names)
     blind, blind_results, blind_images = trivial_images(next(iter(images.values())), classes)
-    score = _scorer({**{tuple(row["modalities"]): row["results"] for row in rows}, (): blind_results},
-                    {**images, (): blind_images}, resample_counts(len(image_ids), resamples, seed))
+    score = _scorer(
+        {**{tuple(row["modalities"]): row["results"] for row in rows}, (): blind_results},
+        {**images, (): blind_images},
+        resample_counts(len(image_ids), resamples, seed),
+    )
     without = {name: tuple(other for other in names if other != name) for name in names}
     shapley, ends, losses = {}, None, {}
     if whole.any():
-        losses = {name: _estimate(score(names, whole) - score(rest, whole)) for name, rest in without.items()
-                  if names in evaluated and rest in evaluated}
+        losses = {
+            name: _estimate(score(names, whole) - score(rest, whole))
+            for name, rest in without.items()
+            if names in evaluated and rest in evaluated
+        }
     if whole.any() and len(evaluated) == 2 ** len(names) - 1:
         values = {subset: score(subset, whole) for subset in [*evaluated, ()]}
         shapley = {name: _estimate(worth) for name, worth in shapley_values(names, values).items()}
         ends = _estimate(values[()]), _estimate(values[names])
     return Summary(
         **vars(_kept(score, dict.fromkeys(evaluated, everywhere), names)),
-        names=names, absent=coverage.absent if coverage is not None else (), metric=main_score(rows[0]["results"])[1],
-        num_images=len(image_ids), resamples=resamples, seed=seed, blind=blind, blind_results=blind_results,
-        having=having, empty=dict(coverage.empty) if coverage is not None else {}, covered=_kept(score, covered, names),
-        complete_images=int(whole.sum()), losses=losses, shapley=shapley, ends=ends)
+        names=names,
+        absent=coverage.absent if coverage is not None else (),
+        metric=main_score(rows[0]["results"])[1],
+        num_images=len(image_ids),
+        resamples=resamples,
+        seed=seed,
+        blind=blind,
+        blind_results=blind_results,
+        having=having,
+        empty=dict(coverage.empty) if coverage is not None else {},
+        covered=_kept(score, covered, names),
+        complete_images=int(whole.sum()),
+        losses=losses,
+        shapley=shapley,
+        ends=ends,
+    )
 
 
-def _scorer(results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages],
-            counts: np.ndarray) -> Callable[[Subset, np.ndarray], np.ndarray]:
+def _scorer(
+    results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages], counts: np.ndarray
+) -> Callable[[Subset, np.ndarray], np.ndarray]:
     """A function of a subset and of the images [I] bool to score it on, which gives [1 + R] percent.
 
     Position 0 is of those images themselves, the others are of their part in each of the resamples `counts` [R, I]:
@@ -162,14 +190,16 @@ def _kept(score: Callable[[Subset, np.ndarray], np.ndarray], chosen: Mapping[Sub
     values = {subset: score(subset, tiles) for subset, tiles in chosen.items()}
     incomplete = [subset for subset in chosen if subset != names]
     with np.errstate(divide="ignore", invalid="ignore"):
-        retention = {subset: _estimate(values[subset] / score(names, tiles)) for subset, tiles in chosen.items()
-                     if names in chosen}
+        retention = {
+            subset: _estimate(values[subset] / score(names, tiles)) for subset, tiles in chosen.items() if names in chosen
+        }
     return Kept(
         images={subset: int(tiles.sum()) for subset, tiles in chosen.items()},
         scores={subset: _estimate(own) for subset, own in values.items()},
         retention=retention,
         mean_incomplete=_estimate(np.mean([values[subset] for subset in incomplete], axis=0)) if incomplete else None,
-        worst=min(incomplete, key=lambda subset: np.nan_to_num(values[subset][0], nan=np.inf)) if incomplete else None)
+        worst=min(incomplete, key=lambda subset: np.nan_to_num(values[subset][0], nan=np.inf)) if incomplete else None,
+    )
 
 
 def _estimate(values: np.ndarray) -> Estimate:

@@ -34,10 +34,17 @@ RESULTS_FILE = "modalities.json"
 Subset = tuple[str, ...]
 
 
-def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: Iterable[Sequence[str]] | None = None,
-                  output_dir: str | None = None, *, record: SweepRecord | None = None,
-                  subsets_per_pass: int = 0) -> list[dict]:
-    """Evaluate a model on one data set with each subset of the modalities.
+def sweep_subsets(
+    cfg: CfgNode,
+    model: nn.Module,
+    dataset_name: str,
+    subsets: Iterable[Sequence[str]] | None = None,
+    output_dir: str | None = None,
+    *,
+    record: SweepRecord | None = None,
+    subsets_per_pass: int = 0,
+) -> list[dict]:
+    """Evaluate a model on one dataset with each subset of the modalities.
 
     Where the model allows (`shares_streams`), one pass over the images serves several subsets: a sample is read once
     and each modality's stream is computed once. The predictions of a pass's subsets are in memory until it ends, and a
@@ -46,7 +53,7 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
     Args:
         cfg: the config the model was built from.
         model: with its weights loaded.
-        dataset_name: a registered data set.
+        dataset_name: a registered dataset.
         subsets: names of modalities; None = all non-empty subsets of those that any tile has, largest first.
         output_dir: gets `modalities.json` (rewritten after each pass), and the predictions of each subset in a folder
             of its name; None writes nothing.
@@ -62,7 +69,7 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
     Raises:
         InputError: if a subset names a modality that is unknown or that no tile has, or one twice.
     """
-    # Read once: the labels of a large data set take longer than a subset of its images.
+    # Read once: the labels of a large dataset take longer than a subset of its images.
     samples = read_test_samples(cfg, dataset_name)
     coverage = Coverage.of_samples(dataset_name, samples, ModalitySet.from_config(cfg))
     wanted = coverage.choose(subsets, "subsets")
@@ -78,18 +85,23 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
     warn_of_tiles_without(coverage, missing)
     blank = build_evaluator(cfg, dataset_name)
     size = (subsets_per_pass or len(missing)) if shares_streams(model) else 1
-    passes = [missing[start:start + size] for start in range(0, len(missing), size)]
+    passes = [missing[start : start + size] for start in range(0, len(missing), size)]
     read: dict[str, list] = {}
     for number, group in enumerate(passes, start=1):
-        logger.info("Pass %d of %d over %d images: %s", number, len(passes), len(samples),
-                    ", ".join(map(subset_label, group)))
+        logger.info(
+            "Pass %d of %d over %d images: %s", number, len(passes), len(samples), ", ".join(map(subset_label, group))
+        )
         evaluators = {subset: _evaluator(blank, subset, output_dir) for subset in group}
         start = time.perf_counter()
         results, sensors = _run_pass(cfg, model, dataset_name, samples, evaluators)
         seconds = round((time.perf_counter() - start) / len(group), 2)
         for subset in group:
-            rows[subset] = {"modalities": list(subset), "results": results[subset], "images": len(samples),
-                            "seconds": seconds}
+            rows[subset] = {
+                "modalities": list(subset),
+                "results": results[subset],
+                "images": len(samples),
+                "seconds": seconds,
+            }
             if results[subset]:
                 logger.info("%s: %s %s %.1f", subset_label(subset), *main_score(results[subset]))
             if comm.is_main_process():
@@ -99,8 +111,10 @@ def sweep_subsets(cfg: CfgNode, model: nn.Module, dataset_name: str, subsets: It
                     record.keep(rows[subset], evaluators[subset].per_image(), own)
         if output_dir and comm.is_main_process():
             done = [rows[subset] for subset in wanted if subset in rows]
-            write_text(os.path.join(output_dir, RESULTS_FILE),
-                       json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": done}, indent=1))
+            write_text(
+                os.path.join(output_dir, RESULTS_FILE),
+                json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": done}, indent=1),
+            )
     warn_of_empty_files(coverage.with_data(read))
     return [rows[subset] for subset in wanted]
 
@@ -113,8 +127,9 @@ def _evaluator(blank: DatasetEvaluator, subset: Subset, output_dir: str | None) 
     return evaluator
 
 
-def _run_pass(cfg: CfgNode, model: nn.Module, dataset_name: str, samples: Sequence[dict],
-              evaluators: Mapping[Subset, DatasetEvaluator]) -> tuple[dict[Subset, dict], SensorsRead]:
+def _run_pass(
+    cfg: CfgNode, model: nn.Module, dataset_name: str, samples: Sequence[dict], evaluators: Mapping[Subset, DatasetEvaluator]
+) -> tuple[dict[Subset, dict], SensorsRead]:
     """Show a model every image once, and score what it predicts from each subset: the scores, and what was read."""
     used = {name for subset in evaluators for name in subset}
     names = [name for name in ModalitySet.from_config(cfg).names if name in used]

@@ -18,48 +18,53 @@ NOTHING = "nothing predicted"
 
 
 def trivial_results(dataset_name: str) -> tuple[str, dict]:
-    """The best that can be scored on a data set without looking at any sensor.
+    """The best that can be scored on a dataset without looking at any sensor.
 
-    Instances: nothing is predicted. Label maps: one class everywhere, the one that scores best on this very data set,
+    Instances: nothing is predicted. Label maps: one class everywhere, the one that scores best on this very dataset,
     which is more than a predictor could know.
 
     Args:
-        dataset_name: a registered data set.
+        dataset_name: a registered dataset.
 
     Returns:
-        What is predicted, in words; and results as of the data set's evaluator.
+        What is predicted, in words; and results as of the dataset's evaluator.
 
     Raises:
-        ValueError: if not a single pixel is labelled.
+        ValueError: if not a single pixel is labeled.
     """
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.evaluator_type == "imrsf_instance":
         return NOTHING, _no_instances()
-    samples = DatasetCatalog.get(dataset_name)  # first, as a data set may know its classes only then
+    samples = DatasetCatalog.get(dataset_name)  # first, as a dataset may know its classes only then
     classes = list(metadata.stuff_classes)
     counts = np.zeros(256, dtype=np.int64)
     for sample in samples:
         counts += np.bincount(semantic_truth(sample, len(classes)).ravel(), minlength=256)
-    counts = counts[:len(classes)]
+    counts = counts[: len(classes)]
     refuse_one_class(dataset_name, counts, True, classes, allow=True)
     _, words, results = _best_constant(counts, classes)
     return words, results
 
 
-def trivial_images(images: SemanticImages | InstanceImages,
-                   classes: Sequence[str]) -> tuple[str, dict, SemanticImages | InstanceImages]:
+def trivial_images(
+    images: SemanticImages | InstanceImages, classes: Sequence[str]
+) -> tuple[str, dict, SemanticImages | InstanceImages]:
     """The same predictor on images whose truth is known from an evaluation.
 
     Args:
-        images: of any evaluation on the data set.
+        images: of any evaluation on the dataset.
         classes: the names of its label maps' classes.
 
     Returns:
         What is predicted and its results, as `trivial_results`; and what each image contributes to them.
     """
     if isinstance(images, InstanceImages):
-        none = {"image": images.image[:0], "category": images.category[:0], "confidence": images.confidence[:0],
-                "right": images.right[:0]}
+        none = {
+            "image": images.image[:0],
+            "category": images.category[:0],
+            "confidence": images.confidence[:0],
+            "right": images.right[:0],
+        }
         return NOTHING, _no_instances(), InstanceImages(images.image_ids, images.objects, **none)
     true = images.confusion.sum(axis=-1)
     constant, words, results = _best_constant(true.sum(axis=0), list(classes))

@@ -55,8 +55,12 @@ class Grid:
     def part(self, rows: slice, columns: slice) -> Grid:
         """Some of its rows and columns."""
         a, row, column = self.transform, rows.start, columns.start
-        return Grid(rows.stop - row, columns.stop - column, self.crs, Affine(
-            a.a, a.b, a.c + a.a * column + a.b * row, a.d, a.e, a.f + a.d * column + a.e * row))
+        return Grid(
+            rows.stop - row,
+            columns.stop - column,
+            self.crs,
+            Affine(a.a, a.b, a.c + a.a * column + a.b * row, a.d, a.e, a.f + a.d * column + a.e * row),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,22 +153,35 @@ class Warp:
             bands [C, H, W] float32 and validity [H, W] bool of the target's `part`. Invalid pixels hold anything.
         """
         here, there = self.source.part(*self.window), self.target.part(*self.part)
-        places = {"src_transform": here.transform, "src_crs": here.crs, "dst_transform": there.transform,
-                  "dst_crs": there.crs}
+        places = {
+            "src_transform": here.transform,
+            "src_crs": here.crs,
+            "dst_transform": there.transform,
+            "dst_crs": there.crs,
+        }
         on_target = np.zeros(there.shape, dtype=np.uint8)
         reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)
         values = np.full((len(bands), *there.shape), np.nan, dtype=np.float32)
-        reproject(np.where(valid, bands, np.float32(np.nan)), values, src_nodata=np.nan, dst_nodata=np.nan,
-                  resampling=Resampling.nearest if categorical else Resampling.bilinear, YSCALE=self.scale[0],
-                  XSCALE=self.scale[1], **places)
+        reproject(
+            np.where(valid, bands, np.float32(np.nan)),
+            values,
+            src_nodata=np.nan,
+            dst_nodata=np.nan,
+            resampling=Resampling.nearest if categorical else Resampling.bilinear,
+            YSCALE=self.scale[0],
+            XSCALE=self.scale[1],
+            **places,
+        )
         return values, (on_target > 0) & np.isfinite(values).all(axis=0)
 
 
 def _places(source: Grid, target: Grid, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray] | None:
     """Where points all over a part of the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner
     of the first pixel. None if that cannot be said of all of them."""
-    rows, columns = (np.linspace(side.start, side.stop, OUTLINE)[axis] for side, axis in zip(
-        part, ((slice(None), None), (None, slice(None)))))
+    rows, columns = (
+        np.linspace(side.start, side.stop, OUTLINE)[axis]
+        for side, axis in zip(part, ((slice(None), None), (None, slice(None))))
+    )
     a = target.transform
     xs, ys = a.a * columns + a.b * rows + a.c, a.d * columns + a.e * rows + a.f
     if source.crs != target.crs:

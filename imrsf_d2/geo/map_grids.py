@@ -50,8 +50,9 @@ class Grid:
 
     def part(self, row: int, column: int, height: int, width: int) -> Grid:
         """The pixels of a window, which may reach beyond this grid."""
-        return Grid(self.crs, self.left + column * self.resolution, self.top - row * self.resolution, self.resolution,
-                    height, width)
+        return Grid(
+            self.crs, self.left + column * self.resolution, self.top - row * self.resolution, self.resolution, height, width
+        )
 
     def tiles(self, size: int) -> Iterator[tuple[int, int, Grid]]:
         """Row, column and grid of ceil(height / size) x ceil(width / size) tiles; the last reach beyond this grid."""
@@ -86,18 +87,20 @@ def metric_crs(preferred: CRS | None, bounds: Bounds, crs: CRS) -> CRS:
         bounds, crs: where the city is.
 
     Returns:
-        `preferred`, or the UTM zone of the centre of `bounds`.
+        `preferred`, or the UTM zone of the center of `bounds`.
 
     Raises:
-        ValueError: if the centre has no longitude and latitude.
+        ValueError: if the center has no longitude and latitude.
     """
     if preferred is not None and is_metric(preferred):
         return preferred
     x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
     longitude, latitude = longitude_latitude(x, y, crs)
     if not -80 <= latitude <= 84:
-        raise InputError(f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
-                         "expected a place between 80 degrees south and 84 north, where UTM is defined.")
+        raise InputError(
+            f"({x:g}, {y:g}) in {crs.to_string()} is longitude {longitude:g}, latitude {latitude:g}, "
+            "expected a place between 80 degrees south and 84 north, where UTM is defined."
+        )
     zone = min(int((longitude + 180) // 6) + 1, 60)
     return CRS.from_epsg((32600 if latitude >= 0 else 32700) + zone)
 
@@ -114,8 +117,7 @@ def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
     except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"({x:g}, {y:g}) in {name} is no place on Earth") from error
     if not (abs(longitude) <= 540 and abs(latitude) <= 90):
-        raise InputError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on "
-                         "Earth")
+        raise InputError(f"({x:g}, {y:g}) in {name} is longitude {longitude:g}, latitude {latitude:g}, no place on Earth")
     return longitude if abs(longitude) <= 180 else (longitude + 180) % 360 - 180, latitude
 
 

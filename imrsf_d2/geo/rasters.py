@@ -39,7 +39,7 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read_raster", "size_text"]
 
-#: bands [C, H, W] float32 in model units before normalisation, validity [H, W] bool (True = holds data)
+#: bands [C, H, W] float32 in model units before normalization, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
 
 
@@ -60,9 +60,15 @@ class SizeError(InputError):
         self.found = found
 
 
-def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int, int] | None = None,
-                grid: Grid | None = None, window: tuple[slice, slice] | None = None,
-                check_grid: Callable[[Grid], None] | None = None) -> Raster:
+def read_raster(
+    path: str | os.PathLike,
+    modality: Modality,
+    *,
+    size: tuple[int, int] | None = None,
+    grid: Grid | None = None,
+    window: tuple[slice, slice] | None = None,
+    check_grid: Callable[[Grid], None] | None = None,
+) -> Raster:
     """Read one modality of one sample.
 
     Args:
@@ -76,7 +82,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
 
     Returns:
-        bands [C, H, W] float32 after transform and clip, not normalised; validity [H, W] bool, True = holds data.
+        bands [C, H, W] float32 after transform and clip, not normalized; validity [H, W] bool, True = holds data.
 
     Raises:
         RasterError: if the file cannot be read.
@@ -89,8 +95,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
     with _opened(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
-            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.",
-                            own.shape)
+            raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)
         if check_grid is not None:
             check_grid(own)
         numbers = _band_numbers(file, path, modality)
@@ -106,7 +111,7 @@ def read_raster(path: str | os.PathLike, modality: Modality, *, size: tuple[int,
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         raw = scaling.apply(raw)
         if raw.dtype.kind == "c":
-            raw = raw.real ** 2 + raw.imag ** 2
+            raw = raw.real**2 + raw.imag**2
         bands = raw.astype(np.float32)
         if raw.dtype.kind == "f":
             valid &= np.isfinite(bands).all(axis=0)
@@ -171,19 +176,24 @@ def _opened(path: str, what: str) -> Iterator[rasterio.DatasetReader]:
     except (RasterioError, CPLE_BaseError, OSError) as error:
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
-        raise RasterError(f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; "
-                          "fetch or write it again.", path, reason) from error
+        raise RasterError(
+            f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; fetch or write it again.",
+            path,
+            reason,
+        ) from error
 
 
 def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
     """The bands (from 1) that belong to the modality: all of them, or all but an alpha band."""
     if file.count == modality.channels:
         return list(file.indexes)
-    colours = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
-    if len(colours) != modality.channels:
-        raise InputError(f"{path} has {file.count} bands, expected {modality.channels} for "
-                         f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS).")
-    return colours
+    colors = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
+    if len(colors) != modality.channels:
+        raise InputError(
+            f"{path} has {file.count} bands, expected {modality.channels} for "
+            f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS)."
+        )
+    return colors
 
 
 def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:
@@ -191,8 +201,9 @@ def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice,
     window = None if window is None else Window.from_slices(*window)
     raw = read_stored(file, numbers, window)
     flags = [file.mask_flag_enums[number - 1] for number in numbers]
-    own_mask = any(MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds)
-                   for kinds in flags)
+    own_mask = any(
+        MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds) for kinds in flags
+    )
     valid = file.dataset_mask(window=window) > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
     for number, kind in zip(file.indexes, file.colorinterp):
         # Read as a band: beside a no-data tag GDAL forgets that it is a mask.
@@ -230,16 +241,20 @@ def _quiet_gdal() -> Iterator[None]:
 def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
     wrong = values[(values < 0) | (values >= modality.classes) | (values != np.rint(values))]
     if wrong.size:
-        raise InputError(f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
-                         f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
-                         "MODEL.IMRSF.MODALITIES.")
+        raise InputError(
+            f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
+            f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
+            "MODEL.IMRSF.MODALITIES."
+        )
 
 
 def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str, modality: Modality) -> Warp:
     if not (own.located and wanted.located):
-        raise InputError(f"{_cannot_resample(own, wanted, path, modality)}, because "
-                         f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
-                         "geotransform).")
+        raise InputError(
+            f"{_cannot_resample(own, wanted, path, modality)}, because "
+            f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
+            "geotransform)."
+        )
     return Warp.between(own, wanted, window)
 
 
@@ -247,10 +262,13 @@ def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modal
     try:
         return warp.resample(bands, valid, modality.categorical)
     except (RasterioError, CPLE_BaseError) as error:
-        raise RasterError(f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path,
-                          str(error)) from error
+        raise RasterError(
+            f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path, str(error)
+        ) from error
 
 
 def _cannot_resample(own: Grid, wanted: Grid, path: str, modality: Modality) -> str:
-    return (f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
-            "cannot resample it")
+    return (
+        f"{modality.name!r} is {size_text(own.shape)} ({path}), expected {size_text(wanted.shape)}; INPUT.ALIGN "
+        "cannot resample it"
+    )

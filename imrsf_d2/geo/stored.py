@@ -43,11 +43,15 @@ class Scaling:
         if not scaling.applies:
             return scaling
         if not all(map(math.isfinite, scaling.scales + scaling.offsets)) or 0 in scaling.scales:
-            raise InputError(f"{path} has {scaling}, expected finite numbers and a SCALE other than 0. "
-                             f"gdal_edit.py -scale 1 -offset 0 {path} removes them.")
+            raise InputError(
+                f"{path} has {scaling}, expected finite numbers and a SCALE other than 0. "
+                f"gdal_edit.py -scale 1 -offset 0 {path} removes them."
+            )
         if any(scaling.offsets) and any(kind_of(dtypes[n - 1]) == "c" for n in numbers):
-            raise InputError(f"{path} holds complex numbers and has {scaling}, expected no OFFSET: it is not defined for "
-                             f"them. gdal_edit.py -offset 0 {path} removes it.")
+            raise InputError(
+                f"{path} holds complex numbers and has {scaling}, expected no OFFSET: it is not defined for "
+                f"them. gdal_edit.py -offset 0 {path} removes it."
+            )
         return scaling
 
     @property
@@ -67,8 +71,10 @@ class Scaling:
 
     def times(self, factors: Sequence[float]) -> Scaling:
         """To the values in other units: each band's value times its factor."""
-        return Scaling(tuple(scale * factor for scale, factor in zip(self.scales, factors, strict=True)),
-                       tuple(offset * factor for offset, factor in zip(self.offsets, factors, strict=True)))
+        return Scaling(
+            tuple(scale * factor for scale, factor in zip(self.scales, factors, strict=True)),
+            tuple(offset * factor for offset, factor in zip(self.offsets, factors, strict=True)),
+        )
 
     def refuse(self, path: str, what: str) -> None:
         """See that a file of class indices, which are never scaled, does not ask for it.
@@ -80,13 +86,17 @@ class Scaling:
             InputError: if it does.
         """
         if self.applies:
-            raise InputError(f"{path} ({what}) holds class indices and has {self}, expected none: classes are numbers "
-                             f"without a unit. If the stored numbers are the classes, gdal_edit.py -scale 1 -offset 0 {path} "
-                             "removes them.")
+            raise InputError(
+                f"{path} ({what}) holds class indices and has {self}, expected none: classes are numbers "
+                f"without a unit. If the stored numbers are the classes, gdal_edit.py -scale 1 -offset 0 {path} "
+                "removes them."
+            )
 
     def __str__(self) -> str:
-        return " and ".join(f"{key} {', '.join(f'{number:g}' for number in dict.fromkeys(numbers))}"
-                            for key, numbers in (("SCALE", self.scales), ("OFFSET", self.offsets)))
+        return " and ".join(
+            f"{key} {', '.join(f'{number:g}' for number in dict.fromkeys(numbers))}"
+            for key, numbers in (("SCALE", self.scales), ("OFFSET", self.offsets))
+        )
 
 
 def kind_of(dtype: str) -> str:

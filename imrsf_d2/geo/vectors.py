@@ -20,7 +20,7 @@ from imrsf_d2.geo.map_grids import Bounds, Grid, move_bounds
 from imrsf_d2.geo.wrapping import meets, period, smallest_arc, turns, unwrap_polygons
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["CODE_COLUMN", "Features", "Layer", "find_layer", "rasterise", "read_features"]
+__all__ = ["CODE_COLUMN", "Features", "Layer", "find_layer", "rasterize_labels", "read_features"]
 
 #: Of Urban Atlas 2018.
 CODE_COLUMN = "code_2018"
@@ -87,23 +87,34 @@ def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None)
         try:
             crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
         except CRSError as error:
-            raise InputError(f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: "
-                             f"{error}") from error
+            raise InputError(
+                f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: {error}"
+            ) from error
         # GDAL "transforms" coordinates of a building site to anywhere; before 3.9, also those of a GeoPackage without a CRS.
         if crs is None or not (crs.is_geographic or crs.is_projected) or '["Undefined ' in info["crs"]:
             found = f", found {info['crs'][:40]!r}" if crs else ""
-            raise InputError(f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth (a "
-                             f"shapefile needs its .prj){found}, expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
-                             "OUTPUT INPUT.")
+            raise InputError(
+                f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth (a "
+                f"shapefile needs its .prj){found}, expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
+                "OUTPUT INPUT."
+            )
         return Layer(path, coded[0], next(f for f in fields[coded[0]] if f.lower() == column.lower()), crs)
-    there = "; ".join(f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})"
-                      for name, kind in layers.items()) or "none"
+    there = (
+        "; ".join(
+            f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})" for name, kind in layers.items()
+        )
+        or "none"
+    )
     if len(coded) > 1:
-        raise InputError(f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
-                         "with --layer; * stands for any text, as in '*UA2018'.")
+        raise InputError(
+            f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
+            "with --layer; * stands for any text, as in '*UA2018'."
+        )
     wanted = "polygon layer" if pattern is None else f"layer {pattern!r}"
-    raise InputError(f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
-                     "--code-column, the layer with --layer.")
+    raise InputError(
+        f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
+        "--code-column, the layer with --layer."
+    )
 
 
 def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) -> Features:
@@ -117,24 +128,28 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
         ValueError: if there is no feature, or codes are not in the table.
     """
     ids, bounds = _read(pyogrio.read_bounds, layer.path, layer=layer.name)
-    _, code_ids, _, (codes,) = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[layer.column],
-                                     read_geometry=False, return_fids=True)
+    _, code_ids, _, (codes,) = _read(
+        pyogrio.raw.read, layer.path, layer=layer.name, columns=[layer.column], read_geometry=False, return_fids=True
+    )
     # No area, no pixel. GDAL says (0, 0, 0, 0) of empty geometries in some formats, NaN in others.
     usable = (bounds[2] > bounds[0]) & (bounds[3] > bounds[1])
     if not usable.any():
-        raise InputError(f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
-                         "area, expected polygons.")
+        raise InputError(
+            f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
+            "area, expected polygons."
+        )
     if not np.array_equal(ids, code_ids):
         raise InputError(f"{layer.path} has changed while it was read.")
     if not usable.all():
         log.warning("%s: %d of %d features have no geometry and are left out.", layer.path, (~usable).sum(), len(ids))
     distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
-    if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct
-                   if code not in classes]:
-        raise InputError(f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
-                         f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
-                         "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
-                         "no data), and name it with --merge-table.")
+    if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct if code not in classes]:
+        raise InputError(
+            f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
+            f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
+            "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
+            "no data), and name it with --merge-table."
+        )
     labels = np.array([ignore if (label := classes[code]) is None else label for code in distinct], dtype=np.uint8)
     ids, bounds, turn = ids[usable], np.array(bounds[:, usable]), period(layer.crs)
     if turn:
@@ -150,8 +165,12 @@ def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float)
     apart, owner = shapely.get_parts(_outlines(layer, ids[wide]), return_index=True)
     parts = unwrap_polygons(apart, turn)
     if count := sum(before is not after for before, after in zip(apart, parts)):
-        log.warning("%s: %d polygons have sides of more than 180 degrees of longitude. They are taken to cross 180 "
-                    "degrees, not to go around the world.", layer.path, count)
+        log.warning(
+            "%s: %d polygons have sides of more than 180 degrees of longitude. They are taken to cross 180 "
+            "degrees, not to go around the world.",
+            layer.path,
+            count,
+        )
     left, _, right, _ = shapely.bounds(parts).T
     for position, i in enumerate(wide):
         its = (owner == position) & ~np.isnan(left)
@@ -159,8 +178,8 @@ def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float)
             bounds[0, i], bounds[2, i] = smallest_arc(left[its], right[its], turn)
 
 
-def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ignore: int) -> np.ndarray:
-    """The label of the polygon around each pixel's centre; where polygons overlap, the last of the file.
+def rasterize_labels(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ignore: int) -> np.ndarray:
+    """The label of the polygon around each pixel's center; where polygons overlap, the last of the file.
 
     Args:
         ids, labels: of the features to draw, in the order of the file (see `Features.within`).
@@ -178,15 +197,16 @@ def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ign
         return canvas
     polygons, owner = _outlines(layer, ids), np.arange(len(ids))
     left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
-    # A road network can be one polygon of a hundred kilometres, of which a tile needs little. What is straight in the
-    # layer's system bends in the grid's, but by no more than decimetres over the length of a tile.
+    # A road network can be one polygon of a hundred kilometers, of which a tile needs little. What is straight in the
+    # layer's system bends in the grid's, but by no more than decimeters over the length of a tile.
     margin = max(right - left, top - bottom) / 16
     if turn := period(layer.crs):
         polygons, owner = _moved_near(polygons, left - margin, right + margin, turn)
     polygons = shapely.clip_by_rect(_repaired(polygons), left - margin, bottom - margin, right + margin, top + margin)
     if layer.crs != grid.crs:
-        polygons = shapely.transform(polygons, lambda points: np.column_stack(
-            transform(layer.crs, grid.crs, points[:, 0], points[:, 1])))
+        polygons = shapely.transform(
+            polygons, lambda points: np.column_stack(transform(layer.crs, grid.crs, points[:, 0], points[:, 1]))
+        )
     parts, part_of = shapely.get_parts(polygons, return_index=True)
     owner = owner[part_of]
     drawn = (shapely.get_dimensions(parts) == 2) & ~shapely.is_empty(parts)
@@ -198,8 +218,9 @@ def rasterise(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ign
 def _outlines(layer: Layer, ids: np.ndarray) -> np.ndarray:
     """The geometries of some features, in the order of the ids."""
     # By id: this needs no spatial index, and keeps no more than one tile's polygons in memory.
-    _, found, geometries, _ = _read(pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True,
-                                    return_fids=True)
+    _, found, geometries, _ = _read(
+        pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True, return_fids=True
+    )
     if not np.array_equal(found, ids):
         raise InputError(f"{layer.path} has changed while it was read.")
     return shapely.from_wkb(geometries, on_invalid="ignore")
@@ -238,5 +259,7 @@ def _read(function, path: str, **options):
     try:
         return function(path, **options)
     except (DataSourceError, DataLayerError) as error:
-        raise InputError(f"cannot read the vector file {path}: {str(error).splitlines()[0]}. Expected a GeoPackage or "
-                         "shapefile (with its .dbf, .shx and .prj).") from error
+        raise InputError(
+            f"cannot read the vector file {path}: {str(error).splitlines()[0]}. Expected a GeoPackage or "
+            "shapefile (with its .dbf, .shx and .prj)."
+        ) from error

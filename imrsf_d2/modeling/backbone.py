@@ -46,8 +46,9 @@ class ImrsfBackbone(IncompleteMultimodalViT, Backbone):
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each map."""
-        return {name: ShapeSpec(channels=shape.channels, stride=shape.stride)
-                for name, shape in super().output_shape().items()}
+        return {
+            name: ShapeSpec(channels=shape.channels, stride=shape.stride) for name, shape in super().output_shape().items()
+        }
 
 
 @BACKBONE_REGISTRY.register()

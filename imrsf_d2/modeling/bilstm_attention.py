@@ -73,28 +73,39 @@ class BiLSTMAttention(nn.Module):
             The new fusion tokens [B, N, D].
         """
         rows, every = layout.row_at, tuple(range(layout.num_modalities))
-        [(new, _)] = self._gather_by_pattern(layout.positions, lambda m, at: tokens[rows[m, at]], fusion,
-                                             [every], len(every))
+        [(new, _)] = self._gather_by_pattern(
+            layout.positions, lambda m, at: tokens[rows[m, at]], fusion, [every], len(every)
+        )
         return new.to(fusion.dtype)
 
     def _gather_whole(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
         """Eqs. 2-3 for images that have every patch of their modalities; one result per subset."""
         tokens = {m: streams[pairs] for m, pairs in group.streams.items()}
         size = len(group.images)
-        return [(new.expand(size, -1, -1), beta.expand(size, -1, -1))
-                for new, beta in self._gather(tokens, fusion[None], group.rows, layout.num_modalities)]
+        return [
+            (new.expand(size, -1, -1), beta.expand(size, -1, -1))
+            for new, beta in self._gather(tokens, fusion[None], group.rows, layout.num_modalities)
+        ]
 
     def _gather_partial(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
         """Eqs. 2-3 for images that lack patches of their modalities; one result per subset."""
         usable = layout.usable_patches(group).flatten(1)  # [k, G * N]
         code = (usable.long() << torch.arange(len(usable), device=usable.device)[:, None]).sum(dim=0)
         tokens = {m: streams[pairs].flatten(0, 1) for m, pairs in group.streams.items()}
-        positions = {tuple(m for i, m in enumerate(tokens) if pattern >> i & 1): (code == pattern).nonzero().squeeze(1)
-                     for pattern in code.unique().tolist()}
+        positions = {
+            tuple(m for i, m in enumerate(tokens) if pattern >> i & 1): (code == pattern).nonzero().squeeze(1)
+            for pattern in code.unique().tolist()
+        }
         return self._gather_by_pattern(positions, lambda m, at: tokens[m][at], fusion, group.rows, layout.num_modalities)
 
-    def _gather_by_pattern(self, positions: Mapping[tuple[int, ...], Tensor], take: Callable[[int, Tensor], Tensor],
-                           fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int) -> list[Gathered]:
+    def _gather_by_pattern(
+        self,
+        positions: Mapping[tuple[int, ...], Tensor],
+        take: Callable[[int, Tensor], Tensor],
+        fusion: Tensor,
+        subsets: Iterable[tuple[int, ...]],
+        num_modalities: int,
+    ) -> list[Gathered]:
         """Eqs. 2-3 where positions differ in what they have: once per distinct pattern, on its positions only.
 
         Args:
@@ -116,8 +127,9 @@ class BiLSTMAttention(nn.Module):
             results.append((new[order].unflatten(0, shape), beta[:, order].unflatten(1, shape).transpose(0, 1)))
         return results
 
-    def _gather(self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]],
-                num_modalities: int) -> list[Gathered]:
+    def _gather(
+        self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int
+    ) -> list[Gathered]:
         """Eqs. 2-3 for positions that all have the same modalities.
 
         Args:
@@ -169,12 +181,15 @@ class _States:
         """Eqs. 2-3: the new fusion tokens [G, N, D] and beta [k, G, N] of a subset of k >= 1 modalities."""
         last = linear(self._state(FORWARD, (*subset, FUSION))[0], self._of_last[FORWARD], self.module.attn.bias)
         last = last + linear(self._state(BACKWARD, (FUSION,))[0], self._of_last[BACKWARD])
-        orders = [(subset[:i + 1], (FUSION, *reversed(subset[i:]))) for i in range(len(subset))]
-        scores = [self.module.score(torch.tanh(last + self._project(FORWARD, before) + self._project(BACKWARD, after)))
-                  for before, after in orders]
+        orders = [(subset[: i + 1], (FUSION, *reversed(subset[i:]))) for i in range(len(subset))]
+        scores = [
+            self.module.score(torch.tanh(last + self._project(FORWARD, before) + self._project(BACKWARD, after)))
+            for before, after in orders
+        ]
         beta = torch.stack(scores).softmax(dim=0)  # [k, G, N, 1]
-        halves = (torch.stack([self._state(direction, pair[direction])[0] for pair in orders])
-                  for direction in (FORWARD, BACKWARD))
+        halves = (
+            torch.stack([self._state(direction, pair[direction])[0] for pair in orders]) for direction in (FORWARD, BACKWARD)
+        )
         tokens = torch.cat([(beta * half).sum(dim=0) for half in halves], dim=-1)
         return tokens, beta.squeeze(-1)
 

@@ -54,8 +54,9 @@ class Contrastive(nn.Module):
         keys = torch.cat([tokens[layout.samples.index], fusion], dim=1)  # [B, V + N, D]
         key, value = self.key_value(keys).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
         query = self.query(self.class_tokens).unflatten(-1, (self.num_heads, -1)).expand(len(fusion), -1, -1, -1)
-        mixed = F.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2),
-                                               self._allowed(layout)[:, None])
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), self._allowed(layout)[:, None]
+        )
         gathered = self.norm(self.class_tokens + self.proj(mixed.transpose(1, 2).flatten(2)))
         return torch.stack([to(gathered[:, i]) for i, to in enumerate(self.to_comparison)], dim=1)
 

@@ -35,8 +35,11 @@ class ModalityDecoder(nn.Module):
         # Given its own "gelu", PyTorch takes a path in evaluation that 2.4 and 2.5 cannot go under autocast on the CPU.
         gelu = functools.partial(F.gelu)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(dim, num_heads, 4 * dim, dropout=0.0, activation=gelu, layer_norm_eps=1e-6,
-                                       batch_first=True, norm_first=True) for _ in range(depth))
+            nn.TransformerEncoderLayer(
+                dim, num_heads, 4 * dim, dropout=0.0, activation=gelu, layer_norm_eps=1e-6, batch_first=True, norm_first=True
+            )
+            for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         #: Values that are predicted of each pixel: bands of a measurement, scores of a map's classes.
         self.num_values = modality.classes or modality.channels
@@ -50,7 +53,7 @@ class ModalityDecoder(nn.Module):
             wanted: [k] int64, which of the S * N patches to reconstruct, counted sample after sample.
 
         Returns:
-            [k, C or K, patch_size, patch_size]: normalised bands, or scores of the classes before the softmax.
+            [k, C or K, patch_size, patch_size]: normalized bands, or scores of the classes before the softmax.
         """
         tokens = self.proj(fusion) + self.modality_embed
         for block in self.blocks:

@@ -50,10 +50,22 @@ class IncompleteMultimodalEncoder(nn.Module):
         ValueError: if an argument is out of range; the message names it.
     """
 
-    def __init__(self, *, modalities: Iterable[Modality], patch_size: int = 16, embed_dim: int = 768, depth: int = 12,
-                 num_heads: int = 12, mlp_ratio: float = 4.0, drop_path: float = 0.0, bilstm: bool = True,
-                 masked_attention: bool = True, min_valid: float = 0.5, absent: str = "skip",
-                 checkpoint_blocks: bool = False):
+    def __init__(
+        self,
+        *,
+        modalities: Iterable[Modality],
+        patch_size: int = 16,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+        bilstm: bool = True,
+        masked_attention: bool = True,
+        min_valid: float = 0.5,
+        absent: str = "skip",
+        checkpoint_blocks: bool = False,
+    ):
         super().__init__()
         if embed_dim % num_heads or embed_dim % 4:
             raise InputError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
@@ -64,8 +76,10 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.modalities = ModalitySet(modalities)
         for modality in self.modalities:
             if hasattr(nn.ModuleDict(), modality.name):
-                raise InputError(f"modality {modality.name!r}: NAME is an attribute of the torch.nn.ModuleDict that holds "
-                                 f"the patch embeddings, expected another, e.g. '{modality.name}_'.")
+                raise InputError(
+                    f"modality {modality.name!r}: NAME is an attribute of the torch.nn.ModuleDict that holds "
+                    f"the patch embeddings, expected another, e.g. '{modality.name}_'."
+                )
         self.patch_size = patch_size
         self.embed_dim = embed_dim
         self.min_valid = min_valid
@@ -77,8 +91,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         nn.init.trunc_normal_(self.fusion_tokens, std=0.02)
         self.bilstm = BiLSTMAttention(embed_dim) if bilstm else None
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, masked_attention, drop_path * i / max(depth - 1, 1))
-            for i in range(depth))
+            Block(embed_dim, num_heads, mlp_ratio, masked_attention, drop_path * i / max(depth - 1, 1)) for i in range(depth)
+        )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.blocks.apply(_init_linear)
 
@@ -86,7 +100,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         """Encode a batch in which any sample may lack any modality, wholly or in parts.
 
         Args:
-            image: normalised [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing.
+            image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing.
             streams: also return each modality's own stream.
             layers: indices of the blocks after which to return the fusion tokens too.
 
@@ -98,8 +112,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
         return self._run(patches, layout, streams, layers)
 
-    def encode_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]],
-                       layers: Sequence[int] = ()) -> list[EncoderOutput]:
+    def encode_subsets(
+        self, image: Tensor, subsets: Iterable[Sequence[str]], layers: Sequence[int] = ()
+    ) -> list[EncoderOutput]:
         """Encode a batch as seen with each of several subsets of its modalities, as a sweep does.
 
         The same as `encode` of the image with the other modalities made invalid, once per subset; but a modality's
@@ -125,15 +140,16 @@ class IncompleteMultimodalEncoder(nn.Module):
             return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in kept]
         patches = self.read(image)
         present, batch_size = patches.present, len(patches.present)
-        keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept],
-                             device=present.device)
+        keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept], device=present.device)
         rows = (present & keeps[:, None, :, None]).flatten(0, 1)
         layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept))
         output = self._run(patches, layout, False, layers)
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
         layer_parts = [values.split(batch_size) for values in output.layers]
-        return [EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], patches.grid)
-                for i, (fusion, present, importance) in enumerate(parts)]
+        return [
+            EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], patches.grid)
+            for i, (fusion, present, importance) in enumerate(parts)
+        ]
 
     def encode_visible(self, patches: Patches, visible: Tensor, streams: bool = False) -> VisibleOutput:
         """Encode a batch of which only some patches may be seen, as pre-training does; nothing else is computed.
@@ -150,8 +166,10 @@ class IncompleteMultimodalEncoder(nn.Module):
                 zeros: then there are no patches that it does not see.
         """
         if visible.shape != patches.present.shape or visible.dtype != torch.bool or visible.device.type != "cpu":
-            raise InputError(f"visible is {visible.dtype} {list(visible.shape)} on {visible.device}, expected torch.bool "
-                             f"{list(patches.present.shape)} on the CPU.")
+            raise InputError(
+                f"visible is {visible.dtype} {list(visible.shape)} on {visible.device}, expected torch.bool "
+                f"{list(patches.present.shape)} on the CPU."
+            )
         if self.absent != "skip":
             raise InputError(f"absent is {self.absent!r}, expected 'skip' of an encoder that sees patches in part.")
         layout = VisibleLayout(visible, patches.bands.device)
@@ -188,8 +206,10 @@ class IncompleteMultimodalEncoder(nn.Module):
             ValueError: as in `encode`.
         """
         if image.shape[-2] % self.patch_size or image.shape[-1] % self.patch_size:
-            raise InputError(f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
-                             f"{self.patch_size}; pad with invalid pixels (Detectron2 does, see size_divisibility).")
+            raise InputError(
+                f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "
+                f"{self.patch_size}; pad with invalid pixels (Detectron2 does, see size_divisibility)."
+            )
         grid = (image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size)
         bands, valid = split_image(image, self.modalities)
         return Patches(bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid)
@@ -211,15 +231,21 @@ class IncompleteMultimodalEncoder(nn.Module):
         for i, block in enumerate(self.blocks):
             tokens = self._pass(block, tokens, layout, fusion_only=i == last and not streams)
             if i in layers or i == last:
-                fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion:]
+                fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion :]
                 # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
                 collected[i] = layout.unpack_rows(fusion.clone())
         named_streams = {}
         if streams:
-            packed = tokens.unflatten(0, (-1, layout.num_patches))[:layout.num_pairs]
+            packed = tokens.unflatten(0, (-1, layout.num_patches))[: layout.num_pairs]
             named_streams = {name: layout.unpack_streams(packed, m) for m, name in enumerate(self.modalities.names)}
-        return EncoderOutput(collected[last], named_streams, layout.present, layout.unpack_rows(importance),
-                             [collected[i] for i in layers], patches.grid)
+        return EncoderOutput(
+            collected[last],
+            named_streams,
+            layout.present,
+            layout.unpack_rows(importance),
+            [collected[i] for i in layers],
+            patches.grid,
+        )
 
     def _pass(self, block: Block, tokens: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool) -> Tensor:
         if self.checkpoint_blocks and torch.is_grad_enabled():
@@ -233,7 +259,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             of_modality, name = layout.rows[m], self.modalities.names[m]
             at = layout.image[of_modality], layout.patch[of_modality], self.patch_size
             bands = take_patches(patches.bands[:, self.modalities.bands(name)], *at)
-            valid = take_patches(patches.valid[:, m:m + 1], *at)[:, 0]
+            valid = take_patches(patches.valid[:, m : m + 1], *at)[:, 0]
             tokens.append(self.patch_embed[name](bands, valid)[:, 0])
             rows.append(of_modality)
         if not tokens:
@@ -276,8 +302,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         zero = like.new_zeros(())
         if not torch.is_grad_enabled():
             return zero
-        unused = [p for m, name in enumerate(self.modalities.names) if m not in used
-                  for p in self.patch_embed[name].parameters()]
+        unused = [
+            p for m, name in enumerate(self.modalities.names) if m not in used for p in self.patch_embed[name].parameters()
+        ]
         if not used and self.bilstm is not None:
             unused += self.bilstm.parameters()
         for parameter in unused:

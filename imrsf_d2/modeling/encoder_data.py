@@ -16,7 +16,7 @@ class Patches:
     """A batch of images, read: what there is, before anything is computed with it.
 
     Attributes:
-        bands: [B, C, H, W] normalised, 0 where invalid.
+        bands: [B, C, H, W] normalized, 0 where invalid.
         valid: [B, M, H, W] bool, True = holds data.
         present: [B, M, N] bool, True = this patch of this modality can be used.
         grid: (Hp, Wp).

@@ -162,8 +162,7 @@ class TokenLayout:
         groups = []
         for (subsets, partial), images in members.items():
             rows = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
-            streams = {m: _as_slice([self._pairs[image, m][0] for image in images])
-                       for m in sorted(set().union(*subsets))}
+            streams = {m: _as_slice([self._pairs[image, m][0] for image in images]) for m in sorted(set().union(*subsets))}
             groups.append(ImageGroup(tuple(images), partial, rows, streams))
         return groups
 
@@ -223,8 +222,9 @@ class TokenLayout:
         """
         full = streams.new_zeros(self.num_rows, *streams.shape[1:])
         images = [self.row_image[at] for at in self._packed]
-        have = [(row, self._pairs[image, modality][0]) for row, image in enumerate(images)
-                if (image, modality) in self._pairs]
+        have = [
+            (row, self._pairs[image, modality][0]) for row, image in enumerate(images) if (image, modality) in self._pairs
+        ]
         if have:
             target, source = torch.tensor(have, device=streams.device).unbind(1)
             full = full.index_copy(0, target, streams[source])
@@ -233,7 +233,7 @@ class TokenLayout:
     @functools.cached_property
     def partial_stream_mask(self) -> Tensor:
         """[P - num_full_pairs, N] bool: usable keys of the streams in groups of partial coverage."""
-        pairs = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs:]
+        pairs = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs :]
         row, modality = torch.tensor(pairs, device=self.present.device).unbind(1)
         return self.present[row, modality]
 
@@ -242,7 +242,7 @@ class TokenLayout:
         for first, last in _cut(0, self.num_full_pairs, most):
             yield slice(first, last), None
         for first, last in _cut(self.num_full_pairs, self.num_pairs, most):
-            yield slice(first, last), self.partial_stream_mask[first - self.num_full_pairs:last - self.num_full_pairs]
+            yield slice(first, last), self.partial_stream_mask[first - self.num_full_pairs : last - self.num_full_pairs]
 
     def fusion_parts(self, most: int | None = None) -> Iterator[tuple[slice, slice | list[int], Tensor | None]]:
         """Cut the groups into parts of `most` packed rows.
@@ -254,8 +254,11 @@ class TokenLayout:
         for group, rows, pairs in self.spans():
             mask, steps = self.group_key_mask(group), len(group.subset)
             for first, last in _cut(0, len(group.index), most):
-                yield (slice(rows.start + first, rows.start + last), _part(pairs, first * steps, last * steps),
-                       None if mask is None else mask[first:last])
+                yield (
+                    slice(rows.start + first, rows.start + last),
+                    _part(pairs, first * steps, last * steps),
+                    None if mask is None else mask[first:last],
+                )
 
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
         """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if full coverage."""

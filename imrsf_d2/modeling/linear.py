@@ -27,9 +27,15 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def _through_onednn(tokens: Tensor) -> bool:
-    return (not torch.compiler.is_compiling() and tokens.device.type == "cpu" and tokens.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()
-            and torch.backends.mkldnn.enabled and tokens.numel() > 0)
+    return (
+        not torch.compiler.is_compiling()
+        and tokens.device.type == "cpu"
+        and tokens.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+        and tokens.numel() > 0
+    )
 
 
 class Linear(nn.Linear):

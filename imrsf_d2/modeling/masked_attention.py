@@ -79,8 +79,9 @@ class MaskedAttention(nn.Module):
         parts = projected.shape[-1] // self.proj.in_features
         return projected.view(-1, layout.num_patches, parts, self.num_heads, head_dim)
 
-    def in_parts(self, tokens: Tensor, norm: Callable[[Tensor], Tensor], layout: TokenLayout,
-                 fusion_only: bool = False) -> Iterator[tuple[slice, Tensor]]:
+    def in_parts(
+        self, tokens: Tensor, norm: Callable[[Tensor], Tensor], layout: TokenLayout, fusion_only: bool = False
+    ) -> Iterator[tuple[slice, Tensor]]:
         """Masked attention as in `forward`, a few samples at a time, for inference.
 
         Args:
@@ -113,13 +114,15 @@ class MaskedAttention(nn.Module):
 
     def _attend_streams(self, qkv: Tensor, layout: TokenLayout) -> list[Tensor]:
         """Each stream on its own; returns pieces [R, N, D] that together cover the P streams in order."""
-        return [_attend(qkv[pairs, :, 0], qkv[pairs, :, 1], qkv[pairs, :, 2], usable)
-                for pairs, usable in layout.stream_parts()]
+        return [
+            _attend(qkv[pairs, :, 0], qkv[pairs, :, 1], qkv[pairs, :, 2], usable) for pairs, usable in layout.stream_parts()
+        ]
 
     def _attend_fusion(self, stream_qkv: Tensor, fusion_qkv: Tensor, layout: TokenLayout) -> list[Tensor]:
         """Fusion queries over everything their sample has; one piece [G, N, D] per group."""
-        return [self._mix(stream_qkv[pairs, :, -2:], fusion_qkv[rows], usable)
-                for rows, pairs, usable in layout.fusion_parts()]
+        return [
+            self._mix(stream_qkv[pairs, :, -2:], fusion_qkv[rows], usable) for rows, pairs, usable in layout.fusion_parts()
+        ]
 
     def _mix(self, stream_kv: Tensor, fusion_qkv: Tensor, usable: Tensor | None) -> Tensor:
         """[G, N, D] of G rows' fusion queries; `stream_kv` [G * k, N, 2, heads, head dim]."""
@@ -220,10 +223,10 @@ class Block(nn.Module):
             for rows, mixed in self.attn.in_parts(tokens, self.norm1, layout, fusion_only):
                 tokens[rows] += mixed
                 self._add_feed_forward(tokens[rows])
-            return tokens[layout.num_pairs * layout.num_patches:] if fusion_only else tokens
+            return tokens[layout.num_pairs * layout.num_patches :] if fusion_only else tokens
         mixed = self.attn(self.norm1(tokens), layout, fusion_only)
         if fusion_only:
-            tokens = tokens[-len(mixed):]
+            tokens = tokens[-len(mixed) :]
         tokens = tokens + self._skip_some(mixed, layout, fusion_only)
         del mixed  # or it would be held while the MLP, where a block needs most, computes
         if in_place:

@@ -1,4 +1,4 @@
-"""Self-supervised pre-training as a Detectron2 meta-architecture (paper section III-C)."""
+"""Self-supervised pre-training run as a Detectron2 meta-architecture (paper section III-C)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ from imrsf_d2.utils.errors import InputError
 __all__ = ["IncompleteMultimodalMAE"]
 
 #: Of a warning: there is nothing to learn from.
-NOTHING_HIDDEN = ("A whole batch hides nothing, so nothing of it is reconstructed: no sample has more than "
-                  "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = %d patches with data, of all its modalities together. If this "
-                  "is the rule, lower it.")
+NOTHING_HIDDEN = (
+    "A whole batch hides nothing, so nothing of it is reconstructed: no sample has more than "
+    "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = %d patches with data, of all its modalities together. If this "
+    "is the rule, lower it."
+)
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,22 @@ class IncompleteMultimodalMAE(nn.Module):
         reconstructions: name -> loss and weight, of each modality.
         visible_tokens: visible patches per sample, all modalities together.
         alpha: of the Dirichlet law.
-        normalise_patches: see `summed_loss`.
+        normalize_patches: see `summed_loss`.
     """
 
     @configurable
-    def __init__(self, *, backbone: IncompleteMultimodalEncoder, decoders: Mapping[str, ModalityDecoder],
-                 contrastive: Contrastive | None, contrastive_weight: float,
-                 reconstructions: Mapping[str, Reconstruction], visible_tokens: int, alpha: float,
-                 normalise_patches: bool):
+    def __init__(
+        self,
+        *,
+        backbone: IncompleteMultimodalEncoder,
+        decoders: Mapping[str, ModalityDecoder],
+        contrastive: Contrastive | None,
+        contrastive_weight: float,
+        reconstructions: Mapping[str, Reconstruction],
+        visible_tokens: int,
+        alpha: float,
+        normalize_patches: bool,
+    ):
         super().__init__()
         self.backbone = backbone
         self.decoders = nn.ModuleDict(decoders)
@@ -82,7 +92,7 @@ class IncompleteMultimodalMAE(nn.Module):
         self.reconstructions = dict(reconstructions)
         self.visible_tokens = visible_tokens
         self.alpha = alpha
-        self.normalise_patches = normalise_patches
+        self.normalize_patches = normalize_patches
         modalities = backbone.modalities
         for key, values in (("pixel_mean", modalities.pixel_mean), ("pixel_std", modalities.pixel_std)):
             self.register_buffer(key, torch.tensor(values).view(-1, 1, 1), persistent=False)
@@ -92,13 +102,18 @@ class IncompleteMultimodalMAE(nn.Module):
         encoder = IncompleteMultimodalEncoder(**encoder_arguments(cfg))  # without maps: there is no head here
         modalities, imrsf = ModalitySet.from_config(cfg), cfg.MODEL.IMRSF
         pretrain = imrsf.PRETRAIN
-        decoders = {m.name: ModalityDecoder(m, imrsf.PATCH_SIZE, imrsf.EMBED_DIM, pretrain.DECODER_DIM,
-                                            pretrain.DECODER_DEPTH, pretrain.DECODER_HEADS) for m in modalities}
+        decoders = {
+            m.name: ModalityDecoder(
+                m, imrsf.PATCH_SIZE, imrsf.EMBED_DIM, pretrain.DECODER_DIM, pretrain.DECODER_DEPTH, pretrain.DECODER_HEADS
+            )
+            for m in modalities
+        }
         weight = pretrain.CONTRASTIVE.WEIGHT
         contrastive = None
         if weight:
-            contrastive = Contrastive(len(modalities), imrsf.EMBED_DIM, imrsf.NUM_HEADS, pretrain.CONTRASTIVE.DIM,
-                                      pretrain.CONTRASTIVE.TEMPERATURE)
+            contrastive = Contrastive(
+                len(modalities), imrsf.EMBED_DIM, imrsf.NUM_HEADS, pretrain.CONTRASTIVE.DIM, pretrain.CONTRASTIVE.TEMPERATURE
+            )
         return {
             "backbone": encoder,
             "decoders": decoders,
@@ -107,7 +122,7 @@ class IncompleteMultimodalMAE(nn.Module):
             "reconstructions": read_reconstructions(pretrain.RECONSTRUCTION, modalities),
             "visible_tokens": pretrain.VISIBLE_TOKENS,
             "alpha": pretrain.ALPHA,
-            "normalise_patches": pretrain.NORMALIZE_PATCHES,
+            "normalize_patches": pretrain.NORMALIZE_PATCHES,
         }
 
     @property
@@ -119,7 +134,7 @@ class IncompleteMultimodalMAE(nn.Module):
         """Losses of a batch in training; in evaluation, what the model makes of each sample.
 
         Args:
-            batched_inputs: mapped samples: `image` [C + M, H, W], not normalised, and `mask_seed`, which the visible
+            batched_inputs: mapped samples: `image` [C + M, H, W], not normalized, and `mask_seed`, which the visible
                 patches are drawn from.
 
         Returns:
@@ -135,9 +150,14 @@ class IncompleteMultimodalMAE(nn.Module):
         # Masks are drawn and indices made on the CPU before anything of the encoder is queued: the device is waited for
         # here, and not again until eq. 6 looks for its pairs.
         present = patches.present.cpu()
-        visible = torch.from_numpy(np.stack([
-            draw_visible(of_sample, self.visible_tokens, self.alpha, np.random.default_rng(_mask_seed(sample)))
-            for of_sample, sample in zip(present.numpy(), batched_inputs)]))
+        visible = torch.from_numpy(
+            np.stack(
+                [
+                    draw_visible(of_sample, self.visible_tokens, self.alpha, np.random.default_rng(_mask_seed(sample)))
+                    for of_sample, sample in zip(present.numpy(), batched_inputs)
+                ]
+            )
+        )
         hidden = self._index_hidden(present & ~visible) if self.training else []
         encoded = self.backbone.encode_visible(patches, visible, streams=self.training and self.contrastive is not None)
         fusion = self.backbone.norm(encoded.fusion)
@@ -172,18 +192,17 @@ class IncompleteMultimodalMAE(nn.Module):
                 continue
             predicted = decoder(fusion[of_modality.samples], of_modality.row)
             target, valid = self._cut(patches, m, of_modality.image, of_modality.patch)
-            total, count = summed_loss(predicted, target, valid, self.reconstructions[name].loss, self.normalise_patches)
+            total, count = summed_loss(predicted, target, valid, self.reconstructions[name].loss, self.normalize_patches)
             totals.append(total)
             counts.append(count)
         means = mean_of_all(torch.stack(totals), torch.stack(counts))
-        return {f"loss_{name}": judged.weight * mean
-                for (name, judged), mean in zip(self.reconstructions.items(), means)}
+        return {f"loss_{name}": judged.weight * mean for (name, judged), mean in zip(self.reconstructions.items(), means)}
 
     def _cut(self, patches: Patches, m: int, image: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
         """Bands [k, C, p, p] and validity [k, p, p] of some patches of a modality."""
         at = image, patch, self.backbone.patch_size
         bands = patches.bands[:, self.backbone.modalities.bands(self.backbone.modalities.names[m])]
-        return take_patches(bands, *at), take_patches(patches.valid[:, m:m + 1], *at)[:, 0]
+        return take_patches(bands, *at), take_patches(patches.valid[:, m : m + 1], *at)[:, 0]
 
     def _reconstruct(self, patches: Patches, fusion: Tensor, visible: Tensor, sizes: Sequence) -> list[dict]:
         """Every patch of every modality, the visible ones too."""
@@ -196,16 +215,20 @@ class IncompleteMultimodalMAE(nn.Module):
             if modality.categorical:
                 values = values.argmax(dim=1, keepdim=True)
             else:
-                if self.normalise_patches:
+                if self.normalize_patches:
                     mean, deviation = patch_statistics(*self._cut(patches, m, image, patch))
                     values = values * deviation + mean
                 bands = self.backbone.modalities.bands(modality.name)
                 values = values * self.pixel_std[bands] + self.pixel_mean[bands]
             whole[modality.name] = _join(values, batch_size, patches.grid).float()
-        return [{"present": patches.present[b].unflatten(1, patches.grid).cpu(),
-                 "visible": visible[b].unflatten(1, patches.grid),
-                 "reconstruction": {name: values[b, :, :height, :width] for name, values in whole.items()}}
-                for b, (height, width) in enumerate(sizes)]
+        return [
+            {
+                "present": patches.present[b].unflatten(1, patches.grid).cpu(),
+                "visible": visible[b].unflatten(1, patches.grid),
+                "reconstruction": {name: values[b, :, :height, :width] for name, values in whole.items()},
+            }
+            for b, (height, width) in enumerate(sizes)
+        ]
 
 
 def _join(values: Tensor, batch_size: int, grid: tuple[int, int]) -> Tensor:
@@ -216,6 +239,8 @@ def _join(values: Tensor, batch_size: int, grid: tuple[int, int]) -> Tensor:
 
 def _mask_seed(sample: Mapping) -> int:
     if "mask_seed" not in sample:
-        raise InputError(f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', which its visible patches are "
-                         "drawn from; pre-training needs INPUT.DATASET_MAPPER_NAME imrsf_pretrain.")
+        raise InputError(
+            f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', which its visible patches are "
+            "drawn from; pre-training needs INPUT.DATASET_MAPPER_NAME imrsf_pretrain."
+        )
     return sample["mask_seed"]

@@ -26,7 +26,7 @@ class Reconstruction:
     """How one modality's reconstruction is judged.
 
     Args:
-        loss: "mse" or "l1" of a measurement's normalised bands, "ce" of a map's classes.
+        loss: "mse" or "l1" of a measurement's normalized bands, "ce" of a map's classes.
         weight: its share in the sum of eq. 7.
     """
 
@@ -69,15 +69,15 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
     return judged
 
 
-def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, normalise: bool) -> tuple[Tensor, Tensor]:
+def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, normalize: bool) -> tuple[Tensor, Tensor]:
     """Eq. 5 before its mean is taken, so that processes can take it together.
 
     Args:
         predicted: [k, C or K, p, p] from a decoder.
-        target: [k, C, p, p] normalised bands, or [k, 1, p, p] class indices.
+        target: [k, C, p, p] normalized bands, or [k, 1, p, p] class indices.
         valid: [k, p, p] bool, True = the pixel counts.
         loss: see `Reconstruction`.
-        normalise: compare measurements after each patch's own mean and deviation are taken out of the target.
+        normalize: compare measurements after each patch's own mean and deviation are taken out of the target.
 
     Returns:
         The sum over all valid pixels and bands, and how many there are; both float32 scalars.
@@ -87,7 +87,7 @@ def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, nor
         errors = F.cross_entropy(predicted, target[:, 0].long(), reduction="none")[:, None]
     else:
         target = target.float()
-        if normalise:
+        if normalize:
             mean, deviation = patch_statistics(target, valid)
             target = (target - mean) / deviation
         errors = _MEASUREMENT_LOSSES[loss](predicted, target, reduction="none")
@@ -96,7 +96,7 @@ def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, nor
 
 
 def patch_statistics(target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each patch over its bands and valid pixels, as MAE's normalised targets take them.
+    """Mean and deviation of each patch over its bands and valid pixels, as MAE's normalized targets take them.
 
     Args:
         target: [k, C, p, p]; valid: [k, p, p] bool.

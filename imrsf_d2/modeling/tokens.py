@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image",
-           "take_patches"]
+__all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image", "take_patches"]
 
 #: Width of the class embedding of a categorical modality, before its patch projection.
 CLASS_EMBED_DIM = 64
@@ -23,18 +22,20 @@ def split_image(image: Tensor, modalities: ModalitySet) -> tuple[Tensor, Tensor]
     """Separate bands from validity, for both input layouts, and overwrite what is invalid.
 
     Args:
-        image: normalised [B, C + M, H, W] with validity channels last, or [B, C, H, W] where NaN means missing.
+        image: normalized [B, C + M, H, W] with validity channels last, or [B, C, H, W] where NaN means missing.
 
     Returns:
-        bands [B, C, H, W] with 0 (the mean of a normalised band) in every invalid pixel of a modality, and
+        bands [B, C, H, W] with 0 (the mean of a normalized band) in every invalid pixel of a modality, and
         valid [B, M, H, W] bool, True = all bands of the modality hold a finite number there.
 
     Raises:
         ValueError: if the number of channels fits neither layout.
     """
     if image.ndim != 4 or image.shape[1] not in (modalities.num_bands, modalities.num_channels):
-        raise InputError(f"image is {list(image.shape)}, expected [B, {modalities.num_channels}, H, W] (bands and "
-                         f"validity) or [B, {modalities.num_bands}, H, W] (bands, NaN = missing) for {modalities}.")
+        raise InputError(
+            f"image is {list(image.shape)}, expected [B, {modalities.num_channels}, H, W] (bands and "
+            f"validity) or [B, {modalities.num_bands}, H, W] (bands, NaN = missing) for {modalities}."
+        )
     has_validity = image.shape[1] == modalities.num_channels
     bands, valid = [], []
     for modality in modalities:
@@ -115,8 +116,9 @@ def sincos_position_embedding(height: int, width: int, dim: int, device: torch.d
     with torch.inference_mode(False), torch.no_grad():
         quarter = dim // 4
         frequency = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
-        rows, columns = torch.meshgrid(torch.arange(height, dtype=torch.float64),
-                                       torch.arange(width, dtype=torch.float64), indexing="ij")
+        rows, columns = torch.meshgrid(
+            torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij"
+        )
         parts = []
         for index in (columns, rows):
             angle = index.reshape(-1, 1) * frequency
@@ -166,8 +168,10 @@ class PatchEmbed(nn.Module):
             index = bands[:, 0].long()
             if bands.device.type == "cpu" and (index.min() < 0 or index.max() >= self.classes):
                 # On a GPU the check would stall the host; there the embedding's own device assertion fires.
-                raise InputError(f"modality {self.name!r} holds class {int(index.min())}..{int(index.max())}, expected "
-                                 f"0..{self.classes - 1} (CLASSES: {self.classes}); mark other values as NODATA.")
+                raise InputError(
+                    f"modality {self.name!r} holds class {int(index.min())}..{int(index.max())}, expected "
+                    f"0..{self.classes - 1} (CLASSES: {self.classes}); mark other values as NODATA."
+                )
             embedded = self.class_embed(index) * valid[..., None]
             bands = embedded.permute(0, 3, 1, 2)
         return self.proj(bands).flatten(2).transpose(1, 2)

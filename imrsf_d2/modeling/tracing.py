@@ -21,4 +21,5 @@ def refuse_tracing() -> None:
             "this model cannot be traced (torch.jit.trace, torch.onnx.export with dynamo=False, TensorBoard's add_graph, "
             "fvcore's FlopCountAnalysis): which tokens it computes depends on the sensors that each sample has, a trace "
             "would keep those of its example and be wrong for others. Call the model as it is, or torch.compile it; "
-            "torch.utils.flop_counter.FlopCounterMode counts operations as they run.")
+            "torch.utils.flop_counter.FlopCounterMode counts operations as they run."
+        )

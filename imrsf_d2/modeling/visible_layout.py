@@ -105,8 +105,10 @@ def _row_at(visible: Tensor) -> Tensor:
 def _positions_by_pattern(visible: Tensor) -> dict[tuple[int, ...], Tensor]:
     modalities = range(visible.shape[1])
     code = (visible.long() << torch.arange(len(modalities))[:, None]).sum(dim=1).flatten()
-    return {tuple(m for m in modalities if pattern >> m & 1): (code == pattern).nonzero().squeeze(1)
-            for pattern in code.unique().tolist()}
+    return {
+        tuple(m for m in modalities if pattern >> m & 1): (code == pattern).nonzero().squeeze(1)
+        for pattern in code.unique().tolist()
+    }
 
 
 def _runs(lengths: list[int]) -> list[tuple[int, int]]:

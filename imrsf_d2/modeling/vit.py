@@ -41,19 +41,28 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
         ValueError: if an argument is out of range; the message names it.
     """
 
-    def __init__(self, *, modalities: Iterable[Modality], out_layers: Sequence[int] | None = None,
-                 out_features: Sequence[str] = ("res2", "res3", "res4", "res5"), freeze: bool = False,
-                 **encoder_arguments):
+    def __init__(
+        self,
+        *,
+        modalities: Iterable[Modality],
+        out_layers: Sequence[int] | None = None,
+        out_features: Sequence[str] = ("res2", "res3", "res4", "res5"),
+        freeze: bool = False,
+        **encoder_arguments,
+    ):
         super().__init__(modalities=modalities, **encoder_arguments)
         depth = len(self.blocks)
         if out_layers is None:
             out_layers = [math.ceil(depth * (i + 1) / len(out_features)) - 1 for i in range(len(out_features))]
         if len(out_layers) != len(out_features) or not all(0 <= layer < depth for layer in out_layers):
-            raise InputError(f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of "
-                             f"{list(out_features)}.")
+            raise InputError(
+                f"out_layers is {list(out_layers)}, expected one block in 0..{depth - 1} for each of {list(out_features)}."
+            )
         if depth - 1 not in out_layers:
-            raise InputError(f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
-                             "blocks after the last one chosen would be computed for nothing.")
+            raise InputError(
+                f"out_layers is {list(out_layers)}, expected the last block {depth - 1} among them: "
+                "blocks after the last one chosen would be computed for nothing."
+            )
         self.out_layers = tuple(out_layers)
         self.frozen = freeze
         self.requires_grad_(not freeze)
@@ -75,14 +84,13 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
 
     def output_shape(self) -> dict[str, FeatureShape]:
         """Channels and stride of each map."""
-        return {name: FeatureShape(channels=self.embed_dim, stride=feature_stride(name))
-                for name in self.pyramid.features}
+        return {name: FeatureShape(channels=self.embed_dim, stride=feature_stride(name)) for name in self.pyramid.features}
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Feature maps of a batch.
 
         Args:
-            image: normalised [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
+            image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
                 divisible by the patch size.
 
         Returns:

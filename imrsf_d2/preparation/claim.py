@@ -35,32 +35,40 @@ def claim_output(source: Path, output: Path, parameters: Mapping, owned: Sequenc
         FileExistsError: if `output` holds data made with other parameters, or not by this tool.
     """
     if output.resolve() == source.resolve() or source.resolve() in output.resolve().parents:
-        raise InputError(f"the output {output} lies in the input {source}, which must stay as it is; choose a folder "
-                         "outside it.")
+        raise InputError(
+            f"the output {output} lies in the input {source}, which must stay as it is; choose a folder outside it."
+        )
     # lexists: a link to nowhere is in the way too.
     if not (there := next(path for path in (output, *output.parents) if os.path.lexists(path))).is_dir():
-        raise NotAFolderError(f"the output {output} cannot be made: {there} is a file, expected a folder. Choose "
-                                 "another output.")
+        raise NotAFolderError(
+            f"the output {output} cannot be made: {there} is a file, expected a folder. Choose another output."
+        )
     parameters = json.loads(json.dumps(parameters))
     marker = output / MARKER
     if not marker.exists():
         present = [name for name in owned if (output / name).exists()]
         if present:
-            raise OccupiedError(f"{output / present[0]} exists and was not written by this tool (no {MARKER} in "
-                                  f"{output}), so it is left alone. Choose another output.")
+            raise OccupiedError(
+                f"{output / present[0]} exists and was not written by this tool (no {MARKER} in "
+                f"{output}), so it is left alone. Choose another output."
+            )
         mark(output, parameters, complete=False)
         return False
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
         made_with, complete = found["parameters"], found["complete"]
     except (ValueError, TypeError, KeyError) as error:
-        raise OccupiedError(f"{marker} is not what this tool writes there ({error!r}). Choose another "
-                              "output.") from error
-    differing = [f"{key} was {made_with.get(key)!r}, now {parameters.get(key)!r}"
-                 for key in sorted({*made_with, *parameters}) if made_with.get(key) != parameters.get(key)]
+        raise OccupiedError(f"{marker} is not what this tool writes there ({error!r}). Choose another output.") from error
+    differing = [
+        f"{key} was {made_with.get(key)!r}, now {parameters.get(key)!r}"
+        for key in sorted({*made_with, *parameters})
+        if made_with.get(key) != parameters.get(key)
+    ]
     if differing:
-        raise OccupiedError(f"{output} holds data prepared with other parameters: {'; '.join(differing)}. Choose "
-                              "another output, or delete that folder.")
+        raise OccupiedError(
+            f"{output} holds data prepared with other parameters: {'; '.join(differing)}. Choose "
+            "another output, or delete that folder."
+        )
     return bool(complete)
 
 

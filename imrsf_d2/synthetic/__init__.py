@@ -1,1 +1,1 @@
-"""Fabricated scenes in the layouts of the real data sets: for demo, tests, and first steps without downloads."""
+"""Fabricated scenes in the layouts of the real datasets: for demo, tests, and first steps without downloads."""

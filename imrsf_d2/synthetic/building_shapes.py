@@ -1,4 +1,4 @@
-"""Building outlines: shapes in their own frame, placed, clipped to the tile, rasterised, written as COCO.
+"""Building outlines: shapes in their own frame, placed, clipped to the tile, rasterized, written as COCO.
 
 The raster of an outline is what pycocotools makes of it, everywhere: a label can then never disagree with the scene.
 Coordinates are pixels, x to the right and y down, (0, 0) the outer corner of the first pixel.
@@ -14,13 +14,13 @@ from pycocotools import mask as coco_mask
 class Footprint:
     """One building's outline: disjoint outer rings and the courtyards in them, each [K, 2] xy.
 
-    `axis` is the direction of the long side in radians and `centre` the centre, which the roof form needs.
+    `axis` is the direction of the long side in radians and `center` the center, which the roof form needs.
     """
 
     rings: tuple[np.ndarray, ...]
     holes: tuple[np.ndarray, ...] = ()
     axis: float = 0.0
-    centre: tuple[float, float] = (0.0, 0.0)
+    center: tuple[float, float] = (0.0, 0.0)
     kind: str = "rectangle"
 
 
@@ -68,14 +68,19 @@ def draw_shape(rng: np.random.Generator, kind: str, width: float, depth: float) 
 KINDS = ("rectangle", "l", "t", "u", "courtyard", "round", "parts")
 
 
-def move(footprint: Footprint, angle: float, centre: tuple[float, float]) -> Footprint:
-    """The outline turned by `angle` (radians) about the origin, then shifted to `centre`."""
+def move(footprint: Footprint, angle: float, center: tuple[float, float]) -> Footprint:
+    """The outline turned by `angle` (radians) about the origin, then shifted to `center`."""
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, sin], [-sin, cos]])
-    place = lambda rings: tuple(ring @ turn + centre for ring in rings)  # noqa: E731
-    middle = np.asarray(footprint.centre) @ turn + centre
-    return replace(footprint, rings=place(footprint.rings), holes=place(footprint.holes),
-                   axis=footprint.axis + angle, centre=(float(middle[0]), float(middle[1])))
+    place = lambda rings: tuple(ring @ turn + center for ring in rings)  # noqa: E731
+    middle = np.asarray(footprint.center) @ turn + center
+    return replace(
+        footprint,
+        rings=place(footprint.rings),
+        holes=place(footprint.holes),
+        axis=footprint.axis + angle,
+        center=(float(middle[0]), float(middle[1])),
+    )
 
 
 def _clip_ring(ring: np.ndarray, size: int) -> np.ndarray:
@@ -101,7 +106,7 @@ def clip(footprint: Footprint, size: int) -> Footprint:
     return replace(footprint, rings=tuple(ring for ring in rings if len(ring) >= 3))
 
 
-def rasterise(footprint: Footprint, size: int) -> np.ndarray:
+def rasterize(footprint: Footprint, size: int) -> np.ndarray:
     """The mask [size, size] bool of the outline, holes left out."""
     mask = _fill(footprint.rings, size)
     return mask & ~_fill(footprint.holes, size) if footprint.holes else mask
@@ -118,7 +123,7 @@ def to_coco(footprint: Footprint, mask: np.ndarray, form: str) -> dict:
     """The `segmentation`, `area` and `bbox` of an annotation.
 
     Args:
-        mask: [H, W] bool, the rasterised outline.
+        mask: [H, W] bool, the rasterized outline.
         form: "polygon", "rle" (counts as a list) or "compressed" (counts as a string). Courtyards need one of the
             latter two, because COCO polygons cannot have holes.
     """
@@ -133,5 +138,8 @@ def to_coco(footprint: Footprint, mask: np.ndarray, form: str) -> dict:
         edges = np.flatnonzero(np.diff(flat)) + 1
         counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
         segmentation = {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
-    return {"segmentation": segmentation, "area": float(coco_mask.area(encoded)),
-            "bbox": [float(v) for v in coco_mask.toBbox(encoded)]}
+    return {
+        "segmentation": segmentation,
+        "area": float(coco_mask.area(encoded)),
+        "bbox": [float(v) for v in coco_mask.toBbox(encoded)],
+    }

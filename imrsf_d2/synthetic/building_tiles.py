@@ -1,4 +1,4 @@
-"""A synthetic DFC2023 track 2: the folders, file names, rasters and COCO file of the labelled training part.
+"""A synthetic DFC2023 track 2: the folders, file names, rasters and COCO file of the labeled training part.
 
 Layout written (as on the real disk, where only the train part has labels):
     track2/train/{rgb,sar,dsm}/{SV|GF2}_{City}_{lat}_{lon}.tif
@@ -50,8 +50,8 @@ class Tile:
     """One rendered tile.
 
     Attributes:
-        epsg, origin: where its upper left corner lies, metres east and north in that zone.
-        rgb, sar, dsm: [S, S, 3] uint8; [S, S] float32 linear power; [S, S] float32 metres.
+        epsg, origin: where its upper left corner lies, meters east and north in that zone.
+        rgb, sar, dsm: [S, S, 3] uint8; [S, S] float32 linear power; [S, S] float32 meters.
         forms: how each building of the scene is written, as in `footprints.to_coco`.
     """
 
@@ -77,11 +77,11 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
     nodata = index % recipe.sensors.nodata_every == min(7, recipe.sensors.nodata_every - 1)
 
     scene = make_scene(streams[1], recipe.size, city, recipe.scene, empty=(val, index) in EMPTY_TILES)
-    rgb = render_rgb(streams[2], scene, recipe.sensors, sun_azimuth=azimuth, sharp=satellite == "SV",
-                     nodata_corner=nodata)
-    forms = tuple(str(streams[0].choice(["polygon", "rle", "compressed"],
-                                        p=[0, 0.5, 0.5] if b.footprint.holes else [0.9, 0.05, 0.05]))
-                  for b in scene.buildings)
+    rgb = render_rgb(streams[2], scene, recipe.sensors, sun_azimuth=azimuth, sharp=satellite == "SV", nodata_corner=nodata)
+    forms = tuple(
+        str(streams[0].choice(["polygon", "rle", "compressed"], p=[0, 0.5, 0.5] if b.footprint.holes else [0.9, 0.05, 0.05]))
+        for b in scene.buildings
+    )
 
     # Tiles of a city stand in rows of 32, far enough apart never to overlap.
     row, column = divmod(number, 32)
@@ -89,8 +89,16 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
     (x,), (y,) = transform_points("EPSG:4326", f"EPSG:{city.epsg}", [city.lon], [city.lat])
     origin = (round(x) + column * step, round(y) - row * step)
     (lon,), (lat,) = transform_points(f"EPSG:{city.epsg}", "EPSG:4326", [origin[0]], [origin[1]])
-    return Tile(f"{satellite}_{name}_{lat:.4f}_{lon:.4f}.tif", city.epsg, origin, scene, rgb,
-                render_sar(streams[3], scene, recipe.sensors), render_dsm(streams[4], scene, recipe.sensors), forms)
+    return Tile(
+        f"{satellite}_{name}_{lat:.4f}_{lon:.4f}.tif",
+        city.epsg,
+        origin,
+        scene,
+        rgb,
+        render_sar(streams[3], scene, recipe.sensors),
+        render_dsm(streams[4], scene, recipe.sensors),
+        forms,
+    )
 
 
 def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> tuple[str, list[dict]]:
@@ -99,16 +107,31 @@ def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> tuple[str
     place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
     for sensor in ("rgb", "sar", "dsm"):
         image = getattr(tile, sensor)
-        write_raster(root / sensor / tile.file_name, image if image.ndim == 2 else np.moveaxis(image, -1, 0),
-                     crs=f"EPSG:{tile.epsg}", transform=place)
+        write_raster(
+            root / sensor / tile.file_name,
+            image if image.ndim == 2 else np.moveaxis(image, -1, 0),
+            crs=f"EPSG:{tile.epsg}",
+            transform=place,
+        )
     labels = [to_coco(b.footprint, b.label, form) for b, form in zip(tile.scene.buildings, tile.forms, strict=True)]
     return tile.file_name, labels
 
 
-def write_dfc2023(output: str | Path, *, num_train: int, num_val: int, size: int, seed: int,
-                  train_cities: Sequence[str], val_cities: Sequence[str], num_workers: int = 0,
-                  overwrite: bool = False, scene: SceneStyle = SceneStyle(), sensors: SensorStyle = SensorStyle(),
-                  progress: bool = False) -> bool:
+def write_dfc2023(
+    output: str | Path,
+    *,
+    num_train: int,
+    num_val: int,
+    size: int,
+    seed: int,
+    train_cities: Sequence[str],
+    val_cities: Sequence[str],
+    num_workers: int = 0,
+    overwrite: bool = False,
+    scene: SceneStyle = SceneStyle(),
+    sensors: SensorStyle = SensorStyle(),
+    progress: bool = False,
+) -> bool:
     """Write a synthetic DFC2023 track 2 below `output`.
 
     Args:
@@ -129,8 +152,13 @@ def write_dfc2023(output: str | Path, *, num_train: int, num_val: int, size: int
     if unknown := sorted({*train_cities, *val_cities} - set(CITIES)):
         raise InputError(f"unknown cities {unknown}; known are {sorted(CITIES)} (imrsf_d2/synthetic/cities.py).")
     recipe = Recipe(size, seed, tuple(train_cities), tuple(val_cities), scene, sensors)
-    parameters = {"layout": "dfc2023", "version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val,
-                  **asdict(recipe)}
+    parameters = {
+        "layout": "dfc2023",
+        "version": GENERATOR_VERSION,
+        "num_train": num_train,
+        "num_val": num_val,
+        **asdict(recipe),
+    }
     output = Path(output)
     if not claim_folder(output, parameters, owned=["track2/train", LABELS], overwrite=overwrite):
         return False
@@ -143,9 +171,11 @@ def write_dfc2023(output: str | Path, *, num_train: int, num_val: int, size: int
     for file_name, labels in tiles:
         images.append({"id": len(images) + 1, "file_name": file_name, "width": size, "height": size})
         for label in labels:
-            annotations.append({"id": len(annotations) + 1, "image_id": images[-1]["id"], "category_id": 1,
-                                "iscrowd": 0, **label})
-    write_json(output / LABELS, {"images": images, "annotations": annotations,
-                                 "categories": [{"id": 1, "name": "building"}]})
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": images[-1]["id"], "category_id": 1, "iscrowd": 0, **label}
+            )
+    write_json(
+        output / LABELS, {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}
+    )
     mark_complete(output, parameters)
     return True

@@ -1,4 +1,4 @@
-"""The eleven labelled DFC2023 cities: where they lie and how they differ, a little."""
+"""The eleven labeled DFC2023 cities: where they lie and how they differ, a little."""
 
 from dataclasses import dataclass
 

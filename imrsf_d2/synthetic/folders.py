@@ -53,14 +53,18 @@ def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite
         if not same and not overwrite:
             old = found.get("parameters", {})
             differing = sorted(key for key in {*old, *parameters} if old.get(key) != parameters.get(key))
-            raise OccupiedError(f"{output} holds synthetic data made with other parameters (differing: "
-                                  f"{', '.join(differing)}). Choose another --output, or replace it with --overwrite.")
+            raise OccupiedError(
+                f"{output} holds synthetic data made with other parameters (differing: "
+                f"{', '.join(differing)}). Choose another --output, or replace it with --overwrite."
+            )
         if not same:
             for name in present:
                 (shutil.rmtree if (output / name).is_dir() else os.unlink)(output / name)
     elif present:
-        raise OccupiedError(f"{output}/{present[0]} exists and was not written by this command (no {MARKER} beside "
-                              "it), so it is left alone. Choose another --output; --overwrite does not replace it.")
+        raise OccupiedError(
+            f"{output}/{present[0]} exists and was not written by this command (no {MARKER} beside "
+            "it), so it is left alone. Choose another --output; --overwrite does not replace it."
+        )
     output.mkdir(parents=True, exist_ok=True)
     write_json(marker, {"complete": False, "parameters": parameters})
     return True

@@ -19,15 +19,7 @@ from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.synthetic.folders import check_request, claim_folder, mark_complete
 from imrsf_d2.synthetic.landscape import PIXEL_M, Landscape, make_landscape
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
-from imrsf_d2.synthetic.orbit_sensors import (
-    add_clouds,
-    beyond_edge,
-    blobs,
-    render_dem,
-    render_dnw,
-    render_s1,
-    render_s2,
-)
+from imrsf_d2.synthetic.orbit_sensors import add_clouds, beyond_edge, blobs, render_dem, render_dnw, render_s1, render_s2
 from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.parallel import run_jobs
@@ -54,7 +46,7 @@ class Tile:
 
     Attributes:
         name: as in the split files.
-        epsg, origin: where its upper left corner lies, metres east and north in that zone.
+        epsg, origin: where its upper left corner lies, meters east and north in that zone.
         landscape: what is really there.
         rasters: folder -> bands, with no-data values in place; a missing sensor is left out.
     """
@@ -74,9 +66,13 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
     region = regions[city]
     land = make_landscape(streams[0], recipe.size, region, recipe.landscape)
     style = recipe.sensors
-    rasters = {"s1": render_s1(streams[1], land, style), "s2": render_s2(streams[2], land, style),
-               "dem": render_dem(streams[3], land, style), "dnw": render_dnw(streams[4], land, style),
-               LABELS: land.label.copy()}
+    rasters = {
+        "s1": render_s1(streams[1], land, style),
+        "s2": render_s2(streams[2], land, style),
+        "dem": render_dem(streams[3], land, style),
+        "dnw": render_dnw(streams[4], land, style),
+        LABELS: land.label.copy(),
+    }
     _spoil(streams[5], rasters, index, style)
 
     row, column = divmod(number, TILES_PER_ROW)
@@ -114,14 +110,25 @@ def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> str:
     tile = make_tile(recipe, *item)
     place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
     for folder, bands in tile.rasters.items():
-        write_raster(root / folder / f"{tile.name}.tif", bands, crs=f"EPSG:{tile.epsg}", transform=place,
-                     nodata=NODATA[folder])
+        write_raster(
+            root / folder / f"{tile.name}.tif", bands, crs=f"EPSG:{tile.epsg}", transform=place, nodata=NODATA[folder]
+        )
     return tile.name
 
 
-def write_quadruplets(output: str | Path, *, num_train: int, num_val: int, size: int, seed: int, num_workers: int = 0,
-                      overwrite: bool = False, landscape: LandscapeStyle = LandscapeStyle(),
-                      sensors: OrbitStyle = OrbitStyle(), progress: bool = False) -> bool:
+def write_quadruplets(
+    output: str | Path,
+    *,
+    num_train: int,
+    num_val: int,
+    size: int,
+    seed: int,
+    num_workers: int = 0,
+    overwrite: bool = False,
+    landscape: LandscapeStyle = LandscapeStyle(),
+    sensors: OrbitStyle = OrbitStyle(),
+    progress: bool = False,
+) -> bool:
     """Write synthetic quadruplets below `output`.
 
     Args:
@@ -140,8 +147,13 @@ def write_quadruplets(output: str | Path, *, num_train: int, num_val: int, size:
     """
     check_request(num_train, num_val, size, seed)
     recipe = Recipe(size, seed, landscape, sensors)
-    parameters = {"layout": "quadruplets", "version": GENERATOR_VERSION, "num_train": num_train, "num_val": num_val,
-                  **asdict(recipe)}
+    parameters = {
+        "layout": "quadruplets",
+        "version": GENERATOR_VERSION,
+        "num_train": num_train,
+        "num_val": num_val,
+        **asdict(recipe),
+    }
     output = Path(output)
     if not claim_folder(output, parameters, owned=[*SENSORS, LABELS, "splits"], overwrite=overwrite):
         return False

@@ -32,7 +32,7 @@ class Landscape:
         patch_class: [P] uint8.
         stage: [P] uint8 how far a crop has grown: bare, sprouting, green, ripe, stubble.
         dryness: [P] float32 in [0, 1], from fresh to yellow grass.
-        height_m: [S, S] float32 metres above sea level.
+        height_m: [S, S] float32 meters above sea level.
     """
 
     label: np.ndarray
@@ -63,8 +63,15 @@ def make_landscape(rng: np.random.Generator, size: int, region: Region, style: L
     stage = rng.choice(len(season), len(keys), p=season).astype(np.uint8)
     dryness = np.clip(rng.beta(4 * region.dry, 4 * (1 - region.dry)) + rng.normal(0, 0.2, len(keys)), 0, 1)
     height_m = region.ground_m + region.relief_m * rng.lognormal(0, 0.3) * hills
-    return Landscape(label, _cover(rng, patch, patch_class, style), patch, patch_class, stage,
-                     dryness.astype(np.float32), height_m.astype(np.float32))
+    return Landscape(
+        label,
+        _cover(rng, patch, patch_class, style),
+        patch,
+        patch_class,
+        stage,
+        dryness.astype(np.float32),
+        height_m.astype(np.float32),
+    )
 
 
 def _lay_terrain(rng: np.random.Generator, size: int, style: LandscapeStyle) -> tuple[np.ndarray, np.ndarray]:
@@ -96,14 +103,17 @@ def _divide(rng: np.random.Generator, size: int, style: LandscapeStyle) -> tuple
     grid = grid.reshape(-1, 2) @ turn
     scale = np.array([stretch, 1 / stretch])
     # In the maximum metric, the ground nearest to a point is a near-rectangle along the axes: a field.
-    field, block = (cKDTree(_scatter(rng, size, tuple(side * scale)) / scale).query(grid / scale, p=np.inf)[1]
-                    for side in (style.parcel_px, style.block_px))
+    field, block = (
+        cKDTree(_scatter(rng, size, tuple(side * scale)) / scale).query(grid / scale, p=np.inf)[1]
+        for side in (style.parcel_px, style.block_px)
+    )
     keys, parcel = np.unique(block * (field.max() + 1) + field, return_inverse=True)
     return parcel.reshape(size, size), keys // (field.max() + 1)
 
 
-def _settle(rng: np.random.Generator, parcel: np.ndarray, hills: np.ndarray, region: Region,
-            style: LandscapeStyle) -> np.ndarray:
+def _settle(
+    rng: np.random.Generator, parcel: np.ndarray, hills: np.ndarray, region: Region, style: LandscapeStyle
+) -> np.ndarray:
     """The class [K] uint8 of each parcel: towns where people are, crops on flat, trees on steep or high ground."""
     size, area = len(parcel), np.bincount(parcel.ravel())
 
@@ -111,8 +121,9 @@ def _settle(rng: np.random.Generator, parcel: np.ndarray, hills: np.ndarray, reg
         return np.bincount(parcel.ravel(), weights=field.ravel()) / area
 
     slope = np.hypot(*np.gradient(hills)) * style.valley_px
-    drives = np.stack([np.ones_like(area, float), mean(smooth_noise(rng, size, 60)) + region.urban,
-                       mean(hills) - 0.5, mean(slope) - 1.0])
+    drives = np.stack(
+        [np.ones_like(area, float), mean(smooth_noise(rng, size, 60)) + region.urban, mean(hills) - 0.5, mean(slope) - 1.0]
+    )
     names, weights = zip(*style.affinity, strict=True)
     score = np.array(weights) @ drives + rng.gumbel(0, style.whim, (len(names), len(area)))
     score += np.stack([style.gregarious * mean(smooth_noise(rng, size, 40)) for _ in names])
@@ -120,15 +131,19 @@ def _settle(rng: np.random.Generator, parcel: np.ndarray, hills: np.ndarray, reg
     return np.array([CLASSES.index(name) for name in names], np.uint8)[score.argmax(0)]
 
 
-def _build_roads(rng: np.random.Generator, parcel: np.ndarray, block: np.ndarray, parcel_class: np.ndarray,
-                 style: LandscapeStyle) -> tuple[np.ndarray, np.ndarray]:
+def _build_roads(
+    rng: np.random.Generator, parcel: np.ndarray, block: np.ndarray, parcel_class: np.ndarray, style: LandscapeStyle
+) -> tuple[np.ndarray, np.ndarray]:
     """Where roads run [S, S] along the edges of blocks and parcels, and which of them cross water."""
     y, x, pairs = _edges(parcel)
     between_blocks = block[pairs[:, 0]] != block[pairs[:, 1]]
     fate = np.where(between_blocks, _draw_per_pair(rng, block[pairs]), 1.0)
     in_town = (parcel_class[pairs] == URBAN).all(1)
-    kinds = ((fate < style.lanes * style.main_roads, 3), (fate < style.lanes, 2),
-             (in_town & (_draw_per_pair(rng, pairs) < style.streets), 1))
+    kinds = (
+        (fate < style.lanes * style.main_roads, 3),
+        (fate < style.lanes, 2),
+        (in_town & (_draw_per_pair(rng, pairs) < style.streets), 1),
+    )
     masks = []
     for chosen, width_px in kinds:
         mask = np.zeros(parcel.shape, np.uint8)
@@ -140,7 +155,7 @@ def _build_roads(rng: np.random.Generator, parcel: np.ndarray, block: np.ndarray
 
 
 def _edges(parcel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and columns [E] of pixels whose lower or right neighbour is in another parcel, and both parcels [E, 2]."""
+    """Rows and columns [E] of pixels whose lower or right neighbor is in another parcel, and both parcels [E, 2]."""
     found = []
     for axis in range(2):
         y, x = np.nonzero(np.diff(parcel, axis=axis))

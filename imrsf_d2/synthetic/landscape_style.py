@@ -1,7 +1,7 @@
 """Every number that decides how hard the synthetic quadruplets are: what each sensor cannot see on its own.
 
 The defaults are tuned so that a small model needs all sensors (see `tests/data/test_synthetic_quadruplets.py` for what
-is promised). Lengths are metres (`_m`) or pixels of 10 m (`_px`); shares are probabilities, `_every` means one tile in
+is promised). Lengths are meters (`_m`) or pixels of 10 m (`_px`); shares are probabilities, `_every` means one tile in
 so many, 0 none. The periods are prime to each other and to the ten training cities, so that no city gets more of them.
 """
 
@@ -16,7 +16,7 @@ class LandscapeStyle:
         block_px, parcel_px: typical side of a block between roads, and of a parcel of one class within it.
         elongation: (least, most) length over width of a parcel.
         wobble_px: how far parcel edges stray from straight lines.
-        mapping_unit_px: smaller patches are drawn to their neighbour (0.25 ha, as in Urban Atlas); roads are not.
+        mapping_unit_px: smaller patches are drawn to their neighbor (0.25 ha, as in Urban Atlas); roads are not.
         valley_px: distance between valleys.
         wet: share of tiles whose valley holds a river or a lake.
         water_level: (least, most) height up to which such a valley is flooded, in units of the hills; log-uniform.
@@ -75,11 +75,11 @@ class OrbitStyle:
         s1_spread_db: standard deviation between patches of one cover.
         s1_roof_spread_db: the same for roofs, whose walls face the sensor or do not.
         s1_windy: share of tiles whose water is rough.
-        s1_slope_db: change on a slope of one metre per metre that faces the sensor.
+        s1_slope_db: change on a slope of one meter per meter that faces the sensor.
         s1_floor_db: noise floor.
         s2_blur_px: sigma of the optical point spread.
         s2_spread: standard deviation of the logarithm of brightness between patches of one cover.
-        s2_colour_spread: the same, for each band by itself.
+        s2_color_spread: the same, for each band by itself.
         s2_noise: standard deviation of the texture and noise of pixels, relative.
         s2_haze: (least, most) share of contrast lost to the atmosphere.
         dem_noise_m: standard deviation of the height errors, a few pixels wide.
@@ -103,7 +103,7 @@ class OrbitStyle:
     s1_floor_db: float = -26.0
     s2_blur_px: float = 0.6
     s2_spread: float = 0.16
-    s2_colour_spread: float = 0.06
+    s2_color_spread: float = 0.06
     s2_noise: float = 0.07
     s2_haze: tuple[float, float] = (0.0, 0.3)
     dem_noise_m: float = 1.5

@@ -1,4 +1,4 @@
-"""The synthetic data sets by the name of the layout that they imitate."""
+"""The synthetic datasets by the name of the layout that they imitate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from imrsf_d2.synthetic.land_cover_tiles import write_quadruplets
 
 __all__ = ["LAYOUTS", "write_layout"]
 
-LAYOUTS = {"dfc2023": partial(write_dfc2023, train_cities=TRAIN_CITIES, val_cities=VAL_CITIES),
-           "quadruplets": write_quadruplets}
+LAYOUTS = {
+    "dfc2023": partial(write_dfc2023, train_cities=TRAIN_CITIES, val_cities=VAL_CITIES),
+    "quadruplets": write_quadruplets,
+}
 
 
 def write_layout(layout: str, output: str | Path, **options) -> bool:
-    """Write a synthetic data set whose split is that of the real one.
+    """Write a synthetic dataset whose split is that of the real one.
 
     Args:
         layout: one of LAYOUTS.
-        output: the data set's folder.
+        output: the dataset's folder.
         options: num_train, num_val, size, seed and more, see `write_dfc2023`.
 
     Returns:

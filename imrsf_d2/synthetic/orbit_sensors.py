@@ -22,8 +22,16 @@ from imrsf_d2.synthetic.scene import smooth_noise
 #: Reflectance x 10000 in blue, green, red, near infrared: of crops by stage, of the others between or among several.
 ASPHALT = np.array((1000, 1080, 1130, 1400), np.float32)
 ROOFS = np.array([(800, 1000, 1550, 1950), (1300, 1380, 1430, 1650), (2100, 2200, 2250, 2500)], np.float32)
-STAGES = np.array([(880, 1120, 1420, 1900), (650, 950, 900, 2500), (400, 740, 460, 3700), (900, 1280, 1550, 2600),
-                   (1150, 1450, 1750, 2400)], np.float32)
+STAGES = np.array(
+    [
+        (880, 1120, 1420, 1900),
+        (650, 950, 900, 2500),
+        (400, 740, 460, 3700),
+        (900, 1280, 1550, 2600),
+        (1150, 1450, 1750, 2400),
+    ],
+    np.float32,
+)
 GRASSES = np.array([(440, 780, 540, 3350), (850, 1180, 1350, 2400)], np.float32)
 TREES = np.array([(260, 420, 300, 2100), (360, 600, 420, 3100)], np.float32)
 WATERS = np.array([(450, 480, 330, 180), (800, 1000, 850, 480)], np.float32)
@@ -48,7 +56,7 @@ def render_s1(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
         palette[cover] = decibel
     palette[CROP] = STAGES_DB[land.stage]
     palette[OPEN_WATER] = WATERS_DB[int(rng.random() < style.s1_windy)]
-    # Half of what makes patches differ changes both polarisations alike.
+    # Half of what makes patches differ changes both polarizations alike.
     alike = style.s1_spread_db / np.sqrt(2)
     palette += rng.normal(0, alike, (count, 2)) + rng.normal(0, alike, (count, 1))
     palette[ROOF] += rng.normal(0, style.s1_roof_spread_db, (count, 1))
@@ -62,7 +70,7 @@ def render_s1(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
 
 
 def render_s2(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> np.ndarray:
-    """Reflectance: crops in any stage, grass from fresh to yellow, roofs of any colour, haze.
+    """Reflectance: crops in any stage, grass from fresh to yellow, roofs of any color, haze.
 
     Returns:
         [4, S, S] uint16, blue, green, red, near infrared x 10000; at least 1.
@@ -75,7 +83,7 @@ def render_s2(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
     palette[ROOF] = ROOFS[rng.integers(len(ROOFS), size=count)]
     palette[CANOPY] = _between(TREES, rng.random(count))
     palette[OPEN_WATER] = _between(WATERS, rng.random(count))
-    spread = rng.normal(0, style.s2_spread, (count, 1)) + rng.normal(0, style.s2_colour_spread, (count, 4))
+    spread = rng.normal(0, style.s2_spread, (count, 1)) + rng.normal(0, style.s2_color_spread, (count, 4))
     image = (palette * np.exp(spread))[land.cover, land.patch]
     texture = rng.standard_normal(shape) * 0.7 + smooth_noise(rng, shape[0], 3) * 0.5
     image *= np.exp(style.s2_noise * (texture[..., None] + 0.4 * rng.standard_normal(image.shape)))
@@ -86,12 +94,12 @@ def render_s2(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
 
 
 def _between(ends: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours [P, bands] from the first (0) to the second (1) of two, for shares [P]."""
+    """Colors [P, bands] from the first (0) to the second (1) of two, for shares [P]."""
     return ends[0] + share[:, None].astype(np.float32) * (ends[1] - ends[0])
 
 
 def render_dem(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> np.ndarray:
-    """Heights [S, S] float32, metres above sea level, with errors a few pixels wide."""
+    """Heights [S, S] float32, meters above sea level, with errors a few pixels wide."""
     size = len(land.height_m)
     errors = 0.8 * smooth_noise(rng, size, 6) + 0.4 * rng.standard_normal((size, size))
     return (land.height_m + style.dem_noise_m * errors).astype(np.float32)

@@ -11,7 +11,7 @@ class Region:
 
     Attributes:
         lat, lon: a point in the city, degrees WGS84; tiles are laid out from there to the south-east.
-        ground_m, relief_m: metres above sea level of the valleys, and typical height of the hills over them.
+        ground_m, relief_m: meters above sea level of the valleys, and typical height of the hills over them.
         urban, wooded: added to how likely a parcel is built up or a forest (0 = as elsewhere).
         dry: share of the year in which grass is yellow.
     """

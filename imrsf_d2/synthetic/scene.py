@@ -1,4 +1,4 @@
-"""One square of a synthetic town: what stands there, how high, and what colour it is, before any sensor looks."""
+"""One square of a synthetic town: what stands there, how high, and what color it is, before any sensor looks."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,25 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from imrsf_d2.synthetic.building_shapes import Footprint, box, clip, draw_shape, move, rasterise
+from imrsf_d2.synthetic.building_shapes import Footprint, box, clip, draw_shape, move, rasterize
 from imrsf_d2.synthetic.cities import City
 from imrsf_d2.synthetic.style import SceneStyle
 
 PIXEL_M = 0.5
 ROOFS_WARM = np.array([(150, 86, 64), (135, 80, 66), (160, 105, 80), (118, 88, 70), (190, 140, 104)], np.float32)
-ROOFS_COOL = np.array([(78, 82, 90), (150, 148, 142), (224, 224, 218), (58, 60, 62), (78, 108, 150), (176, 160, 124),
-                       (112, 114, 112), (128, 124, 116)], np.float32)
+ROOFS_COOL = np.array(
+    [
+        (78, 82, 90),
+        (150, 148, 142),
+        (224, 224, 218),
+        (58, 60, 62),
+        (78, 108, 150),
+        (176, 160, 124),
+        (112, 114, 112),
+        (128, 124, 116),
+    ],
+    np.float32,
+)
 GRASS = np.array([(72, 90, 52), (86, 100, 60), (64, 84, 56)], np.float32)
 DRY = np.array([(132, 122, 84), (152, 128, 98), (120, 106, 84), (140, 96, 72)], np.float32)
 PAVED = np.array([(112, 112, 110), (136, 132, 124), (92, 94, 96), (154, 146, 132)], np.float32)
@@ -25,7 +36,7 @@ ASPHALT = np.array((84, 86, 88), np.float32)
 class Building:
     """A building: its outline, eave height, and whether the nDSM knows it.
 
-    `label` [S, S] bool is the raster of the outline, `mask` the part of it that no neighbour in a row has taken.
+    `label` [S, S] bool is the raster of the outline, `mask` the part of it that no neighbor in a row has taken.
     """
 
     footprint: Footprint
@@ -37,7 +48,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Scene:
-    """Geometry and colour on the 0.5 m grid; every array is [S, S] but `albedo`.
+    """Geometry and color on the 0.5 m grid; every array is [S, S] but `albedo`.
 
     Attributes:
         buildings: in the order of their labels.
@@ -46,7 +57,7 @@ class Scene:
         canopy_m: float32 height of tree crowns; 0 elsewhere.
         decoy: bool, True on flat slabs that look like roofs.
         road: bool, True on roads.
-        albedo: [S, S, 3] float32 surface colour in grey levels under full light, trees not included.
+        albedo: [S, S, 3] float32 surface color in gray levels under full light, trees not included.
         axis: main street direction, radians.
     """
 
@@ -65,7 +76,7 @@ def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.nda
     coarse = rng.standard_normal((int(size / scale_px) + 4,) * 2).astype(np.float32)
     full = cv2.resize(coarse, None, fx=scale_px, fy=scale_px, interpolation=cv2.INTER_CUBIC)
     y, x = rng.integers(0, max(int(scale_px), 1), 2)
-    return full[y:y + size, x:x + size] * 1.3
+    return full[y : y + size, x : x + size] * 1.3
 
 
 def fill(rings: tuple[np.ndarray, ...], size: int) -> np.ndarray:
@@ -83,8 +94,9 @@ def make_scene(rng: np.random.Generator, size: int, city: City, style: SceneStyl
         town.build()
     town.lay_decoys()
     town.plant()
-    return Scene(tuple(town.buildings), town.roof_m, town.surveyed, town.canopy_m, town.decoy, town.road, town.albedo,
-                 town.axis)
+    return Scene(
+        tuple(town.buildings), town.roof_m, town.surveyed, town.canopy_m, town.decoy, town.road, town.albedo, town.axis
+    )
 
 
 class _Town:
@@ -109,11 +121,14 @@ class _Town:
         """Grass, dry ground and paving in soft-edged zones, then roads along the axis and across it."""
         rng, size = self.rng, self.size
         dry = rng.random() < self.city.dry
-        colours = [(DRY if dry else GRASS)[rng.integers(3)], PAVED[rng.integers(len(PAVED))],
-                   (GRASS if rng.random() < 0.5 else DRY)[rng.integers(3)]]
+        colors = [
+            (DRY if dry else GRASS)[rng.integers(3)],
+            PAVED[rng.integers(len(PAVED))],
+            (GRASS if rng.random() < 0.5 else DRY)[rng.integers(3)],
+        ]
         first, second = smooth_noise(rng, size, 40), smooth_noise(rng, size, 24)
         zone = np.where(first > 0.3, 1, np.where(second > 0.9, 2, 0))
-        self.albedo[:] = np.stack(colours)[zone]
+        self.albedo[:] = np.stack(colors)[zone]
         self.albedo[:] = cv2.GaussianBlur(self.albedo, (0, 0), 1.0)
         for _ in range(int(round(rng.uniform(0, self.style.roads) * size / 128))):
             turn = self.axis + (np.pi / 2 if rng.random() < 0.4 else 0)
@@ -132,7 +147,7 @@ class _Town:
                 break
             group = self._draw_group()
             group = [clip(member, self.size) for member in group]
-            masks = [rasterise(member, self.size) for member in group]
+            masks = [rasterize(member, self.size) for member in group]
             # The members of a row share a wall, so they are tested against what stood there before.
             if any(self.taken[mask].any() or mask.sum() < style.visible_px for mask in masks):
                 continue
@@ -151,19 +166,19 @@ class _Town:
         angle = self.axis + rng.choice([0, np.pi / 2]) + rng.normal(0, 0.05)
         if rng.random() < self.style.off_axis:
             angle = rng.uniform(0, np.pi)
-        centre = tuple(rng.uniform(0, self.size, 2))
+        center = tuple(rng.uniform(0, self.size, 2))
         width, depth = np.exp(rng.uniform(np.log(least), np.log(most), 2))
         if kind != "row":
-            return [move(draw_shape(rng, kind, max(width, depth), min(width, depth)), angle, centre)]
+            return [move(draw_shape(rng, kind, max(width, depth), min(width, depth)), angle, center)]
         units, unit, depth = int(rng.integers(2, 5)), rng.uniform(15, 20), rng.uniform(18, 30)
         offsets = (np.arange(units) - (units - 1) / 2) * unit
-        return [move(Footprint((box(unit, depth, x),), centre=(x, 0.0), kind="row"), angle, centre) for x in offsets]
+        return [move(Footprint((box(unit, depth, x),), center=(x, 0.0), kind="row"), angle, center) for x in offsets]
 
     def _draw_height(self) -> float:
         style = self.style
         return float(np.clip(self.rng.lognormal(np.log(style.height_median_m), style.height_spread), *style.height_m))
 
-    def _roof_colour(self, mask: np.ndarray) -> np.ndarray:
+    def _roof_color(self, mask: np.ndarray) -> np.ndarray:
         rng = self.rng
         if rng.random() < self.style.camouflage:
             around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (self.roof_m == 0)
@@ -175,35 +190,36 @@ class _Town:
         """Raise one building: flat with clutter, gabled (ridge along the long side) or hipped."""
         rng = self.rng
         mask = label & (self.roof_m == 0)
-        colour = self._roof_colour(mask)
+        color = self._roof_color(mask)
         rise = np.zeros((self.size, self.size), np.float32)
         pitched = rng.random() < self.style.pitched
         if pitched and footprint.kind in ("rectangle", "row"):
-            y, x = np.mgrid[:self.size, :self.size] + 0.5
-            across = np.abs((y - footprint.centre[1]) * np.cos(footprint.axis)
-                            - (x - footprint.centre[0]) * np.sin(footprint.axis))
+            y, x = np.mgrid[: self.size, : self.size] + 0.5
+            across = np.abs(
+                (y - footprint.center[1]) * np.cos(footprint.axis) - (x - footprint.center[0]) * np.sin(footprint.axis)
+            )
             rise = (0.3 * (across[mask].max() - across)).astype(np.float32)
         elif pitched:
             rise = np.minimum(0.3 * cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3), 4)
         self.roof_m[mask] = (height_m + rise)[mask]
         surveyed = bool(rng.random() >= self.style.unsurveyed)
         self.surveyed[mask] = surveyed
-        self.albedo[mask] = colour
+        self.albedo[mask] = color
         if not pitched:
-            self._clutter(mask, colour)
+            self._clutter(mask, color)
         self.buildings.append(Building(footprint, label, mask, height_m, surveyed))
 
-    def _clutter(self, mask: np.ndarray, colour: np.ndarray) -> None:
+    def _clutter(self, mask: np.ndarray, color: np.ndarray) -> None:
         """Boxes, hatches and stains on a flat surface, the same for roofs and decoys."""
         rng = self.rng
         ys, xs = np.nonzero(mask)
         for _ in range(int(rng.integers(0, 4))):
             at = rng.integers(len(ys))
             patch = move(Footprint((box(*rng.uniform(2, 7, 2)),)), self.axis, (xs[at], ys[at]))
-            self.albedo[fill(patch.rings, self.size).astype(bool) & mask] = colour * rng.choice([0.7, 0.85, 1.2])
+            self.albedo[fill(patch.rings, self.size).astype(bool) & mask] = color * rng.choice([0.7, 0.85, 1.2])
 
     def lay_decoys(self) -> None:
-        """Courts, slabs and parking lots with the outlines, and often the colours, of buildings."""
+        """Courts, slabs and parking lots with the outlines, and often the colors, of buildings."""
         style = self.style
         wanted, laid = self.count(style.decoys), 0
         for _ in range(12 * wanted):
@@ -220,10 +236,10 @@ class _Town:
 
     def _paint_decoy(self, footprint: Footprint, mask: np.ndarray) -> None:
         rng, style = self.rng, self.style
-        if rng.random() < style.decoy_roof_colour:
-            colour = self._roof_colour(mask)
+        if rng.random() < style.decoy_roof_color:
+            color = self._roof_color(mask)
         else:
-            colour = COURTS[rng.integers(len(COURTS))] * rng.uniform(0.85, 1.15)
+            color = COURTS[rng.integers(len(COURTS))] * rng.uniform(0.85, 1.15)
         if rng.random() < style.decoy_rim:
             # The strip lies wherever; the sun is not known here, and a hedge or kerb does not follow it either.
             shift = rng.uniform(2, 7)
@@ -231,13 +247,14 @@ class _Town:
             strip = [ring + (shift * np.cos(angle), shift * np.sin(angle)) for ring in footprint.rings]
             rim = fill(tuple(strip), self.size).astype(bool) & ~mask & (self.taken == 0)
             self.albedo[rim] *= rng.uniform(0.45, 0.7)
-        self.albedo[mask] = colour
+        self.albedo[mask] = color
         if rng.random() < style.decoy_ridge:
-            y, x = np.mgrid[:self.size, :self.size] + 0.5
-            side = ((y - footprint.centre[1]) * np.cos(footprint.axis)
-                    - (x - footprint.centre[0]) * np.sin(footprint.axis)) > 0
+            y, x = np.mgrid[: self.size, : self.size] + 0.5
+            side = (
+                (y - footprint.center[1]) * np.cos(footprint.axis) - (x - footprint.center[0]) * np.sin(footprint.axis)
+            ) > 0
             self.albedo[mask & side] *= rng.uniform(0.75, 0.9)
-        self._clutter(mask, colour)
+        self._clutter(mask, color)
         if rng.random() < style.decoy_marked:
             lines = np.zeros((self.size, self.size), np.uint8)
             for scale in (0.85, 0.45):
@@ -256,8 +273,9 @@ class _Town:
             self._tree(xy, rng.uniform(*style.tree_height_m), rng.uniform(3, 8))
         for _ in range(self.count(style.groves, self.city.greenery)):
             width, depth = np.exp(rng.uniform(*np.log(style.side_px), 2))
-            outline = move(Footprint((box(width, depth),)), self.axis + rng.normal(0, 0.1),
-                           tuple(spots[rng.integers(len(spots))]))
+            outline = move(
+                Footprint((box(width, depth),)), self.axis + rng.normal(0, 0.1), tuple(spots[rng.integers(len(spots))])
+            )
             inside = np.argwhere(fill(outline.rings, size).astype(bool) & open_ground)[:, ::-1] + 0.5
             if len(inside) < style.visible_px:
                 continue
@@ -279,5 +297,3 @@ class _Town:
         reach = ((x - xy[0]) ** 2 + (y - xy[1]) ** 2) / radius_px**2
         crown = np.where(reach < 1, height_m * (1 - 0.45 * reach), 0).astype(np.float32)
         self.canopy_m[y0:y1, x0:x1] = np.maximum(self.canopy_m[y0:y1, x0:x1], crown)
-
-

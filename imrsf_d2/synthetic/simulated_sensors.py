@@ -1,4 +1,4 @@
-"""What three sensors make of a scene: an RGB photograph, a SAR image, and a normalised surface model (nDSM)."""
+"""What three sensors make of a scene: an RGB photograph, a SAR image, and a normalized surface model (nDSM)."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 from imrsf_d2.synthetic.scene import PIXEL_M, Scene, smooth_noise
 from imrsf_d2.synthetic.style import SensorStyle
 
-TREE_COLOURS = np.array([(52, 70, 40), (66, 82, 46), (84, 92, 50), (60, 74, 50)], np.float32)
+TREE_COLORS = np.array([(52, 70, 40), (66, 82, 46), (84, 92, 50), (60, 74, 50)], np.float32)
 
 
 def _shift(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
@@ -31,8 +31,15 @@ def cast_shadow(height_m: np.ndarray, azimuth: float, elevation: float, most_px:
     return np.clip((reach - height_m) / 0.5, 0, 1)
 
 
-def render_rgb(rng: np.random.Generator, scene: Scene, style: SensorStyle, *, sun_azimuth: float,
-               sharp: bool = True, nodata_corner: bool = False) -> np.ndarray:
+def render_rgb(
+    rng: np.random.Generator,
+    scene: Scene,
+    style: SensorStyle,
+    *,
+    sun_azimuth: float,
+    sharp: bool = True,
+    nodata_corner: bool = False,
+) -> np.ndarray:
     """A photograph from above.
 
     Args:
@@ -47,7 +54,7 @@ def render_rgb(rng: np.random.Generator, scene: Scene, style: SensorStyle, *, su
     surface = np.maximum(scene.roof_m, scene.canopy_m)
     tree = scene.canopy_m > scene.roof_m
     image = scene.albedo.copy()
-    tint = TREE_COLOURS[rng.integers(len(TREE_COLOURS))]
+    tint = TREE_COLORS[rng.integers(len(TREE_COLORS))]
     crowns = 1 + 0.25 * smooth_noise(rng, size, 3)
     image[tree] = (tint * crowns[..., None])[tree]
 
@@ -61,8 +68,11 @@ def render_rgb(rng: np.random.Generator, scene: Scene, style: SensorStyle, *, su
     dark = cast_shadow(surface, sun_azimuth, np.deg2rad(rng.uniform(35, 60)))
     shade = shade * (1 - strength * dark)
 
-    grain = (rng.standard_normal((size, size)).astype(np.float32) * 0.5 + smooth_noise(rng, size, 3) * 0.4
-             + smooth_noise(rng, size, 9) * 0.6)
+    grain = (
+        rng.standard_normal((size, size)).astype(np.float32) * 0.5
+        + smooth_noise(rng, size, 3) * 0.4
+        + smooth_noise(rng, size, 9) * 0.6
+    )
     image *= (shade * (1 + style.rgb_texture * grain))[..., None]
     blur = style.rgb_blur_px * (1.0 if sharp else 1.5)
     image = cv2.GaussianBlur(image, (0, 0), blur) if blur > 0 else image
@@ -80,14 +90,14 @@ def render_rgb(rng: np.random.Generator, scene: Scene, style: SensorStyle, *, su
 
 
 def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np.ndarray:
-    """A multi-look SAR intensity image: walls facing the sensor bright, roofs laid over towards it, crowns rough.
+    """A multi-look SAR intensity image: walls facing the sensor bright, roofs laid over toward it, crowns rough.
 
     Returns:
         [S, S] float32, linear power within `style.sar_range`.
     """
     size = len(scene.roof_m)
     heading = rng.choice([0.0, np.pi]) + rng.normal(0, 0.15)  # seen from the west or from the east
-    towards = np.array([-np.cos(heading), np.sin(heading)])  # from the scene to the sensor, in image axes
+    toward = np.array([-np.cos(heading), np.sin(heading)])  # from the scene to the sensor, in image axes
     incidence = np.deg2rad(rng.uniform(*style.sar_incidence_deg))
     surface = np.maximum(scene.roof_m, scene.canopy_m)
     tree = scene.canopy_m > scene.roof_m
@@ -102,12 +112,12 @@ def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
         gain[building.mask] = rng.lognormal(0, style.sar_wall_spread)  # cladding: metal against wood
     power[tree] = (style.sar_volume * np.exp(0.5 * smooth_noise(rng, size, 3)))[tree]
     # Ground and roofs hidden behind something higher, seen along the radar's line of sight, return nothing.
-    azimuth = np.arctan2(towards[0], -towards[1])
+    azimuth = np.arctan2(toward[0], -toward[1])
     power *= 1 - np.where(tree, 0.3, 0.6) * cast_shadow(surface, azimuth, np.pi / 2 - incidence)
 
     shift_px = np.minimum(surface / np.tan(incidence) / PIXEL_M, 40)
-    image = _lay_over(power * np.cos(incidence), shift_px, towards)
-    image += style.sar_wall * _walls(scene.roof_m, towards) * cv2.dilate(gain, np.ones((5, 5), np.uint8))
+    image = _lay_over(power * np.cos(incidence), shift_px, toward)
+    image += style.sar_wall * _walls(scene.roof_m, toward) * cv2.dilate(gain, np.ones((5, 5), np.uint8))
     image = _shift(image, *rng.uniform(-style.sar_shift_px, style.sar_shift_px, 2))
 
     cells = -(-size // style.sar_cell_px)
@@ -117,22 +127,22 @@ def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
     return np.clip(fine * rng.uniform(0.85, 1.2), *style.sar_range).astype(np.float32)
 
 
-def _lay_over(power: np.ndarray, shift_px: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """Add up the power [S, S] after moving each pixel `shift_px` towards the sensor; what leaves the tile is lost."""
+def _lay_over(power: np.ndarray, shift_px: np.ndarray, toward: np.ndarray) -> np.ndarray:
+    """Add up the power [S, S] after moving each pixel `shift_px` toward the sensor; what leaves the tile is lost."""
     size = len(power)
     y, x = np.mgrid[:size, :size]
-    x = np.rint(x + shift_px * towards[0]).astype(int)
-    y = np.rint(y + shift_px * towards[1]).astype(int)
+    x = np.rint(x + shift_px * toward[0]).astype(int)
+    y = np.rint(y + shift_px * toward[1]).astype(int)
     kept = (x >= 0) & (x < size) & (y >= 0) & (y < size)
     total = np.bincount(y[kept] * size + x[kept], weights=power[kept], minlength=size * size)
     return cv2.GaussianBlur(total.reshape(size, size).astype(np.float32), (0, 0), 0.6)
 
 
-def _walls(roof_m: np.ndarray, towards: np.ndarray) -> np.ndarray:
+def _walls(roof_m: np.ndarray, toward: np.ndarray) -> np.ndarray:
     """The double bounce [S, S] at the foot of walls: 0 to about 1, strongest for walls square to the sensor."""
     smooth = cv2.GaussianBlur((roof_m > 0).astype(np.float32), (0, 0), 1.0)
     slope_y, slope_x = np.gradient(smooth)
-    facing = np.clip(-(slope_x * towards[0] + slope_y * towards[1]), 0, None) / 0.4
+    facing = np.clip(-(slope_x * toward[0] + slope_y * toward[1]), 0, None) / 0.4
     length = np.hypot(slope_x, slope_y) / 0.4 + 1e-6
     # Taller walls return more; slanted ones send the pulse elsewhere, hence the power of the cosine.
     wall_m = np.minimum(cv2.dilate(roof_m, np.ones((5, 5), np.uint8)), 15)
@@ -143,7 +153,7 @@ def render_dsm(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
     """A height model above ground from stereo matching: coarse, with wobbly edges, blind to new and low objects.
 
     Returns:
-        [S, S] float32 metres; 0 exactly on the ground.
+        [S, S] float32 meters; 0 exactly on the ground.
     """
     size = len(scene.roof_m)
     surface = np.maximum(np.where(scene.surveyed, scene.roof_m, 0), scene.canopy_m).astype(np.float32)

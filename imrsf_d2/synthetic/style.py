@@ -1,7 +1,7 @@
 """Every number that decides how hard the synthetic data is: what each sensor cannot see on its own.
 
 The defaults are tuned so that a small model needs all sensors (see `tests/data/test_synthetic.py` for what is
-promised). Lengths are metres (`_m`) or pixels of 0.5 m (`_px`); rates and shares are probabilities.
+promised). Lengths are meters (`_m`) or pixels of 0.5 m (`_px`); rates and shares are probabilities.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class SceneStyle:
         pitched: share of gabled or hipped roofs, whose slopes RGB sees shaded; the rest is flat.
         height_m: (least, most) building height; `height_median_m` and `height_spread` give the log-normal between.
         unsurveyed: share of buildings that the nDSM does not contain (height 0 there; RGB and SAR see them).
-        camouflage: share of roofs with the colour of the ground around them (what RGB alone misses).
+        camouflage: share of roofs with the color of the ground around them (what RGB alone misses).
         row_same_height: share of terraced rows of one height, which merge into one block in the nDSM.
         decoys: (least, most) flat slabs, courts and parking lots per 128 x 128 px, shaped like buildings, height 0.
-        decoy_roof_colour: share of decoys painted with a roof colour (the rest: asphalt, court and soil colours).
+        decoy_roof_color: share of decoys painted with a roof color (the rest: asphalt, court and soil colors).
         decoy_ridge: share of decoys in two tones like the two slopes of a gabled roof.
         decoy_rim: share of decoys with a dark strip along the side where a building's shadow would fall.
         decoy_marked: share of decoys with court or parking lines, which give them away to a careful reader.
@@ -37,8 +37,15 @@ class SceneStyle:
     buildings: tuple[float, float] = (3.0, 9.0)
     side_px: tuple[float, float] = (15.0, 38.0)
     shapes: tuple[tuple[str, float], ...] = (
-        ("rectangle", 0.33), ("l", 0.14), ("t", 0.07), ("u", 0.07), ("courtyard", 0.07), ("round", 0.10),
-        ("parts", 0.06), ("row", 0.16))
+        ("rectangle", 0.33),
+        ("l", 0.14),
+        ("t", 0.07),
+        ("u", 0.07),
+        ("courtyard", 0.07),
+        ("round", 0.10),
+        ("parts", 0.06),
+        ("row", 0.16),
+    )
     off_axis: float = 0.15
     pitched: float = 0.45
     height_m: tuple[float, float] = (2.5, 60.0)
@@ -48,7 +55,7 @@ class SceneStyle:
     camouflage: float = 0.12
     row_same_height: float = 0.7
     decoys: tuple[float, float] = (0.5, 3.0)
-    decoy_roof_colour: float = 0.65
+    decoy_roof_color: float = 0.65
     decoy_ridge: float = 0.35
     decoy_rim: float = 0.5
     decoy_marked: float = 0.25
@@ -66,7 +73,7 @@ class SensorStyle:
 
     Attributes:
         rgb_blur_px: sigma of the optical point spread (GF2 tiles get 1.5 times as much).
-        rgb_noise: standard deviation of the sensor noise, in grey levels.
+        rgb_noise: standard deviation of the sensor noise, in gray levels.
         rgb_texture: strength of the surface texture, relative to the surface's brightness.
         shadow: (least, most) share of the light a cast shadow takes away; low = hazy day, little to see.
         haze: (least, most) share of contrast lost to the atmosphere.

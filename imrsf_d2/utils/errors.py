@@ -9,8 +9,18 @@ from collections.abc import Callable, Iterable
 
 from imrsf_d2.utils.command_names import as_called
 
-__all__ = ["InputError", "Interrupted", "MissingFileError", "NotAFolderError", "OccupiedError", "UpstreamError",
-           "UserError", "exit_code", "is_mendable", "some_of"]
+__all__ = [
+    "InputError",
+    "Interrupted",
+    "MissingFileError",
+    "NotAFolderError",
+    "OccupiedError",
+    "UpstreamError",
+    "UserError",
+    "exit_code",
+    "is_mendable",
+    "some_of",
+]
 
 
 class UserError(Exception):
@@ -55,8 +65,17 @@ class Interrupted(KeyboardInterrupt):
 
 
 #: What the machine refuses, whichever program asks: the system's own words name the file and the reason.
-SYSTEM_ERRNOS = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR,
-                 errno.EPERM, errno.EROFS)
+SYSTEM_ERRNOS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 
 def some_of(names: Iterable[object], most: int = 10) -> str:

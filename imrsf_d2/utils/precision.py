@@ -14,7 +14,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(cfg: CfgNode) -> torch.autocast:
-    """A context in which the model computes as `SOLVER.AMP` says; weights, gradients and optimiser stay float32."""
+    """A context in which the model computes as `SOLVER.AMP` says; weights, gradients and optimizer stay float32."""
     amp = cfg.SOLVER.AMP
     return torch.autocast(_device_type(cfg), dtype=DTYPES[amp.PRECISION], enabled=amp.ENABLED)
 
@@ -35,12 +35,16 @@ def check_precision(cfg: CfgNode) -> None:
     if not amp.ENABLED:
         return
     if amp.PRECISION == "fp16" and device == "cpu":
-        raise InputError("SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM knows no fp16; "
-                         "append SOLVER.AMP.PRECISION bf16, or SOLVER.AMP.ENABLED False for float32.")
+        raise InputError(
+            "SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM knows no fp16; "
+            "append SOLVER.AMP.PRECISION bf16, or SOLVER.AMP.ENABLED False for float32."
+        )
     # PyTorch calls older ones able too, where it computes in float32 and rounds.
     if amp.PRECISION == "bf16" and device == "cuda" and torch.cuda.get_device_capability() < (8, 0):
-        raise InputError(f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not compute in; "
-                         "append SOLVER.AMP.PRECISION fp16.")
+        raise InputError(
+            f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not compute in; "
+            "append SOLVER.AMP.PRECISION fp16."
+        )
 
 
 def _device_type(cfg: CfgNode) -> str:

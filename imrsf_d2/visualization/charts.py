@@ -23,9 +23,16 @@ BAR, MARK, REFERENCE, PARTIAL = "#4c78a8", "#222222", "#b22222", "#d7e3f0"
 DARK = 0.55
 
 
-def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequence[Estimate], title: str, caption: str,
-              reference: tuple[str, float] | None = None, partial: Mapping[int, Estimate] | None = None,
-              legend: tuple[str, str] = ("", "")) -> None:
+def draw_bars(
+    path: str | os.PathLike,
+    labels: Sequence[str],
+    estimates: Sequence[Estimate],
+    title: str,
+    caption: str,
+    reference: tuple[str, float] | None = None,
+    partial: Mapping[int, Estimate] | None = None,
+    legend: tuple[str, str] = ("", ""),
+) -> None:
     """Write a PNG with one horizontal bar per label, the first on top, and its interval.
 
     Args:
@@ -36,16 +43,32 @@ def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequenc
         legend: what the bars, and what the hatched ones are of; shown if there are hatched ones.
     """
     partial = partial or {}
-    figure = Figure(figsize=(WIDTH, LINE * (len(labels) + 0.5 * len(partial)) + 1.2 + 0.4 * bool(partial)),
-                    layout="constrained")
+    figure = Figure(
+        figsize=(WIDTH, LINE * (len(labels) + 0.5 * len(partial)) + 1.2 + 0.4 * bool(partial)), layout="constrained"
+    )
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     places = np.arange(len(labels))
     thin = dict.fromkeys(partial, 0.4)
-    _draw_bars(axis, [place - thin.get(place, 0) / 2 for place in places], [thin.get(place, 0.7) for place in places],
-               estimates, color=BAR, label=legend[0])
-    _draw_bars(axis, [place + 0.2 for place in partial], [0.4] * len(partial), list(partial.values()), color=PARTIAL,
-               edgecolor=BAR, hatch="/////", linewidth=0.6, label=legend[1])
+    _draw_bars(
+        axis,
+        [place - thin.get(place, 0) / 2 for place in places],
+        [thin.get(place, 0.7) for place in places],
+        estimates,
+        color=BAR,
+        label=legend[0],
+    )
+    _draw_bars(
+        axis,
+        [place + 0.2 for place in partial],
+        [0.4] * len(partial),
+        list(partial.values()),
+        color=PARTIAL,
+        edgecolor=BAR,
+        hatch="/////",
+        linewidth=0.6,
+        label=legend[1],
+    )
     axis.margins(x=0.12)
     axis.axvline(0, color=MARK, linewidth=0.8)
     if reference is not None:
@@ -61,21 +84,22 @@ def draw_bars(path: str | os.PathLike, labels: Sequence[str], estimates: Sequenc
     save_figure(figure, path, title)
 
 
-def _draw_bars(axis: Axes, places: Sequence[float], heights: Sequence[float], estimates: Sequence[Estimate],
-               **style) -> None:
+def _draw_bars(
+    axis: Axes, places: Sequence[float], heights: Sequence[float], estimates: Sequence[Estimate], **style
+) -> None:
     """Draw bars with their intervals and their values in writing."""
     axis.barh(places, [estimate.value for estimate in estimates], height=heights, **style)
     for place, estimate in zip(places, estimates):
         if not math.isnan(estimate.low):
-            axis.plot([estimate.low, estimate.high], [place, place], color=MARK, linewidth=1.2, marker="|",
-                      markersize=6)
+            axis.plot([estimate.low, estimate.high], [place, place], color=MARK, linewidth=1.2, marker="|", markersize=6)
         text = "n/a" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
         end = np.nanmax([0.0, estimate.value, estimate.high])
         axis.annotate(text, (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def draw_heat_map(path: str | os.PathLike, rows: Sequence[str], columns: Sequence[str], values: np.ndarray,
-                  title: str) -> None:
+def draw_heat_map(
+    path: str | os.PathLike, rows: Sequence[str], columns: Sequence[str], values: np.ndarray, title: str
+) -> None:
     """Write a PNG of scores by class and subset.
 
     Args:
@@ -88,8 +112,9 @@ def draw_heat_map(path: str | os.PathLike, rows: Sequence[str], columns: Sequenc
     picture = axis.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if not math.isnan(value):
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7,
-                      color="white" if value > DARK else MARK)
+            axis.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > DARK else MARK
+            )
     axis.set_xticks(range(len(columns)), columns, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
     axis.spines[:].set_visible(False)

@@ -29,8 +29,9 @@ def draw_inputs(path: str | os.PathLike, tiles: Sequence[Tile], modalities: Moda
     _draw_rows(path, tiles, modalities, modalities.names, title)
 
 
-def draw_subset(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
-                title: str) -> None:
+def draw_subset(
+    path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str], title: str
+) -> None:
     """Write a PNG with one row per tile: the inputs, the truth, the prediction if there is one.
 
     Args:
@@ -39,8 +40,13 @@ def draw_subset(path: str | os.PathLike, tiles: Sequence[Tile], modalities: Moda
     _draw_rows(path, tiles, modalities, subset, title)
 
 
-def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], Sequence[Tile]],
-                  modalities: ModalitySet, captions: Mapping[tuple[str, ...], str], title: str) -> None:
+def draw_overview(
+    path: str | os.PathLike,
+    by_subset: Mapping[tuple[str, ...], Sequence[Tile]],
+    modalities: ModalitySet,
+    captions: Mapping[tuple[str, ...], str],
+    title: str,
+) -> None:
     """Write a PNG with one row per tile: the truth, then what was found with each subset of the modalities.
 
     Args:
@@ -56,15 +62,18 @@ def draw_overview(path: str | os.PathLike, by_subset: Mapping[tuple[str, ...], S
         for axis, target in zip(row, [tiles[0].truth, *(tile.prediction for tile in tiles)]):
             key |= target.draw(axis, picture)
     draw_key(axes[-1][0], sorted(key))
-    headings = ["ground truth" + "\n" * bool(captions),
-                *(f"{subset_title(subset)}\n{captions.get(subset, '')}".rstrip("\n") for subset in by_subset)]
+    headings = [
+        "ground truth" + "\n" * bool(captions),
+        *(f"{subset_title(subset)}\n{captions.get(subset, '')}".rstrip("\n") for subset in by_subset),
+    ]
     for axis, heading in zip(axes[0], headings):
         axis.set_title(heading, fontsize=10)
     save_figure(figure, path, title)
 
 
-def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str],
-               title: str) -> None:
+def _draw_rows(
+    path: str | os.PathLike, tiles: Sequence[Tile], modalities: ModalitySet, subset: Sequence[str], title: str
+) -> None:
     """One row per tile, one column per modality and target."""
     targets = {"ground truth": [tile.truth for tile in tiles], "prediction": [tile.prediction for tile in tiles]}
     targets = {heading: column for heading, column in targets.items() if None not in column}
@@ -80,7 +89,7 @@ def _draw_rows(path: str | os.PathLike, tiles: Sequence[Tile], modalities: Modal
         draw_key(column[-1], sorted(key))
         column[0].set_title(modality_title(modality), fontsize=10)
     key = set()
-    for (heading, column), of_target in zip(targets.items(), axes.T[len(modalities):]):
+    for (heading, column), of_target in zip(targets.items(), axes.T[len(modalities) :]):
         for axis, target, tile in zip(of_target, column, tiles):
             key |= target.draw(axis, backdrop(tile.image, modalities, subset))
         of_target[0].set_title(heading, fontsize=10)
@@ -129,5 +138,5 @@ def save_figure(figure: Figure, path: str | os.PathLike, title: str) -> None:
 
 
 def _short(name: str, length: int) -> str:
-    """The ends of a name's lines: tiles of one data set differ at the end."""
-    return "\n".join(line if len(line) <= length else "…" + line[1 - length:] for line in name.split("\n"))
+    """The ends of a name's lines: tiles of one dataset differ at the end."""
+    return "\n".join(line if len(line) <= length else "…" + line[1 - length :] for line in name.split("\n"))

@@ -33,8 +33,13 @@ def draw_importance(path: str | os.PathLike, item: ImportanceMap, modalities: Mo
             draw_absent(below, (height, width))
             continue
         rows, columns = beta.shape
-        below.imshow(beta, norm=scale.norm, cmap=scale.cmap, interpolation="nearest",
-                     extent=(-0.5, columns * patch - 0.5, rows * patch - 0.5, -0.5))
+        below.imshow(
+            beta,
+            norm=scale.norm,
+            cmap=scale.cmap,
+            interpolation="nearest",
+            extent=(-0.5, columns * patch - 0.5, rows * patch - 0.5, -0.5),
+        )
         hatch(below, np.isnan(beta), scale=(patch, patch))
         below.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), title=f"weight, mean {np.nanmean(beta):.2f}")
         below.title.set_fontsize(9)

@@ -18,7 +18,7 @@ __all__ = ["draw_absent", "draw_key", "draw_modality", "draw_picture", "draw_vie
 
 #: A key with more entries would be larger than the picture above it.
 MAX_KEY_ENTRIES = 24
-HATCH, HATCH_COLOUR = "/////", "#a8a8a8"
+HATCH, HATCH_COLOR = "/////", "#a8a8a8"
 SMALL = 7
 
 
@@ -26,7 +26,7 @@ def draw_modality(axis: Axes, image: np.ndarray, modalities: ModalitySet, name: 
     """Draw one modality of a sample, with its scale of values; pixels without data are hatched.
 
     Args:
-        image: [C + M, H, W] in `modalities`' layout, not normalised.
+        image: [C + M, H, W] in `modalities`' layout, not normalized.
 
     Returns:
         The classes that occur, for `draw_key`; none unless the modality is a map.
@@ -45,7 +45,7 @@ def draw_view(axis: Axes, view: View, bar: bool = True) -> None:
     Args:
         bar: beside it, the scale of values, if it has one.
     """
-    draw_picture(axis, view.colours, exact=bool(view.key))
+    draw_picture(axis, view.colors, exact=bool(view.key))
     hatch(axis, ~view.valid)
     if bar and view.scale is not None:
         # Inside the axis' own space, so that panels with and without a scale are equally large.
@@ -55,13 +55,13 @@ def draw_view(axis: Axes, view: View, bar: bool = True) -> None:
         scale.set_xlabel(view.unit, fontsize=SMALL, labelpad=1)
 
 
-def draw_picture(axis: Axes, colours: np.ndarray, exact: bool = False) -> None:
+def draw_picture(axis: Axes, colors: np.ndarray, exact: bool = False) -> None:
     """Draw [H, W, 3] in 0..1.
 
     Args:
-        exact: never mix neighbouring colours, for colours that stand for classes.
+        exact: never mix neighboring colors, for colors that stand for classes.
     """
-    axis.imshow(colours, interpolation="nearest" if exact else None)
+    axis.imshow(colors, interpolation="nearest" if exact else None)
 
 
 def draw_absent(axis: Axes, size: tuple[int, int], reason: str = "absent") -> None:
@@ -69,8 +69,16 @@ def draw_absent(axis: Axes, size: tuple[int, int], reason: str = "absent") -> No
     height, width = size
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal", facecolor=INVALID)
     hatch(axis, np.ones((1, 1), dtype=bool), scale=size)
-    axis.text(0.5, 0.5, reason, ha="center", va="center", fontsize=10, transform=axis.transAxes,
-              bbox={"facecolor": "white", "edgecolor": "none"})
+    axis.text(
+        0.5,
+        0.5,
+        reason,
+        ha="center",
+        va="center",
+        fontsize=10,
+        transform=axis.transAxes,
+        bbox={"facecolor": "white", "edgecolor": "none"},
+    )
 
 
 def hatch(axis: Axes, mask: np.ndarray, scale: tuple[int, int] = (1, 1)) -> None:
@@ -84,23 +92,22 @@ def hatch(axis: Axes, mask: np.ndarray, scale: tuple[int, int] = (1, 1)) -> None
     corners = np.stack([[starts, rows], [stops, rows], [stops, rows + 1], [starts, rows + 1], [starts, rows]])
     vertices = corners.transpose(2, 0, 1).reshape(-1, 2) * (scale[1], scale[0]) - 0.5
     codes = np.tile([Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY], len(rows))
-    axis.add_patch(PathPatch(Path(vertices, codes), facecolor="none", edgecolor=HATCH_COLOUR, hatch=HATCH, linewidth=0))
+    axis.add_patch(PathPatch(Path(vertices, codes), facecolor="none", edgecolor=HATCH_COLOR, hatch=HATCH, linewidth=0))
 
 
-def outline(axis: Axes, masks: Iterable[np.ndarray], colour: str) -> None:
+def outline(axis: Axes, masks: Iterable[np.ndarray], color: str) -> None:
     """Draw the outlines of masks [H, W] bool over a picture of the same size."""
     for mask in masks:
         if mask.any():
             # A frame of background closes the outlines of objects at the border.
             framed = np.pad(mask, 1).astype(float)
             height, width = framed.shape
-            axis.contour(np.arange(width) - 1, np.arange(height) - 1, framed, levels=[0.5], colors=colour,
-                         linewidths=1.2)
+            axis.contour(np.arange(width) - 1, np.arange(height) - 1, framed, levels=[0.5], colors=color, linewidths=1.2)
             axis.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
 
 
 def draw_key(axis: Axes, entries: Sequence[KeyEntry], beside: bool = False) -> None:
-    """Write which colour means which class, if there is room for all of them.
+    """Write which color means which class, if there is room for all of them.
 
     Args:
         beside: to the right of the axis, where measurements have their scale; else below.
@@ -111,8 +118,19 @@ def draw_key(axis: Axes, entries: Sequence[KeyEntry], beside: bool = False) -> N
     columns = 2 if max(map(len, names)) <= 18 and not beside else 1
     place = ("upper left", (1.0, 1.03)) if beside else ("upper center", (0.5, -0.03))
     rows = math.ceil(len(entries) / columns)
-    handles = [Patch(facecolor=entry.colour, edgecolor="#888888", linewidth=0.5, label=name)
-               for entry, name in zip(entries, names)]
-    axis.legend(handles=handles, loc=place[0], bbox_to_anchor=place[1], ncols=columns, fontsize=SMALL, frameon=False,
-                handlelength=1.2, handleheight=1.0, columnspacing=1.0, borderaxespad=0.3,
-                labelspacing=0.35 if rows < 8 else 0.2)
+    handles = [
+        Patch(facecolor=entry.color, edgecolor="#888888", linewidth=0.5, label=name) for entry, name in zip(entries, names)
+    ]
+    axis.legend(
+        handles=handles,
+        loc=place[0],
+        bbox_to_anchor=place[1],
+        ncols=columns,
+        fontsize=SMALL,
+        frameon=False,
+        handlelength=1.2,
+        handleheight=1.0,
+        columnspacing=1.0,
+        borderaxespad=0.3,
+        labelspacing=0.35 if rows < 8 else 0.2,
+    )

@@ -24,7 +24,7 @@ class ReconstructedSample:
 
     Args:
         name: which sample it is.
-        image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalised.
+        image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized.
         present: [M, Hp, Wp] bool, True = the modality has data in that patch. The patches of the last row and column
             may reach beyond the image.
         visible: [M, Hp, Wp] bool, True = the encoder saw that patch; the other present ones are masked.
@@ -40,19 +40,24 @@ class ReconstructedSample:
     patch_size: int
 
 
-def write_reconstructed(path: str | os.PathLike, samples: Sequence[ReconstructedSample],
-                        modalities: ModalitySet) -> None:
+def write_reconstructed(path: str | os.PathLike, samples: Sequence[ReconstructedSample], modalities: ModalitySet) -> None:
     """Write reconstructions as a compressed .npz, rounded to what a picture shows.
 
     Args:
         samples: of the same or of different sizes.
     """
-    arrays: dict[str, np.ndarray] = {"modalities": np.array(modalities.names),
-                                     "samples": np.array([sample.name for sample in samples])}
+    arrays: dict[str, np.ndarray] = {
+        "modalities": np.array(modalities.names),
+        "samples": np.array([sample.name for sample in samples]),
+    }
     for number, sample in enumerate(samples):
-        valid = sample.image[modalities.num_bands:] >= 0.5
-        arrays |= {f"{number}.patch_size": np.array(sample.patch_size), f"{number}.valid": valid,
-                   f"{number}.present": sample.present, f"{number}.visible": sample.visible}
+        valid = sample.image[modalities.num_bands :] >= 0.5
+        arrays |= {
+            f"{number}.patch_size": np.array(sample.patch_size),
+            f"{number}.valid": valid,
+            f"{number}.present": sample.present,
+            f"{number}.visible": sample.visible,
+        }
         for name in modalities.names:
             bands = modalities.bands(name)
             arrays[f"{number}.image.{name}"] = _smallest(sample.image[bands], valid[modalities.index_of(name)])
@@ -72,13 +77,20 @@ def read_reconstructed(path: str | os.PathLike, modalities: ModalitySet) -> list
             raise InputError(f"{os.fspath(path)} holds {found}, expected reconstructions of {list(modalities.names)}.")
         samples = []
         for number, name in enumerate(arrays["samples"].tolist()):
-            image, predicted = (np.concatenate([arrays[f"{number}.{what}.{modality}"].astype(np.float32)
-                                                for modality in modalities.names])
-                                for what in ("image", "reconstruction"))
-            samples.append(ReconstructedSample(
-                name, np.concatenate([image, arrays[f"{number}.valid"].astype(np.float32)]),
-                arrays[f"{number}.present"], arrays[f"{number}.visible"], predicted,
-                int(arrays[f"{number}.patch_size"])))
+            image, predicted = (
+                np.concatenate([arrays[f"{number}.{what}.{modality}"].astype(np.float32) for modality in modalities.names])
+                for what in ("image", "reconstruction")
+            )
+            samples.append(
+                ReconstructedSample(
+                    name,
+                    np.concatenate([image, arrays[f"{number}.valid"].astype(np.float32)]),
+                    arrays[f"{number}.present"],
+                    arrays[f"{number}.visible"],
+                    predicted,
+                    int(arrays[f"{number}.patch_size"]),
+                )
+            )
     return samples
 
 

@@ -19,7 +19,7 @@ from imrsf_d2.visualization.views import INVALID, View, display_limits, modality
 
 __all__ = ["draw_progress", "draw_reconstructions"]
 
-#: Colour of masked patches: blank paper, where missing data are hatched.
+#: Color of masked patches: blank paper, where missing data are hatched.
 MASKED: RGB = (1.0, 1.0, 1.0)
 #: Width of a panel, inches: there are three for each modality.
 PANEL = 1.7
@@ -28,8 +28,9 @@ HEADING = 8
 MIN_SPAN = 0.1
 
 
-def draw_reconstructions(path: str | os.PathLike, samples: Sequence[ReconstructedSample], modalities: ModalitySet,
-                         title: str) -> None:
+def draw_reconstructions(
+    path: str | os.PathLike, samples: Sequence[ReconstructedSample], modalities: ModalitySet, title: str
+) -> None:
     """Write a PNG with one row per sample: of each modality the input, what the encoder saw, the reconstruction.
 
     A modality's three panels of a sample share one scale. Masked patches are blank, missing data hatched.
@@ -47,13 +48,15 @@ def draw_reconstructions(path: str | os.PathLike, samples: Sequence[Reconstructe
         _write_headings(group[0], ["reconstruction"], f"{modality_title(modality)}\n")
     for row, sample in zip(axes, samples):
         name_row(row[0], sample.name, size, PANEL)
-    seen, there = (sum(int(grids.sum()) for grids in kind)
-                   for kind in ([s.visible for s in samples], [s.present for s in samples]))
+    seen, there = (
+        sum(int(grids.sum()) for grids in kind) for kind in ([s.visible for s in samples], [s.present for s in samples])
+    )
     save_figure(figure, path, f"{title}: {seen / max(there, 1):.0%} of the patches visible")
 
 
-def draw_progress(path: str | os.PathLike, pictures: Mapping[str, str | os.PathLike], modalities: ModalitySet,
-                  title: str, sample: int = 0) -> None:
+def draw_progress(
+    path: str | os.PathLike, pictures: Mapping[str, str | os.PathLike], modalities: ModalitySet, title: str, sample: int = 0
+) -> None:
     """Write a PNG of how a reconstruction became better: a row per modality, a column per moment of the training.
 
     Args:
@@ -69,8 +72,10 @@ def draw_progress(path: str | os.PathLike, pictures: Mapping[str, str | os.PathL
     first, first_file = moments[0], next(iter(pictures.values()))
     for moment, file in zip(moments, pictures.values()):
         if moment.name != first.name or not np.array_equal(moment.visible, first.visible):
-            raise InputError(f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
-                             f"{os.fspath(first_file)}: pictures of different trainings cannot be compared.")
+            raise InputError(
+                f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
+                f"{os.fspath(first_file)}: pictures of different training runs cannot be compared."
+            )
     size = first.image.shape[1:]
     figure, axes = new_grid(size, len(modalities), 2 + len(moments), PANEL)
     for modality, row in zip(modalities, axes):
@@ -87,8 +92,9 @@ def _read_sample(file: str | os.PathLike, modalities: ModalitySet, number: int) 
     return samples[number]
 
 
-def _draw_panels(axes: Sequence[Axes], moments: Sequence[ReconstructedSample], modalities: ModalitySet,
-                 name: str) -> set[KeyEntry]:
+def _draw_panels(
+    axes: Sequence[Axes], moments: Sequence[ReconstructedSample], modalities: ModalitySet, name: str
+) -> set[KeyEntry]:
     """Draw one modality of a sample on axes [2 + moments]: the input, what was seen, each reconstruction.
 
     Returns:
@@ -102,8 +108,11 @@ def _draw_panels(axes: Sequence[Axes], moments: Sequence[ReconstructedSample], m
         widen = max(MIN_SPAN * max(modalities[name].std) - (limits[1] - limits[0]), 0) / 2
         limits = limits[0] - widen, limits[1] + widen
     given = view_modality(sample.image, modalities, name, limits)
-    views = [given, _seen(given, sample, modalities.index_of(name)),
-             *(view_modality(image, modalities, name, limits) for image in images)]
+    views = [
+        given,
+        _seen(given, sample, modalities.index_of(name)),
+        *(view_modality(image, modalities, name, limits) for image in images),
+    ]
     for axis, view in zip(axes, views):
         if view is None:
             draw_absent(axis, sample.image.shape[1:])
@@ -128,10 +137,12 @@ def _seen(given: View | None, sample: ReconstructedSample, index: int) -> View |
     if given is None or not present.any():
         return None
     height, width = given.valid.shape
-    visible, masked = (grid.repeat(sample.patch_size, 0).repeat(sample.patch_size, 1)[:height, :width]
-                       for grid in (visible, present & ~visible))
-    colours = np.where(visible[..., None], given.colours, INVALID)
-    return replace(given, colours=np.where(masked[..., None], MASKED, colours), valid=masked | (visible & given.valid))
+    visible, masked = (
+        grid.repeat(sample.patch_size, 0).repeat(sample.patch_size, 1)[:height, :width]
+        for grid in (visible, present & ~visible)
+    )
+    colors = np.where(visible[..., None], given.colors, INVALID)
+    return replace(given, colors=np.where(masked[..., None], MASKED, colors), valid=masked | (visible & given.valid))
 
 
 def _as_image(predicted: np.ndarray, modalities: ModalitySet) -> np.ndarray:

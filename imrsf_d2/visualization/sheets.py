@@ -26,7 +26,7 @@ SHEET_ROWS = 8
 def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -> Iterator[Path]:
     """Show the first samples of the training stream: what the model is fed, and what its output is compared with.
 
-    Of a pre-training, the inputs alone.
+    Of a pre-training run, the inputs alone.
 
     Args:
         output: gets train_1.png, train_2.png, ..., of SHEET_ROWS samples each.
@@ -49,14 +49,15 @@ def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -
         yield path
 
 
-def draw_test_sheets(cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Sequence[str]],
-                     output: str | os.PathLike, number: int) -> Iterator[Path]:
+def draw_test_sheets(
+    cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Sequence[str]], output: str | os.PathLike, number: int
+) -> Iterator[Path]:
     """Show samples of each test set with subsets of the modalities.
 
     Args:
         model: with its weights; None for the inputs and the truth alone.
         subsets: names of modalities.
-        output: gets a folder for each data set with `<subset>_1.png`, `<subset>_2.png`, ..., of SHEET_ROWS samples
+        output: gets a folder for each dataset with `<subset>_1.png`, `<subset>_2.png`, ..., of SHEET_ROWS samples
             each, and with a model and several subsets overview_1.png, ..., which compares them.
         number: of samples, see `choose_tiles`.
 
@@ -64,12 +65,12 @@ def draw_test_sheets(cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Se
         The path of each picture, once it is written.
 
     Raises:
-        ValueError: if a subset or data set is unknown, or there is no data set.
+        ValueError: if a subset or dataset is unknown, or there is no dataset.
     """
     modalities = ModalitySet.from_config(cfg)
     subsets = [modalities.check_subset(subset, "the subset") for subset in subsets]
     if not cfg.DATASETS.TEST:
-        raise InputError("DATASETS.TEST is empty, expected the name of a registered data set.")
+        raise InputError("DATASETS.TEST is empty, expected the name of a registered dataset.")
     for dataset in cfg.DATASETS.TEST:
         target_reader(dataset)  # a mistake in the second name should not come up after pictures of the first
     for dataset in cfg.DATASETS.TEST:
@@ -78,7 +79,7 @@ def draw_test_sheets(cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Se
         for page, start in enumerate(range(0, len(chosen), SHEET_ROWS), start=1):
             by_subset = {}
             for subset in subsets:
-                by_subset[subset] = predict_samples(cfg, model, dataset, chosen[start:start + SHEET_ROWS], subset)
+                by_subset[subset] = predict_samples(cfg, model, dataset, chosen[start : start + SHEET_ROWS], subset)
                 path = Path(output) / dataset / f"{subset_label(subset)}_{page}.png"
                 draw_subset(path, by_subset[subset], modalities, subset, f"{dataset}: {subset_title(subset)}")
                 yield path

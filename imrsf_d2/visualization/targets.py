@@ -1,4 +1,4 @@
-"""What there is in an image and what a model found: instances or a label map, by the task of the data set."""
+"""What there is in an image and what a model found: instances or a label map, by the task of the dataset."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from imrsf_d2.visualization.panels import draw_absent, draw_picture, hatch, outl
 
 __all__ = ["InstanceReader", "LabelMap", "NoSensor", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
 
-TRUTH_COLOUR = "#00c853"
-PREDICTION_COLOUR = "#ff9100"
+TRUTH_COLOR = "#00c853"
+PREDICTION_COLOR = "#ff9100"
 #: Instances found with a lower score are not drawn.
 SCORE_THRESHOLD = 0.5
-UNLABELLED: RGB = (1.0, 1.0, 1.0)
+UNLABELED: RGB = (1.0, 1.0, 1.0)
 MAPPER_REMEDY = "a training sample", "INPUT.DATASET_MAPPER_NAME"
 MODEL_REMEDY = "the model's output", "MODEL.MASK_FORMER.TEST"
 
@@ -43,9 +43,13 @@ class Objects:
         """Draw the outlines over a picture [H, W, 3] of the same size; returns nothing for a key."""
         found = self.scores is not None
         draw_picture(axis, backdrop)
-        outline(axis, self.masks, PREDICTION_COLOUR if found else TRUTH_COLOUR)
-        axis.set_xlabel(f"{len(self.masks)} with score ≥ {SCORE_THRESHOLD:g}" if found else
-                        f"{len(self.masks)} object{'s' * (len(self.masks) != 1)}", fontsize=8)
+        outline(axis, self.masks, PREDICTION_COLOR if found else TRUTH_COLOR)
+        axis.set_xlabel(
+            f"{len(self.masks)} with score ≥ {SCORE_THRESHOLD:g}"
+            if found
+            else f"{len(self.masks)} object{'s' * (len(self.masks) != 1)}",
+            fontsize=8,
+        )
         return set()
 
 
@@ -66,10 +70,10 @@ class LabelMap:
     def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
         """Draw the map in place of a picture; returns the classes that occur."""
         known = (self.labels >= 0) & (self.labels < len(self.palette)) & (self.labels != self.ignore_label)
-        draw_picture(axis, self.palette.paint(self.labels, known, UNLABELLED), exact=True)
+        draw_picture(axis, self.palette.paint(self.labels, known, UNLABELED), exact=True)
         hatch(axis, ~known)
-        unlabelled = set() if known.all() else {KeyEntry(len(self.palette), "not labelled", UNLABELLED)}
-        return self.palette.key(self.labels[known]) | unlabelled
+        unlabeled = set() if known.all() else {KeyEntry(len(self.palette), "not labeled", UNLABELED)}
+        return self.palette.key(self.labels[known]) | unlabeled
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ Target = Objects | LabelMap | NoSensor
 
 
 class InstanceReader:
-    """Finds the instances in what data sets, mappers and models of instance segmentation give."""
+    """Finds the instances in what datasets, mappers and models of instance segmentation give."""
 
     def of_dataset(self, sample: Mapping) -> Objects:
         """The truth of a dataset dict."""
@@ -106,10 +110,10 @@ class InstanceReader:
 
 
 class SemanticReader:
-    """Finds the label maps in what data sets, mappers and models of semantic segmentation give.
+    """Finds the label maps in what datasets, mappers and models of semantic segmentation give.
 
     Args:
-        metadata: of the data set, with its classes, their colours and `ignore_label`.
+        metadata: of the dataset, with its classes, their colors and `ignore_label`.
     """
 
     def __init__(self, metadata: Metadata):
@@ -132,12 +136,12 @@ class SemanticReader:
         return LabelMap(labels, self._palette, self._ignore_label)
 
 
-#: A data set's `evaluator_type` -> its reader, made from the metadata
+#: A dataset's `evaluator_type` -> its reader, made from the metadata
 READERS = {"imrsf_instance": lambda metadata: InstanceReader(), "imrsf_semantic": SemanticReader}
 
 
 def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
-    """The reader for the task of a registered data set.
+    """The reader for the task of a registered dataset.
 
     Raises:
         ValueError: if it is not registered, or its metadata name no task of ours.
@@ -146,14 +150,17 @@ def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
     metadata = MetadataCatalog.get(dataset_name)
     kind = metadata.get("evaluator_type")
     if kind not in READERS:
-        raise InputError(f"data set {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
-                         "set it in the data set's metadata.")
+        raise InputError(
+            f"dataset {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
+            "set it in the dataset's metadata."
+        )
     return READERS[kind](metadata)
 
 
 def _entry(mapping: Mapping, key: str, remedy: tuple[str, str]):
     what, where = remedy
     if key not in mapping:
-        raise InputError(f"{what} has {sorted(mapping)}, but no {key!r} as the data set's evaluator_type asks for; see "
-                         f"{where}.")
+        raise InputError(
+            f"{what} has {sorted(mapping)}, but no {key!r} as the dataset's evaluator_type asks for; see {where}."
+        )
     return mapping[key]

@@ -28,7 +28,7 @@ class Tile:
 
     Args:
         name: which sample it is.
-        image: [C + M, H, W] float32, as in a `ModalitySet`'s layout, not normalised.
+        image: [C + M, H, W] float32, as in a `ModalitySet`'s layout, not normalized.
         truth: what there is; None of a sample for pre-training.
         prediction: what the model found, of the same kind, or `NoSensor`; None without a model.
     """
@@ -42,7 +42,7 @@ class Tile:
 def choose_tiles(samples: Sequence[dict], number: int) -> list[int]:
     """Positions of tiles that are worth a look.
 
-    With annotations: from the middle to the crowded end of the data set, by the number of objects. Without: spread
+    With annotations: from the middle to the crowded end of the dataset, by the number of objects. Without: spread
     evenly over it.
 
     Args:
@@ -65,37 +65,39 @@ def training_tiles(cfg: CfgNode) -> Iterator[Tile]:
     """The endless stream of training samples, after augmentation and modality dropout, from the first draw on.
 
     Raises:
-        ValueError: if the config asks for what the training loader does not do, or names no usable data set.
+        ValueError: if the config asks for what the training loader does not do, or names no usable dataset.
     """
     cfg = cfg.clone()
     cfg.defrost()
     # A draw depends on its number alone, so a small stream in this process is the same as the training's.
     cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = 1, 0
     check_registered(cfg.DATASETS.TRAIN)
-    labelled = cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER
-    readers = [target_reader(name) for name in cfg.DATASETS.TRAIN if labelled]
+    labeled = cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER
+    readers = [target_reader(name) for name in cfg.DATASETS.TRAIN if labeled]
     batches = build_train_loader(cfg)
     for draw, sample in enumerate(itertools.chain.from_iterable(batches)):
-        truth = readers[0].of_training(sample) if labelled else None
+        truth = readers[0].of_training(sample) if labeled else None
         yield Tile(f"{_stem(sample)}\ndraw {draw}", sample["image"].numpy(), truth)
 
 
-def predict_tiles(cfg: CfgNode, model: nn.Module | None, dataset_name: str, positions: Sequence[int],
-                  subset: Sequence[str]) -> list[Tile]:
+def predict_tiles(
+    cfg: CfgNode, model: nn.Module | None, dataset_name: str, positions: Sequence[int], subset: Sequence[str]
+) -> list[Tile]:
     """Run a model on some tiles of a dataset with a subset of the modalities, in the precision that scores are computed in.
 
     Args:
         model: None for the inputs and the truth alone.
         dataset_name: a registered name.
-        positions: of the tiles in the data set.
+        positions: of the tiles in the dataset.
         subset: names of the modalities to keep. A tile that has none of them is not predicted.
     """
     samples = DatasetCatalog.get(dataset_name)
     return predict_samples(cfg, model, dataset_name, [samples[position] for position in positions], subset)
 
 
-def predict_samples(cfg: CfgNode, model: nn.Module | None, dataset_name: str, samples: Sequence[dict],
-                    subset: Sequence[str]) -> list[Tile]:
+def predict_samples(
+    cfg: CfgNode, model: nn.Module | None, dataset_name: str, samples: Sequence[dict], subset: Sequence[str]
+) -> list[Tile]:
     """As `predict_tiles`, for dataset dicts that are already at hand."""
     reader = target_reader(dataset_name)
     mapper = build_mapper(cfg, is_train=False, keep=subset)

@@ -1,6 +1,6 @@
-"""A modality's numbers as colours that people read at a glance.
+"""A modality's numbers as colors that people read at a glance.
 
-Radar in grey, optical bands in true colour, heights along a ramp, maps in their palette. A modality knows nothing of
+Radar in gray, optical bands in true color, heights along a ramp, maps in their palette. A modality knows nothing of
 the names of its bands, so which of them to show follows from its own name.
 """
 
@@ -18,7 +18,7 @@ from imrsf_d2.visualization.palettes import RGB, KeyEntry, modality_palette
 
 __all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "view_modality"]
 
-#: Colour of pixels without data.
+#: Color of pixels without data.
 INVALID: RGB = (0.87, 0.87, 0.87)
 #: Share of the values at either end that may be too dark or too bright to tell apart.
 TAILS = 0.01
@@ -30,10 +30,10 @@ class _Display:
     caption: str
 
 
-#: The bands to show of sensors with more than a screen has colours, or fewer; by the usual names of the sensors.
+#: The bands to show of sensors with more than a screen has colors, or fewer; by the usual names of the sensors.
 _DISPLAYS = {
     "s1": _Display((0,), "VV"),  # of VV, VH
-    "s2": _Display((2, 1, 0), "true colour"),  # of blue, green, red, near infrared
+    "s2": _Display((2, 1, 0), "true color"),  # of blue, green, red, near infrared
 }
 #: Units of measurements by the usual names of their sensors.
 _UNITS = {"dsm": "m", "ndsm": "m", "dem": "m", "height": "m"}
@@ -44,13 +44,13 @@ class View:
     """One modality of one sample, ready to be drawn.
 
     Args:
-        colours: [H, W, 3] in 0..1; INVALID where there is no data.
+        colors: [H, W, 3] in 0..1; INVALID where there is no data.
         valid: [H, W] bool, True = holds data.
-        scale: what the colours of a measurement mean, and its unit; None for true colour and maps.
+        scale: what the colors of a measurement mean, and its unit; None for true color and maps.
         key: the classes of a map that occur.
     """
 
-    colours: np.ndarray
+    colors: np.ndarray
     valid: np.ndarray
     scale: ScalarMappable | None = None
     unit: str = ""
@@ -79,12 +79,13 @@ def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> tup
     return _limits(modality, _shown_bands(image, modalities, name)[valid])
 
 
-def view_modality(image: np.ndarray, modalities: ModalitySet, name: str,
-                  limits: tuple[float, float] | None = None) -> View | None:
-    """Colour one modality of a sample.
+def view_modality(
+    image: np.ndarray, modalities: ModalitySet, name: str, limits: tuple[float, float] | None = None
+) -> View | None:
+    """Color one modality of a sample.
 
     Args:
-        image: [C + M, H, W] in `modalities`' layout, not normalised.
+        image: [C + M, H, W] in `modalities`' layout, not normalized.
         limits: `display_limits` of another image to compare this one with; None for its own.
 
     Returns:
@@ -100,16 +101,16 @@ def view_modality(image: np.ndarray, modalities: ModalitySet, name: str,
     shown = _shown_bands(image, modalities, name)
     low, high = limits or _limits(modality, shown[valid])
     if shown.shape[-1] == 3:
-        colours = np.clip((shown - low) / (high - low), 0, 1)
-        return View(np.where(valid[..., None], colours, INVALID), valid)
+        colors = np.clip((shown - low) / (high - low), 0, 1)
+        return View(np.where(valid[..., None], colors, INVALID), valid)
     radar = modality.transform == "db"
     scale = ScalarMappable(Normalize(low, high), "gray" if radar else "viridis")
-    colours = scale.to_rgba(shown[..., 0])[..., :3]
-    return View(np.where(valid[..., None], colours, INVALID), valid, scale, "dB" if radar else _UNITS.get(name, ""))
+    colors = scale.to_rgba(shown[..., 0])[..., :3]
+    return View(np.where(valid[..., None], colors, INVALID), valid, scale, "dB" if radar else _UNITS.get(name, ""))
 
 
 def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = ()) -> np.ndarray:
-    """The most readable modality of a sample, dimmed so that outlines stand out: true colour first, then heights.
+    """The most readable modality of a sample, dimmed so that outlines stand out: true color first, then heights.
 
     Args:
         image: see `view_modality`.
@@ -118,17 +119,25 @@ def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = 
     Returns:
         [H, W, 3] in 0..1; INVALID all over if no modality is there.
     """
-    views = {name: view for name in names or modalities.names
-             if (view := view_modality(image, modalities, name)) is not None}
+    views = {
+        name: view for name in names or modalities.names if (view := view_modality(image, modalities, name)) is not None
+    }
     if not views:
         return np.broadcast_to(INVALID, (*image.shape[1:], 3))
     # A glimpse of the most readable sensor at the edge of its swath is worth less than the next one's whole tile.
-    best = min(views, key=lambda name: (views[name].valid.mean() < 0.5, len(_display(modalities[name]).bands) < 3,
-                                        modalities[name].transform == "db", modalities[name].categorical))
-    colours = views[best].colours
+    best = min(
+        views,
+        key=lambda name: (
+            views[name].valid.mean() < 0.5,
+            len(_display(modalities[name]).bands) < 3,
+            modalities[name].transform == "db",
+            modalities[name].categorical,
+        ),
+    )
+    colors = views[best].colors
     if views[best].scale is not None or modalities[best].categorical:
-        colours = np.repeat(colours @ np.array([[0.299], [0.587], [0.114]]), 3, axis=-1)  # luma
-    return np.where(views[best].valid[..., None], 0.15 + 0.7 * colours, INVALID)
+        colors = np.repeat(colors @ np.array([[0.299], [0.587], [0.114]]), 3, axis=-1)  # luma
+    return np.where(views[best].valid[..., None], 0.15 + 0.7 * colors, INVALID)
 
 
 def _display(modality: Modality) -> _Display:

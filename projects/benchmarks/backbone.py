@@ -62,27 +62,52 @@ def _benchmark_size(case, model, dense, size: int, dense_target: float, repeats:
         "partial coverage": lambda: encode(partial_images),
         "complete, with feature maps": lambda: model(complete),
     }
-    timed = measure_together(works, repeats, synchronise=case.synchronise)
+    timed = measure_together(works, repeats, synchronize=case.synchronize)
     flops = count_flops(lambda: encode(complete))
     tokens = sum(len(subset) + 1 for subset in drawn) / ((len(names) + 1) * batch)  # of complete batches
     of_complete = {name: timed[name].over(timed["complete"]) for name in works}
     own = timed["bare products, as our layers form them"]
     lines = [
         Line("dense mask, time over ours", of_complete["dense mask"], dense_target, ">=", "x"),
-        Line("complete input, time over that of its FLOPs as bare products",
-             timed["complete"].over(timed["bare products"], product_flops / flops), 1.25, unit="x"),
-        Line("the same, against products formed as our layers do (modeling/linear.py)",
-             timed["complete"].over(own, product_flops / flops), unit="x"),
+        Line(
+            "complete input, time over that of its FLOPs as bare products",
+            timed["complete"].over(timed["bare products"], product_flops / flops),
+            1.25,
+            unit="x",
+        ),
+        Line(
+            "the same, against products formed as our layers do (modeling/linear.py)",
+            timed["complete"].over(own, product_flops / flops),
+            unit="x",
+        ),
         Line(f"one sensor ({names[0]}), time over complete", of_complete["one sensor"], 0.55, unit="x"),
-        Line("random subsets, time over complete and over the share of tokens",
-             timed["random subsets"].over(timed["complete"], 1 / tokens), 1.15, unit="x"),
-        Line("partial coverage (a quarter of each sensor's patches lacking), time over complete",
-             of_complete["partial coverage"], 1.30, unit="x"),
-        *(Line(name, tuple(product_flops / s / 1e9 for s in timed[name].seconds), unit=" GFLOP/s")
-          for name in works if name.startswith("bare")),
+        Line(
+            "random subsets, time over complete and over the share of tokens",
+            timed["random subsets"].over(timed["complete"], 1 / tokens),
+            1.15,
+            unit="x",
+        ),
+        Line(
+            "partial coverage (a quarter of each sensor's patches lacking), time over complete",
+            of_complete["partial coverage"],
+            1.30,
+            unit="x",
+        ),
+        *(
+            Line(name, tuple(product_flops / s / 1e9 for s in timed[name].seconds), unit=" GFLOP/s")
+            for name in works
+            if name.startswith("bare")
+        ),
         Line("complete input", tuple(flops / s / 1e9 for s in timed["complete"].seconds), unit=" GFLOP/s"),
-        Line("complete input, with feature maps",
-             tuple(batch / s for s in timed["complete, with feature maps"].seconds), unit=" images/s"),
+        Line(
+            "complete input, with feature maps",
+            tuple(batch / s for s in timed["complete, with feature maps"].seconds),
+            unit=" images/s",
+        ),
     ]
-    return Result(f"Backbone, {size} x {size} px", lines, timed, [
-        f"Encoder forward, {case}, float32, {case.device}; {flops / 1e9:.0f} GFLOP for complete input."])
+    return Result(
+        f"Backbone, {size} x {size} px",
+        lines,
+        timed,
+        [f"Encoder forward, {case}, float32, {case.device}; {flops / 1e9:.0f} GFLOP for complete input."],
+    )

@@ -49,7 +49,7 @@ class Case:
     @property
     def modalities(self) -> ModalitySet:
         """The first M modalities."""
-        return ModalitySet(MODALITIES[:self.num_modalities])
+        return ModalitySet(MODALITIES[: self.num_modalities])
 
     def num_patches(self, size: int) -> int:
         """N of a square image."""
@@ -58,8 +58,13 @@ class Case:
     def build(self, model_class: type[IncompleteMultimodalViT] = IncompleteMultimodalViT) -> IncompleteMultimodalViT:
         """The model in inference mode; the same weights for every class."""
         torch.manual_seed(0)
-        model = model_class(modalities=self.modalities, patch_size=self.patch_size, embed_dim=self.embed_dim,
-                            depth=self.depth, num_heads=self.num_heads)
+        model = model_class(
+            modalities=self.modalities,
+            patch_size=self.patch_size,
+            embed_dim=self.embed_dim,
+            depth=self.depth,
+            num_heads=self.num_heads,
+        )
         return model.to(self.device).eval()
 
     def images(self, size: int, subsets: Sequence[Sequence[str]] | None = None, lacking: float = 0.0) -> Tensor:
@@ -82,14 +87,16 @@ class Case:
                 image[sample, modalities.validity(name)] = valid.float() if name in subset else 0.0
         return image.to(self.device)
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         """Wait for the device."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 
     def __str__(self) -> str:
-        return (f"D = {self.embed_dim}, depth {self.depth}, {self.num_heads} heads, patch {self.patch_size}, "
-                f"M = {self.num_modalities}, batch {self.batch_size}")
+        return (
+            f"D = {self.embed_dim}, depth {self.depth}, {self.num_heads} heads, patch {self.patch_size}, "
+            f"M = {self.num_modalities}, batch {self.batch_size}"
+        )
 
 
 VIT_B = Case()

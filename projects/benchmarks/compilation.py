@@ -36,9 +36,13 @@ def benchmark_compilation(case: Case, repeats: int = 3) -> list[Result]:
     size = case.sizes[0]
     drawn = draw_subsets(case, 2 * case.batch_size)
     mixtures = [[subset] * case.batch_size for subset in case.modalities.subsets()]
-    mixtures += [drawn[:case.batch_size], drawn[case.batch_size:]]
-    result = Result("torch.compile", notes=[
-        f"{case}, {size} x {size} px, {case.device}; {len(mixtures)} batches: each subset, and two mixtures of them."])
+    mixtures += [drawn[: case.batch_size], drawn[case.batch_size :]]
+    result = Result(
+        "torch.compile",
+        notes=[
+            f"{case}, {size} x {size} px, {case.device}; {len(mixtures)} batches: each subset, and two mixtures of them."
+        ],
+    )
     try:
         model, compiled = case.build(), compile_per_token(case.build())
         graphs = _count_graphs(compiled.encode, [case.images(size, subsets) for subsets in mixtures])
@@ -49,13 +53,17 @@ def benchmark_compilation(case: Case, repeats: int = 3) -> list[Result]:
         result.notes.append(f"Skipped: torch.compile does not work here ({type(error).__name__}: {str(error)[:200]}).")
         return [result]
     images = case.images(size)
-    result.timings = measure_together({"as it is": partial(model.encode, images),
-                                       "norms and MLPs compiled": partial(compiled.encode, images)},
-                                      repeats, synchronise=case.synchronise)
+    result.timings = measure_together(
+        {"as it is": partial(model.encode, images), "norms and MLPs compiled": partial(compiled.encode, images)},
+        repeats,
+        synchronize=case.synchronize,
+    )
     speed = result.timings["norms and MLPs compiled"].over(result.timings["as it is"])
-    result.lines = [Line("norms and MLPs compiled: graphs", (float(graphs),)),
-                    Line("whole encoder compiled: graphs", (float(whole_graphs),)),
-                    Line("norms and MLPs compiled, complete input: time over that without", speed, unit="x")]
+    result.lines = [
+        Line("norms and MLPs compiled: graphs", (float(graphs),)),
+        Line("whole encoder compiled: graphs", (float(whole_graphs),)),
+        Line("norms and MLPs compiled, complete input: time over that without", speed, unit="x"),
+    ]
     return [result]
 
 

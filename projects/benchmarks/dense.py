@@ -40,15 +40,18 @@ class DenseMaskViT(IncompleteMultimodalViT):
     Only the Bi-LSTM attention is shared with it, because eqs. 2-3 are defined over present modalities.
     """
 
-    def encode_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]],
-                       layers: Sequence[int] = ()) -> list[EncoderOutput]:
+    def encode_subsets(
+        self, image: Tensor, subsets: Iterable[Sequence[str]], layers: Sequence[int] = ()
+    ) -> list[EncoderOutput]:
         return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in subsets]
 
     def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
         names, bands = self.modalities.names, patches.bands
         positions = self._positions(patches.grid)
-        embedded = [self.patch_embed[name](bands[:, self.modalities.bands(name)], patches.valid[:, m]) + positions
-                    for m, name in enumerate(names)]
+        embedded = [
+            self.patch_embed[name](bands[:, self.modalities.bands(name)], patches.valid[:, m]) + positions
+            for m, name in enumerate(names)
+        ]
         fusion = self._fusion_tokens(patches.grid)
         importance = fusion.new_zeros(layout.present.shape)
         if self.bilstm is not None:
@@ -60,10 +63,13 @@ class DenseMaskViT(IncompleteMultimodalViT):
         collected = []
         for block in self.blocks:
             tokens = _dense_block(block, tokens, mask)
-            collected.append(tokens[:, -layout.num_patches:])
+            collected.append(tokens[:, -layout.num_patches :])
         parts = tokens.split(layout.num_patches, dim=1)
-        named = {name: part.masked_fill(~layout.present[:, m, :, None], 0.0)
-                 for m, (name, part) in enumerate(zip(names, parts))} if streams else {}
+        named = (
+            {name: part.masked_fill(~layout.present[:, m, :, None], 0.0) for m, (name, part) in enumerate(zip(names, parts))}
+            if streams
+            else {}
+        )
         return EncoderOutput(parts[-1], named, layout.present, importance, [collected[i] for i in layers], patches.grid)
 
 

@@ -44,30 +44,52 @@ def benchmark_evaluation(case: Case, repeats: int = 3) -> list[Result]:
             evaluator.evaluate()
             process.append(seconds)
             evaluate.append(time.perf_counter() - start)
-    timings = {"take in the masks (run-length codes, boxes)": Measurement(tuple(process)),
-               "score boxes and masks": Measurement(tuple(evaluate))}
+    timings = {
+        "take in the masks (run-length codes, boxes)": Measurement(tuple(process)),
+        "score boxes and masks": Measurement(tuple(evaluate)),
+    }
     each = tuple((a + b) / images * 1e3 for a, b in zip(process, evaluate))
-    return [Result(f"Evaluation of instances, {images} images", [Line("both, for each image", each, unit=" ms")],
-                   timings, [f"{NUM_MASKS} predicted masks of {SIZE} x {SIZE} px and as many annotated polygons on each "
-                             "image; COCO AP, AP50 ... of boxes and masks."])]
+    return [
+        Result(
+            f"Evaluation of instances, {images} images",
+            [Line("both, for each image", each, unit=" ms")],
+            timings,
+            [
+                f"{NUM_MASKS} predicted masks of {SIZE} x {SIZE} px and as many annotated polygons on each "
+                "image; COCO AP, AP50 ... of boxes and masks."
+            ],
+        )
+    ]
 
 
 @contextlib.contextmanager
 def _register(folder: Path, images: int) -> Iterator[np.ndarray]:
-    """A data set of rectangular buildings below a folder for as long as it is needed; their [I, 100, 4] boxes."""
+    """A dataset of rectangular buildings below a folder for as long as it is needed; their [I, 100, 4] boxes."""
     rng = np.random.default_rng(0)
     corner, side = rng.integers(0, SIZE - 40, (images, NUM_MASKS, 2)), rng.integers(8, 40, (images, NUM_MASKS, 2))
     truth = np.concatenate([corner, corner + side], axis=2)
-    annotations = [{"id": i * NUM_MASKS + n + 1, "image_id": i, "category_id": 1,
-                    "segmentation": [[left, top, right, top, right, bottom, left, bottom]]}
-                   for i, boxes in enumerate(truth.tolist()) for n, (left, top, right, bottom) in enumerate(boxes)]
+    annotations = [
+        {
+            "id": i * NUM_MASKS + n + 1,
+            "image_id": i,
+            "category_id": 1,
+            "segmentation": [[left, top, right, top, right, bottom, left, bottom]],
+        }
+        for i, boxes in enumerate(truth.tolist())
+        for n, (left, top, right, bottom) in enumerate(boxes)
+    ]
     path = folder / "labels.json"
-    path.write_text(json.dumps({
-        "images": [{"id": i, "file_name": f"{i}.tif", "height": SIZE, "width": SIZE} for i in range(images)],
-        "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "images": [{"id": i, "file_name": f"{i}.tif", "height": SIZE, "width": SIZE} for i in range(images)],
+                "annotations": annotations,
+                "categories": [{"id": 1, "name": "building"}],
+            }
+        )
+    )
     DatasetCatalog.register(NAME, lambda: [{"image_id": i} for i in range(images)])
-    MetadataCatalog.get(NAME).set(json_file=str(path), thing_classes=["building"],
-                                  thing_dataset_id_to_contiguous_id={1: 0})
+    MetadataCatalog.get(NAME).set(json_file=str(path), thing_classes=["building"], thing_dataset_id_to_contiguous_id={1: 0})
     try:
         yield truth
     finally:
@@ -80,5 +102,9 @@ def _predict(boxes: np.ndarray, rng: np.random.Generator) -> Instances:
     masks = torch.zeros(len(boxes), SIZE, SIZE)
     for mask, (left, top, right, bottom) in zip(masks, np.clip(boxes + rng.integers(-6, 7, (len(boxes), 1)), 0, SIZE)):
         mask[top:bottom, left:right] = 1
-    return Instances((SIZE, SIZE), pred_masks=masks, scores=torch.from_numpy(rng.random(len(boxes))),
-                     pred_classes=torch.zeros(len(boxes), dtype=torch.long))
+    return Instances(
+        (SIZE, SIZE),
+        pred_masks=masks,
+        scores=torch.from_numpy(rng.random(len(boxes))),
+        pred_classes=torch.zeros(len(boxes), dtype=torch.long),
+    )

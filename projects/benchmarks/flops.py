@@ -10,8 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 __all__ = ["count_flops"]
 
 #: PyTorch 2.4 does not count attention on the CPU.
-CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-                 lambda query, key, value, *args, **kwargs: sdpa_flop_count(query, key, value)}
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda query, key, value, *args, **kwargs: sdpa_flop_count(
+        query, key, value
+    )
+}
 
 
 @torch.inference_mode(False)  # in which PyTorch 2.4 counts nothing

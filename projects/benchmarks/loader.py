@@ -48,23 +48,25 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
         timings = {"0, in this process": measure(partial(_map_all, mapper, samples), repeats)}
         for number in workers:
             timings[str(number)] = _time_loader(config, number, len(samples), repeats)
-        rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))]
-                 for number, timed in timings.items()]
+        rows += [[kind, number, timed.rate(len(samples)), timed.in_ms(len(samples))] for number, timed in timings.items()]
     decoder = _time_decoder(build_mapper(cfg, is_train=True), samples, repeats)
-    rows.append(["as in training, decoder alone", "0, in this process", decoder.rate(len(samples)),
-                 decoder.in_ms(len(samples))])
+    rows.append(
+        ["as in training, decoder alone", "0, in this process", decoder.rate(len(samples)), decoder.in_ms(len(samples))]
+    )
     stages = _time_stages(build_mapper(whole, is_train=True), samples, repeats)
     total = sum(timed.median for timed in stages.values())
     shares = [[stage, timed.in_ms(len(samples)), f"{timed.median / total:.0%}"] for stage, timed in stages.items()]
     size = f"{samples[0]['width']} x {samples[0]['height']} px"
-    return "\n\n".join([
-        f"{len(samples)} tiles of {size}; median (fastest to slowest) of {repeats} passes over all of them.",
-        markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centred=2),
-        "Decoder alone: rasterio opens the files that a training sample needs and decodes the windows that it needs, and "
-        "nothing is done with them.",
-        "What a whole tile with every sensor spends its time on, without loader processes:",
-        markdown_table(["stage", "ms per tile", "share"], shares, centred=1),
-    ])
+    return "\n\n".join(
+        [
+            f"{len(samples)} tiles of {size}; median (fastest to slowest) of {repeats} passes over all of them.",
+            markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centerd=2),
+            "Decoder alone: rasterio opens the files that a training sample needs and decodes the windows that it needs, and "
+            "nothing is done with them.",
+            "What a whole tile with every sensor spends its time on, without loader processes:",
+            markdown_table(["stage", "ms per tile", "share"], shares, centerd=1),
+        ]
+    )
 
 
 def _map_all(mapper: SampleMapper, samples: Sequence[Mapping]) -> None:
@@ -106,6 +108,7 @@ def _time_decoder(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int
 
 def _time_stages(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int) -> dict[str, Measurement]:
     """Time the stages of a training sample, each on all samples."""
+
     def read(name: str) -> list:
         return [read_raster(paths[name], mapper.modalities[name]) for paths in files if name in paths]
 
@@ -116,7 +119,8 @@ def _time_stages(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int)
     augmented = [mapper.augment(*pair, rng) for pair in zip(rasters, geometries)]
     stages = {f"read {name}": partial(read, name) for name in mapper.modalities.names}
     stages["augment"] = lambda: [mapper.augment(*pair, rng) for pair in zip(rasters, geometries)]
-    stages["assemble"] = lambda: [assemble(mapper.modalities, turned, geometry.output_size)
-                                  for turned, geometry in zip(augmented, geometries)]
+    stages["assemble"] = lambda: [
+        assemble(mapper.modalities, turned, geometry.output_size) for turned, geometry in zip(augmented, geometries)
+    ]
     stages["targets"] = lambda: [mapper.targets(*pair) for pair in zip(samples, geometries)]
     return {stage: measure(work, repeats) for stage, work in stages.items()}

@@ -13,8 +13,13 @@ from projects.benchmarks.cases import Case
 __all__ = ["matrix_products"]
 
 
-def matrix_products(case: Case, rows: int, repeats: int = 1, dtype: torch.dtype = torch.float32,
-                    product: Callable[[Tensor, Tensor], Tensor] = F.linear) -> tuple[Callable[[], None], int]:
+def matrix_products(
+    case: Case,
+    rows: int,
+    repeats: int = 1,
+    dtype: torch.dtype = torch.float32,
+    product: Callable[[Tensor, Tensor], Tensor] = F.linear,
+) -> tuple[Callable[[], None], int]:
     """The four linear layers of a ViT block as bare products: no bias, no activation, nothing kept.
 
     Args:

@@ -34,24 +34,39 @@ def benchmark_memory(case: Case, repeats: int = 1) -> list[Result]:
     title = f"Memory of inference, {case.memory_size} x {case.memory_size} px"
     if case.device == "cpu" and not STATUS.exists():
         return [Result(title, notes=[f"Skipped: needs {STATUS}, which Linux has."])]
-    mib = {variant: tuple(_measure_in_new_process(variant, case) / 2**20 for _ in range(repeats))
-           for variant in VARIANTS}
+    mib = {variant: tuple(_measure_in_new_process(variant, case) / 2**20 for _ in range(repeats)) for variant in VARIANTS}
     ratio = tuple(ours / theirs for ours, theirs in zip(mib["structured"], mib["dense"]))
-    lines = [Line("peak of activations, ours over dense mask", ratio, TARGET, unit="x"),
-             Line("ours", mib["structured"], unit=" MiB"), Line("dense mask", mib["dense"], unit=" MiB")]
-    how = ("the allocator's peak" if case.device == "cuda" else
-           "peak resident set over the set before, which includes what the libraries allocate themselves")
-    return [Result(title, lines, {}, [
-        f"Encoder forward, {case}, float32, {case.device}; a fresh process each, {how}. More blocks need no more: "
-        "inference keeps four layers of fusion tokens, whatever the depth."])]
+    lines = [
+        Line("peak of activations, ours over dense mask", ratio, TARGET, unit="x"),
+        Line("ours", mib["structured"], unit=" MiB"),
+        Line("dense mask", mib["dense"], unit=" MiB"),
+    ]
+    how = (
+        "the allocator's peak"
+        if case.device == "cuda"
+        else "peak resident set over the set before, which includes what the libraries allocate themselves"
+    )
+    return [
+        Result(
+            title,
+            lines,
+            {},
+            [
+                f"Encoder forward, {case}, float32, {case.device}; a fresh process each, {how}. More blocks need no more: "
+                "inference keeps four layers of fusion tokens, whatever the depth."
+            ],
+        )
+    ]
 
 
 def _measure_in_new_process(variant: str, case: Case) -> int:
     command = [sys.executable, "-W", "ignore", "-m", "projects.benchmarks.memory", variant, json.dumps(asdict(case))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"the process that measures the memory of {variant!r} ended with {done.returncode}: "
-                         f"{done.stderr.strip()[-2000:]}")
+        raise InputError(
+            f"the process that measures the memory of {variant!r} ended with {done.returncode}: "
+            f"{done.stderr.strip()[-2000:]}"
+        )
     return int(done.stdout.split()[-1])
 
 

@@ -48,15 +48,21 @@ def _benchmark_rate(case: Case, repeats: int) -> Result:
     flops = 3 * count_flops(partial(model.encode, images))
     rows = (case.num_modalities + 1) * case.batch_size * case.num_patches(size)
     products, product_flops = matrix_products(case, rows, len(model.blocks), torch.bfloat16)
-    works = {"as it is": partial(_forward_backward, model, images),
-             "norms and MLPs compiled": partial(_forward_backward, compile_per_token(case.build().train()), images)}
-    result = Result(f"Encoder forward and backward, bfloat16, {size} x {size} px", notes=[
-        f"{case}, {case.device}; {flops / 1e12:.2f} TFLOP."])
-    result.timings = measure_together({**_those_that_run(works, result), "bare products": products}, repeats,
-                                      warm_up=2, synchronise=case.synchronise)
-    rates = {name: tuple(count / s / 1e12 for s in result.timings[name].seconds)
-             for name, count in [(name, flops) for name in works if name in result.timings]
-             + [("bare products", product_flops)]}
+    works = {
+        "as it is": partial(_forward_backward, model, images),
+        "norms and MLPs compiled": partial(_forward_backward, compile_per_token(case.build().train()), images),
+    }
+    result = Result(
+        f"Encoder forward and backward, bfloat16, {size} x {size} px",
+        notes=[f"{case}, {case.device}; {flops / 1e12:.2f} TFLOP."],
+    )
+    result.timings = measure_together(
+        {**_those_that_run(works, result), "bare products": products}, repeats, warm_up=2, synchronize=case.synchronize
+    )
+    rates = {
+        name: tuple(count / s / 1e12 for s in result.timings[name].seconds)
+        for name, count in [(name, flops) for name in works if name in result.timings] + [("bare products", product_flops)]
+    }
     for name in works:
         if name in result.timings:
             share = result.timings["bare products"].over(result.timings[name], flops / product_flops)
@@ -72,11 +78,17 @@ def _benchmark_images(case: Case, size: int, repeats: int) -> Result:
     for name, model_class in (("ours", IncompleteMultimodalViT), ("dense mask", DenseMaskViT)):
         works[f"training, {name}"] = partial(make_step(case.build(model_class), torch.bfloat16), images)
         works[f"inference, {name}"] = partial(_infer, case.build(model_class), images)
-    result = Result(f"Images per second, bfloat16, {size} x {size} px", notes=[
-        f"Backbone with feature maps, complete input, {case}, {case.device}; training is forward, backward and AdamW."])
-    result.timings = measure_together(_those_that_run(works, result), repeats, warm_up=2, synchronise=case.synchronise)
-    result.lines = [Line(name, tuple(case.batch_size / s for s in timed.seconds), unit=" images/s")
-                    for name, timed in result.timings.items()]
+    result = Result(
+        f"Images per second, bfloat16, {size} x {size} px",
+        notes=[
+            f"Backbone with feature maps, complete input, {case}, {case.device}; training is forward, backward and AdamW."
+        ],
+    )
+    result.timings = measure_together(_those_that_run(works, result), repeats, warm_up=2, synchronize=case.synchronize)
+    result.lines = [
+        Line(name, tuple(case.batch_size / s for s in timed.seconds), unit=" images/s")
+        for name, timed in result.timings.items()
+    ]
     return result
 
 

@@ -22,9 +22,16 @@ from projects.benchmarks.train_step import benchmark_train_step
 
 __all__ = ["BENCHMARKS", "describe_run", "run_benchmark"]
 
-BENCHMARKS = {"backbone": benchmark_backbone, "train-step": benchmark_train_step, "sweep": benchmark_sweep,
-              "memory": benchmark_memory, "gpu": benchmark_gpu, "compile": benchmark_compilation,
-              "evaluation": benchmark_evaluation, "cold-start": benchmark_cold_start}
+BENCHMARKS = {
+    "backbone": benchmark_backbone,
+    "train-step": benchmark_train_step,
+    "sweep": benchmark_sweep,
+    "memory": benchmark_memory,
+    "gpu": benchmark_gpu,
+    "compile": benchmark_compilation,
+    "evaluation": benchmark_evaluation,
+    "cold-start": benchmark_cold_start,
+}
 
 
 def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> Iterable[Result]:
@@ -41,6 +48,9 @@ def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) ->
 def describe_run() -> dict[str, str]:
     """Machine, versions, threads, how busy the machine was as the run began, and the date."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return {"machine": describe_machine(), "versions": describe_versions(),
-            "load": f"{torch.get_num_threads()} threads, load average before the run {load}",
-            "date": time.strftime("%Y-%m-%d")}
+    return {
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "load": f"{torch.get_num_threads()} threads, load average before the run {load}",
+        "date": time.strftime("%Y-%m-%d"),
+    }

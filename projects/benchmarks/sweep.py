@@ -32,13 +32,23 @@ def _benchmark_number(case: Case, targets: tuple[float, float], repeats: int) ->
     subsets = case.modalities.subsets()
     restricted = [keep_modalities(image, case.modalities, subset) for subset in subsets]
     layers = model.out_layers
-    timed = measure_together({
-        "shared streams": lambda: model.encode_subsets(image, subsets, layers),
-        "separate passes": lambda: [model.encode(images, layers=layers) for images in restricted],
-        "dense mask": lambda: [dense.encode(images, layers=layers) for images in restricted],
-    }, repeats, synchronise=case.synchronise)
+    timed = measure_together(
+        {
+            "shared streams": lambda: model.encode_subsets(image, subsets, layers),
+            "separate passes": lambda: [model.encode(images, layers=layers) for images in restricted],
+            "dense mask": lambda: [dense.encode(images, layers=layers) for images in restricted],
+        },
+        repeats,
+        synchronize=case.synchronize,
+    )
     shared = timed["shared streams"]
-    lines = [Line(f"shared streams, time over {name}", shared.over(timed[name]), target, unit="x")
-             for name, target in zip(("separate passes", "dense mask"), targets)]
-    return Result(f"Sweep over {len(subsets)} subsets of M = {case.num_modalities}, {size} x {size} px", lines, timed,
-                  [f"Encoder forward, {case}, float32, {case.device}."])
+    lines = [
+        Line(f"shared streams, time over {name}", shared.over(timed[name]), target, unit="x")
+        for name, target in zip(("separate passes", "dense mask"), targets)
+    ]
+    return Result(
+        f"Sweep over {len(subsets)} subsets of M = {case.num_modalities}, {size} x {size} px",
+        lines,
+        timed,
+        [f"Encoder forward, {case}, float32, {case.device}."],
+    )

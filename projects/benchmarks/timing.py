@@ -46,27 +46,32 @@ class Measurement:
         return tuple(factor * ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
 
 
-def measure(work: Callable[[], object], repeats: int, warm_up: int = 1,
-            synchronise: Callable[[], object] = lambda: None) -> Measurement:
+def measure(
+    work: Callable[[], object], repeats: int, warm_up: int = 1, synchronize: Callable[[], object] = lambda: None
+) -> Measurement:
     """Time a call several times.
 
     Args:
         work: what to time.
         repeats: timed calls.
-        warm_up: calls before those, for caches and lazy initialisation.
-        synchronise: waits until an accelerator has finished what `work` queued.
+        warm_up: calls before those, for caches and lazy initialization.
+        synchronize: waits until an accelerator has finished what `work` queued.
     """
-    return measure_together({"work": work}, repeats, warm_up, synchronise)["work"]
+    return measure_together({"work": work}, repeats, warm_up, synchronize)["work"]
 
 
-def measure_together(works: Mapping[str, Callable[[], object]], repeats: int, warm_up: int = 1,
-                     synchronise: Callable[[], object] = lambda: None) -> dict[str, Measurement]:
+def measure_together(
+    works: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int = 1,
+    synchronize: Callable[[], object] = lambda: None,
+) -> dict[str, Measurement]:
     """Time several calls in turn, so that what else the machine does meanwhile falls on all of them alike.
 
     Args:
         works: name -> what to time; every second round runs them backwards, against drift.
         repeats: timed rounds.
-        warm_up, synchronise: as in `measure`.
+        warm_up, synchronize: as in `measure`.
 
     Returns:
         name -> one duration per round.
@@ -74,11 +79,11 @@ def measure_together(works: Mapping[str, Callable[[], object]], repeats: int, wa
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(warm_up + repeats):
         round_start = time.perf_counter()
-        for name in list(works)[::-1 if repeat % 2 else 1]:
-            synchronise()
+        for name in list(works)[:: -1 if repeat % 2 else 1]:
+            synchronize()
             start = time.perf_counter()
             works[name]()
-            synchronise()
+            synchronize()
             if repeat >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
         logger.info("Round %d of %d took %.0f s", repeat + 1, warm_up + repeats, time.perf_counter() - round_start)

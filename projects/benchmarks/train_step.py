@@ -1,4 +1,4 @@
-"""A training step of the backbone: forward, backward and optimiser, complete and with random subsets of sensors."""
+"""A training step of the backbone: forward, backward and optimizer, complete and with random subsets of sensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["benchmark_train_step", "make_step"]
 
 
 def make_step(model: torch.nn.Module, precision: torch.dtype | None = None):
-    """A function of an image batch that trains the model on it, towards maps of zero.
+    """A function of an image batch that trains the model on it, toward maps of zero.
 
     Args:
         model: of maps by name.
@@ -45,19 +45,33 @@ def benchmark_train_step(case: Case, repeats: int = 3) -> list[Result]:
     complete = case.images(size)
     works = {}
     for i in range(number):
-        batch = case.images(size, drawn[i * case.batch_size:(i + 1) * case.batch_size])
+        batch = case.images(size, drawn[i * case.batch_size : (i + 1) * case.batch_size])
         works[f"random {i}"] = partial(step, batch)
-        # A complete step beside each random one: neighbours in time share what else the machine does.
+        # A complete step beside each random one: neighbors in time share what else the machine does.
         works[f"complete {i}"] = partial(step, complete)
-    timed = measure_together(works, repeats, synchronise=case.synchronise)
-    steps = {kind: Measurement(tuple(sum(round_) / number for round_ in zip(
-        *(timed[f"{kind} {i}"].seconds for i in range(number))))) for kind in ("complete", "random")}
+    timed = measure_together(works, repeats, synchronize=case.synchronize)
+    steps = {
+        kind: Measurement(
+            tuple(sum(round_) / number for round_ in zip(*(timed[f"{kind} {i}"].seconds for i in range(number))))
+        )
+        for kind in ("complete", "random")
+    }
     mean = sum(map(len, drawn)) / len(drawn)
     share = (mean + 1) / (case.num_modalities + 1)
     ratio = steps["random"].over(steps["complete"])
-    lines = [Line("step with random subsets, time over complete", ratio, 0.75, unit="x"),
-             Line("complete", tuple(case.batch_size / s for s in steps["complete"].seconds), unit=" images/s"),
-             Line("random subsets", tuple(case.batch_size / s for s in steps["random"].seconds), unit=" images/s")]
-    return [Result(f"Training step, {size} x {size} px", lines, steps, [
-        f"Backbone with feature maps, forward, backward and AdamW, {case}, float32, {case.device}; every subset "
-        f"equally often, {share:.2f} of the tokens."])]
+    lines = [
+        Line("step with random subsets, time over complete", ratio, 0.75, unit="x"),
+        Line("complete", tuple(case.batch_size / s for s in steps["complete"].seconds), unit=" images/s"),
+        Line("random subsets", tuple(case.batch_size / s for s in steps["random"].seconds), unit=" images/s"),
+    ]
+    return [
+        Result(
+            f"Training step, {size} x {size} px",
+            lines,
+            steps,
+            [
+                f"Backbone with feature maps, forward, backward and AdamW, {case}, float32, {case.device}; every subset "
+                f"equally often, {share:.2f} of the tokens."
+            ],
+        )
+    ]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from imrsf_d2.modalities import subset_title
 from projects.study.scores import AcrossSeeds, ModelScores, Subset
 
-__all__ = ["CLEAR", "COLLAPSE", "Judgement", "compare", "effect", "judge", "judge_benefit",
-           "judge_claims", "signed"]
+__all__ = ["CLEAR", "COLLAPSE", "Judgment", "compare", "effect", "judge", "judge_benefit", "judge_claims", "signed"]
 
 #: A model has collapsed on a subset when less than this share of its own score on complete input is left.
 COLLAPSE = 0.1
@@ -18,7 +17,7 @@ CLEAR = 2.0
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """A claim, whether it holds, and the numbers that say so."""
 
     claim: str
@@ -69,58 +68,75 @@ def judge(margin: float, spread: float | None) -> str:
     return f"{word}, but not clearly" if effect(margin, spread) == "unclear" else word
 
 
-def judge_claims(proposed: ModelScores, baseline: ModelScores) -> list[Judgement]:
+def judge_claims(proposed: ModelScores, baseline: ModelScores) -> list[Judgment]:
     """Hold the paper's three claims about the proposed model and MultiViT against their scores."""
     return [_complete(proposed, baseline), _incomplete(proposed, baseline), _collapse(proposed, baseline)]
 
 
-def judge_benefit(title: str, pretrained: ModelScores, scratch: ModelScores) -> list[Judgement]:
+def judge_benefit(title: str, pretrained: ModelScores, scratch: ModelScores) -> list[Judgment]:
     """Say whether a model is the better for its pre-training, on complete and on incomplete input.
 
     Args:
         title: of the pre-trained model.
         scratch: the same model's scores, trained from random weights.
     """
-    verdicts = {"helps": "yes", "hurts": "no", "unclear": "not clearly",
-                "spread unknown": "single runs, spread unknown"}
-    judgements = []
-    for name, ours, theirs in (("on complete input", pretrained.complete, scratch.complete),
-                               (f"over the {len(scratch.subsets) - 1} incomplete subsets", pretrained.incomplete,
-                                scratch.incomplete)):
+    verdicts = {"helps": "yes", "hurts": "no", "unclear": "not clearly", "spread unknown": "single runs, spread unknown"}
+    judgments = []
+    for name, ours, theirs in (
+        ("on complete input", pretrained.complete, scratch.complete),
+        (f"over the {len(scratch.subsets) - 1} incomplete subsets", pretrained.incomplete, scratch.incomplete),
+    ):
         margin, spread = compare(ours, theirs)
-        judgements.append(Judgement(f"Does pre-training help {name} ({title})?", verdicts[effect(margin, spread)],
-                                    f"{ours} against {theirs}, a difference of {signed(margin, spread)}"))
-    return judgements
+        judgments.append(
+            Judgment(
+                f"Does pre-training help {name} ({title})?",
+                verdicts[effect(margin, spread)],
+                f"{ours} against {theirs}, a difference of {signed(margin, spread)}",
+            )
+        )
+    return judgments
 
 
-def _complete(proposed: ModelScores, baseline: ModelScores) -> Judgement:
+def _complete(proposed: ModelScores, baseline: ModelScores) -> Judgment:
     margin, spread = compare(proposed.complete, baseline.complete)
-    return Judgement("On complete input the proposed model at least matches MultiViT.", judge(margin, spread),
-                     f"{proposed.complete} against {baseline.complete}, a difference of {signed(margin, spread)}")
+    return Judgment(
+        "On complete input the proposed model at least matches MultiViT.",
+        judge(margin, spread),
+        f"{proposed.complete} against {baseline.complete}, a difference of {signed(margin, spread)}",
+    )
 
 
-def _incomplete(proposed: ModelScores, baseline: ModelScores) -> Judgement:
+def _incomplete(proposed: ModelScores, baseline: ModelScores) -> Judgment:
     margin, spread = compare(proposed.incomplete, baseline.incomplete, factor=2.0)
     ours, theirs = proposed.incomplete, baseline.incomplete
     ratio = f"{ours.mean / theirs.mean:.2f} times" if theirs.mean > 0 else "while MultiViT finds nothing"
-    return Judgement(f"Over the {len(proposed.subsets) - 1} incomplete subsets its mean is at least twice MultiViT's.",
-                     judge(margin, spread), f"{ours} against {theirs}, {ratio}; above twice MultiViT's by "
-                                            f"{signed(margin, spread)}")
+    return Judgment(
+        f"Over the {len(proposed.subsets) - 1} incomplete subsets its mean is at least twice MultiViT's.",
+        judge(margin, spread),
+        f"{ours} against {theirs}, {ratio}; above twice MultiViT's by {signed(margin, spread)}",
+    )
 
 
-def _collapse(proposed: ModelScores, baseline: ModelScores) -> Judgement:
-    claim = (f"On no subset does it collapse (less than {100 * COLLAPSE:.0f} % of its score on complete input left) "
-             "where MultiViT does not.")
+def _collapse(proposed: ModelScores, baseline: ModelScores) -> Judgment:
+    claim = (
+        f"On no subset does it collapse (less than {100 * COLLAPSE:.0f} % of its score on complete input left) "
+        "where MultiViT does not."
+    )
     withstood = [subset for subset in baseline.subsets[1:] if _reserve(baseline, subset).mean >= 0]
     if not withstood:
-        return Judgement(claim, judge(0.0, 0.0), f"MultiViT collapses on all {len(baseline.subsets) - 1} of them")
+        return Judgment(claim, judge(0.0, 0.0), f"MultiViT collapses on all {len(baseline.subsets) - 1} of them")
     reserves = {subset: _reserve(proposed, subset) for subset in withstood}
     worst = min(reserves, key=lambda subset: reserves[subset].mean)
     collapsed = [subset_title(subset) for subset in withstood if reserves[subset].mean < 0]
-    finding = f"it collapses on {', '.join(collapsed)}" if collapsed else (
-        f"MultiViT does not collapse on {len(withstood)} of them, nor does the proposed model there; it comes closest "
-        f"with {subset_title(worst)}: {proposed.subset(worst)}")
-    return Judgement(claim, judge(reserves[worst].mean, reserves[worst].deviation), finding)
+    finding = (
+        f"it collapses on {', '.join(collapsed)}"
+        if collapsed
+        else (
+            f"MultiViT does not collapse on {len(withstood)} of them, nor does the proposed model there; it comes closest "
+            f"with {subset_title(worst)}: {proposed.subset(worst)}"
+        )
+    )
+    return Judgment(claim, judge(reserves[worst].mean, reserves[worst].deviation), finding)
 
 
 def _reserve(scores: ModelScores, subset: Subset) -> AcrossSeeds:

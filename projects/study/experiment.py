@@ -1,4 +1,4 @@
-"""Runs that share a folder and a data set: what is left of them is done, what is there is collected."""
+"""Runs that share a folder and a dataset: what is left of them is done, what is there is collected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Experiment:
     Args:
         models: what is trained.
         configs: folder of a config per model.
-        data: of what the synthetic data set is made, arguments of `write_layout` in JSON; its styles as what differs
+        data: of what the synthetic dataset is made, arguments of `write_layout` in JSON; its styles as what differs
             from their defaults.
         output: gets data/ and a folder per run.
         only: models or runs to work on (see `choose_runs`); none means all.
@@ -41,20 +41,26 @@ class Experiment:
         ValueError: on a name or an override that the experiment does not take.
     """
 
-    def __init__(self, models: Sequence[Model], configs: Path, data: Mapping, output: Path, *,
-                 only: Sequence[str] = (), opts: Sequence[str] = ()):
+    def __init__(
+        self,
+        models: Sequence[Model],
+        configs: Path,
+        data: Mapping,
+        output: Path,
+        *,
+        only: Sequence[str] = (),
+        opts: Sequence[str] = (),
+    ):
         self.data, self.configs, self.output = data, configs, output.resolve()
         self.runs = planned_runs(models)
         self.chosen = choose_runs(only, self.runs)
         started = any(run.origin for run in self.runs)
         for key in ("SEED", "OUTPUT_DIR", *[WEIGHTS] * started):
             if key in opts[::2]:
-                raise InputError(f"{key} is set for each run by the plan in imrsf_d2/study; leave it out of the "
-                                 "overrides.")
-        # The data sets are registered below this root when a configuration is loaded.
+                raise InputError(f"{key} is set for each run by the plan in imrsf_d2/study; leave it out of the overrides.")
+        # The datasets are registered below this root when a configuration is loaded.
         os.environ["DETECTRON2_DATASETS"] = str(self.output / "data")
-        self._cfgs = {run: load_config(run.config_file(configs), [*opts, *self._own_settings(run)])
-                      for run in self.runs}
+        self._cfgs = {run: load_config(run.config_file(configs), [*opts, *self._own_settings(run)]) for run in self.runs}
 
     def folder(self, run: Run) -> Path:
         """Where a run is."""
@@ -72,16 +78,19 @@ class Experiment:
         """
         for run in self.chosen:
             if changes := self._describe_changes(run):
-                raise InputError(f"{self.folder(run)} was made {changes}. Remove that folder to run it again, or keep "
-                                 "it and give another --output.")
+                raise InputError(
+                    f"{self.folder(run)} was made {changes}. Remove that folder to run it again, or keep "
+                    "it and give another --output."
+                )
         self._write_data()
         for number, run in enumerate(self.chosen, start=1):
             finished = read_outcome(self.folder(run)) is not None
             state = "finished earlier, kept." if finished else "runs"
             print(f"[{number}/{len(self.chosen)}] {run.name}: {state}", flush=True)
             if not finished:
-                perform(self._cfgs[run], run.config_file(self.configs), self.data,
-                        run.origin and self._final_weights(run.origin))
+                perform(
+                    self._cfgs[run], run.config_file(self.configs), self.data, run.origin and self._final_weights(run.origin)
+                )
 
     def collect(self) -> tuple[dict[Run, Outcome], dict[Run, str]]:
         """What there is of each run, and why there is nothing of the others."""
@@ -101,12 +110,17 @@ class Experiment:
     def describe_data(self) -> str:
         """The data in one sentence."""
         data = self.data
-        return (f"{data['num_train']} training and {data['num_val']} validation tiles of {data['size']} px in the layout "
-                f"of {LAYOUT}, of other cities each (seed {data['seed']}{self._describe_styles()}).")
+        return (
+            f"{data['num_train']} training and {data['num_val']} validation tiles of {data['size']} px in the layout "
+            f"of {LAYOUT}, of other cities each (seed {data['seed']}{self._describe_styles()})."
+        )
 
     def _describe_styles(self) -> str:
-        changes = [f"`{key}` {_number_or_range(value)} instead of {_number_or_range(getattr(style(), key))}"
-                   for name, style in STYLES.items() for key, value in self.data.get(name, {}).items()]
+        changes = [
+            f"`{key}` {_number_or_range(value)} instead of {_number_or_range(getattr(style(), key))}"
+            for name, style in STYLES.items()
+            for key, value in self.data.get(name, {}).items()
+        ]
         return "; not the generator's defaults, but " + ", ".join(changes) if changes else ""
 
     def _own_settings(self, run: Run) -> list[str]:
@@ -138,8 +152,10 @@ class Experiment:
         try:
             write_layout(LAYOUT, folder, progress=sys.stderr.isatty(), **{**self.data, **styles})
         except FileExistsError as error:
-            raise InputError(f"{folder} holds other data than these, and the runs beside it were trained on them. "
-                             "Remove both to start again, or keep them and give another --output.") from error
+            raise InputError(
+                f"{folder} holds other data than these, and the runs beside it were trained on them. "
+                "Remove both to start again, or keep them and give another --output."
+            ) from error
 
 
 def _number_or_range(value: float | Sequence[float]) -> str:

@@ -15,10 +15,16 @@ def add_run_options(parser: argparse.ArgumentParser, output: str, results: str) 
         output, results: where they go by default, as the help says it.
     """
     parser.add_argument("--output", metavar="DIR", help=f"folder of the runs (default: {output})")
-    parser.add_argument("--results", metavar="FILE",
-                        help=f"the report (default: {results}; with --output, results.md in DIR)")
-    parser.add_argument("--only", action="append", default=[], metavar="MODEL[-seedK]",
-                        help="work on this model or run alone; may be repeated")
+    parser.add_argument(
+        "--results", metavar="FILE", help=f"the report (default: {results}; with --output, results.md in DIR)"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="MODEL[-seedK]",
+        help="work on this model or run alone; may be repeated",
+    )
     parser.add_argument("--report-only", action="store_true", help="run nothing, write the report of what is finished")
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to every run's config")
 

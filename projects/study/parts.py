@@ -41,8 +41,9 @@ def write_part(path: Path, name: str, text: str) -> None:
         write_text(path, before[:start] + block + before[stop:])
         return
     # A new part stands before those that follow it.
-    place = min((start for other, (start, _) in parts.items() if order.index(other) > order.index(name)),
-                default=len(before))
+    place = min(
+        (start for other, (start, _) in parts.items() if order.index(other) > order.index(name)), default=len(before)
+    )
     pieces = [piece.strip("\n") for piece in (before[:place], block, before[place:])]
     write_text(path, "\n\n".join(piece for piece in pieces if piece) + "\n")
 
@@ -57,11 +58,16 @@ def _find_parts(text: str, path: Path) -> dict[str, tuple[int, int]]:
     markers = list(_MARKER.finditer(text))
     found = [(marker[1], marker[2]) for marker in markers]
     names = [name for kind, name in found if kind == "begin"]
-    sound = (found == [(kind, name) for name in names for kind in ("begin", "end")]
-             and len(set(names)) == len(names) and set(names) <= set(AUTHORS))
+    sound = (
+        found == [(kind, name) for name in names for kind in ("begin", "end")]
+        and len(set(names)) == len(names)
+        and set(names) <= set(AUTHORS)
+    )
     lines = [match[0] for match in _LIKE_A_MARKER.finditer(text)]
     if not sound or len(lines) > len(markers):
-        raise InputError(f"{path} has the markers {lines}, expected a line '<!-- begin NAME -->' and later a line "
-                         f"'<!-- end NAME -->', once each for a NAME of {list(AUTHORS)}. Mend them, or move the file "
-                         "away to have it written anew.")
+        raise InputError(
+            f"{path} has the markers {lines}, expected a line '<!-- begin NAME -->' and later a line "
+            f"'<!-- end NAME -->', once each for a NAME of {list(AUTHORS)}. Mend them, or move the file "
+            "away to have it written anew."
+        )
     return {first[2]: (first.start(), last.end()) for first, last in zip(markers[::2], markers[1::2])}

@@ -11,8 +11,19 @@ from pathlib import Path
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["BASELINE", "BASELINE_LONGER", "DATA", "LONGER", "MODELS", "PROPOSED", "PROPOSED_LONGER", "Model", "Run",
-           "choose_runs", "planned_runs"]
+__all__ = [
+    "BASELINE",
+    "BASELINE_LONGER",
+    "DATA",
+    "LONGER",
+    "MODELS",
+    "PROPOSED",
+    "PROPOSED_LONGER",
+    "Model",
+    "Run",
+    "choose_runs",
+    "planned_runs",
+]
 
 
 @dataclass(frozen=True)
@@ -79,10 +90,17 @@ LONGER = (PROPOSED_LONGER, BASELINE_LONGER)
 #: image is nearly enough by itself, elevation is what a model that has everything relies on, and SAR alone shows something.
 #: With the defaults no sensor is enough, and SAR adds next to nothing to the other two.
 STYLE_CHANGES = {
-    "scene": {"camouflage": 0.03, "unsurveyed": 0.02, "decoys": [0.0, 1.0], "groves": [0.5, 2.0],
-              "row_same_height": 0.3},
-    "sensors": {"sar_looks": 24.0, "sar_cell_px": 2, "sar_shift_px": 1.0, "sar_wall": 2.0, "sar_wall_spread": 0.4,
-                "dsm_cell_px": 2, "dsm_warp_px": 0.6, "dsm_noise_m": 0.5},
+    "scene": {"camouflage": 0.03, "unsurveyed": 0.02, "decoys": [0.0, 1.0], "groves": [0.5, 2.0], "row_same_height": 0.3},
+    "sensors": {
+        "sar_looks": 24.0,
+        "sar_cell_px": 2,
+        "sar_shift_px": 1.0,
+        "sar_wall": 2.0,
+        "sar_wall_spread": 0.4,
+        "dsm_cell_px": 2,
+        "dsm_warp_px": 0.6,
+        "dsm_noise_m": 0.5,
+    },
 }
 #: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`, its styles as what differs from
 #: their defaults. Cities are disjoint.

@@ -37,15 +37,21 @@ def draw_scores(path: str | os.PathLike, models: Mapping[str, ModelScores], titl
         shift = SHARED * ((number + 0.5) / len(models) - 0.5)
         places = [group + shift for group in range(len(groups))]
         runs = len(measured[0].values)
-        axis.errorbar(places, [score.mean for score in measured],
-                      yerr=[score.deviation for score in measured] if runs > 1 else None, capsize=3, linestyle="none",
-                      marker=MARKERS[number % len(MARKERS)], label=f"{name} ({runs} run{'s' * (runs != 1)})")
+        axis.errorbar(
+            places,
+            [score.mean for score in measured],
+            yerr=[score.deviation for score in measured] if runs > 1 else None,
+            capsize=3,
+            linestyle="none",
+            marker=MARKERS[number % len(MARKERS)],
+            label=f"{name} ({runs} run{'s' * (runs != 1)})",
+        )
         if runs > 1:
             for place, score in zip(places, measured):
                 axis.plot([place] * runs, score.values, ".", color="black", markersize=2.5, zorder=3)
     axis.set(title=title, ylabel=f"{first.metric} (0 to 1)", xticks=range(len(groups)), xticklabels=groups)
     axis.set_ylim(bottom=0)
-    axis.axvline(len(groups) - 1.5, color="grey", linewidth=0.8)
+    axis.axvline(len(groups) - 1.5, color="gray", linewidth=0.8)
     axis.grid(axis="y", linewidth=0.4)
     axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))

@@ -1,4 +1,4 @@
-"""The whole pre-training demo: data, every run that is not finished, the report and its pictures."""
+"""The whole pre-training run demo: data, every run that is not finished, the report and its pictures."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ from projects.study.tables import Setting, scores_by_model
 __all__ = ["run_pretraining_demo"]
 
 
-def run_pretraining_demo(configs: Path, output: Path, results: Path, *, only: Sequence[str] = (),
-                         report_only: bool = False, opts: Sequence[str] = ()) -> Path:
+def run_pretraining_demo(
+    configs: Path,
+    output: Path,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    report_only: bool = False,
+    opts: Sequence[str] = (),
+) -> Path:
     """Run the demo, or what is left of it, and write its report.
 
     Args:
@@ -59,8 +66,8 @@ def run_pretraining_demo(configs: Path, output: Path, results: Path, *, only: Se
     command = shlex.join(["python", "tools/pretrain_demo.py", *opts])
     setting = Setting(experiment.describe_data(), command, os.path.relpath(configs), picture.name)
     share = experiment.config(Run(SCRATCH, SCRATCH.seeds[0])).DATALOADER.TRAIN_SHARE
-    labelled = len(take_share(range(experiment.data["num_train"]), share))
-    write_part(results, PRETRAINING, write_up(setting, labelled, outcomes, missing, progress))
+    labeled = len(take_share(range(experiment.data["num_train"]), share))
+    write_part(results, PRETRAINING, write_up(setting, labeled, outcomes, missing, progress))
     print(f"Report: {results} ({len(outcomes)} of {len(experiment.runs)} runs)", flush=True)
     return results
 
@@ -77,8 +84,12 @@ def _draw_progress(path: Path, experiment: Experiment, outcomes: Mapping[Run, Ou
             modalities = ModalitySet.from_config(experiment.config(run))
             # Of the tiles there are, the one that shows something of every sensor.
             least = [tile.visible.sum(axis=(1, 2)).min() for tile in read_reconstructed(files[-1], modalities)]
-            draw_progress(path, {f"iteration {int(file.stem.removeprefix('iter_')) + 1}": file for file in moments},
-                          modalities, f"A validation tile during pre-training ({run.model.title})",
-                          sample=int(np.argmax(least)))
+            draw_progress(
+                path,
+                {f"iteration {int(file.stem.removeprefix('iter_')) + 1}": file for file in moments},
+                modalities,
+                f"A validation tile during pre-training ({run.model.title})",
+                sample=int(np.argmax(least)),
+            )
             return path.name
     return ""

@@ -23,8 +23,10 @@ from projects.study.tables import (
 
 __all__ = ["write_up"]
 
-HOW_SURE = ("A difference is followed by its spread, the root of the summed squares of both models' standard deviations; a "
-            f"single run is taken to vary as the model it is compared with. *Not clearly*: less than {CLEAR:g} times that.")
+HOW_SURE = (
+    "A difference is followed by its spread, the root of the summed squares of both models' standard deviations; a "
+    f"single run is taken to vary as the model it is compared with. *Not clearly*: less than {CLEAR:g} times that."
+)
 
 
 def write_up(setting: Setting, outcomes: Mapping[Run, Outcome], missing: Mapping[Run, str]) -> str:
@@ -58,17 +60,22 @@ def _claims(scores: Mapping[Model, ModelScores], proposed: Model, baseline: Mode
     absent = [model.title for model in (proposed, baseline) if model not in scores]
     if absent:
         return f"Nothing can be said: no finished run of {' and '.join(absent)}."
-    return "\n".join(f"{number}. {judgement.claim} **{judgement.verdict.capitalize()}**: {judgement.finding}."
-                     for number, judgement in enumerate(judge_claims(scores[proposed], scores[baseline]), start=1))
+    return "\n".join(
+        f"{number}. {judgment.claim} **{judgment.verdict.capitalize()}**: {judgment.finding}."
+        for number, judgment in enumerate(judge_claims(scores[proposed], scores[baseline]), start=1)
+    )
 
 
 def _exact_masks(scores: Mapping[Model, ModelScores]) -> list[str]:
     """Paragraphs on the claims by a metric that also asks how exact a mask is."""
-    return ["## The claims by exact masks",
-            "The same runs, by AP from 0 to 1 in place of AP50. AP50 takes a building as found when its mask and the true "
-            "one overlap by an IoU of 0.5, which large buildings that stand alone reach with a rough mask; AP is the mean "
-            "over the thresholds from 0.50 to 0.95.",
-            *score_tables(scores), _claims(scores, PROPOSED, BASELINE)]
+    return [
+        "## The claims by exact masks",
+        "The same runs, by AP from 0 to 1 in place of AP50. AP50 takes a building as found when its mask and the true "
+        "one overlap by an IoU of 0.5, which large buildings that stand alone reach with a rough mask; AP is the mean "
+        "over the thresholds from 0.50 to 0.95.",
+        *score_tables(scores),
+        _claims(scores, PROPOSED, BASELINE),
+    ]
 
 
 def _longer(outcomes: Mapping[Run, Outcome]) -> list[str]:
@@ -77,11 +84,14 @@ def _longer(outcomes: Mapping[Run, Outcome]) -> list[str]:
     if not scores:
         return []
     iterations = next(outcome.record["iterations"] for run, outcome in outcomes.items() if run.model in scores)
-    return ["## The claims after a longer training",
-            "The two models once more, on the same data and from the same seed as their first runs above, but for "
-            f"{iterations} iterations. What holds above and not here says that the proposed model learns faster, and not "
-            "that it ends so far ahead.",
-            *score_tables(scores), _claims(scores, PROPOSED_LONGER, BASELINE_LONGER)]
+    return [
+        "## The claims after a longer training",
+        "The two models once more, on the same data and from the same seed as their first runs above, but for "
+        f"{iterations} iterations. What holds above and not here says that the proposed model learns faster, and not "
+        "that it ends so far ahead.",
+        *score_tables(scores),
+        _claims(scores, PROPOSED_LONGER, BASELINE_LONGER),
+    ]
 
 
 def _contributions(scores: Mapping[Model, ModelScores]) -> str:
@@ -92,8 +102,12 @@ def _contributions(scores: Mapping[Model, ModelScores]) -> str:
     if not others:
         return "Nothing can be said: no finished run of another model."
     ours = scores[PROPOSED]
-    body = [[model.title, describe_difference(ours.complete, s.complete),
-             describe_difference(ours.incomplete, s.incomplete)] for model, s in others.items()]
-    return (markdown_table(["proposed minus", "complete input", "mean of the incomplete"], body, centred=1)
-            + "\n\nPositive: the proposed model is better, so what the other lacks helps. "
-              f"*Unclear*: less than {CLEAR:g} times the spread.")
+    body = [
+        [model.title, describe_difference(ours.complete, s.complete), describe_difference(ours.incomplete, s.incomplete)]
+        for model, s in others.items()
+    ]
+    return (
+        markdown_table(["proposed minus", "complete input", "mean of the incomplete"], body, centerd=1)
+        + "\n\nPositive: the proposed model is better, so what the other lacks helps. "
+        f"*Unclear*: less than {CLEAR:g} times the spread."
+    )

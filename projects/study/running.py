@@ -17,8 +17,16 @@ from projects.study.tables import Setting, scores_by_model
 __all__ = ["run_study"]
 
 
-def run_study(scale: str, configs: Path, output: Path, results: Path, *, only: Sequence[str] = (),
-              report_only: bool = False, opts: Sequence[str] = ()) -> Path:
+def run_study(
+    scale: str,
+    configs: Path,
+    output: Path,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    report_only: bool = False,
+    opts: Sequence[str] = (),
+) -> Path:
     """Run the study, or what is left of it, and write its report.
 
     Args:
@@ -46,8 +54,11 @@ def run_study(scale: str, configs: Path, output: Path, results: Path, *, only: S
     scores = {model.title: s for model, s in scores_by_model(outcomes, MODELS).items()}
     picture = results.with_suffix(".png")
     if scores:
-        draw_scores(picture, scores, f"{PROPOSED.title.capitalize()} model, MultiViT and ablations by sensors at hand "
-                                     "(synthetic data)")
+        draw_scores(
+            picture,
+            scores,
+            f"{PROPOSED.title.capitalize()} model, MultiViT and ablations by sensors at hand (synthetic data)",
+        )
     command = shlex.join(["python", "tools/study.py", "--scale", scale, *opts])
     setting = Setting(experiment.describe_data(), command, os.path.relpath(configs / scale), picture.name)
     write_part(results, STUDY, write_up(setting, outcomes, missing))

@@ -37,8 +37,8 @@ class Outcome:
     """What a finished run left.
 
     Args:
-        rows: of `sweep_subsets`, one per subset; none of a pre-training.
-        record: data, iterations, seconds by phase, machine and versions; of a pre-training also the `losses` (name ->
+        rows: of `sweep_subsets`, one per subset; none of a pre-training run.
+        record: data, iterations, seconds by phase, machine and versions; of a pre-training run also the `losses` (name ->
             its first and its last median over 20 iterations) and the digest of its `weights`.
     """
 
@@ -79,7 +79,7 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
     Args:
         cfg: with the run's folder as OUTPUT_DIR and its seed as SEED.
         config_file: where it came from.
-        data: what the data set was made from; recorded.
+        data: what the dataset was made from; recorded.
         origin: the digest of MODEL.WEIGHTS, if another run made them.
     """
     folder = Path(cfg.OUTPUT_DIR)
@@ -93,9 +93,17 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
         else:
             stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
             results = {}
-    record = {**results, "data": dict(data), "iterations": cfg.SOLVER.MAX_ITER, "batch": cfg.SOLVER.IMS_PER_BATCH,
-              "parameters": sum(parameter.numel() for parameter in model.parameters()), "device": cfg.MODEL.DEVICE,
-              "seconds": stopwatch.seconds, "machine": describe_machine(), "versions": describe_versions()}
+    record = {
+        **results,
+        "data": dict(data),
+        "iterations": cfg.SOLVER.MAX_ITER,
+        "batch": cfg.SOLVER.IMS_PER_BATCH,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "device": cfg.MODEL.DEVICE,
+        "seconds": stopwatch.seconds,
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
     write_text(folder / RECORD_FILE, json.dumps(record, indent=1))
     for checkpoint in folder.glob("model_*.pth"):
         if checkpoint.name != FINAL_WEIGHTS:

@@ -58,8 +58,7 @@ class ModelScores:
     def __init__(self, runs: Sequence[Sequence[Mapping]], metric: str | None = None):
         task, main, _ = main_score(runs[0][0]["results"])
         self.metric = metric or main
-        self._runs = [{tuple(row["modalities"]): row["results"][task][self.metric] / 100 for row in rows}
-                      for rows in runs]
+        self._runs = [{tuple(row["modalities"]): row["results"][task][self.metric] / 100 for row in rows} for rows in runs]
         #: As evaluated: largest first, so that the first is the complete input.
         self.subsets: list[Subset] = sorted(self._runs[0], key=len, reverse=True)
         if len(self.subsets) < 2 or any(set(run) != set(self.subsets) for run in self._runs):

@@ -1,4 +1,4 @@
-"""What the pre-training demo trains: two pre-trainings, and one model from several starts.
+"""What the pre-training demo trains: two pre-training runs, and one model from several starts.
 
 Everything else about them is in projects/study/configs/pretrain_demo.
 """
@@ -25,7 +25,10 @@ STARTS = (SCRATCH, FROM_G, FROM_GC, TENTH, PARTIAL)
 #: The synthetic data in the layout of DFC2023, in the form of `plan.DATA`: each sensor is blind to some buildings, and SAR is
 #: sharp enough to make good for it.
 DATA = {
-    "num_train": 400, "num_val": 200, "size": 64, "seed": 0,
+    "num_train": 400,
+    "num_val": 200,
+    "size": 64,
+    "seed": 0,
     "scene": {"camouflage": 0.25, "unsurveyed": 0.15, "decoys": [1.0, 4.0], "groves": [3.0, 7.0]},
     "sensors": {"sar_looks": 24.0, "sar_cell_px": 2, "sar_shift_px": 1.0, "sar_wall": 2.0, "sar_wall_spread": 0.4},
 }

@@ -34,11 +34,16 @@ def row_first(grid=GRID, dim=DIM):
 
 
 def of_timm(**arguments):
-    arguments = dict(img_size=PATCH * GRID, patch_size=PATCH, embed_dim=DIM, depth=DEPTH, num_heads=HEADS,
-                     num_classes=7) | arguments
+    arguments = (
+        dict(img_size=PATCH * GRID, patch_size=PATCH, embed_dim=DIM, depth=DEPTH, num_heads=HEADS, num_classes=7) | arguments
+    )
     model = shake(timm_vit.VisionTransformer(**arguments))
-    return SimpleNamespace(source="timm", weights=model.state_dict(), norm=model.norm,
-                           tokens=lambda image, place: model.blocks(model.patch_embed(image) + place))
+    return SimpleNamespace(
+        source="timm",
+        weights=model.state_dict(),
+        norm=model.norm,
+        tokens=lambda image, place: model.blocks(model.patch_embed(image) + place),
+    )
 
 
 def of_mae():
@@ -47,9 +52,14 @@ def of_mae():
     decoder = timm_vit.VisionTransformer(embed_dim=16, depth=1, num_heads=2, num_classes=0).state_dict()
     model.weights["pos_embed"] = F.pad(column_first(), (0, 0, 1, 0))[None]
     model.weights |= {f"decoder_{name}": decoder[name] for name in decoder if name.startswith(("blocks", "norm"))}
-    model.weights |= {"mask_token": torch.randn(1, 1, 16), "decoder_embed.weight": torch.randn(16, DIM),
-                      "decoder_embed.bias": torch.randn(16), "decoder_pos_embed": torch.randn(1, GRID**2 + 1, 16),
-                      "decoder_pred.weight": torch.randn(48, 16), "decoder_pred.bias": torch.randn(48)}
+    model.weights |= {
+        "mask_token": torch.randn(1, 1, 16),
+        "decoder_embed.weight": torch.randn(16, DIM),
+        "decoder_embed.bias": torch.randn(16),
+        "decoder_pos_embed": torch.randn(1, GRID**2 + 1, 16),
+        "decoder_pred.weight": torch.randn(48, 16),
+        "decoder_pred.bias": torch.randn(48),
+    }
     model.source = "mae"
     return model
 
@@ -57,8 +67,9 @@ def of_mae():
 class MultiMAE(nn.Module):
     """MultiMAE's names around timm's blocks."""
 
-    def __init__(self, dim=DIM, depth=DEPTH, heads=HEADS, patch=PATCH, grid=GRID, classes=CLASSES, class_patch=PATCH,
-                 amount=0.1):
+    def __init__(
+        self, dim=DIM, depth=DEPTH, heads=HEADS, patch=PATCH, grid=GRID, classes=CLASSES, class_patch=PATCH, amount=0.1
+    ):
         super().__init__()
         self.input_adapters = nn.ModuleDict()
         for name, bands, size in (("rgb", 3, patch), ("depth", 1, patch), ("semseg", 64, class_patch)):
@@ -85,20 +96,28 @@ def of_torchvision(older_names=False):
     model = shake(torchvision_vit.VisionTransformer(PATCH * GRID, PATCH, DEPTH, HEADS, DIM, HIDDEN, num_classes=7))
     weights = model.state_dict()
     if older_names:
-        weights = {name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value
-                   for name, value in weights.items()}
+        weights = {
+            name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value
+            for name, value in weights.items()
+        }
 
     def tokens(image, place):
         return model.encoder.layers(model.conv_proj(image).flatten(2).transpose(1, 2) + place)
+
     return SimpleNamespace(source="vit", weights=weights, norm=model.encoder.ln, tokens=tokens)
 
 
 def of_hugging_face(prefix="", newer_names=False):
     """Transformers is not installed: its formula written out, on random weights under its names."""
-    attention = [f"attention.{n}_proj" if newer_names else f"attention.attention.{n}"
-                 for n in ("qkv" if newer_names else ("query", "key", "value"))]
-    out, first, second = (("attention.o_proj", "mlp.fc1", "mlp.fc2") if newer_names else
-                          ("attention.output.dense", "intermediate.dense", "output.dense"))
+    attention = [
+        f"attention.{n}_proj" if newer_names else f"attention.attention.{n}"
+        for n in ("qkv" if newer_names else ("query", "key", "value"))
+    ]
+    out, first, second = (
+        ("attention.o_proj", "mlp.fc1", "mlp.fc2")
+        if newer_names
+        else ("attention.output.dense", "intermediate.dense", "output.dense")
+    )
     blocks = [f"{prefix}{'layers' if newer_names else 'encoder.layer'}.{i}." for i in range(DEPTH)]
     projection = f"{prefix}embeddings.patch_embeddings.projection"
     shapes = {projection: (DIM, 3, PATCH, PATCH), f"{prefix}layernorm": (DIM,), f"{prefix}pooler.dense": (DIM, DIM)}
@@ -106,8 +125,10 @@ def of_hugging_face(prefix="", newer_names=False):
         shapes |= {f"{block}{name}": (DIM, DIM) for name in (*attention, out)}
         shapes |= {block + first: (HIDDEN, DIM), block + second: (DIM, HIDDEN)}
         shapes |= {f"{block}layernorm_{where}": (DIM,) for where in ("before", "after")}
-    weights = {f"{prefix}embeddings.cls_token": torch.randn(1, 1, DIM),
-               f"{prefix}embeddings.position_embeddings": torch.randn(1, GRID**2 + 1, DIM)}
+    weights = {
+        f"{prefix}embeddings.cls_token": torch.randn(1, 1, DIM),
+        f"{prefix}embeddings.position_embeddings": torch.randn(1, GRID**2 + 1, DIM),
+    }
     for name, shape in shapes.items():
         weights |= {f"{name}.weight": 0.2 * torch.randn(shape), f"{name}.bias": 0.2 * torch.randn(shape[0])}
     if prefix:
@@ -131,6 +152,7 @@ def of_hugging_face(prefix="", newer_names=False):
             hidden = linear(norm(x, f"{block}layernorm_after"), block + first)
             x = x + linear(hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5)), block + second)
         return x
+
     return SimpleNamespace(source="vit", weights=weights, tokens=tokens, norm=lambda x: norm(x, f"{prefix}layernorm"))
 
 

@@ -26,8 +26,13 @@ from tests.checkpoint.sources import (
     shake,
 )
 
-MODALITIES = (Modality("sar", 1), Modality("rgb", 3), Modality("dsm", 1), Modality("s2", 4),
-              Modality("landuse", classes=CLASSES))
+MODALITIES = (
+    Modality("sar", 1),
+    Modality("rgb", 3),
+    Modality("dsm", 1),
+    Modality("s2", 4),
+    Modality("landuse", classes=CLASSES),
+)
 SIZE = PATCH * GRID
 
 
@@ -175,7 +180,10 @@ def test_the_table_says_what_went_where():
         ("input_adapters.semseg.proj", "patch_embed.landuse.*", "as is, if the classes are the same"),
         ("global_tokens", "", "dropped: the encoder has no place for it"),
         ("output_adapters.*", "", "dropped: the encoder has no place for it"),
-        ("", "fusion_tokens", "left random"), ("", "bilstm.*", "left random"), ("", "norm.*", "left random")]
+        ("", "fusion_tokens", "left random"),
+        ("", "bilstm.*", "left random"),
+        ("", "norm.*", "left random"),
+    ]
     encoder = build_encoder()
     filled = sum(p.numel() for name, p in encoder.named_parameters() if f"backbone.{name}" in conversion.tensors)
     total = sum(p.numel() for p in encoder.parameters())
@@ -198,7 +206,8 @@ def test_joined_parts_and_a_missing_norm_are_in_the_table():
 @pytest.mark.parametrize("heads, dim, warned", [(12, 768, False), (8, 768, True), (6, 384, False), (4, DIM, False)])
 def test_an_unusual_number_of_heads_is_warned_of(heads, dim, warned):
     model = timm.models.vision_transformer.VisionTransformer(
-        img_size=SIZE, patch_size=PATCH, embed_dim=dim, depth=1, num_heads=heads, num_classes=0)
+        img_size=SIZE, patch_size=PATCH, embed_dim=dim, depth=1, num_heads=heads, num_classes=0
+    )
     with torch.device("meta"):
         encoder = build_encoder(embed_dim=dim, num_heads=heads, depth=1)
     assert how(convert_weights("timm", model.state_dict(), encoder), "attention").startswith("WARNING") == warned
@@ -219,8 +228,10 @@ def test_half_precision_becomes_float32():
 
 def test_mae_without_its_decoder_has_the_names_of_timm():
     weights = {name: value for name, value in of_mae().weights.items() if not name.startswith("decoder_")}
-    assert convert_weights("mae", weights, build_encoder()).tensors.keys() == \
-        convert_weights("timm", weights, build_encoder()).tensors.keys()
+    assert (
+        convert_weights("mae", weights, build_encoder()).tensors.keys()
+        == convert_weights("timm", weights, build_encoder()).tensors.keys()
+    )
 
 
 @pytest.mark.parametrize("prefix", [0, 1, 2, 5])
@@ -231,29 +242,40 @@ def test_positions_are_compared_patch_by_patch(prefix):
     assert compare_positions(row_first(4)).exchanged
     assert compare_positions(1.25 * ours).how.endswith("this one is 25 % of its norm away from it")
     # A grid that is not square, row by row.
-    wide = torch.cat([column_first(4)[row * 4:row * 4 + 3] for row in range(2)]).T.reshape(1, DIM, 2, 3)
+    wide = torch.cat([column_first(4)[row * 4 : row * 4 + 3] for row in range(2)]).T.reshape(1, DIM, 2, 3)
     assert compare_positions(wide).how == "same as ours, which is computed"
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ({"init_values": 0.1}, r"has blocks\.\*\.ls1\.gamma, blocks\.\*\.ls2\.gamma too; .*cannot represent"),
-    ({"qk_norm": True}, r"has blocks\.\*\.attn\.q_norm\.weight, .*cannot represent"),
-    ({"qkv_bias": False}, r"lacks blocks\.\*\.attn\.qkv\.bias; .*cannot represent"),
-    ({"pre_norm": True}, r"has norm_pre\.weight, norm_pre\.bias too, .*cannot represent"),
-    ({"mlp_layer": timm.layers.GluMlp}, r"gated MLPs: mlp\.fc1 gives 128 values and mlp\.fc2 takes 64"),
-    ({"depth": 3}, r"has 3 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),
-    ({"depth": 1}, r"has 1 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),
-    ({"embed_dim": 48}, r"tokens of width 48, expected MODEL\.IMRSF\.EMBED_DIM = 32"),
-    ({"mlp_ratio": 2}, r"MLPs of width 64, 2 times that of a token; expected MODEL\.IMRSF\.MLP_RATIO = 4"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"init_values": 0.1}, r"has blocks\.\*\.ls1\.gamma, blocks\.\*\.ls2\.gamma too; .*cannot represent"),
+        ({"qk_norm": True}, r"has blocks\.\*\.attn\.q_norm\.weight, .*cannot represent"),
+        ({"qkv_bias": False}, r"lacks blocks\.\*\.attn\.qkv\.bias; .*cannot represent"),
+        ({"pre_norm": True}, r"has norm_pre\.weight, norm_pre\.bias too, .*cannot represent"),
+        ({"mlp_layer": timm.layers.GluMlp}, r"gated MLPs: mlp\.fc1 gives 128 values and mlp\.fc2 takes 64"),
+        ({"depth": 3}, r"has 3 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),
+        ({"depth": 1}, r"has 1 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),
+        ({"embed_dim": 48}, r"tokens of width 48, expected MODEL\.IMRSF\.EMBED_DIM = 32"),
+        ({"mlp_ratio": 2}, r"MLPs of width 64, 2 times that of a token; expected MODEL\.IMRSF\.MLP_RATIO = 4"),
+    ],
+)
 def test_what_the_encoder_cannot_represent_is_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         convert_weights("timm", of_timm(**arguments).weights, build_encoder())
 
 
-@pytest.mark.parametrize("said, name", [("multimae", "timm"), ("vit", "timm"), ("timm", "mae"), ("mae", "torchvision"),
-                                        ("timm", "Hugging Face, transformers 5, with a head")])
-def test_another_kind_of_checkpoint_is_recognised(said, name):
+@pytest.mark.parametrize(
+    "said, name",
+    [
+        ("multimae", "timm"),
+        ("vit", "timm"),
+        ("timm", "mae"),
+        ("mae", "torchvision"),
+        ("timm", "Hugging Face, transformers 5, with a head"),
+    ],
+)
+def test_another_kind_of_checkpoint_is_recognized(said, name):
     source = SOURCES[name]()
     with pytest.raises(ValueError, match=f"a.pth looks like {source.source} .*expected {said}.*--from {source.source}"):
         convert_weights(said, source.weights, build_encoder(), "a.pth")

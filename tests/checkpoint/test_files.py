@@ -43,12 +43,19 @@ def test_a_pth_file_is_what_detectron2_loads(tmp_path):
     assert list(content) == ["model"] and same(content["model"])
 
 
-@pytest.mark.parametrize("content", [
-    WEIGHTS, {"model": WEIGHTS, "epoch": 3}, {"state_dict": WEIGHTS, "optimizer": {"lr": 1.0}},
-    {"model": {"state_dict": WEIGHTS}}, {**WEIGHTS, "epoch": 3},
-    {"model": {f"module.{name}": value for name, value in WEIGHTS.items()}},
-    {"model": WEIGHTS, "args": argparse.Namespace(lr=1e-4, data=["imagenet"])},
-], ids=["flat", "model", "state_dict", "both", "with a number", "of parallel training", "with a command line"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {"model": WEIGHTS, "epoch": 3},
+        {"state_dict": WEIGHTS, "optimizer": {"lr": 1.0}},
+        {"model": {"state_dict": WEIGHTS}},
+        {**WEIGHTS, "epoch": 3},
+        {"model": {f"module.{name}": value for name, value in WEIGHTS.items()}},
+        {"model": WEIGHTS, "args": argparse.Namespace(lr=1e-4, data=["imagenet"])},
+    ],
+    ids=["flat", "model", "state_dict", "both", "with a number", "of parallel training", "with a command line"],
+)
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
 def test_the_usual_nesting_is_unwrapped(tmp_path, content, suffix):
     torch.save(content, tmp_path / f"a{suffix}")
@@ -80,13 +87,15 @@ def test_a_truncated_file_is_named(tmp_path, name, share):
     else:
         write_weights(tmp_path / name, weights)
     whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[:int(share * len(whole))])
+    (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ValueError, match=rf"cannot read .*{name} \({int(share * len(whole))} bytes\): .*in full\?"):
         read_weights(tmp_path / name)
 
 
-@pytest.mark.parametrize("content, found", [
-    ({"epoch": 3}, r"\['epoch'\]"), ([1], "a list"), ({"model": {}}, r"\['model'\]"), (torch.ones(2), "a Tensor")])
+@pytest.mark.parametrize(
+    "content, found",
+    [({"epoch": 3}, r"\['epoch'\]"), ([1], "a list"), ({"model": {}}, r"\['model'\]"), (torch.ones(2), "a Tensor")],
+)
 def test_a_file_without_named_tensors_says_what_it_holds(tmp_path, content, found):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=rf"a\.pth holds {found}, expected tensors with names"):
@@ -119,6 +128,7 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path, monkeypatch, na
         def half(file):
             write(file)
             raise OSError("no space left on device")
+
         write_atomically(path, half)
 
     monkeypatch.setattr(files, "write_atomically", fail)

@@ -112,9 +112,13 @@ def test_absent_op_means_plain_pytorch_with_a_warning(plain, monkeypatch, caplog
     assert "No compiled MSDeformAttn op for cpu" in caplog.text
 
 
-@pytest.mark.parametrize("force_plain,said", [
-    (False, "MSDeformAttn on cpu: compiled cpu, of torch-ms-deform-attn."),
-    (True, "MSDeformAttn on cpu: plain pytorch, of Mask2Former.")])
+@pytest.mark.parametrize(
+    "force_plain,said",
+    [
+        (False, "MSDeformAttn on cpu: compiled cpu, of torch-ms-deform-attn."),
+        (True, "MSDeformAttn on cpu: plain pytorch, of Mask2Former."),
+    ],
+)
 def test_choice_is_logged_once(plain, caplog, force_plain, said):
     op = MSDeformOp(plain, force_plain=force_plain)
     with caplog.at_level(logging.INFO, logger="imrsf_d2"):

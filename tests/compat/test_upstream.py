@@ -35,8 +35,13 @@ from pycocotools.cocoeval import COCOeval  # noqa: E402
 def run_python(code: str, path: str = "") -> subprocess.CompletedProcess:
     """Run code in a fresh interpreter: what is imported there is nobody else's. `path` goes before everything installed."""
     search = os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300,
-                          env=os.environ | {"PYTHONPATH": search})
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": search},
+    )
 
 
 # prepare
@@ -129,7 +134,8 @@ def uncompiled_source(tmp_path):
 
 
 def test_source_without_its_compiled_op_is_used_with_another(uncompiled_source):
-    result = run_python("""
+    result = run_python(
+        """
         import importlib.util, logging, sys
         import pytest
         logging.basicConfig(level=logging.INFO, stream=sys.stdout)
@@ -144,7 +150,9 @@ def test_source_without_its_compiled_op_is_used_with_another(uncompiled_source):
         assert lines["MSDeformAttn op"].startswith("compiled cpu"), lines
         # It is still absent for everybody else.
         assert importlib.util.find_spec("MultiScaleDeformableAttention") is None and not upstream.has_source_extension()
-    """, str(uncompiled_source))
+    """,
+        str(uncompiled_source),
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("MSDeformAttn on ") == 1
     assert "MSDeformAttn on cpu: compiled cpu, of torch-ms-deform-attn." in result.stdout
@@ -174,9 +182,7 @@ def source_module(monkeypatch):
     upstream.prepare()
     monkeypatch.setattr(upstream, "has_source_extension", lambda: True)
     real = sys.modules[upstream._OP_MODULE]
-    return SimpleNamespace(
-        MSDeformAttnFunction=MSDeformAttnFunction, ms_deform_attn_core_pytorch=real._imrsf_original[1]
-    )
+    return SimpleNamespace(MSDeformAttnFunction=MSDeformAttnFunction, ms_deform_attn_core_pytorch=real._imrsf_original[1])
 
 
 def test_source_build_without_a_gpu_uses_another_op(source_module, monkeypatch):
@@ -335,9 +341,7 @@ def test_perfect_predictions_score_100(tmp_path):
         ys, xs = np.nonzero(mask)
         x0, y0, x1, y1 = (int(v) for v in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
         polygon = [[x0, y0, x1, y0, x1, y1, x0, y1]]
-        return dict(
-            bbox=[x0, y0, x1, y1], bbox_mode=0, category_id=0, segmentation=polygon if as_polygon else encode(mask)
-        )
+        return dict(bbox=[x0, y0, x1, y1], bbox_mode=0, category_id=0, segmentation=polygon if as_polygon else encode(mask))
 
     def dataset():
         return [

@@ -9,9 +9,11 @@ from imrsf_d2.data.datasets.annotation_file import read_annotation_file
 from imrsf_d2.data.datasets.coco import check_coco, load_coco, read_images
 from tests.raster_files import annotation
 
-CONTENT = {"images": [{"id": 1, "file_name": "t.tif", "height": 32, "width": 32}],
-           "annotations": [annotation(1, 1, [[2, 2, 12, 2, 12, 10, 2, 10]])],
-           "categories": [{"id": 1, "name": "building"}]}
+CONTENT = {
+    "images": [{"id": 1, "file_name": "t.tif", "height": 32, "width": 32}],
+    "annotations": [annotation(1, 1, [[2, 2, 12, 2, 12, 10, 2, 10]])],
+    "categories": [{"id": 1, "name": "building"}],
+}
 
 
 @pytest.fixture

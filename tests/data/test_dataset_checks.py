@@ -1,4 +1,4 @@
-"""What is found out about data sets before a training or an evaluation starts."""
+"""What is found out about datasets before a training run or an evaluation starts."""
 
 from pathlib import Path
 
@@ -20,19 +20,36 @@ def land(tmp_path, write_raster, make_config):
     def register(name, labels, classes=CLASSES, **place):
         samples = []
         for number, array in enumerate(labels):
-            paths = {sensor: write_raster(tmp_path / name / f"{sensor}_{number}.tif", np.ones((bands, 8, 8), np.float32))
-                     for sensor, bands in (("sar", 1), ("rgb", 3), ("dsm", 1))}
+            paths = {
+                sensor: write_raster(tmp_path / name / f"{sensor}_{number}.tif", np.ones((bands, 8, 8), np.float32))
+                for sensor, bands in (("sar", 1), ("rgb", 3), ("dsm", 1))
+            }
             truth = write_raster(tmp_path / name / f"labels_{number}.tif", array.astype(np.uint8), **place)
-            samples.append({"file_name": f"{name}_{number}.tif", "height": 8, "width": 8, "image_id": number,
-                            "sem_seg_file_name": str(truth), "modalities": {key: str(path) for key, path in paths.items()}})
+            samples.append(
+                {
+                    "file_name": f"{name}_{number}.tif",
+                    "height": 8,
+                    "width": 8,
+                    "image_id": number,
+                    "sem_seg_file_name": str(truth),
+                    "modalities": {key: str(path) for key, path in paths.items()},
+                }
+            )
         DatasetCatalog.register(name, lambda: samples)
         MetadataCatalog.get(name).set(stuff_classes=classes, ignore_label=255, evaluator_type="imrsf_semantic")
         registered.append(name)
         return samples
 
     def config(**changes):
-        return make_config(**{"INPUT__DATASET_MAPPER_NAME": "imrsf_semantic", "DATASETS__TRAIN": ("land_train",),
-                              "DATASETS__TEST": ("land_val",), "MODEL__SEM_SEG_HEAD__NUM_CLASSES": 2} | changes)
+        return make_config(
+            **{
+                "INPUT__DATASET_MAPPER_NAME": "imrsf_semantic",
+                "DATASETS__TRAIN": ("land_train",),
+                "DATASETS__TEST": ("land_val",),
+                "MODEL__SEM_SEG_HEAD__NUM_CLASSES": 2,
+            }
+            | changes
+        )
 
     yield register, config
     for name in registered:
@@ -45,7 +62,7 @@ def labels(*values, count=2):
     return np.tile(np.repeat(values, 8 // len(values))[None, :, None], (count, 1, 8))
 
 
-def test_sound_data_sets_are_no_news(land, caplog):
+def test_sound_datasets_are_no_news(land, caplog):
     register, config = land
     register("land_train", labels(0, 1))
     register("land_val", labels(0, 1))
@@ -85,9 +102,11 @@ def test_files_that_are_trained_and_validated_on_are_counted_and_named(land, cap
     val[1]["sem_seg_file_name"] = train[0]["sem_seg_file_name"]
     val[3]["modalities"]["dsm"] = train[2]["modalities"]["dsm"]
     check_datasets(config(), training=True)
-    assert caplog.messages == ["2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train) "
-                               "holds too, e.g. 'land_val_1.tif', 'land_val_3.tif': a score on what was trained on says "
-                               "nothing about other places."]
+    assert caplog.messages == [
+        "2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train) "
+        "holds too, e.g. 'land_val_1.tif', 'land_val_3.tif': a score on what was trained on says "
+        "nothing about other places."
+    ]
     caplog.clear()
     check_datasets(config(), training=False)
     assert not caplog.messages
@@ -100,18 +119,20 @@ def test_padding_is_said_with_its_share(land, caplog):
     crop = {"INPUT__CROP__ENABLED": True, "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 32]}
     check_datasets(config(**crop), training=True)
     # 8 x 8 of 16 x 32 pixels hold something.
-    assert caplog.messages == ["87.5% of the pixels that land_train trains on will be padding: its smallest image is "
-                               "8 x 8 px, INPUT.CROP.SIZE [height, width] is [16, 32]. Set it to the size of the images, or less."]
+    assert caplog.messages == [
+        "87.5% of the pixels that land_train trains on will be padding: its smallest image is "
+        "8 x 8 px, INPUT.CROP.SIZE [height, width] is [16, 32]. Set it to the size of the images, or less."
+    ]
 
 
-def test_a_misspelt_sensor_and_lost_tiles_are_found_in_training_and_evaluation(land):
+def test_a_misspelled_sensor_and_lost_tiles_are_found_in_training_and_evaluation(land):
     register, config = land
     register("land_train", labels(0, 1))
     val = register("land_val", labels(0, 1))
     for sample in val:
         sample["modalities"]["ndsm"] = sample["modalities"].pop("dsm")
     for training in (True, False):
-        with pytest.raises(ValueError, match=r"no sample of \['land_val'\] has the modality 'dsm', .* data set's 'ndsm'"):
+        with pytest.raises(ValueError, match=r"no sample of \['land_val'\] has the modality 'dsm', .* dataset's 'ndsm'"):
             check_datasets(config(), training)
     val[1]["modalities"] = {"dsm": None}
     with pytest.raises(FileNotFoundError, match=r"1 of the 2 images of \['land_val'\] have no file .*: 'land_val_1.tif'"):
@@ -132,17 +153,20 @@ def test_labels_in_another_place_than_the_sensors_are_found(land, write_raster):
     check_datasets(config(INPUT__ALIGN=True), training=True)
 
 
-def test_a_class_is_known_by_its_position_in_all_data_sets_of_a_run(land):
+def test_a_class_is_known_by_its_position_in_all_datasets_of_a_run(land):
     register, config = land
     register("land_train", labels(0, 1))
     register("land_val", labels(0, 1), classes=CLASSES[::-1])
     cfg = config()
     cfg.MODEL.META_ARCHITECTURE = "MaskFormer"
-    with pytest.raises(ValueError, match="classes of the data set 'land_val' are building, background, expected those of "
-                                         "'land_train', background, building, in this order"):
+    with pytest.raises(
+        ValueError,
+        match="classes of the dataset 'land_val' are building, background, expected those of "
+        "'land_train', background, building, in this order",
+    ):
         check_datasets(cfg, training=True)
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 7
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 7, expected 2, the classes of the data set 'land_val' \(building"):
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 7, expected 2, the classes of the dataset 'land_val' \(building"):
         check_task(cfg, ["land_val"])
 
 

@@ -23,10 +23,15 @@ def backscatter(seed=0, size=16):
 @pytest.fixture
 def samples(tmp_path, write_raster):
     """`number` samples, of which the first `decibels` hold decibels."""
+
     def write(number, decibels, size=16):
-        files = [write_raster(tmp_path / f"{i}.tif", values if i < decibels else 10 ** (values / 10))
-                 for i in range(number) for values in [backscatter(i, size)]]
+        files = [
+            write_raster(tmp_path / f"{i}.tif", values if i < decibels else 10 ** (values / 10))
+            for i in range(number)
+            for values in [backscatter(i, size)]
+        ]
         return [{"s1": str(path), "dem": None} for path in files]
+
     return write
 
 
@@ -37,9 +42,12 @@ def test_decibels_read_as_power_nearly_vanish_which_is_why_this_is_checked(sampl
 
 
 def test_most_files_in_decibels_are_an_error_that_says_what_to_do(samples):
-    with pytest.raises(InputError, match=r"modality 's1' has TRANSFORM: db, which takes linear power, but in 3 of 4 files "
-                                         r"looked at most values are below 0, e\.g\. .*0\.tif \(100%\): these look like "
-                                         r"decibels: TRANSFORM: none in MODEL\.IMRSF\.MODALITIES"):
+    with pytest.raises(
+        InputError,
+        match=r"modality 's1' has TRANSFORM: db, which takes linear power, but in 3 of 4 files "
+        r"looked at most values are below 0, e\.g\. .*0\.tif \(100%\): these look like "
+        r"decibels: TRANSFORM: none in MODEL\.IMRSF\.MODALITIES",
+    ):
         check_decibels(samples(4, 3), MODALITIES)
 
 
@@ -70,8 +78,11 @@ def test_a_bounded_number_of_windows_is_read(samples, monkeypatch):
     (sample,) = samples(1, 0, size=200)
     read = []
     real = decibel_checks.read_raster
-    monkeypatch.setattr(decibel_checks, "read_raster", lambda path, modality, window: read.append(window) or
-                        real(path, modality, window=window))
+    monkeypatch.setattr(
+        decibel_checks,
+        "read_raster",
+        lambda path, modality, window: read.append(window) or real(path, modality, window=window),
+    )
     check_decibels([sample] * 5000, MODALITIES)
     assert read == [(slice(36, 164), slice(36, 164))]  # twelve of one file, which is read once
 

@@ -5,14 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from pycocotools import mask as coco_mask
 
-from imrsf_d2.data.datasets.dfc2023 import (
-    CITIES,
-    TRAIN_CITIES,
-    VAL_CITIES,
-    city_of,
-    load_dfc2023,
-    register_dfc2023,
-)
+from imrsf_d2.data.datasets.dfc2023 import CITIES, TRAIN_CITIES, VAL_CITIES, city_of, load_dfc2023, register_dfc2023
 from tests.raster_files import SIZE, TILES, annotation, write_dfc2023_files
 
 # Long and short runs in turn: the compressed form holds differences, of both signs.
@@ -34,17 +27,24 @@ def registered(dfc2023):
         MetadataCatalog.remove(name)
 
 
-def test_the_split_is_disjoint_and_covers_all_labelled_cities():
+def test_the_split_is_disjoint_and_covers_all_labeled_cities():
     assert not set(TRAIN_CITIES) & set(VAL_CITIES)
     assert len(CITIES) == 11 and set(CITIES) == set(TRAIN_CITIES) | set(VAL_CITIES)
 
 
-@pytest.mark.parametrize(("name", "city"), [
-    ("SV_Berlin_52.5_13.4.tif", "Berlin"), ("GF2_NewYork_40.71_-73.95.tif", "NewYork"),
-    ("GF2_new_york_40_-74.tif", "NewYork"), ("SV_New-Delhi_28.6_77.2.tif", "NewDelhi"),
-    ("SV_S\u00e3oLuis_-2.5_-44.2.tif", "SaoLuis"), ("SV_Rio_-22.9_-43.2.TIF", "Rio"),
-    ("GF2_RioDeJaneiro_-22.9_-43.2.tif", "Rio"), ("rgb/SV_SanDiego_32.7_-117.1.tif", "SanDiego"),
-])
+@pytest.mark.parametrize(
+    ("name", "city"),
+    [
+        ("SV_Berlin_52.5_13.4.tif", "Berlin"),
+        ("GF2_NewYork_40.71_-73.95.tif", "NewYork"),
+        ("GF2_new_york_40_-74.tif", "NewYork"),
+        ("SV_New-Delhi_28.6_77.2.tif", "NewDelhi"),
+        ("SV_S\u00e3oLuis_-2.5_-44.2.tif", "SaoLuis"),
+        ("SV_Rio_-22.9_-43.2.TIF", "Rio"),
+        ("GF2_RioDeJaneiro_-22.9_-43.2.tif", "Rio"),
+        ("rgb/SV_SanDiego_32.7_-117.1.tif", "SanDiego"),
+    ],
+)
 def test_city_from_the_file_name(name, city):
     assert city_of(name) == city
 
@@ -74,7 +74,9 @@ def test_a_sample_is_what_detectron2_expects(dfc2023):
 
 
 def test_folders_in_the_labels_do_not_matter(dfc2023, edit_labels):
-    edit_labels(dfc2023, lambda data: [image.update(file_name=f"train/rgb/{image['file_name']}") for image in data["images"]])
+    edit_labels(
+        dfc2023, lambda data: [image.update(file_name=f"train/rgb/{image['file_name']}") for image in data["images"]]
+    )
     assert load_dfc2023(dfc2023, "train")[0]["modalities"]["sar"] == str(dfc2023 / "track2" / "train" / "sar" / TILES[0])
 
 
@@ -83,10 +85,16 @@ def test_images_without_annotations_stay_in(dfc2023):
 
 
 def test_every_form_of_segmentation_is_kept_intact(dfc2023, edit_labels):
-    forms = [[[0, 0, 4, 0, 4, 4]], [[0, 0, 4, 0, 4, 4], [8, 8, 12, 8, 12, 12]],
-             RUNS, {"size": [SIZE, SIZE], "counts": COMPRESSED}]
-    edit_labels(dfc2023, lambda data: data.update(
-        annotations=[annotation(i, 10, segmentation) for i, segmentation in enumerate(forms)]))
+    forms = [
+        [[0, 0, 4, 0, 4, 4]],
+        [[0, 0, 4, 0, 4, 4], [8, 8, 12, 8, 12, 12]],
+        RUNS,
+        {"size": [SIZE, SIZE], "counts": COMPRESSED},
+    ]
+    edit_labels(
+        dfc2023,
+        lambda data: data.update(annotations=[annotation(i, 10, segmentation) for i, segmentation in enumerate(forms)]),
+    )
     assert [a["segmentation"] for a in load_dfc2023(dfc2023, "train")[0]["annotations"]] == forms
 
 
@@ -113,8 +121,11 @@ def test_an_image_without_any_raster_is_an_error(dfc2023):
 
 def test_a_missing_folder_says_where_it_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError, match=r"nowhere/dfc2023/track2/train, expected the folders rgb, sar and dsm.*"
-                                                r"\$DETECTRON2_DATASETS is .*nowhere"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"nowhere/dfc2023/track2/train, expected the folders rgb, sar and dsm.*"
+        r"\$DETECTRON2_DATASETS is .*nowhere",
+    ):
         load_dfc2023(None, "train")
 
 
@@ -124,20 +135,38 @@ def test_missing_labels_name_both_places(dfc2023):
         load_dfc2023(dfc2023, "train")
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"images": [', r"is not JSON \(.*line 1"),
-    ("[]", "has no list 'images', expected a COCO instance file"),
-    ('{"images": []}', "has no list 'annotations'"),
-    ('{"images": [], "annotations": []}', "has no list 'categories'"),
-    ('{"images": [], "annotations": [], "categories": []}', "has no images, expected at least one"),
-    ('{"images": [{"id": 1, "file_name": "a.tif"}], "annotations": [], "categories": []}', "'a.tif' has no 'height'"),
-    ('{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [{"image_id": 1}], '
-     '"categories": []}', "an annotation of image 1 has no 'id'"),
-    ('{"images": ["a.tif"], "annotations": [], "categories": []}', "has the image 'a.tif', expected an object"),
-    ('{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [[1]], "categories": []}',
-     r"the file has the annotation \[1\], expected an object"),
-], ids=["cut off", "a list", "no annotations", "no categories", "no images", "no size", "no annotation id",
-        "an image that is text", "an annotation that is a list"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"images": [', r"is not JSON \(.*line 1"),
+        ("[]", "has no list 'images', expected a COCO instance file"),
+        ('{"images": []}', "has no list 'annotations'"),
+        ('{"images": [], "annotations": []}', "has no list 'categories'"),
+        ('{"images": [], "annotations": [], "categories": []}', "has no images, expected at least one"),
+        ('{"images": [{"id": 1, "file_name": "a.tif"}], "annotations": [], "categories": []}', "'a.tif' has no 'height'"),
+        (
+            '{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [{"image_id": 1}], '
+            '"categories": []}',
+            "an annotation of image 1 has no 'id'",
+        ),
+        ('{"images": ["a.tif"], "annotations": [], "categories": []}', "has the image 'a.tif', expected an object"),
+        (
+            '{"images": [{"id": 1, "file_name": "a.tif", "height": 8, "width": 8}], "annotations": [[1]], "categories": []}',
+            r"the file has the annotation \[1\], expected an object",
+        ),
+    ],
+    ids=[
+        "cut off",
+        "a list",
+        "no annotations",
+        "no categories",
+        "no images",
+        "no size",
+        "no annotation id",
+        "an image that is text",
+        "an annotation that is a list",
+    ],
+)
 def test_an_unusable_label_file_is_named(dfc2023, content, message):
     (dfc2023 / "track2" / "buildings_only_train.json").write_text(content)
     with pytest.raises(ValueError, match=rf"buildings_only_train\.json.*{message}"):
@@ -150,53 +179,59 @@ def test_repeated_image_ids_are_an_error(dfc2023, edit_labels):
         load_dfc2023(dfc2023, "train")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"id": [1]}, rf"image '{TILES[0]}' has id \[1\], expected a number"),
-    ({"id": None}, f"image '{TILES[0]}' has id None, expected a number"),
-    ({"file_name": None}, "image 10 has file_name None, expected the name of a raster"),
-    ({"file_name": ""}, "image 10 has file_name '', expected the name of a raster"),
-    ({"height": "32"}, f"image '{TILES[0]}' has height '32', expected a whole number above 0"),
-    ({"width": 32.5}, "has width 32.5, expected a whole number above 0"),
-    ({"width": 0}, "has width 0, expected a whole number above 0"),
-    ({"height": None}, "has height None, expected a whole number above 0"),
-    ({"height": True}, "has height True, expected a whole number above 0"),
-    ({"height": 2**32}, r"has height and width \(4294967296, 32\), expected at most 4294967295 px in all"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": [1]}, rf"image '{TILES[0]}' has id \[1\], expected a number"),
+        ({"id": None}, f"image '{TILES[0]}' has id None, expected a number"),
+        ({"file_name": None}, "image 10 has file_name None, expected the name of a raster"),
+        ({"file_name": ""}, "image 10 has file_name '', expected the name of a raster"),
+        ({"height": "32"}, f"image '{TILES[0]}' has height '32', expected a whole number above 0"),
+        ({"width": 32.5}, "has width 32.5, expected a whole number above 0"),
+        ({"width": 0}, "has width 0, expected a whole number above 0"),
+        ({"height": None}, "has height None, expected a whole number above 0"),
+        ({"height": True}, "has height True, expected a whole number above 0"),
+        ({"height": 2**32}, r"has height and width \(4294967296, 32\), expected at most 4294967295 px in all"),
+    ],
+)
 def test_an_unusable_image_is_named(dfc2023, edit_labels, change, message):
     edit_labels(dfc2023, lambda data: data["images"][0].update(change))
     with pytest.raises(ValueError, match=rf"buildings_only_train\.json: .*{message}"):
         load_dfc2023(dfc2023, "train")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"id": [1]}, r"annotation \[1\] has id \[1\], expected a number"),
-    ({"category_id": [1]}, r"has category_id \[1\], expected one of \[1\]"),
-    ({"category_id": "1"}, r"has category_id '1', expected one of \[1\]"),
-    ({"image_id": [10]}, r"annotation 1 belongs to image \[10\], expected one of the ids"),
-    ({"image_id": {}}, r"annotation 1 belongs to image \{\}, expected one of the ids"),
-    ({"iscrowd": None}, "has iscrowd None, expected 0 or 1"),
-    ({"segmentation": {"size": [32, 32], "counts": ["5"]}}, "run lengths with '5', expected whole numbers from 0"),
-    ({"segmentation": {"size": [32, 32], "counts": [5, -2, 1021]}}, "run lengths with -2, expected whole numbers"),
-    ({"segmentation": {"size": [32, 32], "counts": [1023.5, 0.5]}}, "run lengths with 1023.5, expected whole numbers"),
-    ({"segmentation": {"size": [32, 32], "counts": 5}}, "run lengths 5, expected a list of numbers"),
-    ({"segmentation": {"size": [32, 32], "counts": "\u00e9"}}, "run lengths that cannot be read"),
-    ({"segmentation": {"size": "32", "counts": [1024]}}, "a run-length code of size 32, expected"),
-    ({"segmentation": "0"}, "unusable segmentation: '0', expected polygons"),
-    ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "something else than finite numbers"),
-    ({"segmentation": [[1, 1, 2, 2, 3, 10 ** 400]]}, "something else than finite numbers"),
-    ({"category_id": 7}, rf"annotation 1 of '{TILES[0]}' has category_id 7, expected one of \[1\]"),
-    ({"image_id": 99}, "annotation 1 belongs to image 99, expected one of the ids of the file's 5 images"),
-    ({"segmentation": []}, r"unusable segmentation: \[\], expected polygons"),
-    ({"segmentation": None}, "unusable segmentation: None, expected polygons"),
-    ({"segmentation": [[1, 1, 2, 2]]}, r"polygons of \[4\] numbers, expected x, y of three or more points in one"),
-    ({"segmentation": [[1, 1, 2, 2, 3]]}, "a polygon of 5 numbers, expected x, y of three or more points"),
-    ({"segmentation": [[1, 1, 2, 2, 3, float("nan")]]}, "something else than finite numbers"),
-    ({"segmentation": {"size": [8, 8], "counts": [64]}}, r"size \[8, 8\], expected \[height, width\] = \[32, 32\]"),
-    ({"segmentation": {"size": [32, 32], "counts": [5, 5]}}, "add up to 10, expected height x width = 1024"),
-    ({"segmentation": {"size": [32, 32], "counts": "0"}}, "add up to 0, expected height x width = 1024"),
-    ({"segmentation": {"size": [32, 32], "counts": COMPRESSED[:-1]}}, "expected height x width = 1024"),
-    ({"segmentation": {"size": [32, 32]}}, "add up to 0, expected height x width = 1024"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": [1]}, r"annotation \[1\] has id \[1\], expected a number"),
+        ({"category_id": [1]}, r"has category_id \[1\], expected one of \[1\]"),
+        ({"category_id": "1"}, r"has category_id '1', expected one of \[1\]"),
+        ({"image_id": [10]}, r"annotation 1 belongs to image \[10\], expected one of the ids"),
+        ({"image_id": {}}, r"annotation 1 belongs to image \{\}, expected one of the ids"),
+        ({"iscrowd": None}, "has iscrowd None, expected 0 or 1"),
+        ({"segmentation": {"size": [32, 32], "counts": ["5"]}}, "run lengths with '5', expected whole numbers from 0"),
+        ({"segmentation": {"size": [32, 32], "counts": [5, -2, 1021]}}, "run lengths with -2, expected whole numbers"),
+        ({"segmentation": {"size": [32, 32], "counts": [1023.5, 0.5]}}, "run lengths with 1023.5, expected whole numbers"),
+        ({"segmentation": {"size": [32, 32], "counts": 5}}, "run lengths 5, expected a list of numbers"),
+        ({"segmentation": {"size": [32, 32], "counts": "\u00e9"}}, "run lengths that cannot be read"),
+        ({"segmentation": {"size": "32", "counts": [1024]}}, "a run-length code of size 32, expected"),
+        ({"segmentation": "0"}, "unusable segmentation: '0', expected polygons"),
+        ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "something else than finite numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, 10**400]]}, "something else than finite numbers"),
+        ({"category_id": 7}, rf"annotation 1 of '{TILES[0]}' has category_id 7, expected one of \[1\]"),
+        ({"image_id": 99}, "annotation 1 belongs to image 99, expected one of the ids of the file's 5 images"),
+        ({"segmentation": []}, r"unusable segmentation: \[\], expected polygons"),
+        ({"segmentation": None}, "unusable segmentation: None, expected polygons"),
+        ({"segmentation": [[1, 1, 2, 2]]}, r"polygons of \[4\] numbers, expected x, y of three or more points in one"),
+        ({"segmentation": [[1, 1, 2, 2, 3]]}, "a polygon of 5 numbers, expected x, y of three or more points"),
+        ({"segmentation": [[1, 1, 2, 2, 3, float("nan")]]}, "something else than finite numbers"),
+        ({"segmentation": {"size": [8, 8], "counts": [64]}}, r"size \[8, 8\], expected \[height, width\] = \[32, 32\]"),
+        ({"segmentation": {"size": [32, 32], "counts": [5, 5]}}, "add up to 10, expected height x width = 1024"),
+        ({"segmentation": {"size": [32, 32], "counts": "0"}}, "add up to 0, expected height x width = 1024"),
+        ({"segmentation": {"size": [32, 32], "counts": COMPRESSED[:-1]}}, "expected height x width = 1024"),
+        ({"segmentation": {"size": [32, 32]}}, "add up to 0, expected height x width = 1024"),
+    ],
+)
 def test_an_unusable_annotation_is_named(dfc2023, edit_labels, change, message):
     edit_labels(dfc2023, lambda data: data["annotations"][0].update(change))
     with pytest.raises(ValueError, match=rf"buildings_only_train\.json: .*{message}"):
@@ -205,8 +240,9 @@ def test_an_unusable_annotation_is_named(dfc2023, edit_labels, change, message):
 
 def test_an_empty_split_says_what_is_there(tmp_path):
     root = write_dfc2023_files(tmp_path, tiles=TILES[:3])
-    with pytest.raises(ValueError, match="'val' of .* is empty: it takes Copenhagen, Rio, Sydney, and .*: "
-                                         "Berlin 1, NewYork 1, SaoLuis 1"):
+    with pytest.raises(
+        ValueError, match="'val' of .* is empty: it takes Copenhagen, Rio, Sydney, and .*: Berlin 1, NewYork 1, SaoLuis 1"
+    ):
         load_dfc2023(root, "val")
 
 

@@ -17,7 +17,7 @@ def test_twice_as_large_by_hand():
     np.testing.assert_array_equal(geometry.apply(RAMP)[0], np.kron([[6, 7], [10, 11]], np.ones((2, 2))))
     bands, valid = geometry.apply_measurements(RAMP, ALL, [0.0])
     assert valid.all() and bands.shape == (1, 4, 4)
-    # Between the centres of 6 and 7 the new pixels lie at a quarter and three quarters; at the edge the value holds.
+    # Between the centers of 6 and 7 the new pixels lie at a quarter and three quarters; at the edge the value holds.
     np.testing.assert_allclose(bands[0, 0], [6, 6.25, 6.75, 7])
     np.testing.assert_allclose(bands[0, :, 0], [6, 7, 9, 10])
 
@@ -28,7 +28,7 @@ def test_half_as_large_is_the_mean():
     assert valid.all()
 
 
-def test_where_one_side_shrinks_and_the_other_grows_the_centre_still_counts():
+def test_where_one_side_shrinks_and_the_other_grows_the_center_still_counts():
     """The middle of four rows lies between the second and the third: half of each, where both hold data."""
     column = np.array([[1.0], [2.0], [4.0], [8.0]], dtype=np.float32)[None]
     geometry = Geometry(0, 0, 4, 1, resized=(1, 2))
@@ -57,9 +57,11 @@ def test_beyond_the_edge_is_invalid_after_resizing_too():
     assert (bands[0][~valid] == -1).all()
 
 
-@pytest.mark.parametrize("geometry", [
-    Geometry(1, 2, 5, 4, 1, False, (8, 8)), Geometry(0, 0, 12, 12, 2, True, (7, 5)), Geometry(3, 0, 3, 9, 3, True, (3, 9))],
-    ids=["grown", "shrunk", "as it is"])
+@pytest.mark.parametrize(
+    "geometry",
+    [Geometry(1, 2, 5, 4, 1, False, (8, 8)), Geometry(0, 0, 12, 12, 2, True, (7, 5)), Geometry(3, 0, 3, 9, 3, True, (3, 9))],
+    ids=["grown", "shrunk", "as it is"],
+)
 def test_masks_move_exactly_with_the_image(geometry):
     mask = (np.random.default_rng(1).random((9, 9)) < 0.5).astype(np.uint8)
     masks, kept = instance_masks([{"segmentation": {"size": [9, 9], "counts": run_lengths(mask)}}], 9, 9, geometry)

@@ -30,8 +30,9 @@ def test_the_window_is_all_that_a_transform_needs(geometry, size, seed):
     bands, valid = rng.normal(size=(2, *size)).astype(np.float32), rng.random(size) < 0.7
     rows, columns = geometry.window(size)
     read = bands[:, rows, columns], valid[rows, columns]
-    for part, whole in zip(geometry.within_window.apply_measurements(*read, [1.0, 2.0]),
-                           geometry.apply_measurements(bands, valid, [1.0, 2.0])):
+    for part, whole in zip(
+        geometry.within_window.apply_measurements(*read, [1.0, 2.0]), geometry.apply_measurements(bands, valid, [1.0, 2.0])
+    ):
         np.testing.assert_array_equal(part, whole)
 
 
@@ -56,11 +57,19 @@ def test_a_resized_pixel_is_made_of_valid_pixels_alone(geometry, size, seed, gar
         assert (moved[:, ~moved_valid] == np.array([[5.0], [6.0]])).all()
 
 
-MODALITIES = ModalitySet([Modality("sar", 2, mean=[-8, -9], std=[3, 3], transform="db", clip=(-25, 12)),
-                          Modality("rgb", 3, mean=[81, 87, 71], std=[41, 37, 37]), Modality("dsm", 1, mean=[5], std=[7]),
-                          Modality("map", classes=9)])
-MAPPER = InstanceMapper(MODALITIES, is_train=True, jitters={
-    "sar": Jitter(speckle=0.5), "rgb": Jitter(brightness=0.3, contrast=0.2), "dsm": Jitter(offset=2.0)})
+MODALITIES = ModalitySet(
+    [
+        Modality("sar", 2, mean=[-8, -9], std=[3, 3], transform="db", clip=(-25, 12)),
+        Modality("rgb", 3, mean=[81, 87, 71], std=[41, 37, 37]),
+        Modality("dsm", 1, mean=[5], std=[7]),
+        Modality("map", classes=9),
+    ]
+)
+MAPPER = InstanceMapper(
+    MODALITIES,
+    is_train=True,
+    jitters={"sar": Jitter(speckle=0.5), "rgb": Jitter(brightness=0.3, contrast=0.2), "dsm": Jitter(offset=2.0)},
+)
 
 
 @given(geometries, sizes, seeds, garbage_values)
@@ -68,8 +77,11 @@ def test_what_an_invalid_pixel_holds_shows_in_no_valid_one_after_augmentation(ge
     rng = np.random.default_rng(seed)
     clean, spoilt = {}, {}
     for modality in MODALITIES:
-        bands = (rng.integers(0, 9, (1, *size)) if modality.categorical
-                 else rng.normal(np.reshape(modality.mean, (-1, 1, 1)), 2, (modality.channels, *size))).astype(np.float32)
+        bands = (
+            rng.integers(0, 9, (1, *size))
+            if modality.categorical
+            else rng.normal(np.reshape(modality.mean, (-1, 1, 1)), 2, (modality.channels, *size))
+        ).astype(np.float32)
         valid = rng.random(size) < rng.random()
         # As a raster is read: what is invalid holds the mean.
         fill = np.asarray(modality.mean, dtype=np.float32)[:, None, None]

@@ -20,14 +20,21 @@ LANDS = ["background", "building"]
 
 def maps(folder, write_raster, *arrays):
     """Dataset dicts of label maps of 2 x 2 px."""
-    return [{"file_name": f"{number}.tif", "height": 2, "width": 2, "image_id": number, "sem_seg_file_name": str(
-        write_raster(folder / f"labels_{number}.tif", np.array(array, np.uint8).reshape(2, 2)))}
-        for number, array in enumerate(arrays)]
+    return [
+        {
+            "file_name": f"{number}.tif",
+            "height": 2,
+            "width": 2,
+            "image_id": number,
+            "sem_seg_file_name": str(write_raster(folder / f"labels_{number}.tif", np.array(array, np.uint8).reshape(2, 2))),
+        }
+        for number, array in enumerate(arrays)
+    ]
 
 
-def test_classes_and_unlabelled_pixels_are_counted(tmp_path, write_raster):
+def test_classes_and_unlabeled_pixels_are_counted(tmp_path, write_raster):
     found = count_labels(maps(tmp_path, write_raster, [0, 0, 1, 255], [2, 0, 255, 255]), 3)
-    assert found.pixels.tolist() == [3, 1, 1] and found.unlabelled == 3 and (found.looked, found.total) == (2, 2)
+    assert found.pixels.tolist() == [3, 1, 1] and found.unlabeled == 3 and (found.looked, found.total) == (2, 2)
 
 
 def test_no_more_than_two_hundred_are_looked_at_from_first_to_last():
@@ -50,18 +57,23 @@ def test_all_are_looked_at_where_only_that_can_tell(tmp_path, write_raster, monk
 def test_masks_of_0_and_255_are_recognized(caplog):
     check_label_maps("mine_train", LabelCounts(np.array([30, 0]), 10, 5, 8), LANDS)
     (message,) = caplog.messages
-    assert message == ("The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is of 'building'. "
-                       "Shares of the labelled pixels: background 100.0%, building 0.0%; not labelled: 25.0% of all. These "
-                       "look like masks of 0/255: 255 means 'not labelled' here; write 'building' as 1.")
+    assert message == (
+        "The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is of 'building'. "
+        "Shares of the labeled pixels: background 100.0%, building 0.0%; not labeled: 25.0% of all. These "
+        "look like masks of 0/255: 255 means 'not labeled' here; write 'building' as 1."
+    )
 
 
-@pytest.mark.parametrize("pixels, unlabelled, expected", [
-    ([1, 4], 95, "in the 5 label maps, 95.0% of the pixels are not labelled."),
-    ([0, 0], 7, "no pixel is of 'background', 'building' and 100.0% of the pixels are not labelled."),
-    ([0, 9], 1, "no pixel is of 'background'."),
-])
-def test_what_is_rare_is_said_without_a_wrong_guess(caplog, pixels, unlabelled, expected):
-    check_label_maps("mine", LabelCounts(np.array(pixels), unlabelled, 5, 5), LANDS)
+@pytest.mark.parametrize(
+    "pixels, unlabeled, expected",
+    [
+        ([1, 4], 95, "in the 5 label maps, 95.0% of the pixels are not labeled."),
+        ([0, 0], 7, "no pixel is of 'background', 'building' and 100.0% of the pixels are not labeled."),
+        ([0, 9], 1, "no pixel is of 'background'."),
+    ],
+)
+def test_what_is_rare_is_said_without_a_wrong_guess(caplog, pixels, unlabeled, expected):
+    check_label_maps("mine", LabelCounts(np.array(pixels), unlabeled, 5, 5), LANDS)
     assert expected in caplog.text and "0/255" not in caplog.text
 
 
@@ -73,16 +85,19 @@ def test_labels_of_all_classes_are_no_news(caplog):
 
 def test_a_constant_truth_is_refused_unless_told_otherwise():
     one = np.array([12, 0])
-    with pytest.raises(ValueError, match="all labelled pixels of 'mine' are of the class 'background', expected at least "
-                                         "two of background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
-                                         "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it all the same"):
+    with pytest.raises(
+        ValueError,
+        match="all labeled pixels of 'mine' are of the class 'background', expected at least "
+        "two of background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
+        "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it all the same",
+    ):
         refuse_one_class("mine", one, True, LANDS, allow=False)
     with pytest.raises(ValueError, match=r"mIoU 100\. TEST.ALLOW_SINGLE_CLASS"):
         refuse_one_class("mine", one, False, LANDS, allow=False)
     refuse_one_class("mine", one, True, LANDS, allow=True)
     refuse_one_class("mine", np.array([12]), True, ["land"], allow=False)
     refuse_one_class("mine", np.array([12, 1]), True, LANDS, allow=False)
-    with pytest.raises(ValueError, match="no pixel of 'mine' is labelled"):
+    with pytest.raises(ValueError, match="no pixel of 'mine' is labeled"):
         refuse_one_class("mine", np.array([0, 0]), True, LANDS, allow=True)
 
 
@@ -92,14 +107,15 @@ def test_classes_without_an_instance_are_named(caplog):
     assert caplog.messages == ["The labels of mine: no annotation is of 'house'; those of 2 images are house 0, shed 2."]
 
 
-def test_a_data_set_without_labels_cannot_be_scored_on():
+def test_a_dataset_without_labels_cannot_be_scored_on():
     check_labels("mine", [{}, {"annotations": [1]}])
     check_labels("mine", [{}, {"sem_seg_file_name": "a.tif"}])
     with pytest.raises(ValueError, match="none of the 2 images of 'mine' has a label, .* there is nothing to score"):
         check_labels("mine", [{}, {"annotations": []}])
 
 
-@pytest.mark.parametrize("share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"),
-                                         (1, "100.0%")])
+@pytest.mark.parametrize(
+    "share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"), (1, "100.0%")]
+)
 def test_a_share_of_something_never_reads_as_nothing(share, text):
     assert percent(share) == text

@@ -21,12 +21,12 @@ def test_a_label_file_is_taken_as_it_is(tmp_path, write_raster):
     assert labels.dtype == np.uint8 and labels.tolist() == [[0, 1, 255], [6, 2, 0]]
 
 
-def test_the_files_own_nodata_is_unlabelled(tmp_path, write_raster):
+def test_the_files_own_nodata_is_unlabeled(tmp_path, write_raster):
     path = write_raster(tmp_path / "l.tif", np.array([[-1, 1, 2], [3, -1, 0]], np.int16), nodata=-1)
     assert semantic_truth(sample(path)).tolist() == [[255, 1, 2], [3, 255, 0]]
 
 
-def test_a_nodata_tag_of_nan_is_unlabelled(tmp_path, write_raster):
+def test_a_nodata_tag_of_nan_is_unlabeled(tmp_path, write_raster):
     labels = np.array([[np.nan, 1, 2], [3, np.nan, 0]], np.float32)
     path = write_raster(tmp_path / "l.tif", labels, nodata=np.nan)
     assert semantic_truth(sample(path), 4).tolist() == [[255, 1, 2], [3, 255, 0]]
@@ -64,10 +64,12 @@ def test_footprints_of_every_form_become_buildings_and_courtyards_stay_open():
     ring[2:9, 2:9] = 1
     ring[4:7, 4:7] = 0
     compressed = coco_mask.encode(np.asfortranarray(np.eye(16, dtype=np.uint8)))
-    annotations = [{"category_id": 0, "segmentation": {"size": [16, 16], "counts": run_lengths(ring)}},
-                   {"category_id": 0, "segmentation": [[10, 1, 14, 1, 14, 5, 10, 5]]},
-                   {"category_id": 0, "segmentation": {**compressed, "counts": compressed["counts"].decode()}}]
-    expected = (ring | np.eye(16, dtype=np.uint8))
+    annotations = [
+        {"category_id": 0, "segmentation": {"size": [16, 16], "counts": run_lengths(ring)}},
+        {"category_id": 0, "segmentation": [[10, 1, 14, 1, 14, 5, 10, 5]]},
+        {"category_id": 0, "segmentation": {**compressed, "counts": compressed["counts"].decode()}},
+    ]
+    expected = ring | np.eye(16, dtype=np.uint8)
     expected[1:5, 10:14] = 1
     np.testing.assert_array_equal(label_annotations(annotations, 16, 16), expected)
     assert not label_annotations([], 4, 5).any() and label_annotations([], 4, 5).shape == (4, 5)
@@ -111,11 +113,10 @@ def test_a_tile_without_labels_has_no_masks(tmp_path, write_raster, mapper):
     assert instances.gt_masks.shape == (0, 20, 20) and len(instances.gt_classes) == 0
 
 
-def test_dfc2023_footprints_are_rasterised_on_the_fly(make_config, dfc2023):
+def test_dfc2023_footprints_are_rasterized_on_the_fly(make_config, dfc2023):
     from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
 
-    cfg = make_config(INPUT__DATASET_MAPPER_NAME="imrsf_semantic", MODEL__SEM_SEG_HEAD__NUM_CLASSES=2,
-                      INPUT__DIHEDRAL=False)
+    cfg = make_config(INPUT__DATASET_MAPPER_NAME="imrsf_semantic", MODEL__SEM_SEG_HEAD__NUM_CLASSES=2, INPUT__DIHEDRAL=False)
     tile = load_dfc2023(dfc2023, "train")[0]
     result = build_mapper(cfg, is_train=True)({**tile, "draw": 0})
     expected = torch.zeros(32, 32, dtype=torch.int64)

@@ -19,7 +19,7 @@ from tests.raster_files import TILES
 
 @pytest.fixture
 def names(dfc2023):
-    """Registered train and val splits of the tiny data set."""
+    """Registered train and val splits of the tiny dataset."""
     names = {split: f"tiny_{split}" for split in ("train", "val")}
     for split, name in names.items():
         register_dfc2023(name, dfc2023, split)
@@ -46,6 +46,7 @@ def assert_same(first, second):
 
 
 # The stream
+
 
 def test_the_stream_is_detectron2s_with_its_places():
     numbers = take(DrawSampler(7, seed=5), 40)
@@ -75,6 +76,7 @@ def test_numbers_are_taken_apart_and_samples_left_alone():
 
 
 # Training
+
 
 def test_every_sample_comes_once_per_epoch(make_config, names):
     cfg = make_config(DATASETS__TRAIN=(names["train"],), SOLVER__IMS_PER_BATCH=3)
@@ -132,7 +134,7 @@ def test_tiles_without_the_models_sensors_are_not_trained_on(make_config, names)
 
 
 def test_no_training_set_is_an_error(make_config):
-    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty, expected the name of a registered data set"):
+    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty, expected the name of a registered dataset"):
         build_train_loader(make_config())
 
 
@@ -146,19 +148,21 @@ def test_modalities_that_the_data_does_not_have(make_config, names):
     optical = {"NAME": "optical", "CHANNELS": 3}
     with pytest.raises(ValueError, match=r"no sample of \['tiny_train'\] has any of .*\['optical'\]; found .*'rgb': 3"):
         build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), MODEL__IMRSF__MODALITIES=[optical]))
-    misspelt = {"MODEL__IMRSF__MODALITIES": [optical, {"NAME": "sar", "CHANNELS": 1}]}
-    message = (r"no sample of \['tiny_{}'\] has the modality 'optical', while the model does not know the data set's 'dsm', "
-               r"'rgb': the model has \['optical', 'sar'\], the data set \['dsm', 'rgb', 'sar'\]")
+    misspelled = {"MODEL__IMRSF__MODALITIES": [optical, {"NAME": "sar", "CHANNELS": 1}]}
+    message = (
+        r"no sample of \['tiny_{}'\] has the modality 'optical', while the model does not know the dataset's 'dsm', "
+        r"'rgb': the model has \['optical', 'sar'\], the dataset \['dsm', 'rgb', 'sar'\]"
+    )
     with pytest.raises(ValueError, match=message.format("train")):
-        build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), **misspelt))
+        build_train_loader(make_config(DATASETS__TRAIN=(names["train"],), **misspelled))
     with pytest.raises(ValueError, match=message.format("val")):
-        build_test_loader(make_config(**misspelt), names["val"])
+        build_test_loader(make_config(**misspelled), names["val"])
 
 
 def test_a_sensor_that_no_sample_has_is_said(make_config, names, dfc2023, caplog):
     shutil.rmtree(dfc2023 / "track2" / "train" / "dsm")
     build_train_loader(make_config(DATASETS__TRAIN=(names["train"],)))
-    assert "has the modality 'dsm'; the data set has ['rgb', 'sar']" in caplog.text
+    assert "has the modality 'dsm'; the dataset has ['rgb', 'sar']" in caplog.text
 
 
 def test_an_unreadable_sample_stops_training_with_its_name(make_config, names, dfc2023):
@@ -225,6 +229,7 @@ def test_a_share_of_nothing_or_of_more_than_everything_is_refused(make_config, s
 
 
 # Testing
+
 
 def test_the_test_loader_gives_every_sample_once_in_order(make_config, names):
     loader = build_test_loader(make_config(), names["val"])

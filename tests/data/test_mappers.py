@@ -39,12 +39,22 @@ def truncate(path):
 
 # Geometry
 
+
 def test_the_eight_symmetries_of_a_square_by_hand():
     square = np.array([[1, 2], [3, 4]])
-    results = [Geometry(0, 0, 2, 2, turns, mirror).apply(square).ravel().tolist()
-               for mirror in (False, True) for turns in range(4)]
-    assert results == [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2],
-                       [2, 1, 4, 3], [4, 2, 3, 1], [3, 4, 1, 2], [1, 3, 2, 4]]
+    results = [
+        Geometry(0, 0, 2, 2, turns, mirror).apply(square).ravel().tolist() for mirror in (False, True) for turns in range(4)
+    ]
+    assert results == [
+        [1, 2, 3, 4],
+        [2, 4, 1, 3],
+        [4, 3, 2, 1],
+        [3, 1, 4, 2],
+        [2, 1, 4, 3],
+        [4, 2, 3, 1],
+        [3, 4, 1, 2],
+        [1, 3, 2, 4],
+    ]
 
 
 def test_a_window_beyond_the_edge_is_filled():
@@ -61,12 +71,16 @@ def test_windows_lie_inside_and_reach_every_corner():
 
 # Masks
 
+
 def test_polygon_and_run_lengths_of_one_shape_agree():
     mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
     mask[3:9, 5:12] = 1
     box = [5, 3, 12, 3, 12, 9, 5, 9]
-    forms = [[box], {"size": [SIZE, SIZE], "counts": run_lengths(mask)},
-             {"size": [SIZE, SIZE], "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()}]
+    forms = [
+        [box],
+        {"size": [SIZE, SIZE], "counts": run_lengths(mask)},
+        {"size": [SIZE, SIZE], "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()},
+    ]
     masks, kept = instance_masks([{"segmentation": form} for form in forms], SIZE, SIZE, WHOLE)
     assert kept == [0, 1, 2]
     for result in masks:
@@ -78,20 +92,20 @@ def test_courtyards_stay_holes_and_parts_stay_together():
     ring[4:14, 4:14] = 1
     ring[7:11, 7:11] = 0
     parts = [[0, 0, 4, 0, 4, 4, 0, 4], [20, 20, 24, 20, 24, 24, 20, 24]]
-    masks, _ = instance_masks([{"segmentation": {"size": [SIZE, SIZE], "counts": run_lengths(ring)}},
-                               {"segmentation": parts}], SIZE, SIZE, WHOLE)
+    masks, _ = instance_masks(
+        [{"segmentation": {"size": [SIZE, SIZE], "counts": run_lengths(ring)}}, {"segmentation": parts}], SIZE, SIZE, WHOLE
+    )
     np.testing.assert_array_equal(masks[0], ring.astype(bool))
     assert masks[1].sum() == 32 and masks[1, 1, 1] and masks[1, 21, 21] and not masks[1, 10, 10]
 
 
-@pytest.mark.parametrize("geometry", [*SQUARES, Geometry(1, 2, 3, 3, 1, True), Geometry(4, 4, 3, 3)],
-                         ids=lambda g: f"{g.top},{g.left},{g.turns},{g.mirror}")
+@pytest.mark.parametrize(
+    "geometry",
+    [*SQUARES, Geometry(1, 2, 3, 3, 1, True), Geometry(4, 4, 3, 3)],
+    ids=lambda g: f"{g.top},{g.left},{g.turns},{g.mirror}",
+)
 def test_masks_move_exactly_with_the_image(geometry):
-    mask = np.array([[1, 1, 0, 0, 0],
-                     [1, 0, 0, 1, 0],
-                     [0, 0, 1, 1, 1],
-                     [0, 0, 0, 1, 1],
-                     [0, 0, 0, 0, 1]], dtype=np.uint8)
+    mask = np.array([[1, 1, 0, 0, 0], [1, 0, 0, 1, 0], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], dtype=np.uint8)
     masks, _ = instance_masks([{"segmentation": {"size": [5, 5], "counts": run_lengths(mask)}}], 5, 5, geometry)
     np.testing.assert_array_equal(masks[0], geometry.apply(mask).astype(bool))
 
@@ -111,6 +125,7 @@ def test_run_lengths_of_another_size_are_refused():
 
 
 # The mapper
+
 
 def test_a_part_that_shrank_to_a_line_marks_nothing():
     square, line = [1, 1, 1, 4, 4, 4, 4, 1], [5, 5, 7, 7]
@@ -133,7 +148,8 @@ def test_a_training_sample_has_the_tensors_that_maskformer_wants(plain, sample):
     assert instances.gt_masks.sum((1, 2)).tolist() == [80, 30]
     assert instances.gt_classes.dtype == torch.int64 and instances.gt_classes.tolist() == [0, 0]
     assert {k: result[k] for k in ("file_name", "height", "width", "image_id")} == {
-        k: sample[k] for k in ("file_name", "height", "width", "image_id")}
+        k: sample[k] for k in ("file_name", "height", "width", "image_id")
+    }
 
 
 def test_a_tile_without_buildings_has_no_instances(plain, dfc2023):
@@ -156,9 +172,17 @@ def test_one_array_fed_as_every_modality_stays_equal(tmp_path, write_raster):
     square = [[0, 0, 40, 0, 40, 24, 0, 24]]
     shapes = set()
     for draw in range(40):
-        result = mapper({"file_name": path, "height": 24, "width": 40, "image_id": 1, "draw": draw,
-                         "modalities": dict.fromkeys("abc", path),
-                         "annotations": [annotation(1, 1, square)]})
+        result = mapper(
+            {
+                "file_name": path,
+                "height": 24,
+                "width": 40,
+                "image_id": 1,
+                "draw": draw,
+                "modalities": dict.fromkeys("abc", path),
+                "annotations": [annotation(1, 1, square)],
+            }
+        )
         bands, valid = result["image"][:3], result["image"][3:]
         assert (bands == bands[:1]).all() and (valid == valid[:1]).all()
         # The mean stands exactly where there is no data: NaN, and the rows that the window has beyond the tile.
@@ -172,8 +196,12 @@ def test_one_array_fed_as_every_modality_stays_equal(tmp_path, write_raster):
 
 def test_validity_and_masks_move_with_the_pixels(make_config, sample):
     """Each output pixel says where it came from (the DSM is a ramp): compare all channels there."""
-    cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[16, 24],
-                      INPUT__MODALITY_DROPOUT__ENABLED=False)
+    cfg = make_config(
+        INPUT__CROP__ENABLED=True,
+        INPUT__CROP__TYPE="absolute",
+        INPUT__CROP__SIZE=[16, 24],
+        INPUT__MODALITY_DROPOUT__ENABLED=False,
+    )
     mapper = build_mapper(cfg, is_train=True)
     whole = build_mapper(make_config(), is_train=False)(sample)["image"].reshape(8, -1)
     truth, _ = instance_masks(sample["annotations"], SIZE, SIZE, WHOLE)
@@ -278,10 +306,15 @@ def test_unknown_test_modalities_are_named(make_config):
 
 @pytest.mark.parametrize("is_train", [True, False])
 def test_a_sample_without_a_single_file_is_refused(make_config, sample, is_train):
-    other = {"lidar": sample["modalities"]["dsm"]}  # at test time a sample of another sensor is one that lacks all of the model's
+    other = {
+        "lidar": sample["modalities"]["dsm"]
+    }  # at test time a sample of another sensor is one that lacks all of the model's
     for nothing in ({}, {"rgb": None}, *([other] if is_train else [])):
-        with pytest.raises(FileNotFoundError, match=r"image 10 \(.*\.tif\) has no file of any modality, expected one of "
-                                                    r"\['sar', 'rgb', 'dsm'\]"):
+        with pytest.raises(
+            FileNotFoundError,
+            match=r"image 10 \(.*\.tif\) has no file of any modality, expected one of "
+            r"\['sar', 'rgb', 'dsm'\]",
+        ):
             build_mapper(make_config(), is_train=is_train)({**sample, "modalities": nothing})
     assert is_train or build_mapper(make_config(), is_train=False)({**sample, "modalities": other})["modalities"] == ()
 
@@ -294,15 +327,24 @@ def test_a_sample_of_which_a_subset_leaves_nothing_is_all_missing(make_config, s
 
 
 def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
-    changes = {"INPUT__CROP__ENABLED": True, "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16],
-               "INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__DIHEDRAL": False}
+    changes = {
+        "INPUT__CROP__ENABLED": True,
+        "INPUT__CROP__TYPE": "absolute",
+        "INPUT__CROP__SIZE": [16, 16],
+        "INPUT__MODALITY_DROPOUT__ENABLED": False,
+        "INPUT__DIHEDRAL": False,
+    }
     plain = build_mapper(make_config(**changes), is_train=True)({**sample, "draw": 1})["image"]
-    grown = build_mapper(make_config(**changes, INPUT__SCALE_JITTER=[4.0, 4.0]), is_train=True)({**sample, "draw": 1})["image"]
+    grown = build_mapper(make_config(**changes, INPUT__SCALE_JITTER=[4.0, 4.0]), is_train=True)({**sample, "draw": 1})[
+        "image"
+    ]
     # The DSM is a ramp of one a column: four times as large it rises by a quarter a column.
     assert torch.allclose(plain[4].diff(dim=1), torch.tensor(1.0))
     assert torch.allclose(grown[4, :, 2:-2].diff(dim=1), torch.tensor(0.25), atol=1e-3)
     entries = [{"NAME": "sar", "SPECKLE": 0.2}, {"NAME": "dsm", "OFFSET": 3.0}]
-    jittered = build_mapper(make_config(**changes, INPUT__PHOTOMETRIC=entries), is_train=True)({**sample, "draw": 1})["image"]
+    jittered = build_mapper(make_config(**changes, INPUT__PHOTOMETRIC=entries), is_train=True)({**sample, "draw": 1})[
+        "image"
+    ]
     assert torch.equal(jittered[1:4], plain[1:4]) and torch.equal(jittered[5:], plain[5:])
     moved = jittered[4] - plain[4]
     assert 0 < moved.abs().max() <= 3 and torch.allclose(moved, moved[0, 0], atol=1e-3)
@@ -311,16 +353,26 @@ def test_scale_and_photometric_jitter_come_from_the_config(make_config, sample):
 
 def test_no_more_than_the_window_is_decoded(make_config, sample, monkeypatch):
     areas, from_slices = [], Window.from_slices
-    monkeypatch.setattr("imrsf_d2.geo.rasters.Window.from_slices", lambda rows, columns: areas.append(
-        (rows.stop - rows.start, columns.stop - columns.start)) or from_slices(rows, columns))
+    monkeypatch.setattr(
+        "imrsf_d2.geo.rasters.Window.from_slices",
+        lambda rows, columns: (
+            areas.append((rows.stop - rows.start, columns.stop - columns.start)) or from_slices(rows, columns)
+        ),
+    )
     cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE="absolute", INPUT__CROP__SIZE=[8, 20])
     build_mapper(cfg, is_train=True)({**sample, "draw": 0})
     assert set(areas) == {(8, 20)}
 
 
 def test_radar_is_resized_as_power(make_config, sample):
-    changes = {"INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__DIHEDRAL": False, "INPUT__CROP__ENABLED": True,
-               "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16], "INPUT__SCALE_JITTER": [0.5, 0.5]}
+    changes = {
+        "INPUT__MODALITY_DROPOUT__ENABLED": False,
+        "INPUT__DIHEDRAL": False,
+        "INPUT__CROP__ENABLED": True,
+        "INPUT__CROP__TYPE": "absolute",
+        "INPUT__CROP__SIZE": [16, 16],
+        "INPUT__SCALE_JITTER": [0.5, 0.5],
+    }
     result = build_mapper(make_config(**changes), is_train=True)({**sample, "draw": 0})
     power = tile_arrays(0)["sar"].reshape(16, 2, 16, 2).mean((1, 3))
     np.testing.assert_allclose(result["image"][0], np.clip(10 * np.log10(power), -25, 12), atol=1e-3)
@@ -330,8 +382,10 @@ def test_radar_is_resized_as_power(make_config, sample):
 def test_align_comes_from_the_config(make_config, sample, write_raster, tmp_path, align):
     place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 1, 1)}
     half = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 2, 2)}
-    sample["modalities"] = {"rgb": str(write_raster(tmp_path / "rgb.tif", tile_arrays(0)["rgb"], **place)),
-                            "dsm": str(write_raster(tmp_path / "dsm.tif", np.full((16, 16), 3, np.float32), **half))}
+    sample["modalities"] = {
+        "rgb": str(write_raster(tmp_path / "rgb.tif", tile_arrays(0)["rgb"], **place)),
+        "dsm": str(write_raster(tmp_path / "dsm.tif", np.full((16, 16), 3, np.float32), **half)),
+    }
     mapper = build_mapper(make_config(INPUT__ALIGN=align), is_train=False)
     if align:
         assert (mapper(sample)["image"][4] == 3).all()
@@ -349,8 +403,11 @@ def test_augmentation_is_for_training_only(make_config, sample):
 def test_sizes_that_differ_between_modalities(plain, sample, write_raster, tmp_path):
     path = str(write_raster(tmp_path / "small.tif", np.ones((16, SIZE), np.float32)))
     sample["modalities"]["dsm"] = path
-    with pytest.raises(ValueError, match=r"'dsm' of image 10 is 32 x 16 px \(.*small\.tif\), expected 32 x 32 px like "
-                                         r"'sar' \(.*SV_Berlin"):
+    with pytest.raises(
+        ValueError,
+        match=r"'dsm' of image 10 is 32 x 16 px \(.*small\.tif\), expected 32 x 32 px like "
+        r"'sar' \(.*SV_Berlin",
+    ):
         plain({**sample, "draw": 0})
 
 
@@ -376,8 +433,7 @@ def test_an_unknown_mapper_is_an_error_listing_the_known(make_config):
         build_mapper(make_config(INPUT__DATASET_MAPPER_NAME="imrsf_instanse"), is_train=True)
 
 
-@pytest.mark.parametrize(("kind", "size"),
-                         [("relative_range", [0.9, 0.9]), ("absolute", [0.9, 0.9]), ("absolute", [8])])
+@pytest.mark.parametrize(("kind", "size"), [("relative_range", [0.9, 0.9]), ("absolute", [0.9, 0.9]), ("absolute", [8])])
 def test_a_crop_that_is_not_in_pixels_is_an_error(make_config, kind, size):
     cfg = make_config(INPUT__CROP__ENABLED=True, INPUT__CROP__TYPE=kind, INPUT__CROP__SIZE=size)
     with pytest.raises(ValueError, match=r"INPUT\.CROP is TYPE .*expected TYPE 'absolute' and SIZE \[height, width\]"):
@@ -386,11 +442,17 @@ def test_a_crop_that_is_not_in_pixels_is_an_error(make_config, kind, size):
 
 # Pre-training
 
+
 def test_masks_are_a_function_of_seed_and_draw_alone(make_config, sample, dfc2023):
     other = load_dfc2023(dfc2023, "train")[1]
     del other["annotations"]  # labels are not needed
-    changes = {"INPUT__DIHEDRAL": False, "INPUT__MODALITY_DROPOUT__ENABLED": False, "INPUT__CROP__ENABLED": True,
-               "INPUT__CROP__TYPE": "absolute", "INPUT__CROP__SIZE": [16, 16]}
+    changes = {
+        "INPUT__DIHEDRAL": False,
+        "INPUT__MODALITY_DROPOUT__ENABLED": False,
+        "INPUT__CROP__ENABLED": True,
+        "INPUT__CROP__TYPE": "absolute",
+        "INPUT__CROP__SIZE": [16, 16],
+    }
     seeds = []
     for seed, draw in itertools.product((3, 4), range(4)):
         cfgs = [make_config(SEED=seed, INPUT__DATASET_MAPPER_NAME="imrsf_pretrain", **more) for more in ({}, changes)]
@@ -403,7 +465,9 @@ def test_masks_are_a_function_of_seed_and_draw_alone(make_config, sample, dfc202
 
 def test_masks_change_nothing_about_the_augmentation(make_config, sample):
     for draw in range(8):
-        supervised, pretraining = (build_mapper(make_config(INPUT__DATASET_MAPPER_NAME=name), is_train=True)(
-            {**sample, "draw": draw}) for name in ("imrsf_instance", "imrsf_pretrain"))
+        supervised, pretraining = (
+            build_mapper(make_config(INPUT__DATASET_MAPPER_NAME=name), is_train=True)({**sample, "draw": draw})
+            for name in ("imrsf_instance", "imrsf_pretrain")
+        )
         assert torch.equal(supervised["image"], pretraining["image"])
         assert pretraining.keys() == supervised.keys() - {"instances"} | {"mask_seed"}

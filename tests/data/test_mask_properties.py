@@ -25,7 +25,7 @@ def test_run_lengths_boxes_and_all_forms_of_a_code_are_pycocotools(mask, data):
         np.testing.assert_array_equal(coco_mask.decode(again), mask)
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
-    np.testing.assert_array_equal(decode_box(code, x, y, w, h), mask[y:y + h, x:x + w])
+    np.testing.assert_array_equal(decode_box(code, x, y, w, h), mask[y : y + h, x : x + w])
 
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=12))
@@ -40,12 +40,13 @@ def test_masks_move_exactly_with_the_image(mask, geometry):
     masks, kept = instance_masks([{"segmentation": code}], *mask.shape, geometry)
     expected = geometry.apply(mask).astype(bool)
     assert kept == ([0] if expected.any() else [])
-    np.testing.assert_array_equal(masks, expected[None][:len(kept)])
+    np.testing.assert_array_equal(masks, expected[None][: len(kept)])
 
 
 quarters = st.integers(-16, 112).map(lambda number: number / 4)
-polygons = st.lists(st.lists(quarters, min_size=6, max_size=12).filter(lambda numbers: len(numbers) % 2 == 0),
-                    min_size=1, max_size=3)
+polygons = st.lists(
+    st.lists(quarters, min_size=6, max_size=12).filter(lambda numbers: len(numbers) % 2 == 0), min_size=1, max_size=3
+)
 
 
 @settings(max_examples=150)
@@ -56,7 +57,7 @@ def test_polygons_are_the_union_of_pycocotools_and_lose_no_pixel_in_any_window(p
     masks, kept = instance_masks([{"segmentation": polygons}], *size, geometry)
     expected = geometry.apply(union)
     assert kept == ([0] if expected.any() else [])
-    np.testing.assert_array_equal(masks, expected[None][:len(kept)])
+    np.testing.assert_array_equal(masks, expected[None][: len(kept)])
 
 
 edges = st.integers(-6, 6).map(lambda number: number / 4)
@@ -73,4 +74,4 @@ def test_slivers_along_the_edges_of_a_window_are_kept(height, width, top, left, 
         whole = coco_mask.decode(segmentation_to_rle([box], *size))
         masks, kept = instance_masks([{"segmentation": [box]}], *size, geometry)
         assert kept == ([0] if geometry.apply(whole).any() else [])
-        np.testing.assert_array_equal(masks, geometry.apply(whole)[None][:len(kept)])
+        np.testing.assert_array_equal(masks, geometry.apply(whole)[None][: len(kept)])

@@ -29,7 +29,7 @@ def test_runs_and_boxes_are_those_of_pycocotools(mask):
     for x, y, w, h in [(0, 0, width, height), (width // 2, height // 3, width - width // 2, height // 2)]:
         box = decode_box(rle, x, y, w, h)
         assert box.dtype == bool
-        np.testing.assert_array_equal(box, mask[y:y + h, x:x + w] > 0)
+        np.testing.assert_array_equal(box, mask[y : y + h, x : x + w] > 0)
 
 
 def test_a_code_that_breaks_off():
@@ -45,10 +45,10 @@ def test_no_instance_on_a_line_at_the_edge_of_a_window_is_lost(axis, first):
     window, seen = Geometry(8, 8, 16, 16), set()
     for start in first + np.arange(-20, 21) / 10:
         corners = np.array([[start, 12], [start + 6, 12], [start + 6, 17], [start, 17]])
-        polygon = [corners[:, ::-1 if axis else 1].ravel().tolist()]
+        polygon = [corners[:, :: -1 if axis else 1].ravel().tolist()]
         whole = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygon, 40, 40))) > 0
         expected = window.apply(whole)
         masks, kept = instance_masks([{"segmentation": polygon}], 40, 40, window)
-        assert kept == ([0] if expected.any() else []) and np.array_equal(masks, expected[None][:len(kept)])
+        assert kept == ([0] if expected.any() else []) and np.array_equal(masks, expected[None][: len(kept)])
         seen.add(int(expected.sum()))
     assert seen >= {0, 5, 10}  # none, one and two lines of five pixels

@@ -12,7 +12,7 @@ DRAWS = 7000
 
 
 def frequencies(strategy):
-    # One generator per draw, as the mapper has it: neighbouring seeds must not correlate.
+    # One generator per draw, as the mapper has it: neighboring seeds must not correlate.
     return Counter(draw_subset(NAMES, np.random.default_rng([0, draw]), strategy) for draw in range(DRAWS))
 
 

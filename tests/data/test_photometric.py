@@ -35,7 +35,7 @@ def test_contrast_scales_about_the_mean():
     assert 0.5 <= factors.min() < 0.55 and 1.45 < factors.max() <= 1.5
 
 
-def test_offset_moves_the_whole_tile_by_metres():
+def test_offset_moves_the_whole_tile_by_meters():
     bands = np.random.default_rng(0).uniform(0, 30, (1, 4, 4)).astype(np.float32)
     moved = (draws(Jitter(offset=2.0), bands, DSM) - bands).reshape(200, -1)
     np.testing.assert_allclose(moved, moved[:, :1].repeat(16, 1), atol=1e-5)
@@ -76,16 +76,22 @@ def test_the_config_says_which_modality_gets_what():
     assert read_jitters([], MODALITIES) == {}
 
 
-@pytest.mark.parametrize("entries, message", [
-    ([{"NAME": "rgb", "GAMMA": 1}], r"INPUT\.PHOTOMETRIC: entry .*'GAMMA'.* is no mapping of NAME and BRIGHTNESS, CONTRAST"),
-    ([{"BRIGHTNESS": 1}], "is no mapping of NAME and"),
-    ([{"NAME": "lidar", "OFFSET": 1}], r"unknown modality; MODEL\.IMRSF\.MODALITIES has \['sar', 'rgb', 'dsm', 'dnw'\]"),
-    ([{"NAME": "rgb"}, {"NAME": "rgb"}], "names 'rgb' twice"),
-    ([{"NAME": "dnw", "OFFSET": 1}], "'dnw' holds class indices"),
-    ([{"NAME": "sar", "SPECKLE": -0.1}], "SPECKLE is -0.1, expected a number of 0 or more"),
-    ([{"NAME": "sar", "SPECKLE": "much"}], "SPECKLE is 'much', expected a number"),
-    ([{"NAME": "rgb", "CONTRAST": 1.0}], "CONTRAST is 1.0, expected less than 1"),
-])
+@pytest.mark.parametrize(
+    "entries, message",
+    [
+        (
+            [{"NAME": "rgb", "GAMMA": 1}],
+            r"INPUT\.PHOTOMETRIC: entry .*'GAMMA'.* is no mapping of NAME and BRIGHTNESS, CONTRAST",
+        ),
+        ([{"BRIGHTNESS": 1}], "is no mapping of NAME and"),
+        ([{"NAME": "lidar", "OFFSET": 1}], r"unknown modality; MODEL\.IMRSF\.MODALITIES has \['sar', 'rgb', 'dsm', 'dnw'\]"),
+        ([{"NAME": "rgb"}, {"NAME": "rgb"}], "names 'rgb' twice"),
+        ([{"NAME": "dnw", "OFFSET": 1}], "'dnw' holds class indices"),
+        ([{"NAME": "sar", "SPECKLE": -0.1}], "SPECKLE is -0.1, expected a number of 0 or more"),
+        ([{"NAME": "sar", "SPECKLE": "much"}], "SPECKLE is 'much', expected a number"),
+        ([{"NAME": "rgb", "CONTRAST": 1.0}], "CONTRAST is 1.0, expected less than 1"),
+    ],
+)
 def test_mistakes_are_named(entries, message):
     with pytest.raises(ValueError, match=message):
         read_jitters(entries, MODALITIES)

@@ -26,15 +26,24 @@ def place(left, pixel_m=10, crs=UTM):
 @pytest.fixture
 def sample(tmp_path, write_raster):
     """A function that writes a sample of 8 x 8 px whose sensors (and labels, if asked for) lie where it is told."""
+
     def write(rgb, dsm, labels=None, name="a"):
-        files = {"rgb": write_raster(tmp_path / f"{name}_rgb.tif", np.full((3, 8, 8), 7, np.uint8), **rgb),
-                 "dsm": write_raster(tmp_path / f"{name}_dsm.tif", np.full((8, 8), 7, np.float32), **dsm)}
-        sample = {"file_name": str(files["rgb"]), "height": 8, "width": 8, "image_id": name,
-                  "modalities": {sensor: str(path) for sensor, path in files.items()}}
+        files = {
+            "rgb": write_raster(tmp_path / f"{name}_rgb.tif", np.full((3, 8, 8), 7, np.uint8), **rgb),
+            "dsm": write_raster(tmp_path / f"{name}_dsm.tif", np.full((8, 8), 7, np.float32), **dsm),
+        }
+        sample = {
+            "file_name": str(files["rgb"]),
+            "height": 8,
+            "width": 8,
+            "image_id": name,
+            "modalities": {sensor: str(path) for sensor, path in files.items()},
+        }
         if labels is not None:
             path = write_raster(tmp_path / f"{name}_labels.tif", np.zeros((8, 8), np.uint8), **labels)
             sample["sem_seg_file_name"] = str(path)
         return sample
+
     return write
 
 
@@ -43,20 +52,27 @@ def read(sample, **options):
     return reader.read(sample, ["rgb", "dsm"])
 
 
-@pytest.mark.parametrize("dsm, found", [
-    (place(500_080), r"a corner at \(500080, 5000000\) and pixels of 10 x 10 in EPSG:32631"),
-    (place(500_000, pixel_m=20), "pixels of 20 x 20 in EPSG:32631"),
-    (place(500_000, crs="EPSG:32632"), "in EPSG:32632"),
-])
+@pytest.mark.parametrize(
+    "dsm, found",
+    [
+        (place(500_080), r"a corner at \(500080, 5000000\) and pixels of 10 x 10 in EPSG:32631"),
+        (place(500_000, pixel_m=20), "pixels of 20 x 20 in EPSG:32631"),
+        (place(500_000, crs="EPSG:32632"), "in EPSG:32632"),
+    ],
+)
 def test_sensors_in_different_places_are_an_error_with_both_files_and_the_cure(sample, dsm, found):
-    with pytest.raises(ValueError, match=rf"image 'a': 'dsm' \(.*a_dsm\.tif\) lies elsewhere than 'rgb' \(.*a_rgb\.tif\): "
-                                         rf".*{found}, expected a corner at \(500000, 5000000\).*INPUT\.ALIGN True.*"
-                                         r"INPUT\.IGNORE_PLACES True"):
+    with pytest.raises(
+        ValueError,
+        match=rf"image 'a': 'dsm' \(.*a_dsm\.tif\) lies elsewhere than 'rgb' \(.*a_rgb\.tif\): "
+        rf".*{found}, expected a corner at \(500000, 5000000\).*INPUT\.ALIGN True.*"
+        r"INPUT\.IGNORE_PLACES True",
+    ):
         read(sample(place(500_000), dsm))
 
 
-@pytest.mark.parametrize("dsm", [place(500_000), place(500_000.9), {}, {"crs": UTM}],
-                         ids=["same", "0.09 px", "none", "no place"])
+@pytest.mark.parametrize(
+    "dsm", [place(500_000), place(500_000.9), {}, {"crs": UTM}], ids=["same", "0.09 px", "none", "no place"]
+)
 def test_one_place_or_an_unknown_one_is_accepted(sample, dsm):
     assert list(read(sample(place(500_000), dsm))) == ["rgb", "dsm"]
 
@@ -67,7 +83,7 @@ def test_more_than_a_tenth_of_a_pixel_is_another_place(sample):
 
 
 def test_places_are_ignored_on_request_and_resampled_with_align(sample):
-    # A metre of a column's ten.
+    # A meter of a column's ten.
     shifted = sample(place(500_000), place(500_040))
     assert read(shifted, ignore_places=True)["dsm"][1].all()
     assert read(shifted, align=True)["dsm"][1].sum(axis=1).tolist() == [4] * 8
@@ -84,8 +100,12 @@ def test_the_mapper_looks_unless_the_config_says_otherwise(make_config, sample, 
 
 def test_labels_in_another_place_are_found_from_headers_and_counted(sample):
     good, north = place(500_000), place(500_000) | {"transform": from_origin(500_000, 5_000_080, 10, 10)}
-    samples = [sample(good, good, good, "a"), sample(good, good, north, "b"), sample(good, north, None, "c"),
-               sample(good, {}, good, "d")]
+    samples = [
+        sample(good, good, good, "a"),
+        sample(good, good, north, "b"),
+        sample(good, north, None, "c"),
+        sample(good, {}, good, "d"),
+    ]
     check_places([samples[0], samples[3]], ["rgb", "dsm"])
     with pytest.raises(ValueError, match=r"image 'b': 'rgb' .* than 'labels' \(.*b_labels\.tif\).* 2 of the 4 images"):
         check_places(samples, ["rgb", "dsm"])
@@ -112,12 +132,16 @@ def test_another_datum_of_one_place_or_heights_beside_it_are_no_other_place(crs)
 def test_outlines_meet_or_do_not():
     def grid(left, epsg=32631, pixel=10.0, top=5e6):
         return Grid(8, 8, CRS.from_epsg(epsg), Affine(pixel, 0, left, 0, -pixel, top))
+
     assert PLACE.meets(grid(5e5 + 79)) and PLACE.meets(grid(5e5 - 79)) and PLACE.meets(grid(4e5, pixel=1e5, top=5.1e6))
     assert not PLACE.meets(grid(5e5 + 81)) and not PLACE.meets(grid(5e5, top=5e6 - 81))
     degrees = transform(PLACE.crs, CRS.from_epsg(4326), [5e5], [5e6])
     around = Grid(4, 4, CRS.from_epsg(4326), Affine(0.001, 0, degrees[0][0] - 0.002, 0, -0.001, degrees[1][0] + 0.002))
-    assert PLACE.meets(around) and around.meets(PLACE) and not PLACE.meets(replace(around, transform=Affine.translation(
-        1, 0) * around.transform))
+    assert (
+        PLACE.meets(around)
+        and around.meets(PLACE)
+        and not PLACE.meets(replace(around, transform=Affine.translation(1, 0) * around.transform))
+    )
     fiji = Grid(2, 2, CRS.from_epsg(4326), Affine(0.1, 0, 179.9, 0, -0.1, -16))
     (x,), (y,) = transform(fiji.crs, CRS.from_epsg(32701), [180.05], [-16.05])
     assert fiji.meets(Grid(8, 8, CRS.from_epsg(32701), Affine(10, 0, x, 0, -10, y)))
@@ -127,11 +151,27 @@ def write_two(folder, write_raster, shift):
     """Two samples of a label map and a sensor each; the second's sensor lies elsewhere."""
     samples = []
     for number, left in enumerate((0, shift)):
-        paths = {name: str(write_raster(folder / f"{name}{number}.tif", np.ones((8, 8), np.uint8), crs=PLACE.crs,
-                                        transform=Affine.translation(by, 0) * PLACE.transform))
-                 for name, by in (("labels", 0), ("s1", left))}
-        samples.append({"image_id": number, "height": 8, "width": 8, "file_name": paths["s1"],
-                        "sem_seg_file_name": paths["labels"], "modalities": {"s1": paths["s1"]}})
+        paths = {
+            name: str(
+                write_raster(
+                    folder / f"{name}{number}.tif",
+                    np.ones((8, 8), np.uint8),
+                    crs=PLACE.crs,
+                    transform=Affine.translation(by, 0) * PLACE.transform,
+                )
+            )
+            for name, by in (("labels", 0), ("s1", left))
+        }
+        samples.append(
+            {
+                "image_id": number,
+                "height": 8,
+                "width": 8,
+                "file_name": paths["s1"],
+                "sem_seg_file_name": paths["labels"],
+                "modalities": {"s1": paths["s1"]},
+            }
+        )
     return samples
 
 
@@ -141,7 +181,9 @@ def test_sensors_to_be_resampled_must_show_something_of_their_images_ground(tmp_
     check_overlap(samples[:1], ["s1"], grid_of)
     assert not caplog.messages
     check_overlap(samples, ["s1"], grid_of)
-    assert caplog.messages[0].startswith("1 of the 2 files of 's1' that were looked at show nothing of their images' ground: ")
+    assert caplog.messages[0].startswith(
+        "1 of the 2 files of 's1' that were looked at show nothing of their images' ground: "
+    )
     with pytest.raises(InputError, match="1 of the 1 files of 's1' .* INPUT.ALIGN would take this sensor for missing"):
         check_overlap(samples[1:], ["s1"], grid_of)
 

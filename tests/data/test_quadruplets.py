@@ -49,6 +49,7 @@ def test_a_registered_set_knows_its_seven_classes(root):
 @pytest.fixture
 def register(root):
     """Registers the validation tiles under a name, with or without a merge table; returns the metadata."""
+
     def run(**options):
         register_quadruplets("quadruplets_test", root, "val", **options)
         return MetadataCatalog.get("quadruplets_test")
@@ -81,8 +82,11 @@ def test_a_table_that_the_tiles_were_not_made_with_is_an_error(root, register, t
     mark(root, ["sea", "land"])
     (tmp_path / "table.csv").write_text("code,class\n1,land\n2,sea\n")
     register(merge_table=tmp_path / "table.csv")
-    with pytest.raises(ValueError, match=r"'quadruplets_test' was registered with the classes land, sea of .*table\.csv, but the "
-                                         "tiles in .* were made with sea, land"):
+    with pytest.raises(
+        ValueError,
+        match=r"'quadruplets_test' was registered with the classes land, sea of .*table\.csv, but the "
+        "tiles in .* were made with sea, land",
+    ):
         DatasetCatalog.get("quadruplets_test")
 
 
@@ -97,24 +101,37 @@ def test_an_unreadable_record_is_an_error_of_loading_alone(root, register, text)
 def remove(path):
     def change(root):
         (root / path).unlink()
+
     return change
 
 
 def write(split, text):
     def change(root):
         split_file(root, split).write_text(text)
+
     return change
 
 
-@pytest.mark.parametrize("change, error, message", [
-    (remove("splits/train.txt"), FileNotFoundError, r"no list of tiles at .*splits/train\.txt.*prepare_quadruplets\.py"),
-    (remove("labels/Lyon_0000_0001.tif"), FileNotFoundError, r"1 of the 2 tiles that .*train\.txt lists have no labels: "
-                                                                   r"'Lyon_0000_0001'; looked in .*labels\."),
-    (write("train", "# nothing\n"), ValueError, r"train\.txt lists no tiles"),
-    (write("train", "Lyon_0000_0001\nLyon_0000_0001\n"), ValueError, "lists 'Lyon_0000_0001' twice"),
-    (write("train", "Lyon.tif\n"), ValueError, r"the tile name 'Lyon\.tif' is not of the form \{City\}_\{row\}_\{column\}"),
-    (write("val", "Lyon_0009_0009\n"), ValueError, r"train\.txt and .*val\.txt share the city 'Lyon'"),
-])
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (remove("splits/train.txt"), FileNotFoundError, r"no list of tiles at .*splits/train\.txt.*prepare_quadruplets\.py"),
+        (
+            remove("labels/Lyon_0000_0001.tif"),
+            FileNotFoundError,
+            r"1 of the 2 tiles that .*train\.txt lists have no labels: "
+            r"'Lyon_0000_0001'; looked in .*labels\.",
+        ),
+        (write("train", "# nothing\n"), ValueError, r"train\.txt lists no tiles"),
+        (write("train", "Lyon_0000_0001\nLyon_0000_0001\n"), ValueError, "lists 'Lyon_0000_0001' twice"),
+        (
+            write("train", "Lyon.tif\n"),
+            ValueError,
+            r"the tile name 'Lyon\.tif' is not of the form \{City\}_\{row\}_\{column\}",
+        ),
+        (write("val", "Lyon_0009_0009\n"), ValueError, r"train\.txt and .*val\.txt share the city 'Lyon'"),
+    ],
+)
 def test_what_is_wrong_is_named(root, change, error, message):
     change(root)
     with pytest.raises(error, match=message):
@@ -146,11 +163,14 @@ def test_the_default_table_merges_27_classes_into_seven():
     assert table.codes["91000"] is None
 
 
-@pytest.mark.parametrize("text, message", [
-    ("code,name\n1,a\n", r"has the columns \['code', 'name'\], expected among them 'class'"),
-    ("code,class\n1,a\n1,b\n", "has the code '1' twice"),
-    ("code,class\n1,\n", "names 0 classes, expected 1 to 255"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("code,name\n1,a\n", r"has the columns \['code', 'name'\], expected among them 'class'"),
+        ("code,class\n1,a\n1,b\n", "has the code '1' twice"),
+        ("code,class\n1,\n", "names 0 classes, expected 1 to 255"),
+    ],
+)
 def test_a_bad_table_is_named(tmp_path, text, message):
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(ValueError, match=message):

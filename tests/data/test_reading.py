@@ -25,8 +25,13 @@ def scene(tmp_path, write_raster):
         "dem": write_raster(tmp_path / "dem.tif", np.arange(16, dtype=np.float32).reshape(4, 4), **place(20)),
         "dnw": write_raster(tmp_path / "dnw.tif", np.arange(16, dtype=np.uint8).reshape(4, 4) % 9, **place(20)),
     }
-    return {"file_name": "s2.tif", "height": 8, "width": 8, "image_id": "Lyon_0000_0000",
-            "modalities": {name: str(path) for name, path in files.items()}}
+    return {
+        "file_name": "s2.tif",
+        "height": 8,
+        "width": 8,
+        "image_id": "Lyon_0000_0000",
+        "modalities": {name: str(path) for name, path in files.items()},
+    }
 
 
 def reader(*modalities, align=True, tolerant=False):
@@ -34,12 +39,12 @@ def reader(*modalities, align=True, tolerant=False):
     return SampleReader(modalities, modalities.names, tolerant=tolerant, align=align)
 
 
-def test_twenty_metres_beside_ten_are_aligned(scene):
+def test_twenty_meters_beside_ten_are_aligned(scene):
     rasters = reader(S2, DEM, MAP).read(scene, ["s2", "dem", "dnw"])
     assert {name: valid.shape for name, (_, valid) in rasters.items()} == dict.fromkeys(["s2", "dem", "dnw"], (8, 8))
     classes = np.arange(16).reshape(4, 4) % 9
     np.testing.assert_array_equal(rasters["dnw"][0][0], np.kron(classes, np.ones((2, 2))))
-    # Half-way between the centres of the coarse pixels 5, 6 and 9, 10 the fine ones lie a quarter off.
+    # Half-way between the centers of the coarse pixels 5, 6 and 9, 10 the fine ones lie a quarter off.
     np.testing.assert_allclose(rasters["dem"][0][0, 3:5, 3:5], [[6.25, 6.75], [8.25, 8.75]], atol=1e-4)
 
 
@@ -57,8 +62,11 @@ def test_the_labels_grid_counts_before_any_sensors(scene, write_raster, tmp_path
 
 
 def test_without_align_sizes_that_differ_name_both_files(scene):
-    with pytest.raises(ValueError, match=r"'dem' of image 'Lyon_0000_0000' is 4 x 4 px \(.*dem\.tif\), expected 8 x 8 px "
-                                         r"like 's2' \(.*s2\.tif\)\..*INPUT\.ALIGN True"):
+    with pytest.raises(
+        ValueError,
+        match=r"'dem' of image 'Lyon_0000_0000' is 4 x 4 px \(.*dem\.tif\), expected 8 x 8 px "
+        r"like 's2' \(.*s2\.tif\)\..*INPUT\.ALIGN True",
+    ):
         reader(S2, DEM, align=False).read(scene, ["s2", "dem"])
 
 
@@ -80,7 +88,9 @@ def test_without_the_reference_the_ground_of_another_sensor_is_cut_as_fine(scene
 def test_other_sizes_without_any_georeference(tmp_path, write_raster):
     path = str(write_raster(tmp_path / "a.tif", np.ones((4, 4), np.float32)))
     sample = {"height": 8, "width": 8, "image_id": 1, "modalities": {"dsm": path}}
-    with pytest.raises(ValueError, match=r"image 1: INPUT\.ALIGN finds no georeference .* not all 8 x 8 px .*'dsm' is 4 x 4 px"):
+    with pytest.raises(
+        ValueError, match=r"image 1: INPUT\.ALIGN finds no georeference .* not all 8 x 8 px .*'dsm' is 4 x 4 px"
+    ):
         reader(DSM).read(sample, ["dsm"])
 
 
@@ -113,8 +123,11 @@ def test_partial_coverage_is_validity(tmp_path, write_raster):
 def test_assemble_puts_bands_first_then_validity_in_config_order():
     modalities = ModalitySet([Modality("sar", 1, mean=(-8.0,)), RGB, DSM])
     rgb = np.arange(6, dtype=np.float32).reshape(3, 1, 2)
-    image = assemble(modalities, {"dsm": (np.array([[[2.0, 5.0]]]), np.array([[True, False]])),
-                                  "rgb": (rgb, np.array([[True, True]]))}, (1, 2))
+    image = assemble(
+        modalities,
+        {"dsm": (np.array([[[2.0, 5.0]]]), np.array([[True, False]])), "rgb": (rgb, np.array([[True, True]]))},
+        (1, 2),
+    )
     expected = [[-8, -8], [0, 1], [2, 3], [4, 5], [2, 5], [0, 0], [1, 1], [1, 0]]
     assert image.dtype == np.float32 and image[:, 0].tolist() == expected
 

@@ -17,8 +17,13 @@ def samples(tmp_path):
         paths = {name: tmp_path / f"{name}_{number}.tif" for name in NAMES}
         for path in paths.values():
             path.touch()
-        made.append({"file_name": f"tile_{number}.tif", "image_id": number,
-                     "modalities": {name: str(path) for name, path in paths.items()}})
+        made.append(
+            {
+                "file_name": f"tile_{number}.tif",
+                "image_id": number,
+                "modalities": {name: str(path) for name, path in paths.items()},
+            }
+        )
     return made
 
 
@@ -29,7 +34,7 @@ def test_complete_and_incomplete_samples_pass(samples):
     check_rasters(samples, NAMES, ["mine"])
 
 
-def test_a_sensor_that_the_data_set_knows_and_no_tile_has_is_no_spelling_mistake(samples):
+def test_a_sensor_that_the_dataset_knows_and_no_tile_has_is_no_spelling_mistake(samples):
     for sample in samples:
         sample["modalities"] |= {"dsm": None, "lidar": sample["modalities"]["rgb"]}
     assert check_rasters(samples, (*NAMES, "dsm"), ["mine"]) == {"rgb": 12, "sar": 12, "lidar": 12}
@@ -43,9 +48,12 @@ def test_a_tile_with_other_sensors_than_the_models_is_counted_not_refused(sample
     assert with_sensors(samples, ["sar"]) == samples[5:]
 
 
-def test_a_misspelt_sensor_shows_both_lists(samples):
-    with pytest.raises(ValueError, match=r"no sample of \['mine'\] has the modality 'sarr', while the model does not know "
-                                         r"the data set's 'sar': the model has \['rgb', 'sarr'\], the data set \['rgb', 'sar'\]"):
+def test_a_misspelled_sensor_shows_both_lists(samples):
+    with pytest.raises(
+        ValueError,
+        match=r"no sample of \['mine'\] has the modality 'sarr', while the model does not know "
+        r"the dataset's 'sar': the model has \['rgb', 'sarr'\], the dataset \['rgb', 'sar'\]",
+    ):
         check_rasters(samples, ("rgb", "sarr"), ["mine"])
     check_rasters(samples, ("rgb",), ["mine"])  # a sensor that the model does without
 

@@ -19,6 +19,7 @@ WITH_MAP = ModalitySet(map(Modality.from_mapping, ENTRIES))
 
 # --- moments
 
+
 def test_merging_in_any_order_gives_the_moments_of_all():
     rng = np.random.default_rng(0)
     # Parts of different sizes, levels and spreads, an empty one among them, far from zero beside their spread.
@@ -52,13 +53,14 @@ def test_of_nothing():
 
 # --- files
 
+
 @pytest.fixture
 def samples(tmp_path):
     """Three tiles of different sizes and brightness, with invalid pixels of every kind; and the valid ones, float64."""
     rng = np.random.default_rng(3)
     samples, valid = [], {"sar": [], "rgb": [], "dsm": [], "dnw": []}
     for i, size in enumerate([(16, 16), (24, 8), (5, 7)]):
-        power = rng.gamma(2.0, 0.02 * 10 ** i, size).astype(np.float32)  # from below the clip to above it
+        power = rng.gamma(2.0, 0.02 * 10**i, size).astype(np.float32)  # from below the clip to above it
         power[0, :3], power[1, :3] = np.nan, 0.0
         sar = 10 * np.log10(power[(power > 0)].astype(np.float64))
         valid["sar"].append(np.clip(sar, -25, 12)[None])
@@ -68,15 +70,19 @@ def samples(tmp_path):
         rgb[0, 3] = 0  # only one band is black: still valid
         valid["rgb"].append(rgb[:, rgb.any(axis=0)].astype(np.float64))
 
-        dsm = rng.uniform(0, 10 ** i, size).astype(np.float32)
+        dsm = rng.uniform(0, 10**i, size).astype(np.float32)
         dsm[:, 0] = -9999
         valid["dsm"].append(dsm[:, 1:].reshape(1, -1).astype(np.float64))
 
         classes = rng.integers(0, 3, size, dtype=np.uint8)  # class 3 never occurs
         valid["dnw"].append(classes.reshape(1, -1).astype(np.float64))
         arrays = {"sar": (power, None), "rgb": (rgb, None), "dsm": (dsm, -9999), "dnw": (classes, None)}
-        samples.append({name: str(write_raster_file(tmp_path / f"{i}_{name}.tif", array, nodata=nodata))
-                        for name, (array, nodata) in arrays.items()})
+        samples.append(
+            {
+                name: str(write_raster_file(tmp_path / f"{i}_{name}.tif", array, nodata=nodata))
+                for name, (array, nodata) in arrays.items()
+            }
+        )
     return samples, {name: np.concatenate(parts, axis=1) for name, parts in valid.items()}
 
 
@@ -95,8 +101,9 @@ def test_statistics_are_those_of_all_valid_pixels_together(samples):
 
 def test_the_variance_is_pooled_not_a_mean_over_images(tmp_path):
     # Two flat tiles: within each nothing varies, all together do.
-    paths = [{"dsm": str(write_raster_file(tmp_path / f"{height}.tif", np.full((8, 8), height, np.float32)))}
-             for height in (2, 8)]
+    paths = [
+        {"dsm": str(write_raster_file(tmp_path / f"{height}.tif", np.full((8, 8), height, np.float32)))} for height in (2, 8)
+    ]
     moments = compute_statistics(paths, SET, num_workers=1)["dsm"].moments
     assert (moments.mean, moments.std) == ([5.0], [3.0])
 
@@ -120,8 +127,9 @@ def test_unreadable_files_are_listed_and_missing_ones_counted(samples, tmp_path)
     (first, second, third), valid = samples
     bad = tmp_path / "bad.tif"
     bad.write_bytes(b"II*\0")
-    found = compute_statistics([first, {**second, "dsm": str(bad)}, {**third, "sar": None}, {"rgb": third["rgb"]}], SET,
-                               num_workers=1)
+    found = compute_statistics(
+        [first, {**second, "dsm": str(bad)}, {**third, "sar": None}, {"rgb": third["rgb"]}], SET, num_workers=1
+    )
     dsm, sar = found["dsm"], found["sar"]
     assert (dsm.files, dsm.missing, len(dsm.unreadable)) == (2, 1, 1) and str(bad) in dsm.unreadable[0]
     assert (sar.files, sar.missing, sar.unreadable) == (2, 2, [])
@@ -145,7 +153,7 @@ def test_a_file_that_contradicts_the_config_is_an_error(samples):
         compute_statistics([], SET)
 
 
-def test_data_sets_are_found_by_name(samples):
+def test_datasets_are_found_by_name(samples):
     DatasetCatalog.register("statistics_a", lambda: [{"file_name": "a", "modalities": samples[0][0]}])
     DatasetCatalog.register("statistics_b", lambda: [{"modalities": sample} for sample in samples[0][1:]])
     DatasetCatalog.register("statistics_foreign", lambda: [{"file_name": "cat.jpg"}])
@@ -153,13 +161,17 @@ def test_data_sets_are_found_by_name(samples):
         both = dataset_statistics(["statistics_a", "statistics_b"], SET, num_workers=1)
         direct = compute_statistics(samples[0], SET, num_workers=1)
         assert both["dsm"].moments.mean == direct["dsm"].moments.mean and both["dsm"].files == 3
-        with pytest.raises(ValueError, match=r"no sample of \['statistics_a'\] has any of the model's modalities \['lidar'\]"):
+        with pytest.raises(
+            ValueError, match=r"no sample of \['statistics_a'\] has any of the model's modalities \['lidar'\]"
+        ):
             dataset_statistics(["statistics_a"], ModalitySet([Modality("lidar")]), num_workers=1)
-        with pytest.raises(ValueError, match=r"the modality 'lidar', while .* the data set's 'dnw', 'dsm', 'sar'"):
+        with pytest.raises(ValueError, match=r"the modality 'lidar', while .* the dataset's 'dnw', 'dsm', 'sar'"):
             dataset_statistics(["statistics_a"], ModalitySet([Modality("rgb", 3), Modality("lidar")]), num_workers=1)
         with pytest.raises(ValueError, match="1 of 2 samples of .* have no 'modalities', e.g. 'cat.jpg'"):
             dataset_statistics(["statistics_a", "statistics_foreign"], SET)
-        with pytest.raises(ValueError, match="'nowhere', which is not registered; imrsf_d2 registers .*dfc2023_track2_train"):
+        with pytest.raises(
+            ValueError, match="'nowhere', which is not registered; imrsf_d2 registers .*dfc2023_track2_train"
+        ):
             dataset_statistics(["nowhere"], SET)
     finally:
         for name in ("statistics_a", "statistics_b", "statistics_foreign"):
@@ -184,10 +196,11 @@ def test_what_the_clip_cuts_is_counted_in_each_band_and_too_much_is_a_warning(ra
     np.testing.assert_array_equal(found.cut, [below, above])
     np.testing.assert_allclose(found.moments.mean, np.clip(values, -25, -6).mean(axis=1), rtol=1e-5)
     assert below[0] == 0 and 300 < below[1] < 500 and above[0] > 90
-    shares = (f"{0:.1%}/{below[1] / 1200:.1%} below; {above[0] / 1200:.1%}/{above[1] / 1200:.1%} above")
+    shares = f"{0:.1%}/{below[1] / 1200:.1%} below; {above[0] / 1200:.1%}/{above[1] / 1200:.1%} above"
     (record,) = caplog.records
-    assert record.getMessage().startswith("CLIP [-25.0, -6.0] of modality 's1' cuts more than 1% of a band's valid pixels: "
-                                          + shares)
+    assert record.getMessage().startswith(
+        "CLIP [-25.0, -6.0] of modality 's1' cuts more than 1% of a band's valid pixels: " + shares
+    )
     assert f"# s1: 2 tiles, 100.0% of the pixels valid, CLIP cuts {shares}\n" in modalities_yaml([entry], {"s1": found})
 
 
@@ -213,8 +226,13 @@ def test_files_in_decibels_are_counted_and_the_yaml_says_what_to_do(radar, tmp_p
 
 
 def test_statistics_are_of_scaled_values(tmp_path):
-    path = write_raster_file(tmp_path / "dem.tif", np.array([[100, 300, -9999]], np.int16), nodata=-9999,
-                             crs="EPSG:32631", transform=from_origin(5e5, 5e6, 10, 10))
+    path = write_raster_file(
+        tmp_path / "dem.tif",
+        np.array([[100, 300, -9999]], np.int16),
+        nodata=-9999,
+        crs="EPSG:32631",
+        transform=from_origin(5e5, 5e6, 10, 10),
+    )
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = [0.1], [5.0]
     moments = compute_statistics([{"dsm": str(path)}], SET, num_workers=1)["dsm"].moments
@@ -222,6 +240,7 @@ def test_statistics_are_of_scaled_values(tmp_path):
 
 
 # --- YAML
+
 
 def flat(mean, std, entry, files=1):
     """The text for statistics with this mean and deviation in each band."""
@@ -233,24 +252,35 @@ def flat(mean, std, entry, files=1):
 
 
 def test_the_yaml_replaces_mean_and_std_alone():
-    text = flat([81.16667, 87.8, 71.9], [41.2512, 37.0701, 37.43], {
-        "NAME": "rgb", "CHANNELS": 3, "MEAN": [0, 0, 0], "STD": [1, 1, 1], "NODATA": 0})
-    assert text == ("MODEL:\n  IMRSF:\n    MODALITIES:\n"
-                    "      # rgb: 1 tiles, 50.0% of the pixels valid\n"
-                    "      - {NAME: rgb, CHANNELS: 3, MEAN: [81.17, 87.8, 71.9], STD: [41.25, 37.07, 37.43], "
-                    "NODATA: 0}\n")
+    text = flat(
+        [81.16667, 87.8, 71.9],
+        [41.2512, 37.0701, 37.43],
+        {"NAME": "rgb", "CHANNELS": 3, "MEAN": [0, 0, 0], "STD": [1, 1, 1], "NODATA": 0},
+    )
+    assert text == (
+        "MODEL:\n  IMRSF:\n    MODALITIES:\n"
+        "      # rgb: 1 tiles, 50.0% of the pixels valid\n"
+        "      - {NAME: rgb, CHANNELS: 3, MEAN: [81.17, 87.8, 71.9], STD: [41.25, 37.07, 37.43], "
+        "NODATA: 0}\n"
+    )
 
 
 def test_keys_that_were_not_there_come_where_the_configs_have_them():
     assert "{NAME: sar, MEAN: [-8.0], STD: [3.0], TRANSFORM: db, CLIP: [-25, 12]}" in flat(
-        [-8], [3], {"NAME": "sar", "TRANSFORM": "db", "CLIP": (-25, 12)})
+        [-8], [3], {"NAME": "sar", "TRANSFORM": "db", "CLIP": (-25, 12)}
+    )
 
 
-@pytest.mark.parametrize("mean, std, shown", [
-    (1353.3123, 242.1487, "MEAN: [1353.3], STD: [242.1]"),
-    (0.123456, 0.000456789, "MEAN: [0.1234560], STD: [0.0004568]"),
-    (-123456.7, 98765.4, "MEAN: [-123457.0], STD: [98765.0]"), (7.0, 0.0, "MEAN: [7.0], STD: [1.0]")])
-def test_numbers_are_as_precise_as_a_normalised_value_needs(mean, std, shown):
+@pytest.mark.parametrize(
+    "mean, std, shown",
+    [
+        (1353.3123, 242.1487, "MEAN: [1353.3], STD: [242.1]"),
+        (0.123456, 0.000456789, "MEAN: [0.1234560], STD: [0.0004568]"),
+        (-123456.7, 98765.4, "MEAN: [-123457.0], STD: [98765.0]"),
+        (7.0, 0.0, "MEAN: [7.0], STD: [1.0]"),
+    ],
+)
+def test_numbers_are_as_precise_as_a_normalized_value_needs(mean, std, shown):
     entry = yaml.safe_load(flat([mean], [std], {"NAME": "dsm"}))["MODEL"]["IMRSF"]["MODALITIES"][0]
     expected = yaml.safe_load("{" + shown + "}")
     assert {key: entry[key] for key in expected} == expected
@@ -265,16 +295,16 @@ def test_a_constant_band_gets_a_deviation_that_the_config_accepts(tmp_path):
     assert "constant: band 1, whose STD of 0 became 1" in text and "MEAN: [0.1], STD: [1.0]" in text
 
 
-def test_the_yaml_can_be_pasted_and_normalises_to_zero_and_one(samples):
+def test_the_yaml_can_be_pasted_and_normalizes_to_zero_and_one(samples):
     paths, valid = samples
     text = modalities_yaml(ENTRIES, compute_statistics(paths, WITH_MAP, num_workers=1))
     entries = yaml.safe_load(text)["MODEL"]["IMRSF"]["MODALITIES"]
     pasted = ModalitySet(map(Modality.from_mapping, entries))
     assert pasted.names == WITH_MAP.names
     for modality in list(pasted)[:3]:
-        normalised = (valid[modality.name] - np.array(modality.mean)[:, None]) / np.array(modality.std)[:, None]
-        np.testing.assert_allclose(normalised.mean(axis=1), 0, atol=1e-3)
-        np.testing.assert_allclose(normalised.std(axis=1), 1, atol=1e-3)
+        normalized = (valid[modality.name] - np.array(modality.mean)[:, None]) / np.array(modality.std)[:, None]
+        np.testing.assert_allclose(normalized.mean(axis=1), 0, atol=1e-3)
+        np.testing.assert_allclose(normalized.std(axis=1), 1, atol=1e-3)
     assert entries[3] == {"NAME": "dnw", "CLASSES": 4}
     shares = np.bincount(valid["dnw"][0].astype(int), minlength=4) / valid["dnw"].size
     assert "classes " + ", ".join(f"{i}: {share:.1%}" for i, share in enumerate(shares)) in text

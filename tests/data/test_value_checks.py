@@ -10,8 +10,10 @@ S2 = Modality("s2", 1, mean=(1353.3,), std=(242.1,), clip=(0, 10000))
 
 
 def files(folder, write_raster, values, **profile):
-    return [{"s2": str(write_raster(folder / f"{number}.tif", array, **profile)), "dem": None}
-            for number, array in enumerate(values)]
+    return [
+        {"s2": str(write_raster(folder / f"{number}.tif", array, **profile)), "dem": None}
+        for number, array in enumerate(values)
+    ]
 
 
 def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write_raster, caplog):
@@ -19,13 +21,22 @@ def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write
     check_values(files(tmp_path, write_raster, reflectance), [S2])
     (message,) = caplog.messages
     # (0.135 - 1353.3) / 242.1 = -5.59
-    assert "in the 3 files looked at" in message and "around -5.59 of them from the mean, by MEAN 1353.3 and STD 242.1" in message
+    assert (
+        "in the 3 files looked at" in message
+        and "around -5.59 of them from the mean, by MEAN 1353.3 and STD 242.1" in message
+    )
 
 
-@pytest.mark.parametrize("values", [
-    lambda rng: rng.normal(1353, 242, (3, 16, 16)), lambda rng: np.zeros((2, 16, 16)) + 1300,  # flat, but not far
-    lambda rng: rng.normal(4000, 242, (3, 16, 16)),  # far, but not flat: snow
-    lambda rng: np.full((2, 16, 16), np.nan)], ids=["fitting", "flat", "bright", "empty"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda rng: rng.normal(1353, 242, (3, 16, 16)),
+        lambda rng: np.zeros((2, 16, 16)) + 1300,  # flat, but not far
+        lambda rng: rng.normal(4000, 242, (3, 16, 16)),  # far, but not flat: snow
+        lambda rng: np.full((2, 16, 16), np.nan),
+    ],
+    ids=["fitting", "flat", "bright", "empty"],
+)
 def test_what_fits_or_is_merely_unusual_is_not_mentioned(values, tmp_path, write_raster, caplog):
     check_values(files(tmp_path, write_raster, values(np.random.default_rng(0)).astype(np.float32)), [S2])
     check_values([{"s2": str(tmp_path / "gone.tif")}], [S2])

@@ -18,16 +18,19 @@ from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
 @pytest.fixture
 def others(monkeypatch):
     """Lets the other processes answer with `values`."""
+
     def answer(*values):
         monkeypatch.setattr(comm, "get_world_size", lambda: len(values) + 1)
         monkeypatch.setattr(comm, "all_gather", lambda own: [own, *values])
+
     return answer
 
 
 def test_what_differs_is_said_by_rank(others):
     others(3, 0, 3)
-    with pytest.raises(InputError, match="^the processes of this run differ: the start is 3 on ranks 0, 1, 3 and 0 on "
-                                         "rank 2. Share it.$"):
+    with pytest.raises(
+        InputError, match="^the processes of this run differ: the start is 3 on ranks 0, 1, 3 and 0 on rank 2. Share it.$"
+    ):
         check_same("the start", 3, "Share it.")
     others(3, 3)
     check_same("the start", 3, "Share it.")
@@ -84,8 +87,11 @@ def resume_from_folders_of_their_own(root):
 
     trainer = Trainer(load_config(DEMO_CONFIG, [*opts, "OUTPUT_DIR", str(root / "rank0"), "SOLVER.MAX_ITER", "2"]))
     trainer.train()
-    with pytest.raises(InputError, match="the iteration that training starts at is 2 on rank 0 and 0 on rank 1. With "
-                                         "--resume each process reads the last checkpoint in OUTPUT_DIR .*/rank"):
+    with pytest.raises(
+        InputError,
+        match="the iteration that training starts at is 2 on rank 0 and 0 on rank 1. With "
+        "--resume each process reads the last checkpoint in OUTPUT_DIR .*/rank",
+    ):
         resume(mine)
     comm.synchronize()
     if comm.get_rank() == 1:

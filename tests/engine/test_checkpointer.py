@@ -86,8 +86,9 @@ def test_missing_weights_are_an_error(tmp_path):
         Checkpointer(linear(0.0), str(tmp_path)).resume_or_load(str(tmp_path / "nowhere.pth"), resume=False)
 
 
-@pytest.mark.parametrize("content", [{"other.weight": torch.zeros(1, 2)}, {"weight": torch.zeros(3, 3)}],
-                         ids=["other names", "other shapes"])
+@pytest.mark.parametrize(
+    "content", [{"other.weight": torch.zeros(1, 2)}, {"weight": torch.zeros(3, 3)}], ids=["other names", "other shapes"]
+)
 def test_weights_that_match_nothing_are_an_error(tmp_path, content):
     path = str(tmp_path / "weights.pth")
     torch.save({"model": content}, path)
@@ -112,6 +113,7 @@ def test_no_weights_start_from_random_ones(tmp_path):
 
 
 # What is said
+
 
 @pytest.fixture
 def said(monkeypatch):
@@ -140,12 +142,20 @@ def load(model, path, content=None, **arguments):
 
 def test_the_log_says_which_part_of_the_model_was_filled(tmp_path, said):
     path = tmp_path / "weights.pth"
-    content = {"backbone.proj.weight": torch.ones(2, 3), "backbone.proj.bias": torch.ones(2),
-               "head.bias": torch.ones(1), "head.old.weight": torch.ones(1), "decoders.a.weight": torch.ones(1), "decoders.b.bias": torch.ones(1)}
+    content = {
+        "backbone.proj.weight": torch.ones(2, 3),
+        "backbone.proj.bias": torch.ones(2),
+        "head.bias": torch.ones(1),
+        "head.old.weight": torch.ones(1),
+        "decoders.a.weight": torch.ones(1),
+        "decoders.b.bias": torch.ones(1),
+    }
     load(Parts(), path, content)
     # 6 + 2 of 12 and 1 of 4
-    assert said() == (f"{path} fills 56.2 % of the model's parameters: backbone 66.7 %, head 25.0 %; kept random: "
-                      "backbone.pyramid, head.weight; unused: decoders, head.old.")
+    assert said() == (
+        f"{path} fills 56.2 % of the model's parameters: backbone 66.7 %, head 25.0 %; kept random: "
+        "backbone.pyramid, head.weight; unused: decoders, head.old."
+    )
 
 
 def test_all_filled_leaves_nothing_random(tmp_path, said):
@@ -155,8 +165,11 @@ def test_all_filled_leaves_nothing_random(tmp_path, said):
 
 def test_weights_without_anything_of_the_backbone_are_an_error(tmp_path):
     content = {"head.weight": torch.ones(1, 3), "backbone.proj.weight": torch.ones(5, 5)}
-    with pytest.raises(ValueError, match=r"expected weights of the backbone. It holds of backbone 0.0 %, head 75.0 %. "
-                                         r"Missing or of another shape: backbone, head.bias"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected weights of the backbone. It holds of backbone 0.0 %, head 75.0 %. "
+        r"Missing or of another shape: backbone, head.bias",
+    ):
         load(Parts(), tmp_path / "weights.pth", content)
 
 
@@ -176,6 +189,7 @@ def test_a_frozen_model_without_weights_is_an_error(tmp_path):
 
 # Kinds of files
 
+
 @pytest.mark.parametrize("frozen", ["False", "True"])
 def test_mask2former_takes_the_encoder_of_a_pretraining(tiny_config, tmp_path, said, frozen):
     pretrained = build_model(tiny_config(*PRETRAINING))
@@ -184,11 +198,14 @@ def test_mask2former_takes_the_encoder_of_a_pretraining(tiny_config, tmp_path, s
     load(model, tmp_path / "pretrained.pth", pretrained.state_dict())
     parts = pretrained.backbone, model.backbone.pyramid
     encoder, maps = (sum(parameter.numel() for parameter in part.parameters()) for part in parts)
-    assert (f"backbone {100 * encoder / (encoder + maps):.1f} %, sem_seg_head 0.0 %; kept random: backbone.pyramid, "
-            "sem_seg_head; unused: decoders, contrastive.") in said()
+    assert (
+        f"backbone {100 * encoder / (encoder + maps):.1f} %, sem_seg_head 0.0 %; kept random: backbone.pyramid, "
+        "sem_seg_head; unused: decoders, contrastive."
+    ) in said()
     given, now = pretrained.state_dict(), model.state_dict()
-    assert set(given) & set(now) == {name for name in now
-                                     if name.startswith("backbone.") and not name.startswith("backbone.pyramid.")}
+    assert set(given) & set(now) == {
+        name for name in now if name.startswith("backbone.") and not name.startswith("backbone.pyramid.")
+    }
     for name, value in now.items():
         assert torch.equal(value, given.get(name, before[name])), name
 
@@ -238,14 +255,16 @@ def test_code_in_a_file_is_never_run(tmp_path, suffix):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("suffix, weights", [("pth", "model"), ("pth", "state_dict"), ("pt", "model"), ("bin", "model"),
-                                             ("pyth", "model_state")])
+@pytest.mark.parametrize(
+    "suffix, weights", [("pth", "model"), ("pth", "state_dict"), ("pt", "model"), ("bin", "model"), ("pyth", "model_state")]
+)
 def test_pytorch_is_told_to_read_weights_only(tmp_path, monkeypatch, suffix, weights):
     """Which it does by itself since 2.6, and not before."""
     path, model, told, read = tmp_path / f"weights.{suffix}", linear(0.0), [], torch.load
     torch.save({weights: {"weight": torch.ones(1, 2), "bias": torch.ones(1)}, "epoch": 3}, path)
-    monkeypatch.setattr(torch, "load", lambda *args, **options: told.append(options.get("weights_only"))
-                        or read(*args, **options))
+    monkeypatch.setattr(
+        torch, "load", lambda *args, **options: told.append(options.get("weights_only")) or read(*args, **options)
+    )
     Checkpointer(model, str(tmp_path)).resume_or_load(str(path), resume=False)
     assert model.weight.tolist() == [[1.0, 1.0]] and told and all(told)
 
@@ -285,9 +304,15 @@ def test_a_state_dict_beside_other_things_loads(tmp_path):
     assert model.weight.tolist() == [[1.0, 1.0]]
 
 
-@pytest.mark.parametrize("content, found", [
-    ({"model": {"backbone.weight": 3}}, "int 3 as 'backbone.weight'"), ({"model": [1, 2]}, "a list below 'model'"),
-    ({"model": {5: torch.zeros(1)}}, "as 5"), ({"model": {"backbone.weight": torch.tensor([1.0, float("nan")])}}, "NaN")])
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        ({"model": {"backbone.weight": 3}}, "int 3 as 'backbone.weight'"),
+        ({"model": [1, 2]}, "a list below 'model'"),
+        ({"model": {5: torch.zeros(1)}}, "as 5"),
+        ({"model": {"backbone.weight": torch.tensor([1.0, float("nan")])}}, "NaN"),
+    ],
+)
 def test_weights_that_no_model_can_use_are_named(content, found, tmp_path):
     torch.save(content, tmp_path / "odd.pth")
     with pytest.raises(InputError, match="odd.pth") as raised:

@@ -14,12 +14,15 @@ def test_overrides_win():
     assert load_config(DEMO_CONFIG, ["SOLVER.MAX_ITER", "7"]).SOLVER.MAX_ITER == 7
 
 
-@pytest.mark.parametrize("opts, message", [
-    (["SOLVER.MAXITER", "7"], "KEY VALUE override: .*SOLVER.MAXITER"),
-    (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
-    (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
-    (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),
-])
+@pytest.mark.parametrize(
+    "opts, message",
+    [
+        (["SOLVER.MAXITER", "7"], "KEY VALUE override: .*SOLVER.MAXITER"),
+        (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
+        (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+        (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),
+    ],
+)
 def test_bad_overrides_are_named(opts, message):
     with pytest.raises(ValueError, match=message):
         load_config(DEMO_CONFIG, opts)

@@ -12,8 +12,17 @@ from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
 
 def data(seed=1):
     def write(folder):
-        return write_dfc2023(folder, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=seed, num_workers=1,
-                             train_cities=TRAIN_CITIES, val_cities=VAL_CITIES, overwrite=True)
+        return write_dfc2023(
+            folder,
+            num_train=NUM_TRAIN,
+            num_val=NUM_VAL,
+            size=SIZE,
+            seed=seed,
+            num_workers=1,
+            train_cities=TRAIN_CITIES,
+            val_cities=VAL_CITIES,
+            overwrite=True,
+        )
 
     return demo.DemoData("dfc2023", write, "A few tiles.")
 

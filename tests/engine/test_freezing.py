@@ -26,6 +26,7 @@ def trainable(model):
 
 # The backbone
 
+
 def test_of_a_frozen_backbone_the_maps_alone_are_trainable():
     everything = {name for name, _ in build().named_parameters()}
     assert trainable(build()) == everything
@@ -56,7 +57,8 @@ def test_an_encoder_that_is_not_frozen_switches_with_the_model():
     assert all(module.training for module in build().train().modules())
     assert not any(module.training for module in build().eval().modules())
     assert {name for name, module in build(freeze=True).train().named_modules() if not module.training} == {
-        name for name, _ in build().named_modules() if name and name.split(".")[0] != "pyramid"}
+        name for name, _ in build().named_modules() if name and name.split(".")[0] != "pyramid"
+    }
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
@@ -74,7 +76,7 @@ def test_every_trainable_parameter_gets_a_gradient_and_no_frozen_one(subset):
 
 def test_all_subsets_at_once_are_encoded_without_gradients_too():
     image = make_images([("sar", "rgb"), ("landuse",)])
-    whole, = build(freeze=True).train().forward_subsets(image, [("sar", "rgb", "landuse")])
+    (whole,) = build(freeze=True).train().forward_subsets(image, [("sar", "rgb", "landuse")])
     assert not whole["res3"].requires_grad and whole["res2"].requires_grad
 
 
@@ -85,9 +87,10 @@ def test_a_pretraining_cannot_be_frozen(tiny_config):
 
 # The training
 
+
 @pytest.fixture
 def pretrained(tiny_config, tmp_path):
-    """A checkpoint as a pre-training writes it."""
+    """A checkpoint as a pre-training run writes it."""
     path = tmp_path / "pretrained.pth"
     torch.save({"model": build_model(tiny_config(*PRETRAINING)).state_dict()}, path)
     return path
@@ -95,14 +98,31 @@ def pretrained(tiny_config, tmp_path):
 
 @pytest.mark.parametrize("amp", ["False", "True"])
 def test_a_training_changes_no_frozen_parameter_by_a_bit(tiny_config, pretrained, amp):
-    trainer = Trainer(tiny_config("MODEL.IMRSF.FREEZE", "True", "MODEL.WEIGHTS", str(pretrained),
-                                  "SOLVER.BASE_LR", "0.1", "MODEL.IMRSF.DROP_PATH", "0.5", "SOLVER.MAX_ITER", "2",
-                                  "SOLVER.STEPS", "(1,)", "DATASETS.TEST", "()", "SOLVER.AMP.ENABLED", amp))
+    trainer = Trainer(
+        tiny_config(
+            "MODEL.IMRSF.FREEZE",
+            "True",
+            "MODEL.WEIGHTS",
+            str(pretrained),
+            "SOLVER.BASE_LR",
+            "0.1",
+            "MODEL.IMRSF.DROP_PATH",
+            "0.5",
+            "SOLVER.MAX_ITER",
+            "2",
+            "SOLVER.STEPS",
+            "(1,)",
+            "DATASETS.TEST",
+            "()",
+            "SOLVER.AMP.ENABLED",
+            amp,
+        )
+    )
     trainer.resume_or_load(resume=False)
     model = trainer.model
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     weights = torch.load(pretrained)["model"]
-    optimised = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
+    optimized = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
     trainer.train()
 
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
@@ -111,7 +131,7 @@ def test_a_training_changes_no_frozen_parameter_by_a_bit(tiny_config, pretrained
     assert all(torch.equal(dict(model.named_parameters())[name], weights[name]) for name in frozen)
     assert {name for name in before if name.startswith("backbone.pyramid.")} <= changed
     assert any(name.startswith("sem_seg_head.predictor.") for name in changed)
-    assert {name for name, p in model.named_parameters() if id(p) in optimised} == before.keys() - frozen
+    assert {name for name, p in model.named_parameters() if id(p) in optimized} == before.keys() - frozen
     assert all(p.grad is not None for name, p in model.named_parameters() if name not in frozen)
 
 
@@ -122,9 +142,16 @@ def train_net(tiny_root, tmp_path, monkeypatch):
 
     def run(*options, **changes):
         opts = {"SOLVER__MAX_ITER": 2, "SOLVER__STEPS": "(1,)", "OUTPUT_DIR": tmp_path / "run"} | changes
-        return load_tool("train_net").main([
-            "--config-file", str(DEMO_CONFIG), *options, *OVERRIDES,
-            *(word for key, value in opts.items() for word in (key.replace("__", "."), str(value)))])
+        return load_tool("train_net").main(
+            [
+                "--config-file",
+                str(DEMO_CONFIG),
+                *options,
+                *OVERRIDES,
+                *(word for key, value in opts.items() for word in (key.replace("__", "."), str(value))),
+            ]
+        )
+
     return run
 
 
@@ -153,6 +180,7 @@ def test_a_pretraining_is_not_scored(train_net, capfd, tmp_path, monkeypatch):
 
 
 # Several processes
+
 
 class Task(nn.Module):
     """A loss that is a mean over samples."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training: real signals, sent to this process in the middle of an iteration or elsewhere."""
+"""Ctrl-C and SIGTERM in a training run: real signals, sent to this process in the middle of an iteration or elsewhere."""
 
 import multiprocessing
 import os
@@ -47,8 +47,9 @@ def train(tiny_config, tmp_path, monkeypatch):
 
     def run(kind=Recorder, *opts, resume=False, **attributes):
         torch.manual_seed(0)
-        trainer = type(kind.__name__, (kind,), attributes)(tiny_config(
-            *PRETRAINING, "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "100", *opts))
+        trainer = type(kind.__name__, (kind,), attributes)(
+            tiny_config(*PRETRAINING, "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "100", *opts)
+        )
         trainer.resume_or_load(resume=resume)
         trainer.evaluations = evaluations
         evaluations.clear()
@@ -90,8 +91,7 @@ def test_an_interrupted_and_resumed_training_is_an_uninterrupted_one(train, whol
         raise error
 
     assert exit_code(again, interrupted="something else") == code
-    assert capfd.readouterr().err == (
-        "interrupted at iteration 2; the same command with --resume goes on from here.\n")
+    assert capfd.readouterr().err == ("interrupted at iteration 2; the same command with --resume goes on from here.\n")
 
     second, error = train(resume=True)
     assert error is None and sorted(second.losses) == [2, 3]
@@ -114,8 +114,11 @@ def test_the_checkpoint_of_an_earlier_training_is_not_taken_for_this_ones(train,
 
 def test_an_evaluation_is_not_waited_for(train, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "test", classmethod(
-            lambda *_: (signal.raise_signal(signal.SIGTERM), pytest.fail("went on with the evaluation"))))
+        patch.setattr(
+            Trainer,
+            "test",
+            classmethod(lambda *_: (signal.raise_signal(signal.SIGTERM), pytest.fail("went on with the evaluation"))),
+        )
         first, error = train(Recorder, "TEST.EVAL_PERIOD", "3")
     assert isinstance(error, Interrupted) and str(error).startswith("interrupted at iteration 3;")
     assert checkpoints(tmp_path) == ["model_interrupted.pth"]
@@ -133,8 +136,11 @@ def test_after_the_last_iteration_nothing_is_left_but_the_evaluation(train, tmp_
 
 
 def test_the_last_evaluation_ends_at_once(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trainer, "test", classmethod(
-        lambda *_: (signal.raise_signal(signal.SIGINT), pytest.fail("went on with the evaluation"))))
+    monkeypatch.setattr(
+        Trainer,
+        "test",
+        classmethod(lambda *_: (signal.raise_signal(signal.SIGINT), pytest.fail("went on with the evaluation"))),
+    )
     _, error = train()
     assert isinstance(error, Interrupted) and error.number == signal.SIGINT
     assert checkpoints(tmp_path) == ["model_final.pth"]
@@ -161,8 +167,11 @@ def test_a_second_ctrl_c_ends_at_once(train, tmp_path, monkeypatch):
     assert checkpoints(tmp_path) == []
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM, signal.SIGTERM)],
-                         ids=["a terminal and a launcher", "a queue"])
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM, signal.SIGTERM)],
+    ids=["a terminal and a launcher", "a queue"],
+)
 def test_signals_that_come_together_are_one(train, tmp_path, signals):
     trainer, error = train(Signalled, signals=signals)
     assert isinstance(error, Interrupted) and error.number == signal.SIGINT and sorted(trainer.losses) == [0, 1]

@@ -49,14 +49,38 @@ NOTHING = "def happens(trainer): pass"
 @pytest.fixture
 def start(tiny_root, tmp_path):
     """Runs the tool as a command of its own; returns what came of it."""
+
     def run(launcher, *arguments, happens=NOTHING, output="run"):
         script = tmp_path / "tool.py"
         script.write_text(TOOL.format(repository=str(REPOSITORY), happens=textwrap.dedent(happens)))
-        environment = {**os.environ, "DETECTRON2_DATASETS": str(tiny_root), "OMP_NUM_THREADS": "1",
-                       "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
-        return subprocess.run([*launcher, str(script), "--config-file", str(DEMO_CONFIG), *arguments, *OVERRIDES,
-                               *PRETRAINING, "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "100", "OUTPUT_DIR",
-                               str(tmp_path / output)], capture_output=True, text=True, timeout=300, env=environment)
+        environment = {
+            **os.environ,
+            "DETECTRON2_DATASETS": str(tiny_root),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONWARNINGS": "ignore",
+        }
+        return subprocess.run(
+            [
+                *launcher,
+                str(script),
+                "--config-file",
+                str(DEMO_CONFIG),
+                *arguments,
+                *OVERRIDES,
+                *PRETRAINING,
+                "DATASETS.TEST",
+                "()",
+                "SOLVER.CHECKPOINT_PERIOD",
+                "100",
+                "OUTPUT_DIR",
+                str(tmp_path / output),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment,
+        )
 
     return run
 
@@ -76,15 +100,19 @@ def test_torchrun_and_num_gpus_are_one_training_interrupted_or_not(start, tmp_pa
     folder = tmp_path / "torchrun"
     assert {"model_final.pth", "log.txt", "log.txt.rank1", "metrics.json"} <= {path.name for path in folder.iterdir()}
     assert "Rank of current process: 1. World size: 2" in (folder / "log.txt.rank1").read_text()
-    assert len((folder / "metrics.json").read_text().splitlines()) == 1  # of one training, not of two
+    assert len((folder / "metrics.json").read_text().splitlines()) == 1  # of one training run, not of two
 
     # A real signal to the parent alone, while a process is in the second iteration.
-    stopped = start(PYTHON, *TWO, happens="""
+    stopped = start(
+        PYTHON,
+        *TWO,
+        happens="""
         def happens(trainer):
             if trainer.iter == 1 and comm.get_rank() == 0:
                 os.kill(os.getppid(), signal.SIGTERM)
                 time.sleep(1)
-        """)
+        """,
+    )
     assert stopped.returncode == 143, stopped.stderr
     assert stopped.stderr.endswith("interrupted at iteration 2; the same command with --resume goes on from here.\n")
     assert "Traceback" not in stopped.stderr
@@ -111,12 +139,15 @@ def test_the_mistake_that_stopped_one_process_is_shown_not_that_another_waited_f
 
 
 def test_ctrl_c_under_torchrun_leaves_a_checkpoint(start, tmp_path):
-    stopped = start(TORCHRUN, happens="""
+    stopped = start(
+        TORCHRUN,
+        happens="""
         def happens(trainer):
             if trainer.iter == 2 and comm.get_rank() == 0:
                 os.kill(os.getppid(), signal.SIGINT)
                 time.sleep(1)
-        """)
+        """,
+    )
     assert stopped.returncode != 0
     assert stopped.stderr.count("interrupted at iteration 3; the same command with --resume goes on from here.") == 1
     assert sorted(path.name for path in (tmp_path / "run").glob("*.pth")) == ["model_interrupted.pth"]
@@ -126,10 +157,27 @@ def test_torchrun_scores_the_subsets_once_and_one_process_reports(tiny_root, tmp
     torch.manual_seed(1)
     torch.save({"model": build_model(load_config(DEMO_CONFIG, OVERRIDES)).state_dict()}, tmp_path / "weights.pth")
     result = subprocess.run(
-        [*TORCHRUN, str(REPOSITORY / "tools/evaluate_modalities.py"), "--config-file", str(DEMO_CONFIG), "--output",
-         str(tmp_path / "out"), "--subsets", "rgb,sar+dsm", "--resamples", "0", *OVERRIDES, "MODEL.WEIGHTS",
-         str(tmp_path / "weights.pth")], capture_output=True, text=True, timeout=300, cwd=tmp_path,
-        env={**os.environ, "DETECTRON2_DATASETS": str(tiny_root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)})
+        [
+            *TORCHRUN,
+            str(REPOSITORY / "tools/evaluate_modalities.py"),
+            "--config-file",
+            str(DEMO_CONFIG),
+            "--output",
+            str(tmp_path / "out"),
+            "--subsets",
+            "rgb,sar+dsm",
+            "--resamples",
+            "0",
+            *OVERRIDES,
+            "MODEL.WEIGHTS",
+            str(tmp_path / "weights.pth"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+        env={**os.environ, "DETECTRON2_DATASETS": str(tiny_root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Report: ") == 1
     assert "device cpu, 2 processes;" in (tmp_path / "out" / "modalities.md").read_text()

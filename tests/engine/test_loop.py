@@ -84,8 +84,12 @@ class Overflowing(nn.Module):
 def overflowing_loop(samples):
     model = Overflowing()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    loop = TrainingLoop(model, itertools.cycle([[sample] for sample in samples]), optimizer,
-                        scaler=torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2))
+    loop = TrainingLoop(
+        model,
+        itertools.cycle([[sample] for sample in samples]),
+        optimizer,
+        scaler=torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2),
+    )
     return model, loop
 
 

@@ -26,13 +26,20 @@ def as_table(groups):
 
 
 def test_groups_worked_by_hand():
-    groups = parameter_groups(Toy(), base_lr=1.0, weight_decay=0.5, weight_decay_norm=0.0, weight_decay_embed=0.25,
-                              weight_decay_bias=0.125, backbone_multiplier=0.1)
+    groups = parameter_groups(
+        Toy(),
+        base_lr=1.0,
+        weight_decay=0.5,
+        weight_decay_norm=0.0,
+        weight_decay_embed=0.25,
+        weight_decay_bias=0.125,
+        backbone_multiplier=0.1,
+    )
     assert as_table(groups) == {
-        (0.1, 0.0): [2, 2],    # norm of the backbone
-        (0.1, 0.25): [1],      # fusion tokens
-        (0.1, 0.5): [3],       # weight
-        (0.1, 0.125): [1],     # bias
+        (0.1, 0.0): [2, 2],  # norm of the backbone
+        (0.1, 0.25): [1],  # fusion tokens
+        (0.1, 0.5): [3],  # weight
+        (0.1, 0.125): [1],  # bias
         (1.0, 0.5): [5],
         (1.0, 0.125): [1],
         (1.0, 0.25): [7],
@@ -62,18 +69,30 @@ def test_unset_decays_fall_back_to_the_general_one():
 
 def solver(**changes):
     clip = {"ENABLED": True, "CLIP_TYPE": "full_model", "CLIP_VALUE": 1.0, "NORM_TYPE": 2.0}
-    keys = {"OPTIMIZER": "SGD", "BASE_LR": 1.0, "WEIGHT_DECAY": 0.0, "WEIGHT_DECAY_NORM": 0.0,
-            "WEIGHT_DECAY_EMBED": 0.0, "WEIGHT_DECAY_BIAS": None, "BACKBONE_MULTIPLIER": 1.0, "MOMENTUM": 0.0,
-            "NESTEROV": False}
+    keys = {
+        "OPTIMIZER": "SGD",
+        "BASE_LR": 1.0,
+        "WEIGHT_DECAY": 0.0,
+        "WEIGHT_DECAY_NORM": 0.0,
+        "WEIGHT_DECAY_EMBED": 0.0,
+        "WEIGHT_DECAY_BIAS": None,
+        "BACKBONE_MULTIPLIER": 1.0,
+        "MOMENTUM": 0.0,
+        "NESTEROV": False,
+    }
     return CfgNode({"SOLVER": {**keys, "CLIP_GRADIENTS": {**clip, **changes.pop("CLIP", {})}, **changes}})
 
 
-@pytest.mark.parametrize("changes, step", [
-    ({}, [0.6, 0.8]),  # gradients 3 and 4 have the joint norm 5
-    ({"CLIP": {"CLIP_VALUE": 10.0}}, [3.0, 4.0]),
-    ({"CLIP": {"ENABLED": False}}, [3.0, 4.0]),
-    ({"CLIP": {"CLIP_TYPE": "norm"}}, [1.0, 1.0]),  # Detectron2's: each parameter by itself
-], ids=["full_model", "below", "disabled", "norm"])
+@pytest.mark.parametrize(
+    "changes, step",
+    [
+        ({}, [0.6, 0.8]),  # gradients 3 and 4 have the joint norm 5
+        ({"CLIP": {"CLIP_VALUE": 10.0}}, [3.0, 4.0]),
+        ({"CLIP": {"ENABLED": False}}, [3.0, 4.0]),
+        ({"CLIP": {"CLIP_TYPE": "norm"}}, [1.0, 1.0]),  # Detectron2's: each parameter by itself
+    ],
+    ids=["full_model", "below", "disabled", "norm"],
+)
 def test_clipping(changes, step):
     model = nn.ParameterList([nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))])
     optimizer = build_optimizer(solver(**changes), model)

@@ -98,8 +98,9 @@ def test_bf16_on_a_gpu_without_it_is_refused_with_the_remedy(tiny_config, monkey
 
 @pytest.mark.gpu
 def test_fp16_trains_on_a_gpu_and_resumes_with_its_scale(tiny_config):
-    cfg = tiny_config("MODEL.DEVICE", "cuda", *BF16, "SOLVER.AMP.PRECISION", "fp16", "SOLVER.MAX_ITER", "2",
-                      "SOLVER.STEPS", "(1,)")
+    cfg = tiny_config(
+        "MODEL.DEVICE", "cuda", *BF16, "SOLVER.AMP.PRECISION", "fp16", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)"
+    )
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
     trainer.train()

@@ -26,12 +26,15 @@ class Awkward(InputError):
 @pytest.fixture
 def outcome(tmp_path, monkeypatch):
     """What is raised after the given (rank, error), in this order; None if nothing is."""
+
     def run(*errors, failure=TORCH, received=None):
         clock = iter(range(100))
         monkeypatch.setattr(process_errors.time, "monotonic", lambda: next(clock))
         for rank, error in errors:
+
             def work(error=error):
                 raise error
+
             monkeypatch.setattr(process_errors.comm, "get_local_rank", lambda rank=rank: rank)
             with pytest.raises(type(error)):
                 noting_errors(work, str(tmp_path))
@@ -43,8 +46,11 @@ def outcome(tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("error", [InputError(LINES), RasterError(LINES, "a.tif", "truncated"),
-                                   FileNotFoundError(2, "No such", "x")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [InputError(LINES), RasterError(LINES, "a.tif", "truncated"), FileNotFoundError(2, "No such", "x")],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_users_error_arrives_as_it_was_with_all_its_lines(outcome, error):
     got = outcome((1, error), (0, WAITED))
     assert type(got) is type(error) and str(got) == str(error)
@@ -66,12 +72,16 @@ def test_what_users_can_mend_explains_what_they_cannot(outcome):
     assert str(outcome((0, WAITED), (1, InputError("SEED is x")))) == "SEED is x"
 
 
-@pytest.mark.parametrize("errors, received, number, message", [
-    ([(0, STOP), (1, STOP)], signal.SIGINT, 2, STOP.message),
-    ([(0, STOP), (1, STOP)], None, 15, STOP.message),  # sent to the processes, not to the one that started them
-    ([(1, WAITED), (0, STOP)], signal.SIGTERM, 15, STOP.message),
-    ([], signal.SIGTERM, 15, ""),  # before they took note of signals
-], ids=["passed on", "by itself", "in vain", "early"])
+@pytest.mark.parametrize(
+    "errors, received, number, message",
+    [
+        ([(0, STOP), (1, STOP)], signal.SIGINT, 2, STOP.message),
+        ([(0, STOP), (1, STOP)], None, 15, STOP.message),  # sent to the processes, not to the one that started them
+        ([(1, WAITED), (0, STOP)], signal.SIGTERM, 15, STOP.message),
+        ([], signal.SIGTERM, 15, ""),  # before they took note of signals
+    ],
+    ids=["passed on", "by itself", "in vain", "early"],
+)
 def test_an_interruption_is_one_whatever_else_fails_because_of_it(outcome, errors, received, number, message):
     got = outcome(*errors, received=received)
     assert isinstance(got, Interrupted) and (got.number, got.message) == (number, message)

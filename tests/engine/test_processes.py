@@ -64,8 +64,11 @@ def train_all_cases(path):
     for name, rows in CASES.items():
         # Each process has the samples that are its own; the values are those of the whole batch.
         images = list(make_images([*rows[0], *rows[1]]).chunk(2)[comm.get_rank()])
-        results[name] = {"plain": train(images), "accumulated": train(images, accumulate=2),
-                         "checkpointed": train(images, checkpoint_blocks=True)}
+        results[name] = {
+            "plain": train(images),
+            "accumulated": train(images, accumulate=2),
+            "checkpointed": train(images, checkpoint_blocks=True),
+        }
     if comm.is_main_process():
         torch.save(results, path)
 
@@ -101,21 +104,33 @@ def test_train_net_trains_and_scores_in_two_processes_on_the_cpu(task, tiny_root
 
     def train_net(*arguments, **opts):
         changes = [word for key, value in opts.items() for word in (key.replace("__", "."), str(value))]
-        return load_tool("train_net").main(["--config-file", str(DEMO_CONFIGS[task]), "--dist-url", "auto", *arguments,
-                                            *OVERRIDES, *changes])
+        return load_tool("train_net").main(
+            ["--config-file", str(DEMO_CONFIGS[task]), "--dist-url", "auto", *arguments, *OVERRIDES, *changes]
+        )
 
     amp = {"SOLVER__AMP__ENABLED": task == "semantic"}
     two, one = tmp_path / "two", tmp_path / "one"
-    assert train_net("--num-gpus", "2", OUTPUT_DIR=two, SOLVER__MAX_ITER=2, SOLVER__STEPS="(1,)",
-                     SOLVER__IMS_PER_BATCH=4, SOLVER__ACCUMULATE=2, **amp) == 0
+    assert (
+        train_net(
+            "--num-gpus",
+            "2",
+            OUTPUT_DIR=two,
+            SOLVER__MAX_ITER=2,
+            SOLVER__STEPS="(1,)",
+            SOLVER__IMS_PER_BATCH=4,
+            SOLVER__ACCUMULATE=2,
+            **amp,
+        )
+        == 0
+    )
     assert train_net("--eval-only", OUTPUT_DIR=one, MODEL__WEIGHTS=two / "model_final.pth", **amp) == 0
-    found = {path.parent.parent.parent.name: json.loads(path.read_text())
-             for path in tmp_path.glob("*/inference/*/*.json")}
+    found = {path.parent.parent.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/inference/*/*.json")}
     assert sorted(found) == ["one", "two"]
     if task == "semantic":
         assert found["two"] == found["one"]
     else:
         assert [(r["image_id"], r["segmentation"]) for r in found["two"]] == [
-            (r["image_id"], r["segmentation"]) for r in found["one"]]
+            (r["image_id"], r["segmentation"]) for r in found["one"]
+        ]
         assert [r["score"] for r in found["two"]] == pytest.approx([r["score"] for r in found["one"]], abs=1e-5)
     capsys.readouterr()

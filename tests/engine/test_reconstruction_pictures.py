@@ -1,4 +1,4 @@
-"""The pictures of a pre-training: when, of what, and that the training does not notice."""
+"""The pictures of a pre-training run: when, of what, and that the training does not notice."""
 
 from pathlib import Path
 
@@ -22,8 +22,14 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
 from tests.tiny import PRETRAINING
 
-PICTURES = ["MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS", "20", "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD", "2",
-            "MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES", "2"]
+PICTURES = [
+    "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS",
+    "20",
+    "MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD",
+    "2",
+    "MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES",
+    "2",
+]
 
 
 class StubMAE(nn.Module):
@@ -45,8 +51,9 @@ class StubMAE(nn.Module):
         generator = torch.Generator().manual_seed(sample["mask_seed"])
         present = torch.ones(grid, dtype=torch.bool)
         reconstruction = {name: image[self.modalities.bands(name)] + self.learned for name in self.modalities.names}
-        return [{"present": present, "visible": torch.rand(grid, generator=generator) < 0.25,
-                 "reconstruction": reconstruction}]
+        return [
+            {"present": present, "visible": torch.rand(grid, generator=generator) < 0.25, "reconstruction": reconstruction}
+        ]
 
 
 class Loop(TrainerBase):
@@ -104,7 +111,7 @@ def test_every_picture_shows_the_same_samples_and_masks_and_what_was_learned_sin
         for sample, first in zip(samples, pictures["iter_0000001"], strict=True):
             assert np.array_equal(sample.image, first.image) and np.array_equal(sample.visible, first.visible)
             learned = int(stem[-7:]) + 1
-            assert np.allclose(sample.predicted, sample.image[:len(sample.predicted)] + learned, atol=0.5)
+            assert np.allclose(sample.predicted, sample.image[: len(sample.predicted)] + learned, atol=0.5)
             assert sample.patch_size == cfg.MODEL.IMRSF.PATCH_SIZE
     visible = [sample.visible for sample in pictures["iter_0000001"]]
     assert not np.array_equal(*visible) and all(grids.any() for grids in visible)
@@ -113,9 +120,17 @@ def test_every_picture_shows_the_same_samples_and_masks_and_what_was_learned_sin
 @pytest.mark.parametrize("test_set, positions", [(None, [0, 1]), ("()", [0, 2, 3])], ids=["test set", "training set"])
 def test_samples_are_spread_over_the_set_complete_and_not_augmented(pretrain_config, test_set, positions):
     """The tiny tiles are as large as a crop, so that a sample is its whole tile."""
-    cfg = pretrain_config(*(["DATASETS.TEST", test_set] if test_set else []),
-                          "MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES", "3", "INPUT.SCALE_JITTER", "[0.5, 2.0]",
-                          "INPUT.PHOTOMETRIC", "[{'NAME': 'rgb', 'BRIGHTNESS': 0.5}]", "SEED", "7")
+    cfg = pretrain_config(
+        *(["DATASETS.TEST", test_set] if test_set else []),
+        "MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES",
+        "3",
+        "INPUT.SCALE_JITTER",
+        "[0.5, 2.0]",
+        "INPUT.PHOTOMETRIC",
+        "[{'NAME': 'rgb', 'BRIGHTNESS': 0.5}]",
+        "SEED",
+        "7",
+    )
     Loop(StubMAE(cfg), picture_hooks(cfg), max_iter=1).train()
     (shown,) = read(cfg).values()
     samples = DatasetCatalog.get((*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)[0])
@@ -153,8 +168,11 @@ def test_the_model_computes_in_the_precision_of_the_training(pretrain_config, en
     assert loop.model.autocast == [enabled] * 2
 
 
-@pytest.mark.parametrize("opts", [[], ["MODEL.IMRSF.PRETRAIN.NORMALIZE_PATCHES", "True", "SOLVER.AMP.ENABLED", "True"]],
-                         ids=["plain", "normalised patches in bf16"])
+@pytest.mark.parametrize(
+    "opts",
+    [[], ["MODEL.IMRSF.PRETRAIN.NORMALIZE_PATCHES", "True", "SOLVER.AMP.ENABLED", "True"]],
+    ids=["plain", "normalized patches in bf16"],
+)
 def test_what_the_real_model_reconstructs_is_drawn(pretrain_config, opts):
     cfg = pretrain_config("MODEL.IMRSF.PRETRAIN.DECODER_DIM", "32", *opts)
     Loop(build_model(cfg), picture_hooks(cfg), max_iter=1).train()

@@ -3,27 +3,31 @@
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from imrsf_d2.engine.running import check_data_sets
+from imrsf_d2.engine.running import check_run
 from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
 from tests.tools.test_train_net import load_tool
 
 
 def test_a_model_without_instances_does_not_begin_to_train(tiny_config):
     opts = ("MODEL.MASK_FORMER.TEST.INSTANCE_ON", "False")
-    with pytest.raises(ValueError, match="MODEL.MASK_FORMER.TEST.INSTANCE_ON is False, expected True: the data set "
-                                         "'dfc2023_track2_val'"):
-        check_data_sets(tiny_config(*opts), eval_only=False)
-    check_data_sets(tiny_config(*PRETRAINING, *opts), eval_only=False)  # which is not scored
+    with pytest.raises(
+        ValueError, match="MODEL.MASK_FORMER.TEST.INSTANCE_ON is False, expected True: the dataset 'dfc2023_track2_val'"
+    ):
+        check_run(tiny_config(*opts), eval_only=False)
+    check_run(tiny_config(*PRETRAINING, *opts), eval_only=False)  # which is not scored
 
 
 def test_labels_of_other_images_come_up_before_the_training(tiny_config):
-    DatasetCatalog.register("mine", lambda: [{**sample, "image_id": f"{sample['image_id']}"}
-                                             for sample in DatasetCatalog.get("dfc2023_track2_val")])
-    MetadataCatalog.get("mine").set(**{key: value for key, value in
-                                       MetadataCatalog.get("dfc2023_track2_val").as_dict().items() if key != "name"})
+    DatasetCatalog.register(
+        "mine",
+        lambda: [{**sample, "image_id": f"{sample['image_id']}"} for sample in DatasetCatalog.get("dfc2023_track2_val")],
+    )
+    MetadataCatalog.get("mine").set(
+        **{key: value for key, value in MetadataCatalog.get("dfc2023_track2_val").as_dict().items() if key != "name"}
+    )
     try:
         with pytest.raises(ValueError, match="2 images of the split are not in the annotation file, e.g. id '.*'"):
-            check_data_sets(tiny_config("DATASETS.TEST", "('mine',)"), eval_only=False)
+            check_run(tiny_config("DATASETS.TEST", "('mine',)"), eval_only=False)
     finally:
         DatasetCatalog.remove("mine")
         MetadataCatalog.remove("mine")
@@ -39,7 +43,11 @@ def test_a_training_with_an_evaluation_parses_the_labels_once(tiny_root, tmp_pat
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     opened, original = [], open
     monkeypatch.setattr("builtins.open", lambda file, *args, **kw: opened.append(file) or original(file, *args, **kw))
-    assert load_tool("train_net").main(["--config-file", str(DEMO_CONFIG), *OVERRIDES, "SOLVER.MAX_ITER", "1",
-                                        "OUTPUT_DIR", str(tmp_path / "run")]) == 0
+    assert (
+        load_tool("train_net").main(
+            ["--config-file", str(DEMO_CONFIG), *OVERRIDES, "SOLVER.MAX_ITER", "1", "OUTPUT_DIR", str(tmp_path / "run")]
+        )
+        == 0
+    )
     assert "AP50" in (tmp_path / "run" / "log.txt").read_text()
     assert [file for file in opened if str(file) == str(labels)] == [str(labels)]

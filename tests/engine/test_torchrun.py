@@ -11,31 +11,47 @@ from imrsf_d2.utils.errors import InputError
 from tests.tiny import DEMO_CONFIG, OVERRIDES
 from tests.tools.test_train_net import load_tool
 
-TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "node0",
-            "MASTER_PORT": "29500"}
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "node0",
+    "MASTER_PORT": "29500",
+}
 
 
 def test_the_place_of_a_process_on_the_second_of_two_machines():
     assert read_place(TORCHRUN) == Place(rank=3, world_size=4, local_rank=1, local_world_size=2)
 
 
-@pytest.mark.parametrize("environment", [{}, {"MASTER_ADDR": "node0", "MASTER_PORT": "29500", "SLURM_PROCID": "1"}],
-                         ids=["nothing", "a cluster's meeting point"])
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"MASTER_ADDR": "node0", "MASTER_PORT": "29500", "SLURM_PROCID": "1"}],
+    ids=["nothing", "a cluster's meeting point"],
+)
 def test_a_process_that_something_else_started_has_no_place(environment):
     assert read_place(environment) is None
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"WORLD_SIZE": None}, "the environment has RANK=3, LOCAL_RANK=1, LOCAL_WORLD_SIZE=2, but no WORLD_SIZE. Start with"),
-    ({"RANK": None, "MASTER_PORT": None}, "but no RANK, MASTER_PORT"),
-    ({"LOCAL_RANK": None, "LOCAL_WORLD_SIZE": None}, "RANK=3, WORLD_SIZE=4, but no LOCAL_RANK, LOCAL_WORLD_SIZE"),
-    ({"RANK": "three"}, "RANK=three, .* expected whole numbers"),
-    ({"RANK": "5"}, "expected RANK below WORLD_SIZE"),
-    ({"LOCAL_RANK": "0"}, "LOCAL_RANK the rest of RANK by LOCAL_WORLD_SIZE"),
-    ({"LOCAL_WORLD_SIZE": "3"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
-    ({"LOCAL_WORLD_SIZE": "0"}, "expected as many processes on each machine|expected RANK"),
-    ({"LOCAL_WORLD_SIZE": "8"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
-], ids=lambda value: "" if isinstance(value, str) else "+".join(value))
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"WORLD_SIZE": None},
+            "the environment has RANK=3, LOCAL_RANK=1, LOCAL_WORLD_SIZE=2, but no WORLD_SIZE. Start with",
+        ),
+        ({"RANK": None, "MASTER_PORT": None}, "but no RANK, MASTER_PORT"),
+        ({"LOCAL_RANK": None, "LOCAL_WORLD_SIZE": None}, "RANK=3, WORLD_SIZE=4, but no LOCAL_RANK, LOCAL_WORLD_SIZE"),
+        ({"RANK": "three"}, "RANK=three, .* expected whole numbers"),
+        ({"RANK": "5"}, "expected RANK below WORLD_SIZE"),
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK the rest of RANK by LOCAL_WORLD_SIZE"),
+        ({"LOCAL_WORLD_SIZE": "3"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
+        ({"LOCAL_WORLD_SIZE": "0"}, "expected as many processes on each machine|expected RANK"),
+        ({"LOCAL_WORLD_SIZE": "8"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "+".join(value),
+)
 def test_half_a_place_and_contradictions_are_named(changes, message):
     environment = {name: value for name, value in {**TORCHRUN, **changes}.items() if value is not None}
     with pytest.raises(InputError, match=message):
@@ -70,17 +86,33 @@ def test_without_torchrun_it_is_the_options_or_one():
 def test_processes_meet_by_what_their_device_can(torchrun, monkeypatch, device, backend):
     """As Detectron2's launch would have them meet, on the GPU of their place."""
     done = []
-    for name in ("dist.init_process_group", "dist.destroy_process_group", "dist.get_backend", "torch.cuda.set_device",
-                 "comm.create_local_process_group", "comm.synchronize"):
-        monkeypatch.setattr(f"imrsf_d2.engine.launching.{name}",
-                            lambda *values, name=name, **_: done.append((name.partition(".")[2], *values)))
+    for name in (
+        "dist.init_process_group",
+        "dist.destroy_process_group",
+        "dist.get_backend",
+        "torch.cuda.set_device",
+        "comm.create_local_process_group",
+        "comm.synchronize",
+    ):
+        monkeypatch.setattr(
+            f"imrsf_d2.engine.launching.{name}",
+            lambda *values, name=name, **_: done.append((name.partition(".")[2], *values)),
+        )
     monkeypatch.setattr(launching.torch.cuda, "device_count", lambda: 2)
-    args = argparse.Namespace(config_file=DEMO_CONFIG, opts=[*OVERRIDES, "MODEL.DEVICE", device], num_gpus=None,
-                              num_machines=1)
+    args = argparse.Namespace(
+        config_file=DEMO_CONFIG, opts=[*OVERRIDES, "MODEL.DEVICE", device], num_gpus=None, num_machines=1
+    )
     launch_run(args, lambda args: done.append(("work",)))
     device = [("cuda.set_device", 1)] if device == "cuda" else []
-    assert done == [*device, ("init_process_group", backend), ("create_local_process_group", 2), ("synchronize",),
-                    ("work",), ("synchronize",), ("destroy_process_group",)]
+    assert done == [
+        *device,
+        ("init_process_group", backend),
+        ("create_local_process_group", 2),
+        ("synchronize",),
+        ("work",),
+        ("synchronize",),
+        ("destroy_process_group",),
+    ]
 
 
 def test_more_processes_than_gpus_are_refused(torchrun, monkeypatch):
@@ -90,11 +122,19 @@ def test_more_processes_than_gpus_are_refused(torchrun, monkeypatch):
         launch_run(args, None)
 
 
-@pytest.mark.parametrize("tool, arguments", [
-    ("demo", []), ("study", []), ("pretrain_demo", []), ("benchmark", ["loader"]),
-    ("visualize", ["--config-file", "none.yaml", "--output", "none"]),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "tool, arguments",
+    [
+        ("demo", []),
+        ("study", []),
+        ("pretrain_demo", []),
+        ("benchmark", ["loader"]),
+        ("visualize", ["--config-file", "none.yaml", "--output", "none"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_a_tool_of_one_process_does_not_work_twice(torchrun, capsys, tool, arguments):
     assert load_tool(tool).main(arguments) == 2
     assert capsys.readouterr().err == (
-        f"error: torchrun started 4 processes (WORLD_SIZE), but tools/{tool}.py works in one: start it with python.\n")
+        f"error: torchrun started 4 processes (WORLD_SIZE), but tools/{tool}.py works in one: start it with python.\n"
+    )

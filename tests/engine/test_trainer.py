@@ -27,13 +27,28 @@ def train(cfg, until=None, resume=False):
     return trainer.losses, scores
 
 
-MIXED = ("SOLVER.AMP.ENABLED", "True", "SOLVER.ACCUMULATE", "2", "MODEL.IMRSF.CHECKPOINT_BLOCKS", "True",
-         "MODEL.IMRSF.DROP_PATH", "0.2")
+MIXED = (
+    "SOLVER.AMP.ENABLED",
+    "True",
+    "SOLVER.ACCUMULATE",
+    "2",
+    "MODEL.IMRSF.CHECKPOINT_BLOCKS",
+    "True",
+    "MODEL.IMRSF.DROP_PATH",
+    "0.2",
+)
 
 
-@pytest.mark.parametrize("opts", [(), MIXED, PRETRAINING, (*PRETRAINING, *MIXED)],
-                         ids=["supervised", "supervised, bf16, accumulated, checkpointed", "pre-training",
-                              "pre-training, bf16, accumulated, checkpointed"])
+@pytest.mark.parametrize(
+    "opts",
+    [(), MIXED, PRETRAINING, (*PRETRAINING, *MIXED)],
+    ids=[
+        "supervised",
+        "supervised, bf16, accumulated, checkpointed",
+        "pre-training",
+        "pre-training, bf16, accumulated, checkpointed",
+    ],
+)
 def test_resumed_equals_uninterrupted(tiny_config, tmp_path, opts):
     # TorchScript compiles Mask2Former's losses when they have been called before, and rounds otherwise from then on.
     train(tiny_config(*opts, "DATASETS.TEST", "()", "OUTPUT_DIR", str(tmp_path / "first")), until=2)
@@ -63,12 +78,16 @@ def test_weights_that_do_not_exist_stop_the_training(tiny_config):
 def test_an_accumulated_iteration_takes_the_samples_of_a_whole_one(tiny_config, monkeypatch):
     seen = {}
     for count in (1, 2):
-        trainer = Trainer(tiny_config("SOLVER.ACCUMULATE", str(count), "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)",
-                                      "DATASETS.TEST", "()"))
+        trainer = Trainer(
+            tiny_config(
+                "SOLVER.ACCUMULATE", str(count), "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "DATASETS.TEST", "()"
+            )
+        )
         images = seen[count] = []
         forward = trainer.model.forward
-        monkeypatch.setattr(trainer.model, "forward",
-                            lambda batch: images.append([s["file_name"] for s in batch]) or forward(batch))
+        monkeypatch.setattr(
+            trainer.model, "forward", lambda batch: images.append([s["file_name"] for s in batch]) or forward(batch)
+        )
         trainer.train()
     assert [len(batch) for batch in seen[1]] == [2, 2] and [len(batch) for batch in seen[2]] == [1] * 4
     assert sum(seen[1], []) == sum(seen[2], [])

@@ -1,4 +1,4 @@
-"""The evaluator of a data set, and what a model must give for it."""
+"""The evaluator of a dataset, and what a model must give for it."""
 
 import pytest
 
@@ -18,18 +18,27 @@ def build(tiny_root, monkeypatch):
     return build
 
 
-@pytest.mark.parametrize(("task", "kind"), [("instance", InstanceEvaluator), ("semantic", SemanticEvaluator),
-                                            ("lulc", SemanticEvaluator)])
-def test_each_data_set_gets_its_own(build, task, kind):
+@pytest.mark.parametrize(
+    ("task", "kind"), [("instance", InstanceEvaluator), ("semantic", SemanticEvaluator), ("lulc", SemanticEvaluator)]
+)
+def test_each_dataset_gets_its_own(build, task, kind):
     assert type(build(task)) is kind
 
 
-@pytest.mark.parametrize(("task", "switch", "what"), [
-    ("instance", "INSTANCE_ON", "instances"), ("semantic", "SEMANTIC_ON", "label maps"),
-    ("lulc", "SEMANTIC_ON", "label maps")])
+@pytest.mark.parametrize(
+    ("task", "switch", "what"),
+    [
+        ("instance", "INSTANCE_ON", "instances"),
+        ("semantic", "SEMANTIC_ON", "label maps"),
+        ("lulc", "SEMANTIC_ON", "label maps"),
+    ],
+)
 def test_a_model_that_does_not_give_what_is_scored_is_refused_by_its_key(build, task, switch, what):
-    with pytest.raises(ValueError, match=rf"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the data set '.*' is "
-                                         rf"scored by {what}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the dataset '.*' is "
+        rf"scored by {what}",
+    ):
         build(task, f"MODEL.MASK_FORMER.TEST.{switch}", "False")
 
 

@@ -10,7 +10,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
 from imrsf_d2.evaluation.modality_report import sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord
-from imrsf_d2.evaluation.summary import summarise
+from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
@@ -22,9 +22,14 @@ SENSORS = ModalitySet([Modality("sar"), Modality("rgb", 3), Modality("dsm")])
 
 def coverage_of(*tiles):
     """Of tiles that have the sensors named by the first letters: "sr" has SAR and RGB. No tile has a DSM unless "d"."""
-    samples = [{"image_id": 10 + number, "file_name": f"{number}.tif",
-                "modalities": {name: "path" if name[0] in tile else None for name in SENSORS.names}}
-               for number, tile in enumerate(tiles)]
+    samples = [
+        {
+            "image_id": 10 + number,
+            "file_name": f"{number}.tif",
+            "modalities": {name: "path" if name[0] in tile else None for name in SENSORS.names},
+        }
+        for number, tile in enumerate(tiles)
+    ]
     return Coverage.of_samples("set", samples, SENSORS)
 
 
@@ -47,7 +52,7 @@ def test_subsets_are_of_the_sensors_that_exist():
     coverage = coverage_of("sr", "s")
     assert coverage.choose(None, "--subsets") == [("sar", "rgb"), ("sar",), ("rgb",)]
     assert coverage.choose([["rgb", "sar"]], "--subsets") == [("sar", "rgb")]
-    message = (r"--subsets names 'dsm' in rgb\+dsm, but no tile of 'set' has it: name some of \['sar', 'rgb'\]")
+    message = r"--subsets names 'dsm' in rgb\+dsm, but no tile of 'set' has it: name some of \['sar', 'rgb'\]"
     with pytest.raises(InputError, match=message):
         coverage.choose([["sar"], ["rgb", "dsm"]], "--subsets")
     assert len(coverage_of("s", "rd").choose(None, "--subsets")) == 7
@@ -70,9 +75,11 @@ def cfg(request, tiny_root, monkeypatch):
 
 
 def take_away(monkeypatch, dataset, *gone):
-    """Of the data set's tiles, take from the n-th the n-th tuple of sensors."""
-    samples = [{**sample, "modalities": {**sample["modalities"], **dict.fromkeys(names)}}
-               for sample, names in zip(DatasetCatalog.get(dataset), gone, strict=True)]
+    """Of the dataset's tiles, take from the n-th the n-th tuple of sensors."""
+    samples = [
+        {**sample, "modalities": {**sample["modalities"], **dict.fromkeys(names)}}
+        for sample, names in zip(DatasetCatalog.get(dataset), gone, strict=True)
+    ]
     monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: samples)
     return samples
 
@@ -84,8 +91,14 @@ def swept(cfg, folder, eye):
     rows = sweep_subsets(cfg, Oracle(cfg, dataset, eye), dataset, record=record)
     subsets = [tuple(row["modalities"]) for row in rows]
     coverage = Coverage.of_samples(dataset, DatasetCatalog.get(dataset), ModalitySet.from_config(cfg))
-    return rows, summarise(coverage.existing, rows, {subset: record.images(subset) for subset in subsets},
-                           ["background", "building"], 0, coverage=coverage)
+    return rows, summarize(
+        coverage.existing,
+        rows,
+        {subset: record.images(subset) for subset in subsets},
+        ["background", "building"],
+        0,
+        coverage=coverage,
+    )
 
 
 def test_a_perfect_sensor_that_half_of_the_tiles_lack_scores_half_and_100(cfg, tmp_path, monkeypatch, caplog):
@@ -109,17 +122,21 @@ def test_a_perfect_sensor_that_half_of_the_tiles_lack_scores_half_and_100(cfg, t
     blind, complete = (end.value for end in summary.ends)
     assert complete == pytest.approx(100)
     assert {name: worth.value for name, worth in summary.shapley.items()} == pytest.approx(
-        {"sar": 100 - blind, "rgb": 0, "dsm": 0}, abs=1e-9)
+        {"sar": 100 - blind, "rgb": 0, "dsm": 0}, abs=1e-9
+    )
     assert {name: loss.value for name, loss in summary.losses.items()} == pytest.approx(
-        {"sar": 100 - blind, "rgb": 0, "dsm": 0}, abs=1e-9)
+        {"sar": 100 - blind, "rgb": 0, "dsm": 0}, abs=1e-9
+    )
     assert f"sar: 1 of 2 tiles ({second['file_name']})" in caplog.text
 
     text = sweep_markdown(rows, summary, {}, [])
     assert "Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2)." in text
     assert f"| tiles | {summary.metric}, all tiles | {summary.metric}, these tiles |" in text
     assert f"|✓|||1|{half / 100:.3f}|1.000|" in text.replace(" ", "")
-    assert f"This table is of the 1 of 2 tiles that have every sensor. On these the complete input scores {summary.metric} " \
-           "1.000" in text
+    assert (
+        f"This table is of the 1 of 2 tiles that have every sensor. On these the complete input scores {summary.metric} "
+        "1.000" in text
+    )
 
 
 def test_where_no_tile_has_every_sensor_there_are_no_shapley_values(cfg, tmp_path, monkeypatch):
@@ -127,7 +144,8 @@ def test_where_no_tile_has_every_sensor_there_are_no_shapley_values(cfg, tmp_pat
     rows, summary = swept(cfg, tmp_path, None)
     assert summary.shapley == {} and summary.losses == {} and summary.ends is None and summary.complete_images == 0
     assert "No Shapley values: none of the 2 tiles has every sensor (SAR 1, RGB 1, DSM 2)" in sweep_markdown(
-        rows, summary, {}, [])
+        rows, summary, {}, []
+    )
 
 
 def test_a_sensor_that_no_tile_has_is_named_and_left_out(cfg, tmp_path, monkeypatch, caplog):
@@ -139,11 +157,11 @@ def test_a_sensor_that_no_tile_has_is_named_and_left_out(cfg, tmp_path, monkeypa
     assert summary.retention[("sar",)].value == pytest.approx(1)
     assert f"No tile of {dataset!r} has 'dsm'" in caplog.text
     text = sweep_markdown(rows, summary, {}, [])
-    assert "No tile of this data set has 'dsm', which the model knows" in text and "DSM" not in text
+    assert "No tile of this dataset has 'dsm', which the model knows" in text and "DSM" not in text
     assert "Each of the 2 tiles has every other sensor." in text and "all tiles |" not in text
 
 
-def test_a_data_set_without_gaps_has_one_more_sentence(cfg, tmp_path, caplog):
+def test_a_dataset_without_gaps_has_one_more_sentence(cfg, tmp_path, caplog):
     rows, summary = swept(cfg, tmp_path, "sar")
     for subset, score in summary.scores.items():
         assert summary.covered.scores[subset].value == score.value

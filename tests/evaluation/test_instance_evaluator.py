@@ -51,8 +51,10 @@ def as_uncompressed(mask):
 #: image id -> (mask, how it is annotated); image 3 has no object
 TRUTH = {
     1: [(rectangle(2, 3, 10, 8), as_polygon(2, 3, 10, 8)), (disc(30, 30, 9), as_compressed(disc(30, 30, 9)))],
-    2: [(disc(12, 20, 7), as_uncompressed(disc(12, 20, 7))),
-        (rectangle(0, 0, 5, 5) | rectangle(20, 2, 6, 9), as_polygon(0, 0, 5, 5) + as_polygon(20, 2, 6, 9))],
+    2: [
+        (disc(12, 20, 7), as_uncompressed(disc(12, 20, 7))),
+        (rectangle(0, 0, 5, 5) | rectangle(20, 2, 6, 9), as_polygon(0, 0, 5, 5) + as_polygon(20, 2, 6, 9)),
+    ],
     3: [],
     4: [(rectangle(1, 1, 20, 20), as_polygon(1, 1, 20, 20))],
 }
@@ -62,16 +64,15 @@ TRUTH = {
 def dataset(tmp_path):
     """Registers the images of SPLIT; the JSON has image 4 too, and annotations without box, area and iscrowd."""
     images = [{"id": i, "file_name": f"{i}.tif", "height": SIZE, "width": SIZE} for i in TRUTH]
-    annotations = [{"image_id": i, "category_id": 1, "segmentation": form}
-                   for i, rows in TRUTH.items() for _, form in rows]
+    annotations = [{"image_id": i, "category_id": 1, "segmentation": form} for i, rows in TRUTH.items() for _, form in rows]
     for number, annotation in enumerate(annotations):  # from 0, which pycocotools alone would count as unmatched
         annotation["id"] = number
     path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"images": images, "annotations": annotations,
-                                "categories": [{"id": 1, "name": "building"}]}))
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]})
+    )
     DatasetCatalog.register(NAME, lambda: [{"image_id": i} for i in SPLIT])
-    MetadataCatalog.get(NAME).set(json_file=str(path), thing_classes=["building"],
-                                  thing_dataset_id_to_contiguous_id={1: 0})
+    MetadataCatalog.get(NAME).set(json_file=str(path), thing_classes=["building"], thing_dataset_id_to_contiguous_id={1: 0})
     yield NAME
     DatasetCatalog.remove(NAME)
     MetadataCatalog.remove(NAME)
@@ -147,14 +148,26 @@ def test_equals_pycocotools_called_directly(dataset, task, tmp_path):
     scores = evaluate(dataset, predictions)[task]
 
     truth, results = COCO(), []
-    truth.dataset = {"info": {}, "images": [{"id": i, "height": SIZE, "width": SIZE} for i in SPLIT],
-                     "categories": [{"id": 1}], "annotations": []}
+    truth.dataset = {
+        "info": {},
+        "images": [{"id": i, "height": SIZE, "width": SIZE} for i in SPLIT],
+        "categories": [{"id": 1}],
+        "annotations": [],
+    }
     for image_id in SPLIT:
         for mask, _ in TRUTH[image_id]:
             rows, columns = np.nonzero(mask)
-            truth.dataset["annotations"].append({
-                "id": len(truth.dataset["annotations"]) + 1, "image_id": image_id, "category_id": 1, "iscrowd": 0,
-                "segmentation": as_compressed(mask), "area": int(mask.sum()), "bbox": box(rows, columns)})
+            truth.dataset["annotations"].append(
+                {
+                    "id": len(truth.dataset["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "segmentation": as_compressed(mask),
+                    "area": int(mask.sum()),
+                    "bbox": box(rows, columns),
+                }
+            )
         found = predictions[image_id]
         for mask, score in zip(found.pred_masks.numpy().astype(bool), found.scores.tolist()):
             result = {"image_id": image_id, "category_id": 1, "score": score}
@@ -182,7 +195,7 @@ def test_more_than_100_detections_count_where_asked_for(dataset):
     assert few < many
 
 
-def test_predictions_are_written_with_the_data_sets_category_ids(dataset, tmp_path):
+def test_predictions_are_written_with_the_datasets_category_ids(dataset, tmp_path):
     evaluate(dataset, perfect(), output_dir=str(tmp_path / "out"))
     results = json.loads((tmp_path / "out" / "coco_instances_results.json").read_text())
     assert len(results) == 4
@@ -198,7 +211,7 @@ def test_an_image_that_the_labels_lack_is_named(dataset):
         InstanceEvaluator(dataset)
 
 
-def test_a_class_that_the_data_set_lacks_is_named(dataset):
+def test_a_class_that_the_dataset_lacks_is_named(dataset):
     prediction = instances([disc(9, 9, 4)], [0.5])
     prediction.pred_classes += 7
     with pytest.raises(ValueError, match="predicts the class 7, 'evaluator_test' has 1 .building."):
@@ -230,15 +243,27 @@ def crowded(classes=2, images=6, objects=25):
                 x, y, w, h = state.integers([0, 0, 2, 2], [300, 300, 150, 150])
                 x, y = np.maximum([x, y] + rng.integers(-shift, shift + 1, 2), 0).tolist()
                 mask = np.zeros((500, 500), np.uint8, order="F")
-                mask[y:y + h, x:x + w] = 1
+                mask[y : y + h, x : x + w] = 1
                 rle = mask_util.encode(mask)
-                annotations.append({
-                    "id": len(annotations) + 1, "image_id": image_id, "category_id": 1 + number % classes, "bbox": [
-                        x, y, int(w), int(h)], "area": float(mask.sum()), "segmentation": rle,
-                    "iscrowd": int(not shift and number % 9 == 0), "score": float(rng.integers(1, 9) / 10)})
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": 1 + number % classes,
+                        "bbox": [x, y, int(w), int(h)],
+                        "area": float(mask.sum()),
+                        "segmentation": rle,
+                        "iscrowd": int(not shift and number % 9 == 0),
+                        "score": float(rng.integers(1, 9) / 10),
+                    }
+                )
         coco = COCO()
-        coco.dataset = {"info": {}, "images": [{"id": i + 1, "height": 500, "width": 500} for i in range(images)],
-                        "categories": [{"id": i + 1} for i in range(classes)], "annotations": annotations}
+        coco.dataset = {
+            "info": {},
+            "images": [{"id": i + 1, "height": 500, "width": 500} for i in range(images)],
+            "categories": [{"id": i + 1} for i in range(classes)],
+            "annotations": annotations,
+        }
         coco.createIndex()
         kinds.append(coco)
     return kinds

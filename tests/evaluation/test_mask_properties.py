@@ -28,5 +28,5 @@ def test_masks_are_encoded_as_pycocotools_encodes_them_and_come_back(masks):
 def test_a_box_in_a_large_image_is_encoded_as_pycocotools_encodes_it(height, width, data):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     mask = np.zeros((1, height, width), dtype=bool)
-    mask[0, top:data.draw(st.integers(top + 1, height)), left:data.draw(st.integers(left + 1, width))] = True
+    mask[0, top : data.draw(st.integers(top + 1, height)), left : data.draw(st.integers(left + 1, width))] = True
     assert masks_to_rles(mask) == [mask_util.encode(np.asfortranarray(mask[0].astype(np.uint8)))]

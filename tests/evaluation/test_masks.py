@@ -22,12 +22,15 @@ def test_every_form_gives_the_same_mask_box_and_area(form):
     assert np.array_equal(rle_to_mask(annotation_to_rle({"segmentation": rle}, 4, 5)), MASK)  # compressed
 
 
-@pytest.mark.parametrize("segmentation, message", [
-    (None, "annotation 7 of image 3 has no segmentation"),
-    ([], "has no segmentation"),
-    ({"size": [5, 4], "counts": [20]}, r"annotation 7 of image 3.*\[5, 4\], expected \[4, 5\]"),
-    ([["a"]], "annotation 7 of image 3.*cannot be read"),
-])
+@pytest.mark.parametrize(
+    "segmentation, message",
+    [
+        (None, "annotation 7 of image 3 has no segmentation"),
+        ([], "has no segmentation"),
+        ({"size": [5, 4], "counts": [20]}, r"annotation 7 of image 3.*\[5, 4\], expected \[4, 5\]"),
+        ([["a"]], "annotation 7 of image 3.*cannot be read"),
+    ],
+)
 def test_an_unreadable_segmentation_is_named(segmentation, message):
     with pytest.raises(ValueError, match=message):
         annotation_to_rle({"id": 7, "image_id": 3, "segmentation": segmentation}, 4, 5)
@@ -37,8 +40,12 @@ def test_an_unreadable_segmentation_is_named(segmentation, message):
 def test_masks_are_encoded_as_pycocotools_encodes_them(height, width):
     rng = np.random.default_rng(0)
     masks = [rng.random((height, width)) < share for share in (0.0, 1.0, 0.5, 0.1)]
-    for rows, columns in ((slice(0, 1), slice(None)), (slice(-1, None), slice(-1, None)), (slice(None), slice(0, 1)),
-                          (slice(height // 2, None), slice(width // 3, width // 2 + 1))):  # at every border and at none
+    for rows, columns in (
+        (slice(0, 1), slice(None)),
+        (slice(-1, None), slice(-1, None)),
+        (slice(None), slice(0, 1)),
+        (slice(height // 2, None), slice(width // 3, width // 2 + 1)),
+    ):  # at every border and at none
         masks.append(np.zeros((height, width), bool))
         masks[-1][rows, columns] = True
     masks = np.array(masks)

@@ -6,17 +6,23 @@ import math
 import pytest
 
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
-from imrsf_d2.evaluation.summary import Estimate, Kept, summarise
+from imrsf_d2.evaluation.summary import Estimate, Kept, summarize
 from tests.evaluation.test_summary import CLASSES, NAMES, sweep
 
-INSTANCES = [{"modalities": ["a"], "images": 3, "seconds": 1.0,
-              "results": {"segm": {"AP50": 12.5, "APl": math.nan}, "bbox": {"AP50": 10.0}}}]
+INSTANCES = [
+    {
+        "modalities": ["a"],
+        "images": 3,
+        "seconds": 1.0,
+        "results": {"segm": {"AP50": 12.5, "APl": math.nan}, "bbox": {"AP50": 10.0}},
+    }
+]
 
 
 @pytest.fixture
 def finished():
     rows, images = sweep([0.9, 0.8, 0.6])
-    return rows, summarise(NAMES, rows, images, CLASSES, resamples=20)
+    return rows, summarize(NAMES, rows, images, CLASSES, resamples=20)
 
 
 def test_the_report_has_table_intervals_and_worth(finished):
@@ -32,7 +38,7 @@ def test_the_report_has_table_intervals_and_worth(finished):
 
 def test_a_choice_of_subsets_says_what_is_missing():
     rows, images = sweep([0.9], [("a",)])
-    text = sweep_markdown(rows, summarise(NAMES, rows, images, CLASSES, resamples=0), {}, [])
+    text = sweep_markdown(rows, summarize(NAMES, rows, images, CLASSES, resamples=0), {}, [])
     assert "Shapley values need the scores of all 3 subsets; 1 were evaluated here" in text
     assert "Retention needs the complete input (A + B)" in text
     assert "No bootstrap was asked for" in text and "nan" not in text
@@ -54,7 +60,8 @@ def test_a_sheet_has_a_line_per_subset(finished):
     assert float(lines[2]["sem_seg/mIoU"]) == pytest.approx(rows[2]["results"]["sem_seg"]["mIoU"], rel=1e-5)
     covered = Kept({("a",): 2}, {("a",): Estimate(18.75)}, {}, None, None)
     assert sweep_csv(INSTANCES, ["a", "b"], covered) == (
-        "a,b,images,segm/AP50,segm/APl,bbox/AP50,images_with_any,segm/AP50 of images_with_any\n1,0,3,12.5,,10,2,18.75\n")
+        "a,b,images,segm/AP50,segm/APl,bbox/AP50,images_with_any,segm/AP50 of images_with_any\n1,0,3,12.5,,10,2,18.75\n"
+    )
     assert sweep_csv(INSTANCES, ["a", "b"]) == ("a,b,images,segm/AP50,segm/APl,bbox/AP50\n1,0,3,12.5,,10\n")
 
 

@@ -1,4 +1,4 @@
-"""The score of any collection of images, against COCO's and the confusion matrix' own on a data set really so made."""
+"""The score of any collection of images, against COCO's and the confusion matrix' own on a dataset really so made."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ def distinct(truth, found):
 
 
 def repeated(coco, counts):
-    """A COCO data set in which image i is there `counts[i]` times, as images of their own."""
+    """A COCO dataset in which image i is there `counts[i]` times, as images of their own."""
     images, annotations = [], []
     for image, count in zip(coco.dataset["images"], counts):
         for _ in range(count):
@@ -58,11 +58,12 @@ def coco_ap50(truth, found, task, max_detections):
 
 @pytest.mark.parametrize("task", ["segm", "bbox"])
 @pytest.mark.parametrize("max_detections", [11, 100])  # COCO's others are 1 and 10
-def test_a_collection_scores_like_a_coco_data_set_with_copies_of_the_images(task, max_detections):
+def test_a_collection_scores_like_a_coco_dataset_with_copies_of_the_images(task, max_detections):
     """Two categories, crowds, objects of all sizes."""
     images = matched(*distinct(*crowded()), task, max_detections)
-    expected = [coco_ap50(*(repeated(coco, counts) for coco in distinct(*crowded())), task, max_detections)
-                for counts in COLLECTIONS]
+    expected = [
+        coco_ap50(*(repeated(coco, counts) for coco in distinct(*crowded())), task, max_detections) for counts in COLLECTIONS
+    ]
     assert len(set(np.round(expected, 6))) == len(expected) and min(expected) > 5
     assert images.scores(COLLECTIONS) == pytest.approx(expected, abs=1e-9)
 
@@ -74,8 +75,9 @@ def test_every_match_is_the_one_of_pycocotools(scorer, task, max_detections, mon
     """With crowds, ties of scores, and objects and detections twice over, whose overlaps are equal."""
     truth, found = crowded()
     for coco in (truth, found):
-        coco.dataset["annotations"] += [{**copy.deepcopy(annotation), "id": 1000 + annotation["id"]}
-                                        for annotation in coco.dataset["annotations"][::3]]
+        coco.dataset["annotations"] += [
+            {**copy.deepcopy(annotation), "id": 1000 + annotation["id"]} for annotation in coco.dataset["annotations"][::3]
+        ]
         coco.createIndex()
     if scorer == "pycocotools":
         monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
@@ -138,17 +140,25 @@ def random_confusion(images=6, classes=3):
 
 def test_label_maps_score_like_the_sum_of_the_copies():
     images = SemanticImages(tuple("abcdef"), random_confusion())
-    expected = [semantic_scores(sum(n * own for n, own in zip(counts, images.confusion)), ["x", "y", "z"])["mIoU"]
-                for counts in [*COLLECTIONS, [1, 1, 1, 0, 0, 0]]]
+    expected = [
+        semantic_scores(sum(n * own for n, own in zip(counts, images.confusion)), ["x", "y", "z"])["mIoU"]
+        for counts in [*COLLECTIONS, [1, 1, 1, 0, 0, 0]]
+    ]
     got = images.scores(np.vstack([COLLECTIONS, [[1, 1, 1, 0, 0, 0]], np.zeros((1, 6), int)]))
     assert got[:-1] == pytest.approx(expected, abs=1e-9)
     assert np.isnan(got[-1])
 
 
-@pytest.mark.parametrize("images", [
-    SemanticImages((3, "b"), random_confusion(2)),
-    InstanceImages((1, 2), np.array([[3], [0]]), np.array([0, 1]), np.array([0, 0]), np.array([0.5, 0.25]),
-                   np.array([True, False]))], ids=lambda images: type(images).__name__)
+@pytest.mark.parametrize(
+    "images",
+    [
+        SemanticImages((3, "b"), random_confusion(2)),
+        InstanceImages(
+            (1, 2), np.array([[3], [0]]), np.array([0, 1]), np.array([0, 0]), np.array([0.5, 0.25]), np.array([True, False])
+        ),
+    ],
+    ids=lambda images: type(images).__name__,
+)
 def test_what_is_written_is_read_again(images, tmp_path):
     save_images(tmp_path / "images.npz", images)
     again = load_images(tmp_path / "images.npz")

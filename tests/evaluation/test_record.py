@@ -18,8 +18,16 @@ from tests.tiny import DEMO_CONFIG, OVERRIDES
 ROW = {"modalities": ["sar", "dsm"], "results": {"sem_seg": {"mIoU": 12.0}}, "images": 1, "seconds": 0.5}
 IMAGES = SemanticImages((1,), np.ones((1, 2, 2), dtype=np.int64))
 SENSORS = {"sar": [1], "dsm": []}
-SAMPLES = [{"image_id": 1, "height": 8, "width": 8, "file_name": "/here/1.tif",
-            "annotations": [{"segmentation": [[1, 2]]}], "modalities": {"sar": "/here/1.tif", "rgb": None}}]
+SAMPLES = [
+    {
+        "image_id": 1,
+        "height": 8,
+        "width": 8,
+        "file_name": "/here/1.tif",
+        "annotations": [{"segmentation": [[1, 2]]}],
+        "modalities": {"sar": "/here/1.tif", "rgb": None},
+    }
+]
 
 
 def test_a_finished_subset_is_read_again(tmp_path):
@@ -43,16 +51,23 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
     assert record.row(ROW["modalities"]) is None
 
 
-@pytest.mark.parametrize("before, now, message", [
-    ({"KEY": "a"}, {"KEY": "b"}, "holds the scores of another run: KEY was 'a', now 'b'. Choose another"),
-    ({"labels": "1f", "KEY": [1]}, {"labels": "2e", "KEY": (2,)},
-     r": the labels have changed; KEY was \[1\], now \[2\]. Choose"),
-    ({"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}, {}, r": A was 1, now None; B .*; C was 1, now None \(and 2 more\)"),
-    ({"weights": "1f"}, {"weights": "2e"}, ": the weights have changed. Choose"),
-    ({"rasters": "1f"}, {"rasters": "2e"}, r": rasters have changed \(in size or time of change, which `cp -p`"),
-    ({"KEY": 1}, {"KEY": 1, "labels": "1f"}, "labels was None, now '1f'"),
-    ({"KEY": 1, "OLD": "x" * 99}, {"KEY": 1}, "OLD was 'xxx.*…, now None"),
-], ids=["value", "two", "many", "weights", "rasters", "new key", "old key"])
+@pytest.mark.parametrize(
+    "before, now, message",
+    [
+        ({"KEY": "a"}, {"KEY": "b"}, "holds the scores of another run: KEY was 'a', now 'b'. Choose another"),
+        (
+            {"labels": "1f", "KEY": [1]},
+            {"labels": "2e", "KEY": (2,)},
+            r": the labels have changed; KEY was \[1\], now \[2\]. Choose",
+        ),
+        ({"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}, {}, r": A was 1, now None; B .*; C was 1, now None \(and 2 more\)"),
+        ({"weights": "1f"}, {"weights": "2e"}, ": the weights have changed. Choose"),
+        ({"rasters": "1f"}, {"rasters": "2e"}, r": rasters have changed \(in size or time of change, which `cp -p`"),
+        ({"KEY": 1}, {"KEY": 1, "labels": "1f"}, "labels was None, now '1f'"),
+        ({"KEY": 1, "OLD": "x" * 99}, {"KEY": 1}, "OLD was 'xxx.*…, now None"),
+    ],
+    ids=["value", "two", "many", "weights", "rasters", "new key", "old key"],
+)
 def test_another_run_is_refused(tmp_path, before, now, message):
     SweepRecord(tmp_path / "out").claim(before)
     SweepRecord(tmp_path / "out").keep(ROW, IMAGES, SENSORS)
@@ -97,19 +112,36 @@ def identity(tmp_path, *opts, samples=SAMPLES, weights=b"weights", name="w.pth",
     return sweep_identity(cfg, dataset, samples)
 
 
-@pytest.mark.parametrize("changes", [
-    {"weights": b"others"}, {"dataset": "other"}, {"samples": SAMPLES * 2},
-    {"samples": [{**SAMPLES[0], "annotations": []}]}, {"samples": [{**SAMPLES[0], "modalities": {"sar": None}}]},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": b"others"},
+        {"dataset": "other"},
+        {"samples": SAMPLES * 2},
+        {"samples": [{**SAMPLES[0], "annotations": []}]},
+        {"samples": [{**SAMPLES[0], "modalities": {"sar": None}}]},
+    ],
+    ids=str,
+)
 def test_other_weights_or_data_are_another_run(tmp_path, changes):
     assert identity(tmp_path) != identity(tmp_path, **changes)
 
 
-@pytest.mark.parametrize("key, value, same", [
-    ("MODEL.IMRSF.DEPTH", "3", False), ("TEST.DETECTIONS_PER_IMAGE", "4", False), ("INPUT.ALIGN", "True", False),
-    ("SOLVER.AMP.ENABLED", "True", False), ("SOLVER.BASE_LR", "7.0", True), ("MODEL.DEVICE", "cuda", True),
-    ("INPUT.TEST_MODALITIES", "['rgb']", True), ("DATALOADER.NUM_WORKERS", "3", True),
-    ("INPUT.CROP.SIZE", "[128, 128]", True), ("INPUT.DIHEDRAL", "False", True)])
+@pytest.mark.parametrize(
+    "key, value, same",
+    [
+        ("MODEL.IMRSF.DEPTH", "3", False),
+        ("TEST.DETECTIONS_PER_IMAGE", "4", False),
+        ("INPUT.ALIGN", "True", False),
+        ("SOLVER.AMP.ENABLED", "True", False),
+        ("SOLVER.BASE_LR", "7.0", True),
+        ("MODEL.DEVICE", "cuda", True),
+        ("INPUT.TEST_MODALITIES", "['rgb']", True),
+        ("DATALOADER.NUM_WORKERS", "3", True),
+        ("INPUT.CROP.SIZE", "[128, 128]", True),
+        ("INPUT.DIHEDRAL", "False", True),
+    ],
+)
 def test_what_changes_no_score_changes_no_identity(tmp_path, key, value, same):
     assert (identity(tmp_path) == identity(tmp_path, key, value)) == same
 

@@ -24,14 +24,22 @@ CLASSES = ["field", "forest", "lake", "road"]
 
 @pytest.fixture
 def tiles(tmp_path):
-    """Three tiles on disk, with unlabelled pixels, in which the fourth class never occurs; registered as NAME."""
+    """Three tiles on disk, with unlabeled pixels, in which the fourth class never occurs; registered as NAME."""
     generator = np.random.default_rng(0)
     labels = generator.choice([0, 1, 2, 255], (3, 20, 30), p=[0.5, 0.3, 0.1, 0.1]).astype(np.uint8)
     samples = []
     for number, array in enumerate(labels):
         path = write_raster_file(tmp_path / f"{number}.tif", array)
-        samples.append({"file_name": f"image{number}.tif", "height": 20, "width": 30, "image_id": number,
-                        "sem_seg_file_name": str(path), "modalities": {}})
+        samples.append(
+            {
+                "file_name": f"image{number}.tif",
+                "height": 20,
+                "width": 30,
+                "image_id": number,
+                "sem_seg_file_name": str(path),
+                "modalities": {},
+            }
+        )
     DatasetCatalog.register(NAME, lambda: samples)
     MetadataCatalog.get(NAME).set(stuff_classes=CLASSES, ignore_label=255, evaluator_type="imrsf_semantic")
     yield samples, labels
@@ -40,7 +48,7 @@ def tiles(tmp_path):
 
 
 def one_hot(labels, num_classes=4):
-    """Scores [K, H, W] that predict a label map; unlabelled pixels get class 0."""
+    """Scores [K, H, W] that predict a label map; unlabeled pixels get class 0."""
     known = torch.from_numpy(np.where(labels == 255, 0, labels).astype(np.int64))
     return torch.nn.functional.one_hot(known, num_classes).permute(2, 0, 1).float()
 
@@ -58,7 +66,7 @@ def test_two_by_three_pixels_by_hand():
     confusion = confusion_matrix(truth, prediction, 3, 255)
     assert confusion.tolist() == [[1, 1, 0], [0, 2, 1], [0, 0, 0]]
     scores = semantic_scores(confusion, ["a", "b", "c"])
-    # a: 1 of 2; b: 2 right, 1 missed, 1 too many; c does not occur, and the unlabelled pixel counts nowhere.
+    # a: 1 of 2; b: 2 right, 1 missed, 1 too many; c does not occur, and the unlabeled pixel counts nowhere.
     assert scores["IoU-a"] == pytest.approx(50) and scores["IoU-b"] == pytest.approx(50) and math.isnan(scores["IoU-c"])
     assert scores["mIoU"] == pytest.approx(50) and scores["fwIoU"] == pytest.approx(50)
     assert scores["mACC"] == pytest.approx(100 * (1 / 2 + 2 / 3) / 2) and scores["pACC"] == pytest.approx(60)
@@ -74,8 +82,9 @@ def test_a_perfect_prediction_scores_exactly_100(tiles):
 def test_scores_are_those_of_detectron2(tiles):
     samples, labels = tiles
     generator = np.random.default_rng(1)
-    predictions = [np.where(generator.random(array.shape) < 0.6, array, generator.integers(0, 4, array.shape))
-                   for array in labels]
+    predictions = [
+        np.where(generator.random(array.shape) < 0.6, array, generator.integers(0, 4, array.shape)) for array in labels
+    ]
     reference = SemSegEvaluator(NAME, distributed=False, sem_seg_loading_fn=_load)
     reference.reset()
     for sample, prediction in zip(samples, predictions):
@@ -114,28 +123,30 @@ def test_a_model_without_label_maps_names_the_key(tiles):
         SemanticEvaluator(NAME).process(samples[:1], [{"instances": None}])
 
 
-def test_nothing_labelled_is_an_error(tiles):
+def test_nothing_labeled_is_an_error(tiles):
     samples, _ = tiles
     for sample in samples:
         write_raster_file(Path(sample["sem_seg_file_name"]), np.full((20, 30), 255, np.uint8))
-    with pytest.raises(ValueError, match="no pixel of 'semantic_evaluator_test' is labelled"):
+    with pytest.raises(ValueError, match="no pixel of 'semantic_evaluator_test' is labeled"):
         score(samples, np.zeros((3, 20, 30), np.uint8))
-    with pytest.raises(ValueError, match="no pixel of 'semantic_evaluator_test' is labelled"):
+    with pytest.raises(ValueError, match="no pixel of 'semantic_evaluator_test' is labeled"):
         trivial_results(NAME)
 
 
-@pytest.mark.parametrize("wrong, hint", [(255, "look like masks of 0/255.* write the classes as 0 to 3"), (0, "mIoU 100. TEST")])
+@pytest.mark.parametrize(
+    "wrong, hint", [(255, "look like masks of 0/255.* write the classes as 0 to 3"), (0, "mIoU 100. TEST")]
+)
 def test_a_truth_of_one_class_is_refused_unless_that_is_allowed(tiles, wrong, hint):
     samples, labels = tiles
     masks = np.where(labels == 1, wrong, 0).astype(np.uint8)
     for sample, mask in zip(samples, masks):
         write_raster_file(Path(sample["sem_seg_file_name"]), mask)
-    with pytest.raises(ValueError, match=f"all labelled pixels of '{NAME}' are of the class 'field', .*{hint}"):
+    with pytest.raises(ValueError, match=f"all labeled pixels of '{NAME}' are of the class 'field', .*{hint}"):
         score(samples, np.zeros_like(labels))
     assert score(samples, np.zeros_like(labels), allow_single_class=True)["mIoU"] == 100
 
 
-def test_classes_that_become_known_when_the_data_set_is_loaded_are_scored():
+def test_classes_that_become_known_when_the_dataset_is_loaded_are_scored():
     def load():
         MetadataCatalog.get("late").set(stuff_classes=["a", "b"], ignore_label=255, evaluator_type="imrsf_semantic")
         return [{"image_id": 1, "height": 2, "width": 2, "annotations": []}]
@@ -163,9 +174,16 @@ def test_the_trivial_prediction_is_the_best_constant(tiles):
     assert results["sem_seg"]["mIoU"] == pytest.approx(max(constants))
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda samples: samples[1].update(image_id=0), "has the image_id 0 more than once"),
-    (lambda samples: MetadataCatalog.get(NAME).stuff_classes.__setitem__(3, "lake"), "has the class name 'lake' more than once")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda samples: samples[1].update(image_id=0), "has the image_id 0 more than once"),
+        (
+            lambda samples: MetadataCatalog.get(NAME).stuff_classes.__setitem__(3, "lake"),
+            "has the class name 'lake' more than once",
+        ),
+    ],
+)
 def test_two_of_one_name_cannot_take_each_others_score(tiles, change, message, monkeypatch):
     monkeypatch.setattr(MetadataCatalog.get(NAME), "stuff_classes", list(CLASSES))
     change(tiles[0])

@@ -14,7 +14,7 @@ from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.modality_report import sweep_json, sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.sensors_read import SensorsRead
-from imrsf_d2.evaluation.summary import summarise
+from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import ModalitySet
 from tests.oracle import Oracle
@@ -24,6 +24,7 @@ from tests.tiny import DEMO_CONFIGS, OVERRIDES
 @pytest.fixture
 def make(tiny_root, tmp_path, monkeypatch):
     """A config on a copy of the tiny data in which the SAR files of some validation tiles hold no valid pixel."""
+
     def copy(task, *tiles, opts=()):
         root = tmp_path / "datasets"
         shutil.copytree(tiny_root / "dfc2023", root / "dfc2023")
@@ -51,8 +52,10 @@ def test_what_was_read_is_told_by_sensor():
 
 def test_a_file_without_data_is_no_longer_had():
     modalities = ModalitySet.from_config(load_config(DEMO_CONFIGS["instance"], OVERRIDES))
-    samples = [{"image_id": number, "file_name": f"{number}.tif", "modalities": {"sar": sar, "rgb": "x"}}
-               for number, sar in enumerate(["x", "x", None, "x"])]
+    samples = [
+        {"image_id": number, "file_name": f"{number}.tif", "modalities": {"sar": sar, "rgb": "x"}}
+        for number, sar in enumerate(["x", "x", None, "x"])
+    ]
     coverage = Coverage.of_samples("set", samples, modalities)
     read = coverage.with_data({"sar": [0], "dsm": []})
     assert read.has.tolist() == [[True, True, False], [False, True, False], [False, True, False], [False, True, False]]
@@ -69,18 +72,27 @@ def test_a_sweep_counts_them_as_missing(make, tmp_path, caplog, subsets_per_pass
     record = SweepRecord(tmp_path / "sweep")
     rows = sweep_subsets(cfg, Oracle(cfg, dataset, "sar"), dataset, record=record, subsets_per_pass=subsets_per_pass)
     subsets = [tuple(row["modalities"]) for row in rows]
-    assert record.sensors(("sar", "dsm")) == {"sar": [samples[1]["image_id"]],
-                                              "dsm": [sample["image_id"] for sample in samples]}
+    assert record.sensors(("sar", "dsm")) == {
+        "sar": [samples[1]["image_id"]],
+        "dsm": [sample["image_id"] for sample in samples],
+    }
     read = {name: image_ids for subset in subsets for name, image_ids in record.sensors(subset).items()}
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg)).with_data(read)
-    summary = summarise(coverage.existing, rows, {subset: record.images(subset) for subset in subsets},
-                        MetadataCatalog.get(dataset).stuff_classes, 0, coverage=coverage)
+    summary = summarize(
+        coverage.existing,
+        rows,
+        {subset: record.images(subset) for subset in subsets},
+        MetadataCatalog.get(dataset).stuff_classes,
+        0,
+        coverage=coverage,
+    )
     assert summary.having == {"sar": 1, "rgb": 2, "dsm": 2} and summary.empty == {"sar": 1}
     assert summary.scores[("sar",)].value < 80 and summary.covered.scores[("sar",)].value == pytest.approx(100)
     assert f"Files of {dataset!r} without a single valid pixel: 1 of 'sar', of 2 tiles." in caplog.text
     text = sweep_markdown(rows, summary, {}, [])
-    assert ("Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2). A file without a single valid pixel counts as missing: 1 of "
-            "SAR.") in text
+    assert (
+        "Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2). A file without a single valid pixel counts as missing: 1 of SAR."
+    ) in text
     assert json.loads(sweep_json(dataset, "w.pth", rows, summary))["summary"]["empty"] == {"sar": 1}
 
 
@@ -97,5 +109,7 @@ def test_an_evaluation_says_how_many_tiles_the_model_sees_nothing_of(make, monke
     if blind:
         image_ids = [first["image_id"], second["image_id"]][:blind]
         sensors = {"['sar']": "SAR", "['sar', 'dsm']": "SAR + DSM"}[given]
-        assert said[0].startswith(f"{blind} of 2 tiles of {dataset!r} have no data of {sensors} (no file, or not one valid "
-                                  f"pixel): image {', '.join(map(repr, image_ids))}. They count in these scores")
+        assert said[0].startswith(
+            f"{blind} of 2 tiles of {dataset!r} have no data of {sensors} (no file, or not one valid "
+            f"pixel): image {', '.join(map(repr, image_ids))}. They count in these scores"
+        )

@@ -21,9 +21,15 @@ from tests.modeling.test_subsets import rows_through_blocks
 from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, SIZE
 
 #: folder of a modality -> the value that marks its pixels as holding no data, and where it is put
-GAPS = {"sar": (np.nan, np.s_[:30]), "rgb": (0, np.s_[:, 20:45]), "dsm": (np.nan, np.s_[10:50, :33]),
-        "s1": (np.nan, np.s_[:30]), "s2": (0, np.s_[:, 20:45]), "dem": (np.nan, np.s_[10:50, :33]),
-        "dnw": (255, np.s_[40:])}
+GAPS = {
+    "sar": (np.nan, np.s_[:30]),
+    "rgb": (0, np.s_[:, 20:45]),
+    "dsm": (np.nan, np.s_[10:50, :33]),
+    "s1": (np.nan, np.s_[:30]),
+    "s2": (0, np.s_[:, 20:45]),
+    "dem": (np.nan, np.s_[10:50, :33]),
+    "dnw": (255, np.s_[40:]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,8 @@ def tiny_model(task, root, monkeypatch, *opts):
     model.backbone.double()
     model.pixel_mean, model.pixel_std = model.pixel_mean.double(), model.pixel_std.double()
     model.sem_seg_head.register_forward_pre_hook(
-        lambda module, inputs: ({name: features.float() for name, features in inputs[0].items()},))
+        lambda module, inputs: ({name: features.float() for name, features in inputs[0].items()},)
+    )
     return cfg, model
 
 
@@ -66,16 +73,23 @@ def assert_same(got, expected):
         torch.testing.assert_close(got["sem_seg"], expected["sem_seg"], rtol=1e-5, atol=1e-5)
         return
     # The best candidates come in no order.
-    fields = [sorted(zip(output["instances"].scores.tolist(), output["instances"].pred_classes.tolist(),
-                         output["instances"].pred_masks.flatten(1).tolist())) for output in (got, expected)]
+    fields = [
+        sorted(
+            zip(
+                output["instances"].scores.tolist(),
+                output["instances"].pred_classes.tolist(),
+                output["instances"].pred_masks.flatten(1).tolist(),
+            )
+        )
+        for output in (got, expected)
+    ]
     for (score, label, mask), (other_score, other_label, other_mask) in zip(*fields, strict=True):
         assert score == pytest.approx(other_score, abs=1e-5) and (label, mask) == (other_label, other_mask)
 
 
 @pytest.mark.parametrize("data", ["complete", "gappy"])
 @pytest.mark.parametrize("task", DEMO_CONFIGS)
-def test_scores_and_predictions_of_every_subset_equal_those_of_a_run_of_its_own(request, tiny_root, task, data,
-                                                                                monkeypatch):
+def test_scores_and_predictions_of_every_subset_equal_those_of_a_run_of_its_own(request, tiny_root, task, data, monkeypatch):
     root = tiny_root if data == "complete" else request.getfixturevalue("gappy_root")
     cfg, model = tiny_model(task, root, monkeypatch)
     (dataset,) = cfg.DATASETS.TEST
@@ -109,16 +123,34 @@ def test_a_sweep_passes_each_stream_once_an_image(tiny_root, task, shared, separ
     names = ModalitySet.from_config(cfg).names
     assert all(batch[0]["modalities"] == names for batch in build_test_loader(cfg, dataset))
     count = lambda **options: rows_through_blocks(  # noqa: E731
-        model.backbone, image, lambda: sweep_subsets(cfg, model, dataset, **options))
+        model.backbone, image, lambda: sweep_subsets(cfg, model, dataset, **options)
+    )
     assert count() == shared * NUM_VAL
     assert count(subsets_per_pass=1) == separate * NUM_VAL
 
 
-@pytest.mark.parametrize("opts", [["MODEL.IMRSF.MASKED_ATTENTION", "False"], ["MODEL.IMRSF.ABSENT", "zeros"],
-                                  ["MODEL.BACKBONE.NAME", "build_resnet_backbone"]], ids=lambda opts: opts[0])
+@pytest.mark.parametrize(
+    "opts",
+    [
+        ["MODEL.IMRSF.MASKED_ATTENTION", "False"],
+        ["MODEL.IMRSF.ABSENT", "zeros"],
+        ["MODEL.BACKBONE.NAME", "build_resnet_backbone"],
+    ],
+    ids=lambda opts: opts[0],
+)
 def test_where_nothing_can_be_shared_each_subset_has_its_own_pass(tiny_root, opts, monkeypatch, tmp_path):
-    extra = ["MODEL.RESNETS.OUT_FEATURES", "['res2', 'res3', 'res4', 'res5']", "MODEL.RESNETS.DEPTH", "18",
-             "MODEL.RESNETS.RES2_OUT_CHANNELS", "64"] if "BACKBONE" in opts[0] else []
+    extra = (
+        [
+            "MODEL.RESNETS.OUT_FEATURES",
+            "['res2', 'res3', 'res4', 'res5']",
+            "MODEL.RESNETS.DEPTH",
+            "18",
+            "MODEL.RESNETS.RES2_OUT_CHANNELS",
+            "64",
+        ]
+        if "BACKBONE" in opts[0]
+        else []
+    )
     cfg, model = tiny_model("semantic", tiny_root, monkeypatch, *opts, *extra)
     assert not shares_streams(model)
     (dataset,) = cfg.DATASETS.TEST

@@ -9,7 +9,7 @@ from imrsf_d2.evaluation.bootstrap import interval, resample_counts
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.shapley import shapley_values
-from imrsf_d2.evaluation.summary import summarise
+from imrsf_d2.evaluation.summary import summarize
 
 CLASSES = ["field", "road"]
 NAMES = ("a", "b")
@@ -31,9 +31,15 @@ def confusions(share, seed=0):
 def sweep(shares, subsets=SUBSETS):
     ids = tuple(range(NUM_IMAGES))
     images = {subset: SemanticImages(ids, confusions(share)) for subset, share in zip(subsets, shares)}
-    rows = [{"modalities": list(subset), "images": NUM_IMAGES, "seconds": 1.0,
-             "results": {"sem_seg": semantic_scores(own.confusion.sum(axis=0), CLASSES)}}
-            for subset, own in images.items()]
+    rows = [
+        {
+            "modalities": list(subset),
+            "images": NUM_IMAGES,
+            "seconds": 1.0,
+            "results": {"sem_seg": semantic_scores(own.confusion.sum(axis=0), CLASSES)},
+        }
+        for subset, own in images.items()
+    ]
     return rows, images
 
 
@@ -54,7 +60,7 @@ def test_an_interval_leaves_out_what_has_no_score():
 
 def test_everything_is_derived_from_the_scores():
     rows, images = sweep([0.9, 0.8, 0.6])
-    summary = summarise(NAMES, rows, images, CLASSES, resamples=50)
+    summary = summarize(NAMES, rows, images, CLASSES, resamples=50)
     score = {tuple(row["modalities"]): row["results"]["sem_seg"]["mIoU"] for row in rows}
     assert {subset: estimate.value for subset, estimate in summary.scores.items()} == score
     assert summary.retention[("b",)].value == pytest.approx(score[("b",)] / score[("a", "b")])
@@ -65,14 +71,15 @@ def test_everything_is_derived_from_the_scores():
     blind = max(semantic_scores(np.outer(true, onehot).astype(int), CLASSES)["mIoU"] for onehot in np.eye(2))
     assert summary.blind_results["sem_seg"]["mIoU"] == pytest.approx(blind) and "everywhere" in summary.blind
     assert {name: estimate.value for name, estimate in summary.shapley.items()} == pytest.approx(
-        shapley_values(NAMES, {**score, (): blind}))
+        shapley_values(NAMES, {**score, (): blind})
+    )
     for estimate in [*summary.scores.values(), *summary.shapley.values(), *summary.losses.values()]:
         assert estimate.low < estimate.value < estimate.high
 
 
 def test_intervals_are_those_of_a_bootstrap_spelled_out():
     rows, images = sweep([0.9, 0.8, 0.6])
-    summary = summarise(NAMES, rows, images, CLASSES, resamples=40, seed=3)
+    summary = summarize(NAMES, rows, images, CLASSES, resamples=40, seed=3)
     gains = []
     for counts in resample_counts(NUM_IMAGES, 40, seed=3):
         drawn = np.repeat(np.arange(NUM_IMAGES), counts)
@@ -86,22 +93,22 @@ def test_intervals_are_those_of_a_bootstrap_spelled_out():
 
 def test_subsets_share_their_resamples():
     """Equal predictions lose exactly nothing in every resample, whatever the spread of their scores."""
-    summary = summarise(NAMES, *sweep([0.7, 0.7, 0.7]), CLASSES, resamples=30)
+    summary = summarize(NAMES, *sweep([0.7, 0.7, 0.7]), CLASSES, resamples=30)
     assert (summary.losses["a"].low, summary.losses["a"].value, summary.losses["a"].high) == (0, 0, 0)
     assert (summary.retention[("b",)].low, summary.retention[("b",)].high) == (1, 1)
     assert summary.scores[("a",)].high - summary.scores[("a",)].low > 0.5
 
 
 def test_a_choice_of_subsets_leaves_out_what_needs_the_others():
-    summary = summarise(NAMES, *sweep([0.9], [("a",)]), CLASSES, resamples=0)
+    summary = summarize(NAMES, *sweep([0.9], [("a",)]), CLASSES, resamples=0)
     assert summary.shapley == {} and summary.losses == {} and summary.retention == {}
     assert summary.worst == ("a",) and math.isnan(summary.scores[("a",)].low)
-    complete = summarise(NAMES, *sweep([0.9], [("a", "b")]), CLASSES, resamples=0)
+    complete = summarize(NAMES, *sweep([0.9], [("a", "b")]), CLASSES, resamples=0)
     assert complete.mean_incomplete is None and complete.worst is None and complete.retention[("a", "b")].value == 1
 
 
 def test_one_modality_is_worth_all_there_is():
-    summary = summarise(("a",), *sweep([0.9], [("a",)]), CLASSES, resamples=0)
+    summary = summarize(("a",), *sweep([0.9], [("a",)]), CLASSES, resamples=0)
     gain = summary.scores[("a",)].value - summary.blind_results["sem_seg"]["mIoU"]
     assert summary.shapley["a"].value == pytest.approx(gain) and summary.losses == {}
 
@@ -110,4 +117,4 @@ def test_other_images_are_refused():
     rows, images = sweep([0.9, 0.8], SUBSETS[:2])
     images[("a",)] = SemanticImages(tuple(range(1, NUM_IMAGES + 1)), images[("a",)].confusion)
     with pytest.raises(ValueError, match="a was evaluated on 20 images that are not the 20 of a.b"):
-        summarise(NAMES, rows, images, CLASSES, resamples=0)
+        summarize(NAMES, rows, images, CLASSES, resamples=0)

@@ -47,8 +47,16 @@ def main() -> int:
         print(f"case {outcome.number} ({outcome.target}, {outcome.kind}): {outcome.result}\n{outcome.detail}")
     print(f"{text}\n{len(bad)} failures in {len(outcomes)} cases, {seconds:.0f} s")
     if args.write:
-        args.write.write_text(HEAD.format(cases=args.cases, seed=args.seed, seconds=seconds, processes=args.processes,
-                                          plural="es" * (args.processes != 1), table=text))
+        args.write.write_text(
+            HEAD.format(
+                cases=args.cases,
+                seed=args.seed,
+                seconds=seconds,
+                processes=args.processes,
+                plural="es" * (args.processes != 1),
+                table=text,
+            )
+        )
     return 1 if bad else 0
 
 

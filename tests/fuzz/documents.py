@@ -63,8 +63,9 @@ def checkpoint_case(folder: Path, draw: random.Random) -> tuple[str, object, obj
 def agree(got: object, expected: object) -> bool:
     """Whether a score, or a model's weights, are as they should be."""
     if isinstance(got, dict):
-        return got.keys() == expected.keys() and all(torch.equal(got[name].nan_to_num(), expected[name].nan_to_num())
-                                                     for name in got)
+        return got.keys() == expected.keys() and all(
+            torch.equal(got[name].nan_to_num(), expected[name].nan_to_num()) for name in got
+        )
     return got is None or got == expected
 
 
@@ -74,14 +75,27 @@ def _tree(draw: random.Random) -> dict:
     for number in range(draw.randrange(1, 6)):
         x, y, w, h = draw.randrange(0, 8), draw.randrange(0, 8), draw.randrange(3, 8), draw.randrange(3, 8)
         mask = np.zeros((SIDE, SIDE), dtype=np.uint8, order="F")
-        mask[y:y + h, x:x + w] = 1
+        mask[y : y + h, x : x + w] = 1
         rle = coco_mask.encode(mask)
         runs = np.diff(np.flatnonzero(np.diff(mask.ravel("F"), prepend=2, append=2)))
-        segmentation = draw.choice(([[x, y, x + w, y, x + w, y + h, x, y + h]],
-                                    {"size": [SIDE, SIDE], "counts": rle["counts"].decode()},
-                                    {"size": [SIDE, SIDE], "counts": ([0] if mask[0, 0] else []) + runs.tolist()}))
-        annotations.append({"id": number + 1, "image_id": draw.randrange(1, 4), "category_id": 1, "iscrowd": 0,
-                            "area": w * h, "bbox": [x, y, w, h], "segmentation": segmentation})
+        segmentation = draw.choice(
+            (
+                [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                {"size": [SIDE, SIDE], "counts": rle["counts"].decode()},
+                {"size": [SIDE, SIDE], "counts": ([0] if mask[0, 0] else []) + runs.tolist()},
+            )
+        )
+        annotations.append(
+            {
+                "id": number + 1,
+                "image_id": draw.randrange(1, 4),
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": w * h,
+                "bbox": [x, y, w, h],
+                "segmentation": segmentation,
+            }
+        )
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}
 
 
@@ -98,7 +112,9 @@ def _score_of_the_truth(path: Path) -> float | None:
     objects = 0
     for sample in samples:
         size = sample["height"], sample["width"]
-        masks = [_mask(annotation["segmentation"], *size) for annotation in sample["annotations"] if not annotation["iscrowd"]]
+        masks = [
+            _mask(annotation["segmentation"], *size) for annotation in sample["annotations"] if not annotation["iscrowd"]
+        ]
         if any(not mask.any() for mask in masks):
             return None  # an annotation that marks nothing, of which the loader has warned
         objects += len(masks)
@@ -112,7 +128,9 @@ def _score_of_the_truth(path: Path) -> float | None:
 
 def _mask(segmentation: list | dict, height: int, width: int) -> np.ndarray:
     if isinstance(segmentation, dict):
-        code = segmentation if isinstance(segmentation["counts"], str) else coco_mask.frPyObjects(segmentation, height, width)
+        code = (
+            segmentation if isinstance(segmentation["counts"], str) else coco_mask.frPyObjects(segmentation, height, width)
+        )
         return coco_mask.decode(code).astype(bool)
     polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).astype(bool)

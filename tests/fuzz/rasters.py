@@ -21,8 +21,20 @@ from tests.fuzz.damage import damage_bytes
 __all__ = ["label_case", "raster_case"]
 
 SIDE = 12
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "complex64",
-          "complex_int16")
+DTYPES = (
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float32",
+    "float64",
+    "complex64",
+    "complex_int16",
+)
 CLASSES = 4
 
 
@@ -41,8 +53,13 @@ def raster_case(folder: Path, draw: random.Random) -> tuple[str, object, object]
         modality = Modality("map", 1, classes=CLASSES)
     else:
         transform = draw.choice(("none", "none", "db"))
-        modality = Modality("s", channels, transform=transform, nodata=draw.choice((None, None, 0, -9999)),
-                            clip=draw.choice(((), (-25, 12), (0, 100))) or None)
+        modality = Modality(
+            "s",
+            channels,
+            transform=transform,
+            nodata=draw.choice((None, None, 0, -9999)),
+            clip=draw.choice(((), (-25, 12), (0, 100))) or None,
+        )
     kind = _maybe_damage(path, kind, draw)
     return kind, lambda: read_raster(path, modality), lambda: _plain_reading(path, modality)
 
@@ -64,8 +81,11 @@ def agree(got: object, expected: object) -> bool:
     if isinstance(got, np.ndarray):
         return np.array_equal(got, expected)
     (bands, valid), (wanted, wanted_valid) = got, expected
-    return (np.array_equal(valid, wanted_valid) and bool(np.isfinite(bands).all())
-            and np.allclose(bands[:, valid], wanted[:, valid], rtol=2e-6, atol=2e-5))
+    return (
+        np.array_equal(valid, wanted_valid)
+        and bool(np.isfinite(bands).all())
+        and np.allclose(bands[:, valid], wanted[:, valid], rtol=2e-6, atol=2e-5)
+    )
 
 
 def _values(dtype: str, bands: int, draw: random.Random) -> np.ndarray:
@@ -90,8 +110,15 @@ def _values(dtype: str, bands: int, draw: random.Random) -> np.ndarray:
 def _write(path: Path, values: np.ndarray, dtype: str, draw: random.Random) -> str:
     """Write a raster with odd tags now and then; returns which."""
     kinds = []
-    profile = {"driver": "GTiff", "height": values.shape[1], "width": values.shape[2], "count": len(values), "dtype": dtype,
-               "compress": draw.choice((None, "deflate", "lzw")), "tiled": draw.random() < 0.3}
+    profile = {
+        "driver": "GTiff",
+        "height": values.shape[1],
+        "width": values.shape[2],
+        "count": len(values),
+        "dtype": dtype,
+        "compress": draw.choice((None, "deflate", "lzw")),
+        "tiled": draw.random() < 0.3,
+    }
     if profile["tiled"]:
         profile |= {"blockxsize": 16, "blockysize": 16}
     if draw.random() < 0.7:
@@ -107,8 +134,9 @@ def _write(path: Path, values: np.ndarray, dtype: str, draw: random.Random) -> s
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=draw.random() < 0.5), rasterio.open(path, "w", **profile) as file:
             file.write(values)
             if draw.random() < 0.25:
-                scale, offset = draw.choice(((0.1, 0), (1e-4, -0.1), (1, -1000), (2.5, 3), (0, 0), (float("nan"), 0),
-                                             (float("inf"), 0), (-1, 0)))
+                scale, offset = draw.choice(
+                    ((0.1, 0), (1e-4, -0.1), (1, -1000), (2.5, 3), (0, 0), (float("nan"), 0), (float("inf"), 0), (-1, 0))
+                )
                 file.scales, file.offsets = (scale,) * len(values), (offset,) * len(values)
                 kinds.append("scale and offset")
             if draw.random() < 0.15:
@@ -162,7 +190,9 @@ def _plain_reading(path: Path, modality: Modality) -> tuple[np.ndarray, np.ndarr
                 bands[band, row, column] = value
     if modality.categorical:
         held = bands[:, valid]
-        if ((held < 0) | (held >= modality.classes) | (held != np.rint(held))).any() or set(zip(scales, offsets)) != {(1, 0)}:
+        if ((held < 0) | (held >= modality.classes) | (held != np.rint(held))).any() or set(zip(scales, offsets)) != {
+            (1, 0)
+        }:
             raise ValueError("no class indices")
     return bands, valid
 

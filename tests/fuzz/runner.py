@@ -18,7 +18,14 @@ __all__ = ["BAD", "Outcome", "run_cases"]
 SECONDS = 60
 #: A file of a few kilobytes has no reason to need more.
 MEMORY = 8 << 30
-READ, REFUSED, WRONG, CRASHED, HUNG, DIED = ("read, right", "refused with a message", "WRONG", "CRASHED", "HUNG", "PROCESS DIED")
+READ, REFUSED, WRONG, CRASHED, HUNG, DIED = (
+    "read, right",
+    "refused with a message",
+    "WRONG",
+    "CRASHED",
+    "HUNG",
+    "PROCESS DIED",
+)
 BAD = (WRONG, CRASHED, HUNG, DIED)
 
 
@@ -45,8 +52,10 @@ def table(outcomes: list[Outcome]) -> list[tuple]:
     results = (READ, REFUSED, *BAD)
     counts = Counter((o.target, o.kind, o.result) for o in outcomes)
     kinds = sorted({(o.target, o.kind) for o in outcomes})
-    rows = [(target, kind, sum(counts[target, kind, r] for r in results), *(counts[target, kind, r] for r in results))
-            for target, kind in kinds]
+    rows = [
+        (target, kind, sum(counts[target, kind, r] for r in results), *(counts[target, kind, r] for r in results))
+        for target, kind in kinds
+    ]
     totals = ("all", "", len(outcomes), *(sum(row[3 + i] for row in rows) for i in range(len(results))))
     return [("input", "what is odd", "cases", *results), *rows, totals]
 
@@ -95,8 +104,12 @@ def _work(pipe, seed: int) -> None:
 def _targets() -> dict:
     from tests.fuzz import documents, rasters
 
-    return {"sensor raster": (rasters.raster_case, rasters.agree), "label map": (rasters.label_case, rasters.agree),
-            "COCO file": (documents.coco_case, documents.agree), "checkpoint": (documents.checkpoint_case, documents.agree)}
+    return {
+        "sensor raster": (rasters.raster_case, rasters.agree),
+        "label map": (rasters.label_case, rasters.agree),
+        "COCO file": (documents.coco_case, documents.agree),
+        "checkpoint": (documents.checkpoint_case, documents.agree),
+    }
 
 
 def _draw(number: int, seed: int) -> tuple[str, random.Random]:

@@ -11,8 +11,12 @@ from tests.geo.warping import resample
 from tests.strategies import garbage_values, seeds
 
 UTM = CRS.from_epsg(32631)
-georeferences = st.builds(lambda left, top, pixel: from_origin(500_000 + left, 5_000_000 + top, pixel, pixel),
-                          st.floats(-100, 100), st.floats(-100, 100), st.sampled_from([4.0, 10.0, 23.0]))
+georeferences = st.builds(
+    lambda left, top, pixel: from_origin(500_000 + left, 5_000_000 + top, pixel, pixel),
+    st.floats(-100, 100),
+    st.floats(-100, 100),
+    st.sampled_from([4.0, 10.0, 23.0]),
+)
 placed = st.builds(Grid, st.integers(1, 20), st.integers(1, 20), st.just(UTM), georeferences)
 
 
@@ -28,8 +32,10 @@ def test_aligning_makes_valid_pixels_of_valid_ones_alone(source, target, seed, g
     place = ~source.transform
     column, row = place.a * x + place.c, place.e * y + place.f
     inside = (row >= 0) & (row < source.height) & (column >= 0) & (column < source.width)
-    nearest = (np.clip(np.floor(row).astype(int), 0, source.height - 1),
-               np.clip(np.floor(column).astype(int), 0, source.width - 1))
+    nearest = (
+        np.clip(np.floor(row).astype(int), 0, source.height - 1),
+        np.clip(np.floor(column).astype(int), 0, source.width - 1),
+    )
     # A millionth of a pixel from an edge, either neighbor is the nearest.
     sure = (np.abs(row - np.rint(row)) > 1e-6) & (np.abs(column - np.rint(column)) > 1e-6)
     np.testing.assert_array_equal(on_target[sure], (valid[nearest] & inside)[sure])
@@ -40,9 +46,16 @@ def test_aligning_makes_valid_pixels_of_valid_ones_alone(source, target, seed, g
         np.testing.assert_array_equal(bands[:, here], values[(slice(None), *nearest)][:, here])
 
 
-affines = st.builds(lambda left, top, angle, width, height: Affine.translation(left, top) * Affine.rotation(angle)
-                    * Affine.scale(width, -height), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(-180, 180),
-                    st.floats(0.1, 100), st.floats(0.1, 100))
+affines = st.builds(
+    lambda left, top, angle, width, height: (
+        Affine.translation(left, top) * Affine.rotation(angle) * Affine.scale(width, -height)
+    ),
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.floats(-180, 180),
+    st.floats(0.1, 100),
+    st.floats(0.1, 100),
+)
 turned = st.builds(Grid, st.integers(1, 500), st.integers(1, 500), st.just(UTM), affines)
 
 
@@ -55,8 +68,11 @@ def corners(grid):
 def test_the_pixels_of_a_part_lie_where_they_lie_in_the_whole(grid, row, column, height, width):
     part = grid.part(slice(row, row + height), slice(column, column + width))
     assert part.shape == (height, width)
-    np.testing.assert_allclose(xy(part.transform, [0, height - 1], [0, width - 1]),
-                               xy(grid.transform, [row, row + height - 1], [column, column + width - 1]), atol=1e-5)
+    np.testing.assert_allclose(
+        xy(part.transform, [0, height - 1], [0, width - 1]),
+        xy(grid.transform, [row, row + height - 1], [column, column + width - 1]),
+        atol=1e-5,
+    )
 
 
 @given(turned, st.integers(1, 500), st.integers(1, 500))

@@ -19,8 +19,8 @@ FINE = Grid(8, 12, UTM, from_origin(500_000, 5_000_000, 10, 10))
 COARSE = Grid(4, 6, UTM, from_origin(500_000, 5_000_000, 20, 20))
 
 
-def centres(grid):
-    """Map coordinates [H, W] of the pixel centres."""
+def centers(grid):
+    """Map coordinates [H, W] of the pixel centers."""
     rows, columns = np.indices(grid.shape)
     return tuple(np.reshape(values, grid.shape) for values in xy(grid.transform, rows.ravel(), columns.ravel()))
 
@@ -35,21 +35,21 @@ def everywhere(grid):
 
 @pytest.mark.parametrize("source, target", [(COARSE, FINE), (FINE, COARSE)], ids=["20 m to 10 m", "10 m to 20 m"])
 def test_a_plane_stays_a_plane(source, target):
-    bands, valid = resample(plane(*centres(source))[None], everywhere(source), source, target, categorical=False)
+    bands, valid = resample(plane(*centers(source))[None], everywhere(source), source, target, categorical=False)
     inner = (slice(2, -2), slice(2, -2)) if source is COARSE else (slice(1, -1), slice(1, -1))
-    np.testing.assert_allclose(bands[0][inner], plane(*centres(target))[inner], atol=1e-3)
+    np.testing.assert_allclose(bands[0][inner], plane(*centers(target))[inner], atol=1e-3)
     assert valid.all()
 
 
 def test_another_coordinate_system_lands_in_the_same_place():
     (west,), (north,) = transform_points(UTM, "EPSG:4326", [499_900], [5_000_100])
     degrees = Grid(20, 20, CRS.from_epsg(4326), from_origin(west, north, 2e-4, 2e-4))  # 16 x 22 m
-    x, y = centres(degrees)
+    x, y = centers(degrees)
     utm_x, utm_y = transform_points("EPSG:4326", UTM, x.ravel(), y.ravel())
     values = plane(np.reshape(utm_x, degrees.shape), np.reshape(utm_y, degrees.shape))
     bands, valid = resample(values[None], everywhere(degrees), degrees, FINE, categorical=False)
     assert valid.all()
-    np.testing.assert_allclose(bands[0], plane(*centres(FINE)), atol=0.01)
+    np.testing.assert_allclose(bands[0], plane(*centers(FINE)), atol=0.01)
 
 
 def test_invalid_pixels_do_not_show_and_validity_is_the_nearest_pixels():
@@ -82,8 +82,15 @@ PART = slice(20, 52), slice(10, 50)
 
 
 def around(x, y, pixel, height, width, degrees=0, crs=UTM):
-    return Grid(height, width, crs, Affine.translation(x, y) @ Affine.rotation(degrees) @ Affine.scale(pixel, -pixel)
-                @ Affine.translation(-width / 2, -height / 2))
+    return Grid(
+        height,
+        width,
+        crs,
+        Affine.translation(x, y)
+        @ Affine.rotation(degrees)
+        @ Affine.scale(pixel, -pixel)
+        @ Affine.translation(-width / 2, -height / 2),
+    )
 
 
 def elsewhere(crs, pixel, height, width):
@@ -139,13 +146,17 @@ def test_a_part_is_what_the_whole_has_there(noise, target):
 def test_bilinear_interpolation_spelled_out(noise, name):
     bands, target = noise[0].astype(np.float64), TARGETS[name]
     ours, valid = resample(noise[0], everywhere(SCENE), SCENE, target, False, PART)
-    xs, ys = centres(target.part(*PART))
+    xs, ys = centers(target.part(*PART))
     xs, ys = transform_points(target.crs, UTM, xs.ravel(), ys.ravel())
     rows, columns = (5_000_000 - np.array(ys)) / 10 - 0.5, (np.array(xs) - 500_000) / 10 - 0.5
     r, c = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, right = rows - r, columns - c
-    expected = ((1 - down) * (1 - right) * bands[:, r, c] + (1 - down) * right * bands[:, r, c + 1]
-                + down * (1 - right) * bands[:, r + 1, c] + down * right * bands[:, r + 1, c + 1])
+    expected = (
+        (1 - down) * (1 - right) * bands[:, r, c]
+        + (1 - down) * right * bands[:, r, c + 1]
+        + down * (1 - right) * bands[:, r + 1, c]
+        + down * right * bands[:, r + 1, c + 1]
+    )
     np.testing.assert_allclose(ours.reshape(2, -1), expected, atol=1e-4 if target.crs == UTM else 0.02)
     assert valid.all()
 
@@ -175,7 +186,7 @@ def test_across_180_degrees_nothing_is_lost():
     warp = Warp.between(globe, zone_1)
     assert warp.window[1] == slice(0, 3600)
     bands, valid = resample(values, everywhere(globe), globe, zone_1, False)
-    xs, ys = centres(zone_1)
+    xs, ys = centers(zone_1)
     longitude, _ = transform_points(zone_1.crs, "EPSG:4326", xs.ravel(), ys.ravel())
     near = np.abs(np.reshape(longitude, zone_1.shape)) < 179.9  # at the seam itself the source ends
     assert valid[near].all()
@@ -186,22 +197,26 @@ def test_of_a_large_scene_a_small_window_is_read(tmp_path, write_raster, monkeyp
     path = write_raster(tmp_path / "a.tif", np.ones((1000, 1200), np.float32), crs=UTM, transform=FINE.transform)
     read = []
     real = rasters.read_stored
-    monkeypatch.setattr(rasters, "read_stored", lambda file, numbers, window: read.append(window) or
-                        real(file, numbers, window))
+    monkeypatch.setattr(
+        rasters, "read_stored", lambda file, numbers, window: read.append(window) or real(file, numbers, window)
+    )
     wanted = Grid(500, 600, UTM, FINE.scaled_to(8, 12).transform @ Affine.scale(2))
     _, valid = read_raster(path, Modality("dem"), grid=wanted, window=(slice(100, 132), slice(50, 82)))
     assert valid.all() and len(read) == 1
     assert (read[0].row_off, read[0].height, read[0].col_off, read[0].width) == (196, 72, 96, 72)
 
 
-@pytest.mark.parametrize("other, same", [
-    (Grid(8, 12, UTM, from_origin(500_000.9, 5_000_000, 10, 10)), True),
-    (Grid(8, 12, UTM, from_origin(500_001.1, 5_000_000, 10, 10)), False),
-    (Grid(8, 12, UTM, from_origin(500_000, 5_000_000, 10.2, 10)), False),  # 2.4 m off at the right edge
-    (Grid(8, 12, CRS.from_epsg(32632), FINE.transform), False),
-    (Grid(8, 12, None, Affine.identity()), True),  # does not say
-    (COARSE, False),
-])
+@pytest.mark.parametrize(
+    "other, same",
+    [
+        (Grid(8, 12, UTM, from_origin(500_000.9, 5_000_000, 10, 10)), True),
+        (Grid(8, 12, UTM, from_origin(500_001.1, 5_000_000, 10, 10)), False),
+        (Grid(8, 12, UTM, from_origin(500_000, 5_000_000, 10.2, 10)), False),  # 2.4 m off at the right edge
+        (Grid(8, 12, CRS.from_epsg(32632), FINE.transform), False),
+        (Grid(8, 12, None, Affine.identity()), True),  # does not say
+        (COARSE, False),
+    ],
+)
 def test_which_grids_are_one(other, same):
     assert FINE.equals(other) is same and other.equals(FINE) is same
 
@@ -226,7 +241,9 @@ def test_pixels_without_an_echo_take_no_part(tmp_path, write_raster):
 def test_a_system_that_gdal_cannot_transform_is_named(tmp_path, write_raster):
     local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
     path = write_raster(tmp_path / "a.tif", np.ones((4, 6), np.float32), crs=local, transform=COARSE.transform)
-    with pytest.raises(RasterError, match=r"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot resample it"):
+    with pytest.raises(
+        RasterError, match=r"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot resample it"
+    ):
         read_raster(path, Modality("dem"), grid=FINE)
 
 
@@ -234,8 +251,14 @@ def test_a_system_that_gdal_cannot_transform_is_named(tmp_path, write_raster):
 def test_a_window_is_what_the_whole_has_there(tmp_path, write_raster, size):
     array = np.random.default_rng(0).uniform(1, 9, size).astype(np.float32)
     array[1, 2] = -9999
-    path = write_raster(tmp_path / "a.tif", array, mask=array < 8, nodata=-9999, crs=UTM,
-                        transform=(FINE if size == FINE.shape else COARSE).transform)
+    path = write_raster(
+        tmp_path / "a.tif",
+        array,
+        mask=array < 8,
+        nodata=-9999,
+        crs=UTM,
+        transform=(FINE if size == FINE.shape else COARSE).transform,
+    )
     whole = read_raster(path, Modality("dem"), grid=FINE)
     rows, columns = window = (slice(1, 6), slice(3, 12))
     for part, all_of_it in zip(read_raster(path, Modality("dem"), grid=FINE, window=window), whole):
@@ -258,6 +281,9 @@ def test_a_raster_on_the_wanted_grid_is_not_touched(tmp_path, write_raster):
 def test_without_a_georeference_nothing_can_be_resampled(tmp_path, write_raster, place, lost):
     path = write_raster(tmp_path / "a.tif", np.ones((4, 6), np.float32), **place)
     grid = FINE if lost == "the file" else Grid(8, 12, None, Affine.identity())
-    with pytest.raises(ValueError, match=rf"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot "
-                                         rf"resample it, because {lost} has no usable georeference"):
+    with pytest.raises(
+        ValueError,
+        match=rf"'dem' is 6 x 4 px \(.*a\.tif\), expected 12 x 8 px; INPUT\.ALIGN cannot "
+        rf"resample it, because {lost} has no usable georeference",
+    ):
         read_raster(path, Modality("dem"), grid=grid)

@@ -19,8 +19,15 @@ UTM = CRS.from_epsg(32631)
 places = st.floats(-1e6, 1e6)
 lengths = st.floats(0.5, 5e4)
 resolutions = st.sampled_from([0.5, 2.5, 10.0, 20.0, 0.3])
-grids = st.builds(Grid, st.just(UTM), st.integers(-10**6, 10**6), st.integers(-10**6, 10**6), resolutions,
-                  st.integers(1, 300), st.integers(1, 300))
+grids = st.builds(
+    Grid,
+    st.just(UTM),
+    st.integers(-(10**6), 10**6),
+    st.integers(-(10**6), 10**6),
+    resolutions,
+    st.integers(1, 300),
+    st.integers(1, 300),
+)
 
 
 @given(places, places, lengths, lengths, resolutions, st.tuples(places, places))
@@ -42,7 +49,7 @@ def test_the_tiles_of_a_grid_hold_each_of_its_pixels_once(grid, size):
         assert (tile.height, tile.width, tile.resolution, tile.crs) == (size, size, grid.resolution, grid.crs)
         top, left = (grid.top - tile.top) / grid.resolution, (tile.left - grid.left) / grid.resolution
         assert (round(top, 4), round(left, 4)) == (row * size, column * size)
-        seen[row * size:(row + 1) * size, column * size:(column + 1) * size] += 1
+        seen[row * size : (row + 1) * size, column * size : (column + 1) * size] += 1
     assert (seen == 1).all()
 
 
@@ -94,7 +101,7 @@ def test_a_pixel_has_data_where_the_nearest_has_and_its_value_lies_among_valid_o
     at = np.clip(np.floor(rows).astype(int), 0, 59)[:, None], np.clip(np.floor(columns).astype(int), 0, 59)
     nearest[inside] = values[at][inside]
     # Half a billionth of a pixel from an edge, either neighbor is the nearest.
-    sure = ((np.abs(rows - np.rint(rows)) > 1e-6)[:, None] & (np.abs(columns - np.rint(columns)) > 1e-6))
+    sure = (np.abs(rows - np.rint(rows)) > 1e-6)[:, None] & (np.abs(columns - np.rint(columns)) > 1e-6)
     np.testing.assert_array_equal(np.isnan(found[0])[sure], np.isnan(nearest)[sure])
     there = found[0][~np.isnan(found[0])]
     assert there.size == 0 or 100 <= there.min() and there.max() <= 200
@@ -106,7 +113,7 @@ def test_a_pixel_has_data_where_the_nearest_has_and_its_value_lies_among_valid_o
 def test_on_the_pixels_of_the_scene_every_value_is_copied(scene, left, top, height, width):
     values, mosaics = scene
     found, copied = resample_marked(mosaics, Grid(UTM, LEFT + 10 * left, TOP - 10 * top, 10.0, height, width))
-    around = np.pad(values, 100, constant_values=np.nan)[100 + top:100 + top + height, 100 + left:100 + left + width]
+    around = np.pad(values, 100, constant_values=np.nan)[100 + top : 100 + top + height, 100 + left : 100 + left + width]
     np.testing.assert_array_equal(found[0], around)
     np.testing.assert_array_equal(copied, ~np.isnan(around))
 

@@ -68,9 +68,8 @@ def test_black_is_data_where_no_nodata_value_is_given(tmp_path, write_raster):
     assert read_raster(path, Modality("rgb", 3))[1].all()
 
 
-@pytest.mark.parametrize(("dtype", "tag"),
-                         [("float32", -9999.0), ("float64", -1.7976931348623157e308), ("int16", -9999)])
-def test_the_files_nodata_tag_is_honoured(tmp_path, write_raster, dtype, tag):
+@pytest.mark.parametrize(("dtype", "tag"), [("float32", -9999.0), ("float64", -1.7976931348623157e308), ("int16", -9999)])
+def test_the_files_nodata_tag_is_honored(tmp_path, write_raster, dtype, tag):
     array = np.array([[tag, 3, 4]], dtype=dtype)
     bands, valid = read_raster(write_raster(tmp_path / "a.tif", array, nodata=tag), HEIGHT)
     assert valid.tolist() == [[False, True, True]] and bands.tolist() == [[[5.0, 3.0, 4.0]]]
@@ -186,7 +185,7 @@ def test_a_band_is_read_as_it_is(tmp_path, write_raster):
 def test_a_truncated_file_is_a_raster_error_naming_it(tmp_path, write_raster, share):
     path = write_raster(tmp_path / "cut.tif", np.random.rand(64, 64).astype(np.float32))
     content = path.read_bytes()
-    path.write_bytes(content[:int(share * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(RasterError, match=r"cannot read .*cut\.tif \('dsm'\): .*truncated or corrupt") as info:
         read_raster(path, HEIGHT)
     assert info.value.path == str(path) and info.value.reason and "previous exception" not in str(info.value)
@@ -217,6 +216,7 @@ def test_whatever_gdal_calls_its_error_it_is_a_raster_error(tmp_path, write_rast
     # What rasterio raises of a damaged header depends on which property is asked for first.
     def fail(self):
         raise CPLE_AppDefinedError(3, 1, "Key GTCitationGeoKey is corrupted.")
+
     path = write_raster(tmp_path / "odd.tif", np.ones((2, 2), np.float32))
     monkeypatch.setattr("imrsf_d2.geo.rasters.Grid.of", fail)
     with pytest.raises(RasterError, match=r"cannot read .*odd\.tif \('dsm'\): Key GTCitationGeoKey is corrupted\. The file"):

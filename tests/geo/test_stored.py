@@ -29,6 +29,7 @@ def write_scaled(write_raster):
                 file.scales = np.broadcast_to(scales, file.count).tolist()
                 file.offsets = np.broadcast_to(offsets, file.count).tolist()
         return path
+
     return write
 
 
@@ -51,10 +52,12 @@ def test_gdal_unscales_to_the_same_values(tmp_path, write_scaled, dtype):
     array = np.random.default_rng(0).integers(0, 120, (2, 9, 7)).astype(dtype)
     path = write_scaled(tmp_path / "a.tif", array, [0.3, 2.5], [-11.0, 1e-3], **UTM)
     vrt = tmp_path / "unscaled.vrt"
-    bands = "".join(f'<VRTRasterBand dataType="Float64" band="{n}"><ComplexSource><SourceFilename relativeToVRT="1">a.tif'
-                    f"</SourceFilename><SourceBand>{n}</SourceBand><ScaleOffset>{offset}</ScaleOffset><ScaleRatio>{scale}"
-                    "</ScaleRatio></ComplexSource></VRTRasterBand>"
-                    for n, scale, offset in ((1, 0.3, -11.0), (2, 2.5, 1e-3)))
+    bands = "".join(
+        f'<VRTRasterBand dataType="Float64" band="{n}"><ComplexSource><SourceFilename relativeToVRT="1">a.tif'
+        f"</SourceFilename><SourceBand>{n}</SourceBand><ScaleOffset>{offset}</ScaleOffset><ScaleRatio>{scale}"
+        "</ScaleRatio></ComplexSource></VRTRasterBand>"
+        for n, scale, offset in ((1, 0.3, -11.0), (2, 2.5, 1e-3))
+    )
     vrt.write_text(f'<VRTDataset rasterXSize="7" rasterYSize="9">{bands}</VRTDataset>')
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -143,8 +146,9 @@ def test_without_a_scale_the_very_same_array_comes_back():
     assert Scaling((1.0,), (0.0,)).apply(stored) is stored
 
 
-@pytest.mark.parametrize("dtype, kind", [("uint8", "u"), ("int8", "i"), ("float32", "f"), ("complex_int16", "c"),
-                                         ("complex128", "c")])
+@pytest.mark.parametrize(
+    "dtype, kind", [("uint8", "u"), ("int8", "i"), ("float32", "f"), ("complex_int16", "c"), ("complex128", "c")]
+)
 def test_every_data_type_of_rasterio_has_a_kind(dtype, kind):
     assert kind_of(dtype) == kind
 
@@ -152,9 +156,11 @@ def test_every_data_type_of_rasterio_has_a_kind(dtype, kind):
 def test_bands_of_several_types_are_read_together(tmp_path, write_raster):
     write_raster(tmp_path / "a.tif", np.array([[7, 255]], np.uint8))
     write_raster(tmp_path / "b.tif", np.array([[0.5, np.nan]], np.float32))
-    bands = "".join(f'<VRTRasterBand dataType="{kind}" band="{n}"><SimpleSource><SourceFilename relativeToVRT="1">{name}.tif'
-                    "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
-                    for n, (kind, name) in enumerate((("Byte", "a"), ("Float32", "b")), start=1))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{n}"><SimpleSource><SourceFilename relativeToVRT="1">{name}.tif'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for n, (kind, name) in enumerate((("Byte", "a"), ("Float32", "b")), start=1)
+    )
     (tmp_path / "both.vrt").write_text(f'<VRTDataset rasterXSize="2" rasterYSize="1">{bands}</VRTDataset>')
     values, valid = read_raster(tmp_path / "both.vrt", Modality("s", 2))
     assert values[:, 0, 0].tolist() == [7, 0.5] and valid.tolist() == [[True, False]]

@@ -11,8 +11,8 @@ from shapely.geometry import LineString, MultiPolygon, Polygon
 
 from imrsf_d2.data.datasets.land_cover import read_merge_table
 from imrsf_d2.geo.map_grids import Grid, move_bounds
-from imrsf_d2.geo.vectors import find_layer, rasterise, read_features
-from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centres, squares, write_layer
+from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
+from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centers, squares, write_layer
 
 GRID = Grid(CRS.from_string(UTM), LEFT, TOP, 10.0, 8, 8)
 CODES = {"1": 0, "2": 1, "3": 2, "9": None, "11100": 4}
@@ -33,7 +33,7 @@ def paint(path, grid=GRID, **options):
     layer = find_layer(str(path), **options)
     features = read_features(layer, CODES, 255)
     ids, labels = features.within(move_bounds(grid.bounds, grid.crs, layer.crs))
-    return rasterise(layer, ids, labels, grid, 255)
+    return rasterize_labels(layer, ids, labels, grid, 255)
 
 
 def typed(text):
@@ -45,12 +45,24 @@ def typed(text):
 def test_labels_are_those_typed_by_hand(tmp_path, ending):
     bow_tie = polygon((4, -0.5), (8, 4.5), (8, -0.5), (4, 4.5))
     ring = polygon((0, 4), (4, 4), (4, 8), (0, 8), holes=[[(1, 5), (3, 5), (3, 7), (1, 7)]])
-    path = write_layer(tmp_path / f"labels{ending}",
-                       [box(0, 0, 3, 2), box(2, 1, 4, 3), bow_tie, ring, box(4.6, 5.4, 6.4, 6.6), box(6, 6, 8, 8), None,
-                        box(-40, -40, -20, -20)],
-                       ["1", "2", "3", "1", "2", "9", "3", "3"])
-    # The second box covers the first. Centres decide: 4.6 to 6.4 holds that of 5 alone, 5.4 to 6.6 those of 5 and 6.
-    np.testing.assert_array_equal(paint(path), typed("""
+    path = write_layer(
+        tmp_path / f"labels{ending}",
+        [
+            box(0, 0, 3, 2),
+            box(2, 1, 4, 3),
+            bow_tie,
+            ring,
+            box(4.6, 5.4, 6.4, 6.6),
+            box(6, 6, 8, 8),
+            None,
+            box(-40, -40, -20, -20),
+        ],
+        ["1", "2", "3", "1", "2", "9", "3", "3"],
+    )
+    # The second box covers the first. Centers decide: 4.6 to 6.4 holds that of 5 alone, 5.4 to 6.6 those of 5 and 6.
+    np.testing.assert_array_equal(
+        paint(path),
+        typed("""
         000.2..2
         00112222
         ..112222
@@ -59,7 +71,8 @@ def test_labels_are_those_typed_by_hand(tmp_path, ending):
         0..0.1..
         0..0.1..
         0000....
-        """))
+        """),
+    )
 
 
 @ENDINGS
@@ -85,7 +98,7 @@ def test_what_is_left_of_a_broken_polygon_is_its_area(tmp_path):
 
 def test_polygons_that_cross_themselves_across_the_tiles_edge(tmp_path, rng):
     """Against shapely's point-in-polygon test on the repaired polygon."""
-    x, y = centres(LEFT, TOP, 10, 8, 8)
+    x, y = centers(LEFT, TOP, 10, 8, 8)
     for i in range(8):
         star = Polygon(np.column_stack([rng.uniform(LEFT - 80, LEFT + 160, 9), rng.uniform(TOP - 160, TOP + 80, 9)]))
         assert not star.is_valid
@@ -107,12 +120,13 @@ def test_a_layer_in_another_system_lies_where_it_should(tmp_path, rng):
     """Against shapely's own point-in-polygon test, in the layer's system."""
     grid = Grid(GRID.crs, LEFT, TOP, 10.0, 96, 96)
     left, bottom, right, top = move_bounds(grid.bounds, grid.crs, CRS.from_epsg(3035))
-    polygons = [shapely.Point(rng.uniform(left, right), rng.uniform(bottom, top)).buffer(rng.uniform(30, 250), 3)
-                for _ in range(30)]
+    polygons = [
+        shapely.Point(rng.uniform(left, right), rng.uniform(bottom, top)).buffer(rng.uniform(30, 250), 3) for _ in range(30)
+    ]
     polygons.append(shapely.box(left - 90_000, bottom + 300, right + 90_000, bottom + 330))  # far beyond it
     codes = rng.choice(["1", "2", "3"], len(polygons))
     path = write_layer(tmp_path / "a.gpkg", polygons, codes, crs="EPSG:3035")
-    x, y = centres(LEFT, TOP, 10, 96, 96)
+    x, y = centers(LEFT, TOP, 10, 96, 96)
     x, y = (np.reshape(side, (96, 96)) for side in transform(UTM, "EPSG:3035", x.ravel(), y.ravel()))
     expected, sure = np.full((96, 96), 255), np.ones((96, 96), dtype=bool)
     for shape, code in zip(polygons, codes):
@@ -122,13 +136,14 @@ def test_a_layer_in_another_system_lies_where_it_should(tmp_path, rng):
     np.testing.assert_array_equal(paint(path, grid)[sure], expected[sure])
 
 
-def test_a_tile_without_features_is_unlabelled(tmp_path):
+def test_a_tile_without_features_is_unlabeled(tmp_path):
     path = write_layer(tmp_path / "a.gpkg", [box(100, 100, 120, 120)], ["1"])
     assert (paint(path) == 255).all()
 
 
-@pytest.mark.parametrize("codes", [[11100, 11100], [11100.0, 11100.0], [" 11100", "11100"]],
-                         ids=["integer", "float", "text"])
+@pytest.mark.parametrize(
+    "codes", [[11100, 11100], [11100.0, 11100.0], [" 11100", "11100"]], ids=["integer", "float", "text"]
+)
 def test_codes_may_be_numbers(tmp_path, codes):
     assert (paint(write_layer(tmp_path / "a.gpkg", [box(0, 0, 8, 8), box(1, 1, 2, 2)], codes)) == 4).all()
 
@@ -161,15 +176,19 @@ def test_the_layer_with_codes_is_taken(tmp_path):
         find_layer(str(path), pattern="UA2006")
 
 
-@pytest.mark.parametrize("polygons, codes, options, message", [
-    ([], np.array([], dtype=object), {}, "has 0 features, none of them with an area, expected polygons"),
-    ([None], ["1"], {}, "has 1 features, none of them"),
-    ([box(0, 0, 1, 1)] * 3, ["1", "77", "odd"], {}, "that the merge table lacks: '77', 'odd'. Give each a line"),
-    ([box(0, 0, 1, 1)] * 2, np.array(["1", None], dtype=object), {}, "merge table lacks: null (its CODE is empty)."),
-    ([box(0, 0, 1, 1)], ["1"], {"crs": None}, "has no coordinate reference system of the Earth"),
-    ([box(0, 0, 1, 1)], ["1"], {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "(a shapefile needs its .prj), found '"),
-    ([box(0, 0, 1, 1)], ["1"], {"column": "CLC"}, "no polygon layer with the column 'code_2018', found: a (Polygon: C"),
-], ids=["empty", "null", "unknown code", "null code", "no CRS", "a CRS of its own", "no column"])
+@pytest.mark.parametrize(
+    "polygons, codes, options, message",
+    [
+        ([], np.array([], dtype=object), {}, "has 0 features, none of them with an area, expected polygons"),
+        ([None], ["1"], {}, "has 1 features, none of them"),
+        ([box(0, 0, 1, 1)] * 3, ["1", "77", "odd"], {}, "that the merge table lacks: '77', 'odd'. Give each a line"),
+        ([box(0, 0, 1, 1)] * 2, np.array(["1", None], dtype=object), {}, "merge table lacks: null (its CODE is empty)."),
+        ([box(0, 0, 1, 1)], ["1"], {"crs": None}, "has no coordinate reference system of the Earth"),
+        ([box(0, 0, 1, 1)], ["1"], {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "(a shapefile needs its .prj), found '"),
+        ([box(0, 0, 1, 1)], ["1"], {"column": "CLC"}, "no polygon layer with the column 'code_2018', found: a (Polygon: C"),
+    ],
+    ids=["empty", "null", "unknown code", "null code", "no CRS", "a CRS of its own", "no column"],
+)
 @ENDINGS
 def test_unusable_layers_are_named(tmp_path, ending, polygons, codes, options, message):
     path = write_layer(tmp_path / f"a{ending}", polygons, codes, **options)
@@ -191,5 +210,5 @@ def test_every_code_of_the_default_table_is_painted(tmp_path):
     path = write_layer(tmp_path / "a.gpkg", squares((LEFT, TOP - 10), 10, len(codes), 1), codes)
     layer = find_layer(str(path))
     features = read_features(layer, table.codes, 255)
-    found = rasterise(layer, *features.within(grid.bounds), grid, 255)[0].tolist()
+    found = rasterize_labels(layer, *features.within(grid.bounds), grid, 255)[0].tolist()
     assert found == [255 if label is None else label for label in table.codes.values()]

@@ -14,8 +14,17 @@ GRID = (2, 3)
 
 def build(**changes):
     torch.manual_seed(7)
-    arguments = dict(modalities=MODALITIES, patch_size=SHAPE["patch"], embed_dim=16, depth=SHAPE["depth"],
-                     num_heads=SHAPE["heads"], out_layers=[0, 1, 1, 2]) | changes
+    arguments = (
+        dict(
+            modalities=MODALITIES,
+            patch_size=SHAPE["patch"],
+            embed_dim=16,
+            depth=SHAPE["depth"],
+            num_heads=SHAPE["heads"],
+            out_layers=[0, 1, 1, 2],
+        )
+        | changes
+    )
     model = IncompleteMultimodalViT(**arguments).double()
     with torch.no_grad():
         # Trained-like values: the zero biases and tiny tokens of a fresh model would hide mistakes.

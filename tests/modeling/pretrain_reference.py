@@ -12,13 +12,16 @@ HEADS = {"encoder": 2, "decoder": 2}
 
 def plain_block(tokens, parameters, block, heads):
     """A pre-norm Transformer block under the names of torch.nn.TransformerEncoderLayer."""
-    renamed = {f"{block}.attn.qkv.weight": parameters[f"{block}.self_attn.in_proj_weight"],
-               f"{block}.attn.qkv.bias": parameters[f"{block}.self_attn.in_proj_bias"],
-               f"{block}.attn.proj.weight": parameters[f"{block}.self_attn.out_proj.weight"],
-               f"{block}.attn.proj.bias": parameters[f"{block}.self_attn.out_proj.bias"]}
+    renamed = {
+        f"{block}.attn.qkv.weight": parameters[f"{block}.self_attn.in_proj_weight"],
+        f"{block}.attn.qkv.bias": parameters[f"{block}.self_attn.in_proj_bias"],
+        f"{block}.attn.proj.weight": parameters[f"{block}.self_attn.out_proj.weight"],
+        f"{block}.attn.proj.bias": parameters[f"{block}.self_attn.out_proj.bias"],
+    }
     everything = torch.ones(len(tokens), len(tokens), dtype=torch.bool)
-    tokens = tokens + reference.attention(reference.norm(tokens, parameters, f"{block}.norm1"), everything, renamed, block,
-                                          heads)
+    tokens = tokens + reference.attention(
+        reference.norm(tokens, parameters, f"{block}.norm1"), everything, renamed, block, heads
+    )
     hidden = linear(reference.norm(tokens, parameters, f"{block}.norm2"), parameters, f"{block}.linear1")
     return tokens + linear(F.gelu(hidden), parameters, f"{block}.linear2")
 
@@ -28,7 +31,7 @@ def linear(tokens, parameters, name):
 
 
 def under(parameters, prefix):
-    return {name[len(prefix):]: value for name, value in parameters.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: value for name, value in parameters.items() if name.startswith(prefix)}
 
 
 def encode(image, visible, modalities, parameters, *, patch, depth, heads, **ablation):
@@ -40,14 +43,15 @@ def encode(image, visible, modalities, parameters, *, patch, depth, heads, **abl
         for n in range(visible.shape[1]):
             if not visible[m, n]:
                 top, left = n // columns * patch, n % columns * patch
-                seen[num_bands + m, top:top + patch, left:left + patch] = 0.0
-    layers, streams, _, present = reference.encode_sample(seen, modalities, under(parameters, "backbone."), patch=patch,
-                                                          depth=depth, heads=heads, **ablation)
+                seen[num_bands + m, top : top + patch, left : left + patch] = 0.0
+    layers, streams, _, present = reference.encode_sample(
+        seen, modalities, under(parameters, "backbone."), patch=patch, depth=depth, heads=heads, **ablation
+    )
     assert torch.equal(present, visible)
     return layers[-1], streams
 
 
-def reconstruction_losses(images, hidden, fusions, modalities, kinds, parameters, patch, depth, normalise=False):
+def reconstruction_losses(images, hidden, fusions, modalities, kinds, parameters, patch, depth, normalize=False):
     """Eq. 5 of each modality: the mean over the valid pixels and bands of all hidden patches of the batch."""
     num_bands = sum(m.channels for m in modalities)
     losses, start = {}, 0
@@ -62,12 +66,14 @@ def reconstruction_losses(images, hidden, fusions, modalities, kinds, parameters
             for n in range(of_sample.shape[1]):
                 if not of_sample[m, n]:
                     continue
-                window = (slice(n // columns * patch, n // columns * patch + patch),
-                          slice(n % columns * patch, n % columns * patch + patch))
-                target = image[start:start + modality.channels][(slice(None), *window)]
+                window = (
+                    slice(n // columns * patch, n // columns * patch + patch),
+                    slice(n % columns * patch, n % columns * patch + patch),
+                )
+                target = image[start : start + modality.channels][(slice(None), *window)]
                 valid = image[num_bands + m][window] > 0.5
                 predicted = pixels[n].view(-1, patch, patch)
-                if normalise and not modality.classes:
+                if normalize and not modality.classes:
                     values = target[:, valid]
                     target = (target - values.mean()) / max(values.std(unbiased=False).item(), 1e-3)
                 of_pixels, truth = predicted[:, valid], target[:, valid]  # [values, pixels]
@@ -106,6 +112,7 @@ def comparison_vectors(fusion, streams, parameters, heads):
 
 def info_nce(samples, temperature):
     """Eq. 6 over samples' `comparison_vectors`, term by term."""
+
     def similarity(a, b):
         return torch.exp(a @ b / (a.norm() * b.norm()) / temperature)
 

@@ -17,8 +17,12 @@ def positions(rows, columns, dim):
         for column in range(columns):
             for i in range(quarter):
                 frequency = 1.0 / 10000 ** (i / quarter)
-                values = (math.sin(column * frequency), math.cos(column * frequency),
-                          math.sin(row * frequency), math.cos(row * frequency))
+                values = (
+                    math.sin(column * frequency),
+                    math.cos(column * frequency),
+                    math.sin(row * frequency),
+                    math.cos(row * frequency),
+                )
                 for block, value in enumerate(values):
                     table[row * columns + column, block * quarter + i] = value
     return table
@@ -29,9 +33,12 @@ def lstm_direction(sequence, parameters, suffix):
     size = parameters[f"bilstm.lstm.weight_hh_l0{suffix}"].shape[1]
     hidden, cell, states = torch.zeros(size).double(), torch.zeros(size).double(), []
     for vector in sequence:
-        gates = (parameters[f"bilstm.lstm.weight_ih_l0{suffix}"] @ vector + parameters[f"bilstm.lstm.bias_ih_l0{suffix}"]
-                 + parameters[f"bilstm.lstm.weight_hh_l0{suffix}"] @ hidden
-                 + parameters[f"bilstm.lstm.bias_hh_l0{suffix}"])
+        gates = (
+            parameters[f"bilstm.lstm.weight_ih_l0{suffix}"] @ vector
+            + parameters[f"bilstm.lstm.bias_ih_l0{suffix}"]
+            + parameters[f"bilstm.lstm.weight_hh_l0{suffix}"] @ hidden
+            + parameters[f"bilstm.lstm.bias_hh_l0{suffix}"]
+        )
         i, f, g, o = gates.chunk(4)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
         hidden = torch.sigmoid(o) * torch.tanh(cell)
@@ -47,9 +54,11 @@ def bilstm_attention(vectors, fusion, parameters):
     forward = lstm_direction(sequence, parameters, "")
     backward = lstm_direction(sequence[::-1], parameters, "_reverse")[::-1]
     states = [torch.cat(pair) for pair in zip(forward, backward)]
-    scores = [parameters["bilstm.score.weight"][0] @ torch.tanh(
-        parameters["bilstm.attn.weight"] @ torch.cat([states[-1], state]) + parameters["bilstm.attn.bias"])
-        for state in states[:-1]]
+    scores = [
+        parameters["bilstm.score.weight"][0]
+        @ torch.tanh(parameters["bilstm.attn.weight"] @ torch.cat([states[-1], state]) + parameters["bilstm.attn.bias"])
+        for state in states[:-1]
+    ]
     beta = torch.stack(scores).softmax(0)
     return sum(b * h for b, h in zip(beta, states[:-1])), list(beta)
 
@@ -58,13 +67,14 @@ def embed(name, bands, valid, classes, patch, parameters):
     """[Hp * Wp, D] tokens of one modality of one sample, patch by patch."""
     if classes:
         table = parameters[f"patch_embed.{name}.class_embed.weight"]
-        bands = torch.stack([table[int(c)] if ok else torch.zeros_like(table[0])
-                             for c, ok in zip(bands[0].flatten(), valid.flatten())], 1).view(-1, *valid.shape)
+        bands = torch.stack(
+            [table[int(c)] if ok else torch.zeros_like(table[0]) for c, ok in zip(bands[0].flatten(), valid.flatten())], 1
+        ).view(-1, *valid.shape)
     weight, bias = parameters[f"patch_embed.{name}.proj.weight"], parameters[f"patch_embed.{name}.proj.bias"]
     tokens = []
     for top in range(0, valid.shape[0], patch):
         for left in range(0, valid.shape[1], patch):
-            window = bands[:, top:top + patch, left:left + patch]
+            window = bands[:, top : top + patch, left : left + patch]
             tokens.append((weight * window).sum((1, 2, 3)) + bias)
     return torch.stack(tokens)
 
@@ -73,7 +83,8 @@ def attention(tokens, mask, parameters, block, heads):
     """Eq. 4 with an explicit mask: mask[i, j] is True where query i may see key j."""
     dim = tokens.shape[1]
     q, k, v = (parameters[f"{block}.attn.qkv.weight"] @ tokens.T + parameters[f"{block}.attn.qkv.bias"][:, None]).T.split(
-        dim, dim=1)
+        dim, dim=1
+    )
     heads_out = []
     for h in range(heads):
         at = slice(h * dim // heads, (h + 1) * dim // heads)
@@ -100,12 +111,14 @@ def encode_sample(image, modalities, parameters, *, patch, depth, heads, masked=
     place = positions(rows, columns, dim)
     streams, start = [], 0
     for m, modality in enumerate(modalities):
-        bands = image[start:start + modality.channels]
+        bands = image[start : start + modality.channels]
         start += modality.channels
         valid = (image[num_bands + m] > 0.5) & bands.isfinite().all(0)
         bands = torch.where(valid, bands, 0.0)
         tokens = embed(modality.name, bands, valid, modality.classes, patch, parameters) + place
-        windows = [valid[r * patch:(r + 1) * patch, c * patch:(c + 1) * patch] for r in range(rows) for c in range(columns)]
+        windows = [
+            valid[r * patch : (r + 1) * patch, c * patch : (c + 1) * patch] for r in range(rows) for c in range(columns)
+        ]
         streams.append({n: tokens[n] for n, window in enumerate(windows) if window.double().mean() >= min_valid})
     learned = F.interpolate(parameters["fusion_tokens"], size=(rows, columns), mode="bicubic", align_corners=False)
     fusion = list(learned[0].flatten(1).T + place)
@@ -126,7 +139,7 @@ def encode_sample(image, modalities, parameters, *, patch, depth, heads, masked=
         hidden = norm(tokens, parameters, f"{block}.norm2") @ parameters[f"{block}.mlp.fc1.weight"].T
         hidden = F.gelu(hidden + parameters[f"{block}.mlp.fc1.bias"])
         tokens = tokens + hidden @ parameters[f"{block}.mlp.fc2.weight"].T + parameters[f"{block}.mlp.fc2.bias"]
-        layers.append(tokens[-len(fusion):])
+        layers.append(tokens[-len(fusion) :])
     rest, out = iter(tokens), []
     for stream in streams:
         out.append({n: next(rest) for n in stream})

@@ -59,8 +59,8 @@ def test_a_batch_of_different_subsets_equals_the_singles(encoder, coverage):
     images = make_images(SUBSETS[::-1] + SUBSETS, coverage)
     batch = outputs(encoder, images)
     for sample in range(len(images)):
-        for a, b in zip(batch, outputs(encoder, images[sample:sample + 1])):
-            torch.testing.assert_close(a[sample:sample + 1], b, rtol=1e-10, atol=1e-10)
+        for a, b in zip(batch, outputs(encoder, images[sample : sample + 1])):
+            torch.testing.assert_close(a[sample : sample + 1], b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("moved", NAMES)
@@ -153,8 +153,16 @@ def test_the_gpu_gives_what_the_cpu_gives(coverage):
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "full attention"])
 def test_no_tensor_of_tokens_times_tokens_is_built(coverage, masked):
     torch.manual_seed(0)
-    model = IncompleteMultimodalViT(modalities=[Modality("a", 1), Modality("b", 1)], patch_size=8, embed_dim=8, depth=2,
-                                    num_heads=1, out_layers=[1], out_features=["res3"], masked_attention=masked)
+    model = IncompleteMultimodalViT(
+        modalities=[Modality("a", 1), Modality("b", 1)],
+        patch_size=8,
+        embed_dim=8,
+        depth=2,
+        num_heads=1,
+        out_layers=[1],
+        out_features=["res3"],
+        masked_attention=masked,
+    )
     images = torch.randn(1, 2, 512, 512)  # 4096 patches, 3 x 4096 tokens
     if coverage == "partial":
         images[0, 1, 200:, 100:] = float("nan")
@@ -204,6 +212,9 @@ def test_no_two_gradients_share_memory(has):
     """Or accumulating or clipping one of them in place would change the other."""
     model = build()
     model.encode(make_images([has], "partial")).fusion.square().sum().backward()
-    places = [p.grad.untyped_storage().data_ptr() + p.grad.storage_offset() * p.grad.element_size()
-              for p in model.parameters() if p.grad is not None]
+    places = [
+        p.grad.untyped_storage().data_ptr() + p.grad.storage_offset() * p.grad.element_size()
+        for p in model.parameters()
+        if p.grad is not None
+    ]
     assert len(places) == len(set(places))

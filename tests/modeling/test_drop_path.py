@@ -32,7 +32,7 @@ def test_a_kept_branch_is_rescaled_so_that_the_mean_is_the_full_layer(silent, la
             parameter.zero_()
     layout = packed(layout)
     tokens = torch.randn((IMAGES + 1 + IMAGES) * PATCHES, 8, dtype=torch.float64)
-    before = tokens[-IMAGES * PATCHES:] if fusion_only else tokens
+    before = tokens[-IMAGES * PATCHES :] if fusion_only else tokens
     full = block.eval()(tokens, layout, fusion_only) - before
     drawn = block.train()(tokens, layout, fusion_only) - before
 

@@ -10,9 +10,14 @@ from imrsf_d2.modeling.layout import TokenLayout, group_by_subset
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 3))
 #: Samples tend to have all of a modality, or nothing of it.
-presences = shapes.flatmap(lambda shape: st.builds(
-    lambda some, cut, mostly: torch.from_numpy(some[:, :, None] & (cut | mostly[:, None, None])),
-    arrays(bool, shape[:2]), arrays(bool, shape), arrays(bool, shape[:1])))
+presences = shapes.flatmap(
+    lambda shape: st.builds(
+        lambda some, cut, mostly: torch.from_numpy(some[:, :, None] & (cut | mostly[:, None, None])),
+        arrays(bool, shape[:2]),
+        arrays(bool, shape),
+        arrays(bool, shape[:1]),
+    )
+)
 
 
 @st.composite
@@ -31,8 +36,11 @@ def number(image, modality, num_patches):
 
 
 def packed(layout):
-    tokens = [torch.tensor(np.stack([number(image, m, layout.num_patches) for image in having]))[:, :, None]
-              for m in range(layout.num_modalities) if (having := layout.images_with(m))]
+    tokens = [
+        torch.tensor(np.stack([number(image, m, layout.num_patches) for image in having]))[:, :, None]
+        for m in range(layout.num_modalities)
+        if (having := layout.images_with(m))
+    ]
     return layout.pack(tokens) if tokens else torch.zeros(0, layout.num_patches, 1, dtype=torch.long)
 
 
@@ -73,8 +81,8 @@ def check(layout, present, images):
             assert layout.row_image[at][i] == images[row]
             assert [int(stream[0]) for stream in seen[i]] == [1000 * images[row] + 100 * m for m in group.subset]
             here = present[row, list(group.subset)].flatten()
-            assert here.all() if usable is None else torch.equal(usable[i, :len(here)], here)
-            assert usable is None or usable[i, len(here):].all()
+            assert here.all() if usable is None else torch.equal(usable[i, : len(here)], here)
+            assert usable is None or usable[i, len(here) :].all()
 
 
 @given(presences)
@@ -82,8 +90,10 @@ def test_every_present_token_is_found_again(present):
     layout = TokenLayout(present)
     check(layout, present, range(len(present)))
     assert layout.num_fusion == len(present)
-    keys = [torch.ones(part.stop - part.start, layout.num_patches, dtype=torch.bool) if mask is None else mask
-            for part, mask in layout.stream_parts(2)]
+    keys = [
+        torch.ones(part.stop - part.start, layout.num_patches, dtype=torch.bool) if mask is None else mask
+        for part, mask in layout.stream_parts(2)
+    ]
     expected = [present[i, m] for i, m in zip(layout.pair_image, layout.pair_modality)]
     assert torch.equal(torch.cat(keys), torch.stack(expected)) if keys else not expected
 
@@ -106,7 +116,11 @@ def test_parts_of_the_work_are_all_of_the_work(rows, most):
     done = [i for part, _, _ in layout.fusion_parts(most) for i in range(part.start, part.stop)]
     assert done == list(range(layout.num_fusion))
     every = list(range(layout.num_pairs))
-    whole, cut = ([i for streams in of_all for i in (every[streams] if isinstance(streams, slice) else streams)]
-                  for of_all in ([streams for _, _, streams in layout.spans()],
-                                 [streams for _, streams, _ in layout.fusion_parts(most)]))
+    whole, cut = (
+        [i for streams in of_all for i in (every[streams] if isinstance(streams, slice) else streams)]
+        for of_all in (
+            [streams for _, _, streams in layout.spans()],
+            [streams for _, streams, _ in layout.fusion_parts(most)],
+        )
+    )
     assert cut == whole

@@ -17,8 +17,16 @@ CPU = torch.device("cpu")
 def test_position_embedding_by_hand():
     table = sincos_position_embedding(2, 3, 8, CPU, torch.float64)
     column, row = 2, 1  # patch 5 of a 2 x 3 grid; frequencies 1 and 1 / 100
-    expected = [math.sin(column), math.sin(column / 100), math.cos(column), math.cos(column / 100),
-                math.sin(row), math.sin(row / 100), math.cos(row), math.cos(row / 100)]
+    expected = [
+        math.sin(column),
+        math.sin(column / 100),
+        math.cos(column),
+        math.cos(column / 100),
+        math.sin(row),
+        math.sin(row / 100),
+        math.cos(row),
+        math.cos(row / 100),
+    ]
     torch.testing.assert_close(table[5], torch.tensor(expected, dtype=torch.float64))
 
 
@@ -45,8 +53,12 @@ def present_table(*rows):
 
 def test_samples_are_grouped_by_subset_full_coverage_first():
     groups = group_by_subset(present_table("p1", "11", "01", "11", "00", "1p"))
-    assert groups == [SubsetGroup((0, 1), False, (1, 3)), SubsetGroup((1,), False, (2,)), SubsetGroup((), False, (4,)),
-                      SubsetGroup((0, 1), True, (0, 5))]
+    assert groups == [
+        SubsetGroup((0, 1), False, (1, 3)),
+        SubsetGroup((1,), False, (2,)),
+        SubsetGroup((), False, (4,)),
+        SubsetGroup((0, 1), True, (0, 5)),
+    ]
 
 
 def test_packing_puts_each_groups_streams_side_by_side():
@@ -120,17 +132,20 @@ def test_class_out_of_range_says_so():
         build()(images)
 
 
-@pytest.mark.parametrize("changes,message", [
-    ({"embed_dim": 18}, "embed_dim is 18, expected a multiple of 4"),
-    ({"patch_size": 12}, "patch_size is 12, expected a power of two"),
-    ({"absent": "drop"}, "absent is 'drop', expected 'skip' or 'zeros'"),
-    ({"out_layers": [0, 1, 2]}, r"out_layers is \[0, 1, 2\], expected one block in 0..2 for each of"),
-    ({"out_layers": [0, 1, 1, 1]}, "expected the last block 2 among them"),
-    ({"out_features": ["res2", "res3", "res4", "p5"]}, "feature map 'p5', expected res2, res3"),
-    ({"modalities": [Modality("type", 1)]}, "'type': NAME is an attribute of the torch.nn.ModuleDict"),
-    ({"modalities": [Modality("training", 1)]}, "'training': NAME is an attribute of"),
-    ({"modalities": [MODALITIES[0], MODALITIES[0]]}, r"names \['sar'\] twice"),
-])
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"embed_dim": 18}, "embed_dim is 18, expected a multiple of 4"),
+        ({"patch_size": 12}, "patch_size is 12, expected a power of two"),
+        ({"absent": "drop"}, "absent is 'drop', expected 'skip' or 'zeros'"),
+        ({"out_layers": [0, 1, 2]}, r"out_layers is \[0, 1, 2\], expected one block in 0..2 for each of"),
+        ({"out_layers": [0, 1, 1, 1]}, "expected the last block 2 among them"),
+        ({"out_features": ["res2", "res3", "res4", "p5"]}, "feature map 'p5', expected res2, res3"),
+        ({"modalities": [Modality("type", 1)]}, "'type': NAME is an attribute of the torch.nn.ModuleDict"),
+        ({"modalities": [Modality("training", 1)]}, "'training': NAME is an attribute of"),
+        ({"modalities": [MODALITIES[0], MODALITIES[0]]}, r"names \['sar'\] twice"),
+    ],
+)
 def test_contradictory_arguments_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)

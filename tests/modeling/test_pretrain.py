@@ -30,18 +30,30 @@ VISIBLE, TEMPERATURE, DECODER_DEPTH = 3, 0.2, 2
 BATCH = SUBSETS + SUBSETS[-2:]
 
 
-def build_pretraining(contrastive=True, normalise=False, dtype=torch.float64, **encoder):
+def build_pretraining(contrastive=True, normalize=False, dtype=torch.float64, **encoder):
     torch.manual_seed(3)
-    arguments = {"modalities": MODALITIES, "patch_size": SHAPE["patch"], "embed_dim": 16, "depth": SHAPE["depth"],
-                 "num_heads": SHAPE["heads"]}
-    judged = read_reconstructions([{"NAME": n, "LOSS": KINDS[n], "WEIGHT": WEIGHTS[n]} for n in NAMES],
-                                  ModalitySet(MODALITIES))
+    arguments = {
+        "modalities": MODALITIES,
+        "patch_size": SHAPE["patch"],
+        "embed_dim": 16,
+        "depth": SHAPE["depth"],
+        "num_heads": SHAPE["heads"],
+    }
+    judged = read_reconstructions(
+        [{"NAME": n, "LOSS": KINDS[n], "WEIGHT": WEIGHTS[n]} for n in NAMES], ModalitySet(MODALITIES)
+    )
     model = IncompleteMultimodalMAE(
         backbone=IncompleteMultimodalEncoder(**arguments | encoder),
-        decoders={m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"])
-                  for m in MODALITIES},
+        decoders={
+            m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"]) for m in MODALITIES
+        },
         contrastive=Contrastive(len(NAMES), 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
-        contrastive_weight=0.3, reconstructions=judged, visible_tokens=VISIBLE, alpha=1.0, normalise_patches=normalise)
+        contrastive_weight=0.3,
+        reconstructions=judged,
+        visible_tokens=VISIBLE,
+        alpha=1.0,
+        normalize_patches=normalize,
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -55,46 +67,67 @@ def make_samples(subsets, coverage="full", dtype=torch.float64):
 def masks_of(model, samples):
     """present and visible [M, N] of each sample, as the model must draw them."""
     present = [model.backbone.read(sample["image"][None]).present[0] for sample in samples]
-    visible = [torch.from_numpy(draw_visible(p.numpy(), VISIBLE, 1.0, np.random.default_rng(sample["mask_seed"])))
-               for p, sample in zip(present, samples)]
+    visible = [
+        torch.from_numpy(draw_visible(p.numpy(), VISIBLE, 1.0, np.random.default_rng(sample["mask_seed"])))
+        for p, sample in zip(present, samples)
+    ]
     return present, visible
 
 
-def naive_losses(model, samples, parameters, normalise=False, **ablation):
+def naive_losses(model, samples, parameters, normalize=False, **ablation):
     present, visible = masks_of(model, samples)
     shape = {"patch": SHAPE["patch"], "depth": SHAPE["depth"], "heads": SHAPE["heads"]}
     fusions, streams = [], []
     for sample, of_sample in zip(samples, visible):
         fusion, stream = naive.encode(sample["image"], of_sample, MODALITIES, parameters, **shape, **ablation)
         fusions.append(naive.reference.norm(fusion, parameters, "backbone.norm"))
-        streams.append([{n: naive.reference.norm(v[None], parameters, "backbone.norm")[0] for n, v in s.items()} for s in stream])
+        streams.append(
+            [{n: naive.reference.norm(v[None], parameters, "backbone.norm")[0] for n, v in s.items()} for s in stream]
+        )
     hidden = [p & ~v for p, v in zip(present, visible)]
     images = [sample["image"] for sample in samples]
-    losses = naive.reconstruction_losses(images, hidden, fusions, MODALITIES, KINDS, parameters, SHAPE["patch"],
-                                         DECODER_DEPTH, normalise)
+    losses = naive.reconstruction_losses(
+        images, hidden, fusions, MODALITIES, KINDS, parameters, SHAPE["patch"], DECODER_DEPTH, normalize
+    )
     losses = {f"loss_{name}": WEIGHTS[name] * value for name, value in losses.items()}
     vectors = [naive.comparison_vectors(f, s, parameters, SHAPE["heads"]) for f, s in zip(fusions, streams)]
     losses["loss_contrastive"] = 0.3 * naive.info_nce(vectors, TEMPERATURE)
     return losses
 
 
-@pytest.mark.parametrize("coverage, normalise, ablation", [
-    ("full", False, {}), ("full", True, {}), ("partial", False, {}), ("partial", True, {}),
-    ("partial", False, {"masked_attention": False}), ("partial", False, {"bilstm": False})], ids=str)
-def test_losses_and_gradients_equal_the_reference(coverage, normalise, ablation):
-    model, samples = build_pretraining(normalise=normalise, **ablation), make_samples(BATCH, coverage)
+@pytest.mark.parametrize(
+    "coverage, normalize, ablation",
+    [
+        ("full", False, {}),
+        ("full", True, {}),
+        ("partial", False, {}),
+        ("partial", True, {}),
+        ("partial", False, {"masked_attention": False}),
+        ("partial", False, {"bilstm": False}),
+    ],
+    ids=str,
+)
+def test_losses_and_gradients_equal_the_reference(coverage, normalize, ablation):
+    model, samples = build_pretraining(normalize=normalize, **ablation), make_samples(BATCH, coverage)
     parameters = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
     losses = model(samples)
-    expected = naive_losses(model, samples, parameters, normalise, masked=ablation.get("masked_attention", True),
-                            bilstm=ablation.get("bilstm", True))
+    expected = naive_losses(
+        model,
+        samples,
+        parameters,
+        normalize,
+        masked=ablation.get("masked_attention", True),
+        bilstm=ablation.get("bilstm", True),
+    )
     assert set(losses) == set(expected)
     for name, loss in losses.items():
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5), name  # losses are taken in float32
     sum(losses.values()).backward()
     sum(expected.values()).backward()
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, parameters[name].grad, rtol=1e-4, atol=2e-5,
-                                   msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            parameter.grad, parameters[name].grad, rtol=1e-4, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def losses_and_gradients(model, samples):
@@ -119,8 +152,9 @@ def test_every_parameter_has_a_finite_gradient_whatever_is_there(size, contrasti
 def test_a_batch_that_hides_nothing_is_said_once_and_has_every_gradient(monkeypatch, contrastive):
     said = []
     monkeypatch.setattr("detectron2.utils.logger._LOG_COUNTER", Counter())
-    monkeypatch.setattr(logging.getLogger("imrsf_d2.modeling.pretrain"), "handle",
-                        lambda record: said.append(record.getMessage()))
+    monkeypatch.setattr(
+        logging.getLogger("imrsf_d2.modeling.pretrain"), "handle", lambda record: said.append(record.getMessage())
+    )
     model = build_pretraining(contrastive)
     losses_and_gradients(model, make_samples([NAMES, ()]))
     assert not said  # one of the two hides patches
@@ -190,7 +224,7 @@ def test_no_hidden_pixel_reaches_the_encoder(garbage):
     hidden = ~torch.stack(visible).unflatten(2, GRID).repeat_interleave(8, 2).repeat_interleave(8, 3)
     for m, name in enumerate(NAMES):
         bands = model.backbone.modalities.bands(name)
-        patches.bands[:, bands] = patches.bands[:, bands].masked_fill(hidden[:, m:m + 1], garbage)
+        patches.bands[:, bands] = patches.bands[:, bands].masked_fill(hidden[:, m : m + 1], garbage)
     after = model.backbone.encode_visible(patches, torch.stack(visible), streams=True)
     assert torch.equal(before.fusion, after.fusion)
     assert torch.equal(before.tokens, after.tokens)
@@ -202,7 +236,7 @@ def test_a_hidden_pixel_changes_its_own_loss_alone():
     _, visible = masks_of(model, samples)
     n = int((~visible[0][1]).nonzero()[0])
     top, left = n // GRID[1] * 8, n % GRID[1] * 8
-    samples[0]["image"][1:4, top:top + 8, left:left + 8] += 1.0
+    samples[0]["image"][1:4, top : top + 8, left : left + 8] += 1.0
     after = model(samples)
     assert after["loss_rgb"] != before["loss_rgb"]
     assert all(after[name] == before[name] for name in before if name != "loss_rgb")
@@ -234,8 +268,12 @@ def test_cost_follows_the_visible_tokens():
         sample["image"][5:] = 1.0
     num_patches = 16 * 16
     patches = model.backbone.read(torch.stack([sample["image"] for sample in samples]))
-    visible = torch.stack([torch.from_numpy(draw_visible(np.ones((3, num_patches), dtype=bool), 60, 1.0,
-                                                         np.random.default_rng(b))) for b in range(2)])
+    visible = torch.stack(
+        [
+            torch.from_numpy(draw_visible(np.ones((3, num_patches), dtype=bool), 60, 1.0, np.random.default_rng(b)))
+            for b in range(2)
+        ]
+    )
     with LargestTensor() as watched:
         model.backbone.encode_visible(patches, visible)
     # The widest are the MLP's hidden layer [T + B N, 4 D] and, where attention is spelled out, [B, heads, N, V + N].
@@ -248,7 +286,7 @@ def test_evaluation_reconstructs_every_modality_in_the_images_units():
     sample = {"image": make_images([("rgb",)])[0], "mask_seed": 1}
     sample["image"][1:4] = 100.0 + 20.0 * sample["image"][1:4]
     with torch.no_grad():
-        output, = model([sample])
+        (output,) = model([sample])
         patches = model.backbone.read(((sample["image"] - model.pixel_mean) / model.pixel_std)[None])
         visible = output["visible"].flatten(1)[None]
         fusion = model.backbone.norm(model.backbone.encode_visible(patches, visible).fusion)
@@ -256,11 +294,14 @@ def test_evaluation_reconstructs_every_modality_in_the_images_units():
     assert output["present"].shape == output["visible"].shape == (3, *GRID)
     assert output["visible"].sum() == VISIBLE
     assert {n: tuple(r.shape) for n, r in output["reconstruction"].items()} == {
-        "sar": (1, 16, 24), "rgb": (3, 16, 24), "landuse": (1, 16, 24)}
+        "sar": (1, 16, 24),
+        "rgb": (3, 16, 24),
+        "landuse": (1, 16, 24),
+    }
     classes = output["reconstruction"]["landuse"]
     assert classes.equal(classes.round()) and classes.min() >= 0 and classes.max() < 5
     for n in range(6):
-        window = output["reconstruction"]["rgb"][:, n // 3 * 8:n // 3 * 8 + 8, n % 3 * 8:n % 3 * 8 + 8]
+        window = output["reconstruction"]["rgb"][:, n // 3 * 8 : n // 3 * 8 + 8, n % 3 * 8 : n % 3 * 8 + 8]
         torch.testing.assert_close(window, (100.0 + 20.0 * decoded[n]).float())
 
 
@@ -296,19 +337,23 @@ def step_of_half(path):
 def halves(name):
     """The samples of each process."""
     samples = make_samples(HALVES[name], "partial")
-    return samples[:len(samples) // 2], samples[len(samples) // 2:]
+    return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 #: Batches of which each process has one half.
-HALVES = {"mixed": SUBSETS, "all sensors": [NAMES] * 6,
-          "a sensor in one process only": [("sar",), ("sar",), ("rgb",), NAMES],
-          "nothing in one process": [(), (), NAMES, ("rgb", "landuse")]}
+HALVES = {
+    "mixed": SUBSETS,
+    "all sensors": [NAMES] * 6,
+    "a sensor in one process only": [("sar",), ("sar",), ("rgb",), NAMES],
+    "nothing in one process": [(), (), NAMES, ("rgb", "landuse")],
+}
 CASES = [(name, contrastive) for name in HALVES for contrastive in (True, False)]
 
 
 def test_processes_with_all_sensors_hide_different_numbers_of_patches_of_each():
-    hidden = [sum((p & ~v).sum(dim=1) for p, v in zip(*masks_of(build_pretraining(), half)))
-              for half in halves("all sensors")]
+    hidden = [
+        sum((p & ~v).sum(dim=1) for p, v in zip(*masks_of(build_pretraining(), half))) for half in halves("all sensors")
+    ]
     assert all(first != second for first, second in zip(*hidden)) and torch.stack(hidden).all()
 
 
@@ -323,8 +368,13 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
             assert two[case][0][key].item() == pytest.approx(loss.item(), rel=1e-5), (case, key)
         for key, gradient in gradients.items():
             # Of the wrapped model, whose names have one more part.
-            torch.testing.assert_close(two[case][1][f"module.{key}"], gradient, rtol=1e-5, atol=1e-6,
-                                       msg=lambda text, case=case, key=key: f"{case}: {key}: {text}")
+            torch.testing.assert_close(
+                two[case][1][f"module.{key}"],
+                gradient,
+                rtol=1e-5,
+                atol=1e-6,
+                msg=lambda text, case=case, key=key: f"{case}: {key}: {text}",
+            )
 
 
 @pytest.mark.gpu

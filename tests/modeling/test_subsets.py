@@ -75,8 +75,11 @@ def test_gradients_equal_those_of_separate_passes():
     gradients = []
     for shared in (True, False):
         model = build()
-        outputs = (model.encode_subsets(images, SUBSETS) if shared else
-                   [model.encode(keep_modalities(images, SET, subset)) for subset in SUBSETS])
+        outputs = (
+            model.encode_subsets(images, SUBSETS)
+            if shared
+            else [model.encode(keep_modalities(images, SET, subset)) for subset in SUBSETS]
+        )
         sum(((i + 1) * output.fusion).square().sum() for i, output in enumerate(outputs)).backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
@@ -101,8 +104,12 @@ def test_streams_pass_once_and_fusion_tokens_once_a_subset(number, shared, separ
     image = torch.randn(1, number, 16, 16)
     subsets = modalities.subsets()
     assert rows_through_blocks(model, image, lambda: model.encode_subsets(image, subsets)) == shared
-    assert rows_through_blocks(model, image, lambda: [model.encode(keep_modalities(image, modalities, subset))
-                                                      for subset in subsets]) == separate
+    assert (
+        rows_through_blocks(
+            model, image, lambda: [model.encode(keep_modalities(image, modalities, subset)) for subset in subsets]
+        )
+        == separate
+    )
 
 
 def test_subsets_that_leave_the_same_are_computed_once(encoder):
@@ -127,8 +134,10 @@ def test_no_subset_gives_nothing(encoder):
     assert encoder.encode_subsets(make_images(IMAGES), []) == []
 
 
-@pytest.mark.parametrize("subset,message", [(("radar",), "subsets names the unknown modality 'radar'"),
-                                            (("rgb", "rgb"), "subsets names the modality 'rgb' twice")])
+@pytest.mark.parametrize(
+    "subset,message",
+    [(("radar",), "subsets names the unknown modality 'radar'"), (("rgb", "rgb"), "subsets names the modality 'rgb' twice")],
+)
 def test_a_subset_that_makes_no_sense_says_so(encoder, subset, message):
     with pytest.raises(ValueError, match=message):
         encoder.encode_subsets(make_images(IMAGES), [("rgb",), subset])

@@ -49,13 +49,16 @@ def test_within_a_modality_every_patch_is_equally_likely():
     np.testing.assert_allclose(seen, 0.4, atol=0.03)
 
 
-@pytest.mark.parametrize("count, shares, room, expected", [
-    (10, [0.5, 0.3, 0.2], [99, 99, 99], [5, 3, 2]),
-    (10, [0.55, 0.25, 0.2], [99, 99, 99], [6, 2, 2]),  # 5.5, 2.5, 2.0: the tie of remainders goes to the first
-    (10, [0.8, 0.1, 0.1], [4, 99, 99], [4, 3, 3]),  # what exceeds the room goes to the others
-    (5, [1.0, 0.0], [2, 9], [2, 3]),
-    (1, [0.2, 0.5, 0.3], [9, 9, 9], [0, 1, 0]),
-    (0, [0.5, 0.5], [3, 3], [0, 0]),
-])
+@pytest.mark.parametrize(
+    "count, shares, room, expected",
+    [
+        (10, [0.5, 0.3, 0.2], [99, 99, 99], [5, 3, 2]),
+        (10, [0.55, 0.25, 0.2], [99, 99, 99], [6, 2, 2]),  # 5.5, 2.5, 2.0: the tie of remainders goes to the first
+        (10, [0.8, 0.1, 0.1], [4, 99, 99], [4, 3, 3]),  # what exceeds the room goes to the others
+        (5, [1.0, 0.0], [2, 9], [2, 3]),
+        (1, [0.2, 0.5, 0.3], [9, 9, 9], [0, 1, 0]),
+        (0, [0.5, 0.5], [3, 3], [0, 0]),
+    ],
+)
 def test_shares_become_whole_numbers(count, shares, room, expected):
     assert share_out(count, np.array(shares), np.array(room)).tolist() == expected

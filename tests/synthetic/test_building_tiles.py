@@ -15,7 +15,7 @@ from scipy import ndimage
 from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES, load_dfc2023
 from imrsf_d2.synthetic import building_tiles as dfc2023
 from imrsf_d2.synthetic import folders as writing
-from imrsf_d2.synthetic.building_shapes import KINDS, Footprint, box, clip, draw_shape, move, rasterise, to_coco
+from imrsf_d2.synthetic.building_shapes import KINDS, Footprint, box, clip, draw_shape, move, rasterize, to_coco
 from imrsf_d2.synthetic.building_tiles import Recipe, make_tile, write_dfc2023
 from imrsf_d2.synthetic.cities import CITIES
 from imrsf_d2.synthetic.scene import PIXEL_M, make_scene
@@ -60,8 +60,8 @@ def read(folder: Path, sensor: str, name: str) -> np.ndarray:
 
 # --- files
 
-@pytest.mark.parametrize(("sensor", "bands", "dtype"),
-                         [("rgb", 3, "uint8"), ("sar", 1, "float32"), ("dsm", 1, "float32")])
+
+@pytest.mark.parametrize(("sensor", "bands", "dtype"), [("rgb", 3, "uint8"), ("sar", 1, "float32"), ("dsm", 1, "float32")])
 def test_rasters_have_the_real_types_and_lie_in_their_city(folder, coco, sensor, bands, dtype):
     names = sorted(p.name for p in (folder / "track2" / "train" / sensor).iterdir())
     assert names == sorted(image["file_name"] for image in coco.imgs.values()) and len(names) == 34
@@ -105,6 +105,7 @@ def test_tiles_never_overlap(monkeypatch):
 
 # --- labels
 
+
 def test_every_annotation_decodes_to_its_area_and_box(coco):
     assert list(coco.anns) == list(range(1, len(coco.anns) + 1)) and list(coco.imgs) == list(range(1, 35))
     assert coco.dataset["categories"] == [{"id": 1, "name": "building"}]
@@ -147,28 +148,34 @@ def test_buildings_are_neither_tiny_nor_too_many(tiles):
 
 # --- outlines
 
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_outline_area_survives_turning_and_writing(kind):
     shape = draw_shape(np.random.default_rng(1), kind, 30, 20)
-    upright, turned = (rasterise(clip(move(shape, angle, (48, 48)), 96), 96) for angle in (0.0, 0.7))
+    upright, turned = (rasterize(clip(move(shape, angle, (48, 48)), 96), 96) for angle in (0.0, 0.7))
     assert abs(int(upright.sum()) - int(turned.sum())) < 0.06 * upright.sum()
     for form in ("rle", "compressed") if shape.holes else ("polygon", "rle", "compressed"):
         written = to_coco(clip(move(shape, 0.7, (48, 48)), 96), turned, form)["segmentation"]
-        encoded = (coco_mask.merge(coco_mask.frPyObjects(written, 96, 96)) if form == "polygon"
-                   else coco_mask.frPyObjects(written, 96, 96) if form == "rle" else written)
+        encoded = (
+            coco_mask.merge(coco_mask.frPyObjects(written, 96, 96))
+            if form == "polygon"
+            else coco_mask.frPyObjects(written, 96, 96)
+            if form == "rle"
+            else written
+        )
         np.testing.assert_array_equal(coco_mask.decode(encoded).astype(bool), turned)
 
 
 def test_courtyard_is_a_hole_and_parts_are_disjoint():
     rng = np.random.default_rng(0)
-    court = rasterise(move(draw_shape(rng, "courtyard", 40, 30), 0.3, (48, 48)), 96)
+    court = rasterize(move(draw_shape(rng, "courtyard", 40, 30), 0.3, (48, 48)), 96)
     assert not court[48, 48] and ndimage.label(~court)[1] == 2
-    assert ndimage.label(rasterise(move(draw_shape(rng, "parts", 40, 20), 0.3, (48, 48)), 96))[1] == 2
+    assert ndimage.label(rasterize(move(draw_shape(rng, "parts", 40, 20), 0.3, (48, 48)), 96))[1] == 2
 
 
 def test_clipping_a_square_at_the_corner():
     clipped = clip(move(Footprint((box(20, 20),)), 0.0, (0, 96)), 96)  # worked: only its 10 x 10 quarter is inside
-    assert rasterise(clipped, 96).sum() == 100 and rasterise(clipped, 96)[86:, :10].all()
+    assert rasterize(clipped, 96).sum() == 100 and rasterize(clipped, 96)[86:, :10].all()
     assert clip(move(Footprint((box(20, 20),)), 0.0, (-50, 0)), 96).rings == ()
 
 
@@ -179,6 +186,7 @@ def test_rle_of_a_mask_that_starts_with_ones():
 
 
 # --- determinism and folders
+
 
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path):
     write(tmp_path / "one"), write(tmp_path / "two", num_workers=2)
@@ -223,8 +231,14 @@ def test_data_of_unknown_origin_is_never_removed(tmp_path):
     assert precious.read_text() == "real" and len(all_bytes(tmp_path)) == 1
 
 
-@pytest.mark.parametrize(("wrong", "message"), [({"size": 100}, "multiple of 32"), ({"num_train": -1}, "num_train=-1"),
-                                                ({"val_cities": ("Atlantis",)}, "unknown cities.*Atlantis")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": 100}, "multiple of 32"),
+        ({"num_train": -1}, "num_train=-1"),
+        ({"val_cities": ("Atlantis",)}, "unknown cities.*Atlantis"),
+    ],
+)
 def test_wrong_parameters_are_named_before_anything_is_written(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "new", **wrong)
@@ -241,6 +255,7 @@ def test_command_writes_then_finds_nothing_to_do_then_refuses(tmp_path, capsys):
 
 
 # --- sensors
+
 
 def test_one_tile_in_a_hundred_has_a_black_corner_and_no_other_pixel_is_black(folder, coco):
     black = {}
@@ -318,7 +333,9 @@ def test_trees_are_as_high_as_houses_but_green(tiles):
 def test_weaker_style_numbers_weaken_the_sensor():
     scene = make_scene(np.random.default_rng(3), 128, CITIES["Rio"], SceneStyle())
     edge = lambda image: np.abs(np.diff(image.astype(float), axis=0)).mean()  # noqa: E731
-    rgb = [render_rgb(np.random.default_rng(0), scene, SensorStyle(rgb_blur_px=b, rgb_noise=0), sun_azimuth=1.0)
-           for b in (0.5, 3)]
+    rgb = [
+        render_rgb(np.random.default_rng(0), scene, SensorStyle(rgb_blur_px=b, rgb_noise=0), sun_azimuth=1.0)
+        for b in (0.5, 3)
+    ]
     dsm = [render_dsm(np.random.default_rng(0), scene, SensorStyle(dsm_cell_px=c, dsm_noise_m=0)) for c in (1, 8)]
     assert edge(rgb[0]) > edge(rgb[1]) and edge(dsm[0]) > edge(dsm[1])

@@ -42,8 +42,9 @@ NUM_TRAIN, NUM_VAL, SIZE = 45, 5, 64
 
 
 def write(output: Path, num_train: int = 4, num_val: int = 2, seed: int = 0, **options) -> bool:
-    return write_quadruplets(output, num_train=num_train, num_val=num_val, seed=seed,
-                             **{"size": 64, "num_workers": 1, **options})
+    return write_quadruplets(
+        output, num_train=num_train, num_val=num_val, seed=seed, **{"size": 64, "num_workers": 1, **options}
+    )
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:
@@ -75,8 +76,11 @@ def other_tiles() -> list[Tile]:
 
 # --- files
 
-@pytest.mark.parametrize(("name", "bands", "dtype"), [("s1", 2, "float32"), ("s2", 4, "uint16"), ("dem", 1, "float32"),
-                                                      ("dnw", 1, "uint8"), (LABELS, 1, "uint8")])
+
+@pytest.mark.parametrize(
+    ("name", "bands", "dtype"),
+    [("s1", 2, "float32"), ("s2", 4, "uint16"), ("dem", 1, "float32"), ("dnw", 1, "uint8"), (LABELS, 1, "uint8")],
+)
 def test_rasters_have_the_types_and_tags_of_the_layout(folder, name, bands, dtype):
     paths = sorted((folder / name).iterdir())
     assert len(paths) >= NUM_TRAIN + NUM_VAL - 2
@@ -112,8 +116,7 @@ def test_all_files_of_a_tile_share_one_grid_in_the_utm_zone_of_its_city(folder):
 
 
 def test_known_utm_zones():
-    assert (TRAIN_REGIONS["Lyon"].epsg, TRAIN_REGIONS["Perth"].epsg, VAL_REGIONS["Adelaide"].epsg) == (32631, 32750,
-                                                                                                       32754)
+    assert (TRAIN_REGIONS["Lyon"].epsg, TRAIN_REGIONS["Perth"].epsg, VAL_REGIONS["Adelaide"].epsg) == (32631, 32750, 32754)
 
 
 def test_tiles_of_a_city_lie_side_by_side_at_the_place_that_their_name_says():
@@ -123,8 +126,13 @@ def test_tiles_of_a_city_lie_side_by_side_at_the_place_that_their_name_says():
         places[tile.name] = tile.origin
     x, y = places["Lyon_0000_0000"]
     # Worked: 64 px of 10 m a step; 32 tiles a row, so the last of the first row is number 31.
-    assert places == {"Lyon_0000_0000": (x, y), "Lyon_0000_0001": (x + 640, y), "Lyon_0000_0031": (x + 31 * 640, y),
-                      "Lyon_0001_0000": (x, y - 640), "Lyon_0001_0001": (x + 640, y - 640)}
+    assert places == {
+        "Lyon_0000_0000": (x, y),
+        "Lyon_0000_0001": (x + 640, y),
+        "Lyon_0000_0031": (x + 31 * 640, y),
+        "Lyon_0001_0000": (x, y - 640),
+        "Lyon_0001_0001": (x + 640, y - 640),
+    }
 
 
 def test_splits_are_complete_and_share_no_city(folder):
@@ -153,6 +161,7 @@ def test_classes_are_those_of_the_real_layout():
 
 
 # --- determinism and folders
+
 
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path):
     write(tmp_path / "one"), write(tmp_path / "two", num_workers=2)
@@ -196,9 +205,16 @@ def test_data_of_unknown_origin_is_never_removed(tmp_path):
     assert precious.read_text() == "real" and len(all_bytes(tmp_path)) == 1
 
 
-@pytest.mark.parametrize(("wrong", "message"), [
-    ({"size": 100}, "size is 100 px.*multiple of 32"), ({"size": 32}, "at least 64"),
-    ({"num_train": -1}, "num_train=-1"), ({"num_train": 0, "num_val": 0}, "a tile"), ({"seed": -1}, "seed=-1")])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": 100}, "size is 100 px.*multiple of 32"),
+        ({"size": 32}, "at least 64"),
+        ({"num_train": -1}, "num_train=-1"),
+        ({"num_train": 0, "num_val": 0}, "a tile"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
 def test_wrong_parameters_are_named_before_anything_is_written(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "new", **wrong)
@@ -207,8 +223,7 @@ def test_wrong_parameters_are_named_before_anything_is_written(tmp_path, wrong, 
 
 def test_command_writes_then_finds_nothing_to_do_then_refuses(tmp_path, capsys):
     main = runpy.run_path(str(Path(__file__).parents[2] / "datasets" / "make_synthetic.py"))["main"]
-    command = ["--layout", "quadruplets", "--output", str(tmp_path), "--num-val", "1", "--size", "64",
-               "--num-workers", "1"]
+    command = ["--layout", "quadruplets", "--output", str(tmp_path), "--num-val", "1", "--size", "64", "--num-workers", "1"]
     assert main([*command, "--num-train", "1"]) == 0 and split_of(tmp_path, "train") == ["Lyon_0000_0000"]
     assert main([*command, "--num-train", "1"]) == 0 and "nothing to do" in capsys.readouterr().out
     assert main([*command, "--num-train", "2"]) == 2 and "--overwrite" in capsys.readouterr().err
@@ -216,6 +231,7 @@ def test_command_writes_then_finds_nothing_to_do_then_refuses(tmp_path, capsys):
 
 
 # --- landscape
+
 
 def test_no_class_is_rare_or_prevails_and_tiles_hold_several(tiles):
     counts = np.array([np.bincount(tile.landscape.label.ravel(), minlength=len(CLASSES)) for tile in tiles])
@@ -253,8 +269,7 @@ def test_patches_have_one_class_and_pure_covers_keep_to_theirs(tiles):
     for tile in tiles[:5]:
         land = tile.landscape
         np.testing.assert_array_equal(land.patch_class[land.patch], land.label)
-    style = LandscapeStyle(mixes=tuple((name, tuple(float(i == k % 6) for i in range(6)))
-                                       for k, name in enumerate(CLASSES)))
+    style = LandscapeStyle(mixes=tuple((name, tuple(float(i == k % 6) for i in range(6))) for k, name in enumerate(CLASSES)))
     land = make_landscape(np.random.default_rng(0), 64, TRAIN_REGIONS["Lyon"], style)
     np.testing.assert_array_equal(land.cover, land.label % 6)
 
@@ -274,13 +289,17 @@ def test_crops_lie_flatter_than_trees_and_water_lowest(tiles):
 
 # --- gaps
 
+
 def gaps_of(tile: Tile) -> dict[str, bool]:
     r = tile.rasters
-    return {"cloudy_every": "s2" in r and bool((r["s2"] == 0).any()),
-            "swath_every": "s1" in r and bool(np.isnan(r["s1"]).any()),
-            "survey_every": "dem" in r and bool((r["dem"] == NODATA["dem"]).any()),
-            "gap_every": "dnw" in r and bool((r["dnw"] == NODATA["dnw"]).any()),
-            "border_every": bool((r[LABELS] == NODATA[LABELS]).any()), "missing_every": len(r) < len(FOLDERS)}
+    return {
+        "cloudy_every": "s2" in r and bool((r["s2"] == 0).any()),
+        "swath_every": "s1" in r and bool(np.isnan(r["s1"]).any()),
+        "survey_every": "dem" in r and bool((r["dem"] == NODATA["dem"]).any()),
+        "gap_every": "dnw" in r and bool((r["dnw"] == NODATA["dnw"]).any()),
+        "border_every": bool((r[LABELS] == NODATA[LABELS]).any()),
+        "missing_every": len(r) < len(FOLDERS),
+    }
 
 
 def test_gaps_come_at_their_stated_rates_and_to_every_city():
@@ -325,6 +344,7 @@ def test_edges_and_spots_take_the_share_asked_for(share):
 
 # --- sensors
 
+
 def test_dynamic_world_is_right_most_of_the_time_but_knows_no_roads(tiles):
     label = np.stack([tile.landscape.label for tile in tiles])
     dnw = np.stack([tile.rasters["dnw"] for tile in tiles])
@@ -337,8 +357,11 @@ def test_dynamic_world_is_right_most_of_the_time_but_knows_no_roads(tiles):
 
 
 def test_without_confusion_dynamic_world_errs_at_edges_and_thin_things_only(tiles):
-    style = replace(CLEAR, dnw_noise=0.0, dnw_confusion=tuple(
-        (name, ((DNW_OF_CLASS.get(index, 8), 1.0),)) for index, name in enumerate(CLASSES)))
+    style = replace(
+        CLEAR,
+        dnw_noise=0.0,
+        dnw_confusion=tuple((name, ((DNW_OF_CLASS.get(index, 8), 1.0),)) for index, name in enumerate(CLASSES)),
+    )
     land = tiles[0].landscape
     dnw = render_dnw(np.random.default_rng(0), land, style)
     for index, target in DNW_OF_CLASS.items():
@@ -370,9 +393,11 @@ def features(tile: Tile) -> dict[str, np.ndarray]:
     r = tile.rasters
     dem = cv2.blur(r["dem"], (9, 9))
     s2 = np.log(r["s2"].astype(np.float32))
-    found = {"s1": [10 * np.log10(cv2.blur(band, (5, 5))) for band in r["s1"]],
-             "s2": [*s2, *(cv2.blur(band, (5, 5)) for band in s2)],
-             "dem": [dem - np.median(dem), dem - cv2.blur(dem, (41, 41)), np.hypot(*np.gradient(dem))]}
+    found = {
+        "s1": [10 * np.log10(cv2.blur(band, (5, 5))) for band in r["s1"]],
+        "s2": [*s2, *(cv2.blur(band, (5, 5)) for band in s2)],
+        "dem": [dem - np.median(dem), dem - cv2.blur(dem, (41, 41)), np.hypot(*np.gradient(dem))],
+    }
     flat = {name: np.stack(bands, -1)[::3, ::3].reshape(-1, len(bands)) for name, bands in found.items()}
     return {**flat, "dnw": r["dnw"][::3, ::3].ravel()}
 
@@ -388,8 +413,10 @@ def log_likelihood(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np
         else:
             covariance = np.cov(of_class.T) + 0.03 * np.cov(train.T)
             away = test - of_class.mean(0)
-            rows.append(-0.5 * np.linalg.slogdet(covariance)[1]
-                        - 0.5 * np.einsum("ij,jk,ik->i", away, np.linalg.inv(covariance), away))
+            rows.append(
+                -0.5 * np.linalg.slogdet(covariance)[1]
+                - 0.5 * np.einsum("ij,jk,ik->i", away, np.linalg.inv(covariance), away)
+            )
     return np.array(rows)
 
 
@@ -397,13 +424,17 @@ def log_likelihood(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np
 def accuracy(tiles, other_tiles) -> dict[tuple[str, ...], float]:
     """Of a naive Bayes classifier of single pixels in other cities, per subset of sensors; () = the commonest class."""
     train, test = ([features(tile) for tile in part] for part in (tiles, other_tiles))
-    label, truth = (np.concatenate([t.landscape.label[::3, ::3].ravel() for t in part])
-                    for part in (tiles, other_tiles))
-    likelihood = {s: log_likelihood(np.concatenate([f[s] for f in train]), label, np.concatenate([f[s] for f in test]))
-                  for s in SENSORS}
+    label, truth = (np.concatenate([t.landscape.label[::3, ::3].ravel() for t in part]) for part in (tiles, other_tiles))
+    likelihood = {
+        s: log_likelihood(np.concatenate([f[s] for f in train]), label, np.concatenate([f[s] for f in test]))
+        for s in SENSORS
+    }
     prior = np.log(np.bincount(label))[:, None] + np.zeros(len(truth))
-    return {subset: float((sum((likelihood[s] for s in subset), prior).argmax(0) == truth).mean())
-            for count in range(len(SENSORS) + 1) for subset in combinations(SENSORS, count)}
+    return {
+        subset: float((sum((likelihood[s] for s in subset), prior).argmax(0) == truth).mean())
+        for count in range(len(SENSORS) + 1)
+        for subset in combinations(SENSORS, count)
+    }
 
 
 def test_every_sensor_tells_something_and_none_enough(accuracy):

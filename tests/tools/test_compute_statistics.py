@@ -27,6 +27,7 @@ def main(tiny_root, monkeypatch):
 
     def run(*arguments, config=CONFIG):
         return module.main(["--config-file", str(config), "--num-workers", "1", *map(str, arguments)])
+
     return run
 
 
@@ -45,8 +46,10 @@ def test_what_is_printed_is_a_config_with_the_training_sets_numbers(main, tiny_r
                 heights.append(file.read().astype(np.float64))
     assert len(heights) == NUM_TRAIN
     (mean,), (std,) = (measured(text)["dsm"][key] for key in ("MEAN", "STD"))
-    assert (mean, std) == (pytest.approx(np.mean(heights), abs=5e-4 * np.std(heights)),
-                           pytest.approx(np.std(heights), rel=1e-3))
+    assert (mean, std) == (
+        pytest.approx(np.mean(heights), abs=5e-4 * np.std(heights)),
+        pytest.approx(np.std(heights), rel=1e-3),
+    )
     # As pasted into a config of one's own, it is what the next run measures.
     config = tmp_path / "mine.yaml"
     config.write_text(f"_BASE_: {CONFIG}\n{text}")
@@ -54,9 +57,16 @@ def test_what_is_printed_is_a_config_with_the_training_sets_numbers(main, tiny_r
     assert capsys.readouterr().out == text
 
 
-def test_another_data_set_and_other_units(main, capsys):
-    assert main("--dataset", "dfc2023_track2_val", "MODEL.IMRSF.MODALITIES",
-                "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-5, -4]}]") == 0
+def test_another_dataset_and_other_units(main, capsys):
+    assert (
+        main(
+            "--dataset",
+            "dfc2023_track2_val",
+            "MODEL.IMRSF.MODALITIES",
+            "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-5, -4]}]",
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert text.startswith("# dfc2023_track2_val\n") and f"# sar: {NUM_VAL} tiles, " in text
     (sar,) = measured(text).values()
@@ -79,14 +89,19 @@ def test_unreadable_files_are_listed_and_the_rest_is_measured(main, tiny_root, t
     assert f"error: none of the {NUM_TRAIN} files of 'rgb' can be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--dataset", "nowhere"], "--dataset names 'nowhere', which is not registered"),
-    (["MODEL.IMRSF.MODALITIES", "[]"], "MODEL.IMRSF.MODALITIES is empty"),
-    (["DATASETS.TRAIN"], "KEY VALUE pairs"),
-    (["DATASETS.TRAIN", "()"], "there is no sample"),
-    (["MODEL.IMRSF.MODALITIES", "[{'NAME': 'lidar'}]"], "no sample of ['dfc2023_track2_train'] has any of the model's "
-                                                        "modalities ['lidar']; found {'rgb': "),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--dataset", "nowhere"], "--dataset names 'nowhere', which is not registered"),
+        (["MODEL.IMRSF.MODALITIES", "[]"], "MODEL.IMRSF.MODALITIES is empty"),
+        (["DATASETS.TRAIN"], "KEY VALUE pairs"),
+        (["DATASETS.TRAIN", "()"], "there is no sample"),
+        (
+            ["MODEL.IMRSF.MODALITIES", "[{'NAME': 'lidar'}]"],
+            "no sample of ['dfc2023_track2_train'] has any of the model's modalities ['lidar']; found {'rgb': ",
+        ),
+    ],
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(main, arguments, message, capsys):
     assert main(*arguments) == 2
     out, err = capsys.readouterr()
@@ -94,8 +109,7 @@ def test_mistakes_end_with_one_line_and_exit_code_2(main, arguments, message, ca
 
 
 def test_help_runs_from_any_folder_and_shows_an_example(tmp_path):
-    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=60)
+    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0 and "python tools/compute_statistics.py --" in result.stdout
     for name in re.findall(r"--dataset (\w+)", result.stdout.partition("Examples:")[2]):
         assert name in NAMES

@@ -38,8 +38,18 @@ def weights(tmp_path):
 
 
 def run(tool, folder, *arguments, source="timm", path="vit.pth", output="out.pth"):
-    return tool.main(["--from", source, str(folder / path), str(folder / output), "--config-file", str(DEMO_CONFIG),
-                      *OVERRIDES, *arguments])
+    return tool.main(
+        [
+            "--from",
+            source,
+            str(folder / path),
+            str(folder / output),
+            "--config-file",
+            str(DEMO_CONFIG),
+            *OVERRIDES,
+            *arguments,
+        ]
+    )
 
 
 @pytest.mark.parametrize("output", ["out.pth", "out.safetensors"])
@@ -54,16 +64,22 @@ def test_the_result_is_weights_to_start_from(tool, weights, tmp_path, capsys, ou
     assert torch.equal(model.backbone.patch_embed["rgb"].proj.weight, weights["patch_embed.proj.weight"])
 
 
-@pytest.mark.parametrize("arguments, options, message", [
-    ([], {"path": "nowhere.pth"}, "no checkpoint '"),
-    ([], {"output": "out.npz"}, "out.npz ends in '.npz'"),
-    ([], {"output": "vit.pth"}, "vit.pth is the input; choose another file"),
-    ([], {"source": "multimae"}, "vit.pth looks like timm"),
-    (["MODEL.IMRSF.DEPTH", "3", "MODEL.IMRSF.OUT_LAYERS", "[0, 1, 1, 2]"], {},
-     "vit.pth has 2 blocks, expected MODEL.IMRSF.DEPTH = 3"),
-    (["MODEL.IMRSF.EMBED_DIM", "64"], {}, "vit.pth has tokens of width 32, expected MODEL.IMRSF.EMBED_DIM = 64"),
-    (["MODEL.IMRSF.DEPHT", "3"], {}, "DEPHT"),
-])
+@pytest.mark.parametrize(
+    "arguments, options, message",
+    [
+        ([], {"path": "nowhere.pth"}, "no checkpoint '"),
+        ([], {"output": "out.npz"}, "out.npz ends in '.npz'"),
+        ([], {"output": "vit.pth"}, "vit.pth is the input; choose another file"),
+        ([], {"source": "multimae"}, "vit.pth looks like timm"),
+        (
+            ["MODEL.IMRSF.DEPTH", "3", "MODEL.IMRSF.OUT_LAYERS", "[0, 1, 1, 2]"],
+            {},
+            "vit.pth has 2 blocks, expected MODEL.IMRSF.DEPTH = 3",
+        ),
+        (["MODEL.IMRSF.EMBED_DIM", "64"], {}, "vit.pth has tokens of width 32, expected MODEL.IMRSF.EMBED_DIM = 64"),
+        (["MODEL.IMRSF.DEPHT", "3"], {}, "DEPHT"),
+    ],
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(tool, weights, tmp_path, capsys, arguments, options, message):
     before = sorted(path.name for path in tmp_path.iterdir())
     assert run(tool, tmp_path, *arguments, **options) == 2
@@ -77,8 +93,7 @@ def test_every_source_is_offered():
 
 
 def test_help_runs_from_any_folder_and_its_examples_can_be_parsed(tmp_path):
-    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=60)
+    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0
     text = result.stdout.partition("Examples:")[2].replace("\\\n", " ")
     commands = [shlex.split(line) for line in re.findall(r"\$ python tools/convert_checkpoint\.py (.+)", text)]

@@ -43,8 +43,20 @@ def evaluate(tiny_root, tmp_path, checkpoints, monkeypatch):
 
     def run(*options, task="instance", opts=(), output="out", weights=True):
         weights = ["MODEL.WEIGHTS", checkpoints[task]] if weights else []
-        return tool.main(["--config-file", str(DEMO_CONFIGS[task]), "--output", str(tmp_path / output),
-                          "--resamples", "20", *options, *OVERRIDES, *weights, *opts])
+        return tool.main(
+            [
+                "--config-file",
+                str(DEMO_CONFIGS[task]),
+                "--output",
+                str(tmp_path / output),
+                "--resamples",
+                "20",
+                *options,
+                *OVERRIDES,
+                *weights,
+                *opts,
+            ]
+        )
 
     return run
 
@@ -58,14 +70,23 @@ def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
     assert evaluate(task=task) == 0
     out = tmp_path / "out"
     files = written(out)
-    assert {"modalities.json", "modalities.csv", "modalities.md", "subsets.png", "losses.png", "sweep.json", "log.txt",
-            "config.yaml"} <= files and not any(name.endswith(".tmp") for name in files)
+    assert {
+        "modalities.json",
+        "modalities.csv",
+        "modalities.md",
+        "subsets.png",
+        "losses.png",
+        "sweep.json",
+        "log.txt",
+        "config.yaml",
+    } <= files and not any(name.endswith(".tmp") for name in files)
     assert ("classes.png" in files) == (task != "instance")
     data = json.loads((out / "modalities.json").read_text())
     assert len(data["rows"]) == number and data["rows"][0]["images"] == NUM_VAL
     metric = "AP50" if task == "instance" else "mIoU"
-    scores = {tuple(row["modalities"]): row["results"]["segm" if task == "instance" else "sem_seg"][metric]
-              for row in data["rows"]}
+    scores = {
+        tuple(row["modalities"]): row["results"]["segm" if task == "instance" else "sem_seg"][metric] for row in data["rows"]
+    }
     summary = data["summary"]
     complete = data["rows"][0]["modalities"]
     assert list(summary["shapley"]) == complete and summary["resamples"] == 20
@@ -85,7 +106,9 @@ def test_a_second_run_keeps_what_is_finished_and_adds_what_is_not(evaluate, tmp_
     report = (tmp_path / "out/modalities.md").read_text()
     assert "Shapley values need the scores of all 7 subsets; 2 were evaluated here" in report
     assert [row["modalities"] for row in json.loads((tmp_path / "out/modalities.json").read_text())["rows"]] == [
-        ["sar", "dsm"], ["rgb"]]
+        ["sar", "dsm"],
+        ["rgb"],
+    ]
     before = (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns
     assert evaluate() == 0
     assert (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns == before
@@ -109,12 +132,15 @@ def test_importance_maps(evaluate, tmp_path, capsys):
 def test_missing_files_and_sensors_are_told_from_weak_ones(evaluate, tmp_path, capfd, monkeypatch):
     (dataset,) = load_config(DEMO_CONFIGS["semantic"], OVERRIDES).DATASETS.TEST
     first, second = DatasetCatalog.get(dataset)
-    samples = [{**sample, "modalities": {**sample["modalities"], **dict.fromkeys(gone)}}
-               for sample, gone in ((first, ["dsm"]), (second, ["dsm", "sar"]))]
+    samples = [
+        {**sample, "modalities": {**sample["modalities"], **dict.fromkeys(gone)}}
+        for sample, gone in ((first, ["dsm"]), (second, ["dsm", "sar"]))
+    ]
     monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: samples)
     assert evaluate("--subsets", "rgb+sar,dsm", task="semantic") == 2
-    assert (f"--subsets names 'dsm' in dsm, but no tile of {dataset!r} has it: name some of ['sar', 'rgb']."
-            in one_line(capfd))
+    assert f"--subsets names 'dsm' in dsm, but no tile of {dataset!r} has it: name some of ['sar', 'rgb']." in one_line(
+        capfd
+    )
     assert evaluate(task="semantic") == 0
     out = tmp_path / "out"
     data = json.loads((out / "modalities.json").read_text())
@@ -133,7 +159,7 @@ def test_missing_files_and_sensors_are_told_from_weak_ones(evaluate, tmp_path, c
     assert [line["images_with_any"] for line in lines] == ["2", "1", "2"] and "dsm" not in lines[0]
     assert float(lines[1]["sem_seg/mIoU of images_with_any"]) == pytest.approx(expected, rel=1e-5)
     report = (out / "modalities.md").read_text()
-    assert "No tile of this data set has 'dsm'" in report and "Tiles that have all: 1 of 2 (SAR 1, RGB 2)." in report
+    assert "No tile of this dataset has 'dsm'" in report and "Tiles that have all: 1 of 2 (SAR 1, RGB 2)." in report
     log = (out / "log.txt").read_text()
     assert f"No tile of {dataset!r} has 'dsm'" in log and f"sar: 1 of 2 tiles ({second['file_name']})" in log
     capfd.readouterr()
@@ -145,24 +171,28 @@ def one_line(capfd):
     return error
 
 
-@pytest.mark.parametrize("options, opts, message", [
-    (["--subsets", ""], [], "--subsets is '', which has an empty subset, expected modalities joined by +"),
-    (["--subsets", "rgb,,sar"], [], "--subsets is 'rgb,,sar', which has an empty subset"),
-    (["--subsets", "rgb+lidar"], [], "--subsets names the unknown modality 'lidar'"),
-    (["--subsets", "rgb+rgb"], [], "--subsets names the modality 'rgb' twice"),
-    (["--subsets", "rgb+sar,sar+rgb"], [], "--subsets names sar+rgb twice"),
-    (["--resamples", "-1"], [], "--resamples is -1, expected 0 or more"),
-    (["--num-gpus", "0"], [], "--num-gpus is 0, expected 1 or more"),
-    (["--num-gpus", "99"], [], "--num-gpus is 99"),
-    (["--importance"], ["MODEL.IMRSF.BILSTM", "False"], "--importance shows the weights of the Bi-LSTM attention"),
-    (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
-    ([], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
-    ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
-    ([], ["DATASETS.TEST", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
-    ([], ["DATASETS.TEST", "()"], "DATASETS.TEST names 0 data sets [], expected one"),
-    ([], ["MODEL.IMRSF.EMBED_DIM", "64"], "% of this model, expected every parameter"),
-    ([], ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"], "MODEL.SEM_SEG_HEAD.NUM_CLASSES is 3, expected 1"),
-], ids=lambda value: value[:40] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "options, opts, message",
+    [
+        (["--subsets", ""], [], "--subsets is '', which has an empty subset, expected modalities joined by +"),
+        (["--subsets", "rgb,,sar"], [], "--subsets is 'rgb,,sar', which has an empty subset"),
+        (["--subsets", "rgb+lidar"], [], "--subsets names the unknown modality 'lidar'"),
+        (["--subsets", "rgb+rgb"], [], "--subsets names the modality 'rgb' twice"),
+        (["--subsets", "rgb+sar,sar+rgb"], [], "--subsets names sar+rgb twice"),
+        (["--resamples", "-1"], [], "--resamples is -1, expected 0 or more"),
+        (["--num-gpus", "0"], [], "--num-gpus is 0, expected 1 or more"),
+        (["--num-gpus", "99"], [], "--num-gpus is 99"),
+        (["--importance"], ["MODEL.IMRSF.BILSTM", "False"], "--importance shows the weights of the Bi-LSTM attention"),
+        (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
+        ([], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
+        ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
+        ([], ["DATASETS.TEST", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
+        ([], ["DATASETS.TEST", "()"], "DATASETS.TEST names 0 datasets [], expected one"),
+        ([], ["MODEL.IMRSF.EMBED_DIM", "64"], "% of this model, expected every parameter"),
+        ([], ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"], "MODEL.SEM_SEG_HEAD.NUM_CLASSES is 3, expected 1"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(evaluate, capfd, options, opts, message):
     assert evaluate(*options, opts=opts) == 2
     assert message in one_line(capfd)
@@ -194,12 +224,13 @@ def test_the_output_of_another_run_is_left_alone(evaluate, checkpoints, tmp_path
 
 
 @pytest.mark.parametrize("task", ["instance", "semantic"])
-def test_a_data_set_without_labels_is_named(evaluate, task, capfd, tmp_path):
+def test_a_dataset_without_labels_is_named(evaluate, task, capfd, tmp_path):
     (source,) = load_config(DEMO_CONFIGS[task], OVERRIDES).DATASETS.TEST
     bare = [{**sample, "annotations": []} for sample in DatasetCatalog.get(source)]
     DatasetCatalog.register("bare", lambda: bare)
-    MetadataCatalog.get("bare").set(**{key: value for key, value in MetadataCatalog.get(source).as_dict().items()
-                                       if key != "name"})
+    MetadataCatalog.get("bare").set(
+        **{key: value for key, value in MetadataCatalog.get(source).as_dict().items() if key != "name"}
+    )
     try:
         assert evaluate(task=task, opts=["DATASETS.TEST", "('bare',)"]) == 2
     finally:
@@ -216,10 +247,12 @@ def test_missing_data_is_named(evaluate, tmp_path, monkeypatch, capfd):
 
 
 def test_help_loads_nothing_heavy_and_shows_an_example(tmp_path):
-    code = ("import runpy, sys; sys.argv = ['evaluate_modalities.py', '--help']\n"
-            f"try: runpy.run_path({str(REPOSITORY / 'tools/evaluate_modalities.py')!r}, run_name='__main__')\n"
-            "except SystemExit as end: assert not end.code\n"
-            "assert not {'torch', 'numpy', 'detectron2', 'matplotlib'} & set(sys.modules)")
+    code = (
+        "import runpy, sys; sys.argv = ['evaluate_modalities.py', '--help']\n"
+        f"try: runpy.run_path({str(REPOSITORY / 'tools/evaluate_modalities.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'numpy', 'detectron2', 'matplotlib'} & set(sys.modules)"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert "python tools/evaluate_modalities.py --config-file" in result.stdout and "95 %" in result.stdout
@@ -241,7 +274,8 @@ def test_two_processes_find_and_keep_what_one_does(evaluate, tmp_path, two_cores
         assert row["modalities"] == other["modalities"] and row["results"].keys() == other["results"].keys()
         for kind, scores in row["results"].items():
             assert {k: v for k, v in scores.items() if v is not None} == pytest.approx(
-                {k: v for k, v in other["results"][kind].items() if v is not None}, abs=1e-3)
+                {k: v for k, v in other["results"][kind].items() if v is not None}, abs=1e-3
+            )
         mine, theirs = (SweepRecord(tmp_path / name).images(row["modalities"]) for name in ("one", "two"))
         assert mine.image_ids == theirs.image_ids and len(mine.image_ids) == NUM_VAL
         for name in ("objects", "image", "category", "right") if task == "instance" else ("confusion",):

@@ -59,14 +59,18 @@ def test_check_lists_problems_and_exits_with_1(main, tmp_path, capsys):
     assert lines[-1] == "4 problems in 4 files; 1 rasters looked at"  # two folders are missing, and the labels
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--check", "--output", "x"], "not allowed with argument"),
-    ([], "one of the arguments --output --check is required"),
-    (["--check", "--tile-size", "256"], "--check looks at whole tiles: leave out --tile-size"),
-    (["--output", "x", "--tile-size", "half"], "'half', expected pixels, e.g. 256, or keep"),
-    (["--output", "x", "--tile-size", "0"], "'0', expected pixels, e.g. 256, or keep"),
-    (["--check", "--num-workers", "-1"], "--num-workers is -1, expected 0 or more"),
-], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--check", "--output", "x"], "not allowed with argument"),
+        ([], "one of the arguments --output --check is required"),
+        (["--check", "--tile-size", "256"], "--check looks at whole tiles: leave out --tile-size"),
+        (["--output", "x", "--tile-size", "half"], "'half', expected pixels, e.g. 256, or keep"),
+        (["--output", "x", "--tile-size", "0"], "'0', expected pixels, e.g. 256, or keep"),
+        (["--check", "--num-workers", "-1"], "--num-workers is -1, expected 0 or more"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_options_that_make_no_sense(main, arguments, message, capsys):
     with pytest.raises(SystemExit) as exit_:
         main("--input", "nowhere", *arguments)
@@ -89,12 +93,12 @@ def test_a_file_as_output_is_named(main, tiny_root, tmp_path, capsys):
 def test_an_interruption_says_how_to_go_on(main, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
+
     monkeypatch.setattr("imrsf_d2.preparation.dfc2023.prepare.prepare_dfc2023", interrupt)
     assert main("--input", "in", "--output", "out") == 130
     assert "the same command goes on from here" in capsys.readouterr().err
 
 
 def test_help_runs_from_any_folder_and_shows_an_example(tmp_path):
-    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=60)
+    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0 and "python datasets/prepare_dfc2023.py --" in result.stdout

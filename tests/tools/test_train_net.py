@@ -28,8 +28,19 @@ def train_net(tiny_root, tmp_path, monkeypatch):
     def run(*arguments):
         options = [a for a in arguments if a.startswith("--")]
         opts = [a for a in arguments if not a.startswith("--")]
-        return tool.main(["--config-file", str(DEMO_CONFIG), *options, *OVERRIDES, "SOLVER.MAX_ITER", "2",
-                          "OUTPUT_DIR", str(tmp_path / "run"), *opts])
+        return tool.main(
+            [
+                "--config-file",
+                str(DEMO_CONFIG),
+                *options,
+                *OVERRIDES,
+                "SOLVER.MAX_ITER",
+                "2",
+                "OUTPUT_DIR",
+                str(tmp_path / "run"),
+                *opts,
+            ]
+        )
 
     return run
 
@@ -38,26 +49,33 @@ def test_train_then_evaluate(train_net, tmp_path, capsys):
     assert train_net() == 0
     run = tmp_path / "run"
     assert {"model_final.pth", "last_checkpoint", "config.yaml", "metrics.json", "log.txt"} <= {
-        p.name for p in run.iterdir()}
+        p.name for p in run.iterdir()
+    }
     assert (run / "inference/dfc2023_track2_val/coco_instances_results.json").is_file()
 
-    assert train_net("--eval-only", "MODEL.WEIGHTS", str(run / "model_final.pth"),
-                     "INPUT.TEST_MODALITIES", "['rgb', 'dsm']") == 0
+    assert (
+        train_net("--eval-only", "MODEL.WEIGHTS", str(run / "model_final.pth"), "INPUT.TEST_MODALITIES", "['rgb', 'dsm']")
+        == 0
+    )
     assert "fills 100.0 % of the model's parameters" in (run / "log.txt").read_text()
     assert train_net("--eval-only", "--resume") == 0
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--eval-only"], "--eval-only would score random weights"),
-    (["--eval-only", "MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
-    (["INPUT.TEST_MODALITIES", "['lidar']"], "unknown modality 'lidar'"),
-    (["TEST.DETECTIONS_PER_IMAGE", "99"], "TEST.DETECTIONS_PER_IMAGE is 99"),
-    (["MODEL.DEVICE"], "KEY VALUE pairs"),
-    (["SOLVER.OPTIMIZER", "LION"], "SOLVER.OPTIMIZER is 'LION'"),
-    (["DATASETS.TEST", "('nowhere_val',)"], "DATASETS names 'nowhere_val', which is not registered"),
-    (["DATASETS.TRAIN", "('nowhere_train',)"], "DATASETS names 'nowhere_train', which is not registered"),
-], ids=lambda value: "" if isinstance(value, list) else value.split()[0])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--eval-only"], "--eval-only would score random weights"),
+        (["--eval-only", "MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
+        (["INPUT.TEST_MODALITIES", "['lidar']"], "unknown modality 'lidar'"),
+        (["TEST.DETECTIONS_PER_IMAGE", "99"], "TEST.DETECTIONS_PER_IMAGE is 99"),
+        (["MODEL.DEVICE"], "KEY VALUE pairs"),
+        (["SOLVER.OPTIMIZER", "LION"], "SOLVER.OPTIMIZER is 'LION'"),
+        (["DATASETS.TEST", "('nowhere_val',)"], "DATASETS names 'nowhere_val', which is not registered"),
+        (["DATASETS.TRAIN", "('nowhere_train',)"], "DATASETS names 'nowhere_train', which is not registered"),
+    ],
+    ids=lambda value: "" if isinstance(value, list) else value.split()[0],
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(train_net, capfd, arguments, message):
     assert train_net(*arguments) == 2
     assert "error: " in (err := capfd.readouterr().err)
@@ -73,8 +91,7 @@ def test_an_interrupted_training_says_how_to_go_on(train_net, tmp_path, capfd, m
         assert train_net("DATASETS.TEST", "()") == code
     finally:
         signal.signal(signal.SIGINT, before)
-    assert capfd.readouterr().err.endswith(
-        "interrupted at iteration 1; the same command with --resume goes on from here.\n")
+    assert capfd.readouterr().err.endswith("interrupted at iteration 1; the same command with --resume goes on from here.\n")
     monkeypatch.undo()
     assert (tmp_path / "run" / "last_checkpoint").read_text() == "model_interrupted.pth"
 
@@ -94,15 +111,34 @@ def test_more_gpus_than_there_are(train_net, capfd):
 @pytest.mark.slow
 def test_the_papers_model_trains_on_the_cpu(tiny_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
-    assert load_tool("train_net").main([
-        "--config-file", str(REPOSITORY / "configs/dfc2023_instance.yaml"), "MODEL.DEVICE", "cpu",
-        "SOLVER.IMS_PER_BATCH", "1", "SOLVER.MAX_ITER", "2", "OUTPUT_DIR", str(tmp_path)]) == 0
+    assert (
+        load_tool("train_net").main(
+            [
+                "--config-file",
+                str(REPOSITORY / "configs/dfc2023_instance.yaml"),
+                "MODEL.DEVICE",
+                "cpu",
+                "SOLVER.IMS_PER_BATCH",
+                "1",
+                "SOLVER.MAX_ITER",
+                "2",
+                "OUTPUT_DIR",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     shutil.rmtree(tmp_path)  # more than a gigabyte
 
 
 @pytest.mark.parametrize("tool", ["train_net", "demo"])
 def test_help_runs_from_any_folder_and_shows_an_example(tool, tmp_path):
-    result = subprocess.run([sys.executable, str(REPOSITORY / "tools" / f"{tool}.py"), "--help"], cwd=tmp_path,
-                            capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tools" / f"{tool}.py"), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert result.returncode == 0
     assert f"python tools/{tool}.py --" in result.stdout

@@ -23,8 +23,9 @@ def visualize(tiny_root, tmp_path, monkeypatch):
     spec.loader.exec_module(tool)
 
     def run(*options, opts=()):
-        return tool.main(["--config-file", str(DEMO_CONFIG), "--output", str(tmp_path / "look"), *options, *OVERRIDES,
-                          *opts])
+        return tool.main(
+            ["--config-file", str(DEMO_CONFIG), "--output", str(tmp_path / "look"), *options, *OVERRIDES, *opts]
+        )
 
     return run
 
@@ -55,26 +56,42 @@ def test_inputs_and_truth_without_a_model(visualize, tmp_path, capsys):
 def test_predictions_of_a_checkpoint_with_several_subsets(visualize, tmp_path, capsys):
     weights = tmp_path / "model.pth"
     torch.save({"model": Trainer.build_model(load_config(DEMO_CONFIG, OVERRIDES)).state_dict()}, weights)
-    assert visualize("--split", "test", "--subset", "dsm+rgb", "--subset", "sar", "--number", "1",
-                     opts=("MODEL.WEIGHTS", str(weights))) == 0
+    assert (
+        visualize(
+            "--split",
+            "test",
+            "--subset",
+            "dsm+rgb",
+            "--subset",
+            "sar",
+            "--number",
+            "1",
+            opts=("MODEL.WEIGHTS", str(weights)),
+        )
+        == 0
+    )
     pictures = [name for name in written(tmp_path / "look") if name.endswith(".png")]
     assert pictures == [f"dfc2023_track2_val/{name}_1.png" for name in ("overview", "rgb+dsm", "sar")]
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("options, opts, message", [
-    (["--number", "0"], [], "--number is 0, expected 1 or more"),
-    (["--subset", "rgb"], [], "--subset is for --split test"),
-    (["--split", "test", "--subset", "rgb+lidar"], [], "--subset names the unknown modality 'lidar'"),
-    (["--split", "test", "--subset", "rgb+rgb"], [], "--subset names the modality 'rgb' twice"),
-    (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
-    (["--split", "test"], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
-    (["--split", "test"], [*PRETRAINING, "MODEL.WEIGHTS", "x.pth"], "MODEL.WEIGHTS is 'x.pth', expected none"),
-    ([], ["DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
-    ([], [*PRETRAINING, "DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
-    ([], ["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
-    (["--split", "test"], ["DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
-], ids=lambda value: value[:30] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "options, opts, message",
+    [
+        (["--number", "0"], [], "--number is 0, expected 1 or more"),
+        (["--subset", "rgb"], [], "--subset is for --split test"),
+        (["--split", "test", "--subset", "rgb+lidar"], [], "--subset names the unknown modality 'lidar'"),
+        (["--split", "test", "--subset", "rgb+rgb"], [], "--subset names the modality 'rgb' twice"),
+        (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
+        (["--split", "test"], ["MODEL.WEIGHTS", "nowhere.pth"], "no checkpoint 'nowhere.pth'"),
+        (["--split", "test"], [*PRETRAINING, "MODEL.WEIGHTS", "x.pth"], "MODEL.WEIGHTS is 'x.pth', expected none"),
+        ([], ["DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
+        ([], [*PRETRAINING, "DATASETS.TRAIN", "('nowhere',)"], "DATASETS names 'nowhere', which is not registered"),
+        ([], ["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
+        (["--split", "test"], ["DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(visualize, capfd, options, opts, message):
     assert visualize(*options, opts=opts) == 2
     error = capfd.readouterr().err.rpartition("error: ")[2]
@@ -94,6 +111,5 @@ def test_missing_data_is_named(visualize, tmp_path, monkeypatch, capfd):
 
 
 def test_help_runs_from_any_folder_and_shows_an_example(tmp_path):
-    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True,
-                            timeout=120)
+    result = subprocess.run([sys.executable, str(TOOL), "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and "python tools/visualize.py --config-file" in result.stdout

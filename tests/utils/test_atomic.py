@@ -33,9 +33,10 @@ def test_two_writers_of_one_file_never_publish_half_of_it(tmp_path):
     def write_many(content):
         def in_pieces(file):
             for start in range(0, len(content), 10_000):
-                file.write(content[start:start + 10_000])
+                file.write(content[start : start + 10_000])
                 file.flush()
                 os.sched_yield()
+
         try:
             for _ in range(40):
                 write_atomically(path, in_pieces)

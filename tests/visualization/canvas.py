@@ -19,7 +19,7 @@ def render(draw, height, width):
     return screen.swapaxes(1, 2).reshape(height, width, ZOOM * ZOOM, 3)
 
 
-def colour(pixel):
-    """The one colour of a picture's pixel, as (red, green, blue) in 0..255."""
+def color(pixel):
+    """The one color of a picture's pixel, as (red, green, blue) in 0..255."""
     (only,) = np.unique(pixel, axis=0)
     return tuple(only.tolist())

@@ -32,8 +32,9 @@ def test_bars_have_lengths_intervals_and_numbers(figures):
 
 def test_scores_of_a_part_of_the_images_are_bars_of_their_own(figures):
     estimates, partial = [Estimate(0.8), Estimate(0.3), Estimate(0.2)], {1: Estimate(0.6, 0.5, 0.7), 2: Estimate(np.nan)}
-    charts.draw_bars("x.png", ["A + B", "A", "B"], estimates, "scores", "AP50", ("nothing", 0.25), partial,
-                     ("all tiles", "some tiles"))
+    charts.draw_bars(
+        "x.png", ["A + B", "A", "B"], estimates, "scores", "AP50", ("nothing", 0.25), partial, ("all tiles", "some tiles")
+    )
     (axis,) = figures[0].axes
     bars = [(bar.get_width(), bool(bar.get_hatch())) for bar in axis.patches]
     assert bars[:4] == [(0.8, False), (0.3, False), (0.2, False), (0.6, True)]

@@ -8,12 +8,13 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import KeyEntry
 from imrsf_d2.visualization.panels import MAX_KEY_ENTRIES, draw_absent, draw_key, draw_modality, hatch, outline
 from imrsf_d2.visualization.views import INVALID
-from tests.visualization.canvas import colour, render
+from tests.visualization.canvas import color, render
 
-SENSORS = ModalitySet([Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"),
-                       Modality("dnw", classes=9)])
+SENSORS = ModalitySet(
+    [Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"), Modality("dnw", classes=9)]
+)
 SIZE = 6
-GREY = int(INVALID[0] * 255)
+GRAY = int(INVALID[0] * 255)
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def image():
     image = rng.uniform(0, 255, (SENSORS.num_channels, SIZE, SIZE)).astype(np.float32)
     image[SENSORS.bands("dnw")] = 4
     image[SENSORS.bands("dnw"), :, 3:] = 1
-    image[SENSORS.num_bands:] = 1
-    image[SENSORS.num_bands:, :, 0] = 0
+    image[SENSORS.num_bands :] = 1
+    image[SENSORS.num_bands :, :, 0] = 0
     return image
 
 
@@ -36,9 +37,9 @@ def screen_of(image, name):
 def test_pixels_without_data_are_hatched_and_others_are_not(image, name):
     screen = screen_of(image, name).astype(int)
     empty, full = screen[:, 0].reshape(-1, 3), screen[:, 2:].reshape(-1, 3)
-    assert (empty.max(axis=1) <= GREY + 1).all() and (empty == GREY).all(axis=1).mean() > 0.2  # the ground
+    assert (empty.max(axis=1) <= GRAY + 1).all() and (empty == GRAY).all(axis=1).mean() > 0.2  # the ground
     assert (empty.max(axis=1) < 190).mean() > 0.05  # the lines
-    assert (full == GREY).all(axis=1).mean() < 0.01
+    assert (full == GRAY).all(axis=1).mean() < 0.01
 
 
 @pytest.mark.parametrize("name", SENSORS.names)
@@ -67,8 +68,8 @@ def test_absent_is_written_on_what_is_absent():
 def test_a_map_is_drawn_in_its_palette_with_a_key(image):
     entries = []
     screen = render(lambda axis: entries.extend(draw_modality(axis, image, SENSORS, "dnw")), SIZE, SIZE)
-    assert colour(screen[2, 2]) == (0xE4, 0x96, 0x35)  # crops
-    assert colour(screen[2, 4]) == (0x39, 0x7D, 0x49)  # trees
+    assert color(screen[2, 2]) == (0xE4, 0x96, 0x35)  # crops
+    assert color(screen[2, 4]) == (0x39, 0x7D, 0x49)  # trees
     assert sorted(entry[:2] for entry in entries) == [(1, "trees"), (4, "crops")]
 
 
@@ -82,7 +83,7 @@ def test_measurements_have_a_scale_with_their_values_and_unit(image, name, unit)
     assert values.min() <= scale.get_ylim()[0] < scale.get_ylim()[1] <= values.max()
 
 
-def test_true_colour_and_maps_have_no_scale(image):
+def test_true_color_and_maps_have_no_scale(image):
     axis = Figure().add_subplot()
     draw_modality(axis, image, SENSORS, "rgb")
     draw_modality(axis, image, SENSORS, "dnw")

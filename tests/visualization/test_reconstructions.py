@@ -1,4 +1,4 @@
-"""Reconstructions as a reader sees them: colour by colour, beside what they are compared with."""
+"""Reconstructions as a reader sees them: color by color, beside what they are compared with."""
 
 from dataclasses import replace
 
@@ -14,8 +14,9 @@ from imrsf_d2.visualization.reconstruction_arrays import ReconstructedSample, re
 from imrsf_d2.visualization.reconstructions import MASKED, _draw_panels, draw_progress, draw_reconstructions
 from imrsf_d2.visualization.views import INVALID, display_limits, view_modality
 
-SENSORS = ModalitySet([Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"),
-                       Modality("dnw", classes=9)])
+SENSORS = ModalitySet(
+    [Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"), Modality("dnw", classes=9)]
+)
 PATCH, GRID = 8, 3
 HEIGHT, WIDTH = 20, 22  # the last row and column of patches reach beyond the image
 
@@ -36,8 +37,10 @@ def sample(seed=0):
 
 def without(whole, name):
     """The sample without one modality, whose bands may then hold anything."""
-    index, lacking = SENSORS.index_of(name), replace(whole, image=whole.image.copy(), present=whole.present.copy(),
-                                                     visible=whole.visible.copy())
+    index, lacking = (
+        SENSORS.index_of(name),
+        replace(whole, image=whole.image.copy(), present=whole.present.copy(), visible=whole.visible.copy()),
+    )
     lacking.image[SENSORS.bands(name)], lacking.image[SENSORS.validity(name)] = 7, 0
     lacking.present[index] = lacking.visible[index] = False
     return lacking
@@ -48,7 +51,7 @@ def panels(name, *moments):
     return axes, _draw_panels(axes, moments, SENSORS, name)
 
 
-def colours(axis):
+def colors(axis):
     (picture,) = axis.images
     return picture.get_array()
 
@@ -56,12 +59,14 @@ def colours(axis):
 @pytest.fixture
 def figure_of(monkeypatch, tmp_path):
     """The figure that a function would write, with its title."""
+
     def catch(draw, *args, **kwargs):
         caught = []
         monkeypatch.setattr(reconstructions, "save_figure", lambda *saved: caught.append(saved))
         draw(tmp_path / "picture.png", *args, **kwargs)
         ((figure, _, title),) = caught
         return figure, title
+
     return catch
 
 
@@ -69,7 +74,7 @@ def figure_of(monkeypatch, tmp_path):
 def test_the_encoder_is_shown_to_see_its_visible_patches_and_nothing_else(name):
     given = sample()
     axes, _ = panels(name, given)
-    before, seen = (colours(axis) for axis in axes[:2])
+    before, seen = (colors(axis) for axis in axes[:2])
     for row, column in np.ndindex(HEIGHT, WIDTH):
         patch = SENSORS.index_of(name), row // PATCH, column // PATCH
         expected = before[row, column] if given.visible[patch] else MASKED if given.present[patch] else INVALID
@@ -88,19 +93,19 @@ def test_a_pixel_without_data_in_a_visible_patch_stays_hatched():
     given = sample()
     row, column = HEIGHT - 1, WIDTH - 1
     assert given.visible[:, row // PATCH, column // PATCH].all()
-    given.image[SENSORS.num_bands:, row, column] = 0
+    given.image[SENSORS.num_bands :, row, column] = 0
     axes, _ = panels("dsm", given)
-    assert tuple(colours(axes[1])[row, column]) == INVALID
+    assert tuple(colors(axes[1])[row, column]) == INVALID
     assert axes[1].patches[0].get_path().get_extents().x1 == column + 0.5
 
 
 @pytest.mark.parametrize("name", SENSORS.names)
-def test_a_value_has_one_colour_in_all_panels_of_a_sample(name):
+def test_a_value_has_one_color_in_all_panels_of_a_sample(name):
     given = sample()
     valid = given.image[SENSORS.validity(name)] == 1
     brighter = given.predicted + (0 if SENSORS[name].categorical else 1000)
     axes, _ = panels(name, given, replace(given, predicted=brighter))
-    before, _, same, bright = (colours(axis) for axis in axes)
+    before, _, same, bright = (colors(axis) for axis in axes)
     assert np.array_equal(before[valid], same[valid])
     if not SENSORS[name].categorical:
         assert len(np.unique(bright.reshape(-1, 3), axis=0)) == 1  # far above the scale of the input
@@ -117,7 +122,7 @@ def test_of_an_absent_modality_only_reconstructions_are_drawn_on_the_scale_of_th
     last = np.concatenate([lacking.predicted, valid])
     limits = display_limits(last, SENSORS, name)
     for axis, image in zip(axes[2:], (np.concatenate([dimmer, valid]), last)):
-        np.testing.assert_allclose(colours(axis), view_modality(image, SENSORS, name, limits).colours, atol=1e-6)
+        np.testing.assert_allclose(colors(axis), view_modality(image, SENSORS, name, limits).colors, atol=1e-6)
 
 
 def test_there_is_one_scale_beside_the_last_panel_with_the_values_of_the_input():
@@ -146,14 +151,14 @@ def test_the_classes_of_input_and_reconstruction_are_in_the_key():
     given.predicted[SENSORS.bands("dnw")] = 0
     _, key = panels("dnw", given)
     assert {entry.name for entry in key} == {"built", "water"} and {entry.index for entry in key} == {0, 6}
-    assert all(entry.colour == DYNAMIC_WORLD.colours[entry.index] for entry in key)
+    assert all(entry.color == DYNAMIC_WORLD.colors[entry.index] for entry in key)
 
 
 def test_a_reconstruction_that_is_no_number_is_hatched():
     given = sample()
     given.predicted[SENSORS.bands("sar"), 3, 4] = np.nan
     axes, _ = panels("sar", given)
-    assert tuple(colours(axes[2])[3, 4]) == INVALID
+    assert tuple(colors(axes[2])[3, 4]) == INVALID
 
 
 def test_headings_say_modality_and_panel_and_the_title_how_much_was_seen(figure_of):
@@ -194,18 +199,21 @@ def test_progress_has_a_column_for_each_moment(figure_of, tmp_path):
     assert title == "Progress"
     assert [axis.get_title() for axis in axes[0]] == ["input", "seen: 4 of 8 patches", "start", "end"]
     assert [row[0].get_ylabel() for row in axes] == ["SAR", "RGB", "DSM", "DNW"]
-    before, start, end = (colours(axes[2][column]) for column in (0, 2, 3))
+    before, start, end = (colors(axes[2][column]) for column in (0, 2, 3))
     valid = sample(1).image[SENSORS.validity("dsm")] == 1
     assert np.abs(before - end)[valid].max() < 0.02 and np.abs(before - start)[valid].mean() > 0.2
-    assert np.array_equal(before, colours(panels("dsm", sample(1))[0][0]))
+    assert np.array_equal(before, colors(panels("dsm", sample(1))[0][0]))
 
 
-@pytest.mark.parametrize("change, number, message", [
-    ({"name": "another tile"}, 0, "shows 'another tile', expected 'tile 0'"),
-    ({"visible": np.zeros((len(SENSORS), GRID, GRID), dtype=bool)}, 0, "cannot be compared"),
-    ({}, 1, "has 1 samples, expected one of number 1"),
-    ({}, -1, "expected one of number -1, from 0"),
-])
+@pytest.mark.parametrize(
+    "change, number, message",
+    [
+        ({"name": "another tile"}, 0, "shows 'another tile', expected 'tile 0'"),
+        ({"visible": np.zeros((len(SENSORS), GRID, GRID), dtype=bool)}, 0, "cannot be compared"),
+        ({}, 1, "has 1 samples, expected one of number 1"),
+        ({}, -1, "expected one of number -1, from 0"),
+    ],
+)
 def test_progress_of_what_cannot_be_compared_is_refused(tmp_path, change, number, message):
     for stem, given in (("first", sample()), ("second", replace(sample(), **change))):
         write_reconstructed(tmp_path / f"{stem}.npz", [given], SENSORS)
@@ -227,16 +235,19 @@ def test_written_and_read_again_a_picture_shows_the_same(tmp_path):
             for axis, same in zip(panels(name, before)[0], panels(name, after)[0]):
                 assert len(axis.images) == len(same.images)
                 if axis.images:
-                    assert np.abs(colours(axis) - colours(same)).max() <= 1.01 / 255
+                    assert np.abs(colors(axis) - colors(same)).max() <= 1.01 / 255
 
 
-@pytest.mark.parametrize("values, kind", [
-    (np.arange(16.0), "uint8"),
-    (np.linspace(0, 1, 16), "float16"),
-    (np.linspace(4000, 4010, 16), "float32"),  # float16 has steps of 4 m there
-    (np.linspace(0, 1e6, 16), "float32"),  # more than float16 holds
-    (np.array([np.nan, *range(15)]), "float32"),
-])
+@pytest.mark.parametrize(
+    "values, kind",
+    [
+        (np.arange(16.0), "uint8"),
+        (np.linspace(0, 1, 16), "float16"),
+        (np.linspace(4000, 4010, 16), "float32"),  # float16 has steps of 4 m there
+        (np.linspace(0, 1e6, 16), "float32"),  # more than float16 holds
+        (np.array([np.nan, *range(15)]), "float32"),
+    ],
+)
 def test_numbers_take_no_more_room_than_a_picture_needs(tmp_path, values, kind):
     modalities = ModalitySet([Modality("dem")])
     bands = values.reshape(1, 4, 4).astype(np.float32)
@@ -254,8 +265,9 @@ def test_what_stands_where_there_is_no_data_takes_no_room(tmp_path):
     image = np.stack([np.arange(16.0).reshape(4, 4), np.ones((4, 4))]).astype(np.float32)
     image[:, 0, 0] = np.nan, 0
     patches = np.ones((1, 1, 1), dtype=bool)
-    write_reconstructed(tmp_path / "a.npz", [ReconstructedSample("tile", image, patches, patches, image[:1] * 0, 4)],
-                          modalities)
+    write_reconstructed(
+        tmp_path / "a.npz", [ReconstructedSample("tile", image, patches, patches, image[:1] * 0, 4)], modalities
+    )
     with np.load(tmp_path / "a.npz") as arrays:
         assert arrays["0.image.dem"].dtype == np.uint8
 

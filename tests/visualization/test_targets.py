@@ -7,15 +7,15 @@ from matplotlib.figure import Figure
 
 from imrsf_d2.visualization.palettes import Palette
 from imrsf_d2.visualization.targets import InstanceReader, LabelMap, Objects, target_reader
-from tests.visualization.canvas import colour, render
+from tests.visualization.canvas import color, render
 
 SIZE = 4
-COLOURS = [(10, 20, 30), (200, 30, 40)]
+COLORS = [(10, 20, 30), (200, 30, 40)]
 
 
 @pytest.fixture
 def register():
-    """Gives a data set of no samples a name; takes its metadata."""
+    """Gives a dataset of no samples a name; takes its metadata."""
     names = []
 
     def register_one(name, **metadata):
@@ -32,8 +32,11 @@ def register():
 
 @pytest.fixture
 def semantic(register):
-    return target_reader(register("land", evaluator_type="imrsf_semantic", stuff_classes=["sea", "land"],
-                                  stuff_colors=COLOURS, ignore_label=255))
+    return target_reader(
+        register(
+            "land", evaluator_type="imrsf_semantic", stuff_classes=["sea", "land"], stuff_colors=COLORS, ignore_label=255
+        )
+    )
 
 
 def found(scores):
@@ -43,15 +46,15 @@ def found(scores):
     return {"instances": instances}
 
 
-def test_label_maps_are_drawn_in_the_data_sets_colours_and_what_is_unlabelled_is_hatched(semantic):
+def test_label_maps_are_drawn_in_the_datasets_colors_and_what_is_unlabeled_is_hatched(semantic):
     labels = torch.tensor([[0, 0, 1, 1]] * 3 + [[0, 0, 255, 255]])
     target = semantic.of_training({"sem_seg": labels})
     entries = set()
     screen = render(lambda axis: entries.update(target.draw(axis, np.zeros((SIZE, SIZE, 3)))), SIZE, SIZE)
-    assert colour(screen[1, 0]) == COLOURS[0] and colour(screen[1, 3]) == COLOURS[1]
-    unlabelled = screen[3, 2:].reshape(-1, 3)
-    assert (unlabelled == 255).all(axis=1).any() and (unlabelled.max(axis=1) < 250).any()
-    assert sorted(entry.name for entry in entries) == ["land", "not labelled", "sea"]
+    assert color(screen[1, 0]) == COLORS[0] and color(screen[1, 3]) == COLORS[1]
+    unlabeled = screen[3, 2:].reshape(-1, 3)
+    assert (unlabeled == 255).all(axis=1).any() and (unlabeled.max(axis=1) < 250).any()
+    assert sorted(entry.name for entry in entries) == ["land", "not labeled", "sea"]
 
 
 def test_the_best_class_of_each_pixel_is_predicted(semantic):
@@ -60,7 +63,7 @@ def test_the_best_class_of_each_pixel_is_predicted(semantic):
     assert np.array_equal(semantic.of_output({"sem_seg": scores}).labels, [[0, 0, 1, 1]] * SIZE)
 
 
-def test_the_truth_of_a_data_set_without_label_files_comes_from_its_annotations(semantic):
+def test_the_truth_of_a_dataset_without_label_files_comes_from_its_annotations(semantic):
     square = {"segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]], "category_id": 0}
     labels = semantic.of_dataset({"annotations": [square], "height": SIZE, "width": SIZE}).labels
     assert labels[1:3, 1:3].all() and labels.sum() == 4
@@ -69,7 +72,7 @@ def test_the_truth_of_a_data_set_without_label_files_comes_from_its_annotations(
 def test_an_ignored_class_within_the_palette_is_no_class():
     target = LabelMap(np.array([[0, 1], [1, 7]]), Palette(("a", "b")), ignore_label=0)
     axis = Figure().add_subplot()
-    assert [entry[1] for entry in sorted(target.draw(axis, np.zeros((2, 2, 3))))] == ["b", "not labelled"]
+    assert [entry[1] for entry in sorted(target.draw(axis, np.zeros((2, 2, 3))))] == ["b", "not labeled"]
 
 
 def test_only_what_a_model_is_sure_of_is_drawn():
@@ -80,17 +83,22 @@ def test_only_what_a_model_is_sure_of_is_drawn():
 @pytest.mark.parametrize("number, caption", [(0, "0 objects"), (1, "1 object"), (2, "2 objects")])
 def test_objects_are_counted(number, caption):
     axis = Figure().add_subplot()
-    sample = {"height": SIZE, "width": SIZE,
-              "annotations": [{"segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]], "category_id": 0}] * number}
+    sample = {
+        "height": SIZE,
+        "width": SIZE,
+        "annotations": [{"segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]], "category_id": 0}] * number,
+    }
     assert InstanceReader().of_dataset(sample).draw(axis, np.zeros((SIZE, SIZE, 3))) == set()
     assert axis.get_xlabel() == caption
 
 
-def test_truth_and_prediction_differ_in_colour():
+def test_truth_and_prediction_differ_in_color():
     masks = np.zeros((1, 8, 8), dtype=bool)
     masks[0, 2:6, 2:6] = True
-    screens = [render(lambda axis, s=scores: Objects(masks, s).draw(axis, np.zeros((8, 8, 3))), 8, 8).reshape(-1, 3)
-               for scores in (None, (0.9,))]
+    screens = [
+        render(lambda axis, s=scores: Objects(masks, s).draw(axis, np.zeros((8, 8, 3))), 8, 8).reshape(-1, 3)
+        for scores in (None, (0.9,))
+    ]
     brightest = [screen[screen.sum(axis=1).argmax()] for screen in screens]
     assert brightest[0].argmax() == 1 and brightest[1].argmax() == 0  # green, orange
 

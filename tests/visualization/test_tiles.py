@@ -57,19 +57,22 @@ def content(target):
     return target.labels if isinstance(target, LabelMap) else target.masks
 
 
-@pytest.mark.parametrize("counts, number, chosen", [
-    ([0, 5, 1, 9, 3], 1, [1]),  # by count: 0, 1, 3, 5, 9; three quarters up is 5
-    ([0, 5, 1, 9, 3], 2, [4, 3]),
-    ([0, 5, 1, 9, 3], 4, [2, 4, 1, 3]),
-    ([2], 3, [0]),
-    ([], 3, []),
-])
+@pytest.mark.parametrize(
+    "counts, number, chosen",
+    [
+        ([0, 5, 1, 9, 3], 1, [1]),  # by count: 0, 1, 3, 5, 9; three quarters up is 5
+        ([0, 5, 1, 9, 3], 2, [4, 3]),
+        ([0, 5, 1, 9, 3], 4, [2, 4, 1, 3]),
+        ([2], 3, [0]),
+        ([], 3, []),
+    ],
+)
 def test_chosen_tiles_lie_from_the_middle_to_the_crowded_end(counts, number, chosen):
     assert choose_tiles([{"annotations": [None] * n} for n in counts], number) == chosen
 
 
 @pytest.mark.parametrize("size, number, chosen", [(9, 1, [4]), (9, 3, [0, 4, 8]), (9, 2, [0, 8]), (2, 5, [0, 1])])
-def test_tiles_without_annotations_are_spread_over_the_data_set(size, number, chosen):
+def test_tiles_without_annotations_are_spread_over_the_dataset(size, number, chosen):
     assert choose_tiles([{"sem_seg_file_name": "x.tif"}] * size, number) == chosen
 
 
@@ -90,20 +93,22 @@ def test_training_tiles_are_the_draws_of_the_training(cfg):
         assert tile.name.endswith(f"\ndraw {number}") and tile.prediction is None
 
 
-def test_samples_of_a_pretraining_are_shown_alone_whatever_they_are_labelled_for(tiny_root, tmp_path, monkeypatch):
+def test_samples_of_a_pretraining_are_shown_alone_whatever_they_are_labeled_for(tiny_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
     config = REPOSITORY / "configs/demo/dfc2023_instance.yaml"
     supervised = load_config(config, OVERRIDES)
-    samples = [{key: value for key, value in sample.items() if key != "annotations"}
-               for sample in DatasetCatalog.get(supervised.DATASETS.TRAIN[0])]
+    samples = [
+        {key: value for key, value in sample.items() if key != "annotations"}
+        for sample in DatasetCatalog.get(supervised.DATASETS.TRAIN[0])
+    ]
     monkeypatch.setitem(DatasetCatalog.data, "of_no_task", lambda: samples)
     cfg = load_config(config, [*OVERRIDES, *PRETRAINING, "DATASETS.TRAIN", "('of_no_task',)"])
     assert all(tile.truth is None for tile in itertools.islice(training_tiles(cfg), 3))
     width = {}
-    for name, each in (("alone", cfg), ("labelled", supervised)):
+    for name, each in (("alone", cfg), ("labeled", supervised)):
         (path,) = draw_training_sheets(each, tmp_path, 2)
         width[name] = imread(path).shape[1]
-    assert width["labelled"] / width["alone"] == pytest.approx(4 / 3, rel=0.1)  # panels: three sensors, and the truth
+    assert width["labeled"] / width["alone"] == pytest.approx(4 / 3, rel=0.1)  # panels: three sensors, and the truth
 
 
 def test_pictures_are_computed_in_the_precision_of_the_scores(cfg):
@@ -139,8 +144,10 @@ def test_predictions_stand_beside_the_truth_they_are_to_match(cfg):
 
 def test_a_tile_without_any_of_the_sensors_is_hatched_and_not_predicted(cfg, tmp_path, monkeypatch):
     dataset, modalities = cfg.DATASETS.TEST[0], ModalitySet.from_config(cfg)
-    samples = [sample if place else {**sample, "modalities": {**sample["modalities"], "sar": None}}
-               for place, sample in enumerate(DatasetCatalog.get(dataset))]
+    samples = [
+        sample if place else {**sample, "modalities": {**sample["modalities"], "sar": None}}
+        for place, sample in enumerate(DatasetCatalog.get(dataset))
+    ]
     monkeypatch.setitem(DatasetCatalog.data, dataset, lambda: samples)
     model, written = Oracle(dataset), []
     without, having = predict_tiles(cfg, model, dataset, [0, 1], ("sar",))
@@ -176,8 +183,7 @@ def test_sheets_of_test_samples(cfg, tmp_path):
     dataset = cfg.DATASETS.TEST[0]
     model = Oracle(dataset)
     paths = list(draw_test_sheets(cfg, model, [["dsm", "sar"], ["rgb"]], tmp_path, NUM_VAL + 5))
-    assert [path.relative_to(tmp_path / dataset).name for path in paths] == [
-        "sar+dsm_1.png", "rgb_1.png", "overview_1.png"]
+    assert [path.relative_to(tmp_path / dataset).name for path in paths] == ["sar+dsm_1.png", "rgb_1.png", "overview_1.png"]
     assert model.seen == [("sar", "dsm")] * NUM_VAL + [("rgb",)] * NUM_VAL
 
 

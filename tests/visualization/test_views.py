@@ -17,49 +17,52 @@ S2 = Modality("s2", 4, mean=(1400, 1300, 1300, 2000), std=(240, 290, 400, 500))
 RAMP = np.arange(100, dtype=np.float32).reshape(10, 10)
 
 
-def test_sentinel_2_is_shown_in_true_colour():
+def test_sentinel_2_is_shown_in_true_color():
     blue, green, red, infrared = (np.full((2, 2), value) for value in (500, 900, 1700, 5000))
     image, modalities = sample(S2, blue, green, red, infrared)
-    shown = view_modality(image, modalities, "s2").colours
+    shown = view_modality(image, modalities, "s2").colors
     assert (shown[..., 0] > shown[..., 1]).all() and (shown[..., 1] > shown[..., 2]).all()
     image[modalities.bands("s2")][3] = 0
-    assert np.array_equal(view_modality(image, modalities, "s2").colours, shown)  # infrared is none of a screen's
+    assert np.array_equal(view_modality(image, modalities, "s2").colors, shown)  # infrared is none of a screen's
 
 
 def test_reflectance_is_stretched_without_its_tails():
     bands = [1000 + 10 * RAMP] * 4
-    shown = view_modality(*sample(S2, *bands), "s2").colours
+    shown = view_modality(*sample(S2, *bands), "s2").colors
     assert shown.min() == 0 and shown.max() == 1
     assert shown[5, 0, 0] == pytest.approx((50 - 0.99) / (98.01 - 0.99), abs=1e-3)
 
 
 def test_a_dark_tile_of_reflectance_is_stretched_too():
-    """The same numbers would be 8-bit colours in another modality: the statistics tell, not the tile."""
+    """The same numbers would be 8-bit colors in another modality: the statistics tell, not the tile."""
     dark = [RAMP, RAMP, RAMP, RAMP]
-    assert view_modality(*sample(S2, *dark), "s2").colours.max() == 1
+    assert view_modality(*sample(S2, *dark), "s2").colors.max() == 1
     rgb = Modality("rgb", 3, mean=(81, 87, 71), std=(41, 37, 37))
-    assert view_modality(*sample(rgb, *dark[:3]), "rgb").colours.max() == pytest.approx(99 / 255)
+    assert view_modality(*sample(rgb, *dark[:3]), "rgb").colors.max() == pytest.approx(99 / 255)
 
 
-@pytest.mark.parametrize("rgb", [Modality("rgb", 3), Modality("rgb", 3, mean=(81, 87, 71), std=(41, 37, 37))],
-                         ids=["without statistics", "with statistics"])
-def test_8_bit_colours_are_shown_as_they_are(rgb):
+@pytest.mark.parametrize(
+    "rgb",
+    [Modality("rgb", 3), Modality("rgb", 3, mean=(81, 87, 71), std=(41, 37, 37))],
+    ids=["without statistics", "with statistics"],
+)
+def test_8_bit_colors_are_shown_as_they_are(rgb):
     values = np.array([[0, 51, 102, 255]], dtype=np.float32)
-    shown = view_modality(*sample(rgb, values, values[:, ::-1], values), "rgb").colours
+    shown = view_modality(*sample(rgb, values, values[:, ::-1], values), "rgb").colors
     assert np.allclose(shown[..., 0], values / 255) and np.allclose(shown[..., 1], values[:, ::-1] / 255)
 
 
-def test_radar_is_grey_and_heights_are_coloured():
+def test_radar_is_gray_and_heights_are_colored():
     sar = view_modality(*sample(Modality("sar", transform="db"), RAMP), "sar")
     dsm = view_modality(*sample(Modality("dsm"), RAMP), "dsm")
-    assert np.ptp(sar.colours, axis=-1).max() == 0 and np.ptp(dsm.colours, axis=-1).max() > 0.3
-    assert np.all(np.diff(sar.colours[..., 0].ravel()) >= 0)
+    assert np.ptp(sar.colors, axis=-1).max() == 0 and np.ptp(dsm.colors, axis=-1).max() > 0.3
+    assert np.all(np.diff(sar.colors[..., 0].ravel()) >= 0)
     assert (sar.unit, dsm.unit) == ("dB", "m")
 
 
 def test_a_constant_band_can_be_shown():
     view = view_modality(*sample(Modality("dsm"), np.full((3, 3), 4000.0)), "dsm")
-    assert np.isfinite(view.colours).all() and view.scale.norm.vmin < view.scale.norm.vmax
+    assert np.isfinite(view.colors).all() and view.scale.norm.vmin < view.scale.norm.vmax
 
 
 def test_pixels_without_data_neither_show_nor_stretch():
@@ -69,7 +72,7 @@ def test_pixels_without_data_neither_show_nor_stretch():
     before = view_modality(image, modalities, "dsm")
     image[0, 0, 0] = 1e9
     after = view_modality(image, modalities, "dsm")
-    assert np.array_equal(before.colours, after.colours) and tuple(after.colours[0, 0]) == INVALID
+    assert np.array_equal(before.colors, after.colors) and tuple(after.colors[0, 0]) == INVALID
     assert not after.valid[0, 0] and after.valid.sum() == 99
 
 
@@ -78,14 +81,18 @@ def test_a_modality_without_a_valid_pixel_is_absent():
     assert view_modality(image, modalities, "dsm") is None
 
 
-@pytest.mark.parametrize("modality, title", [
-    (Modality("s1", 2, transform="db"), "S1 VV"),
-    (Modality("s2", 4), "S2 true colour"),
-    (Modality("s2", 2), "S2 band 1"),
-    (Modality("rgb", 3), "RGB"),
-    (Modality("hyper", 6), "HYPER bands 1 to 3"),
-    (Modality("dnw", classes=9), "DNW"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "modality, title",
+    [
+        (Modality("s1", 2, transform="db"), "S1 VV"),
+        (Modality("s2", 4), "S2 true color"),
+        (Modality("s2", 2), "S2 band 1"),
+        (Modality("rgb", 3), "RGB"),
+        (Modality("hyper", 6), "HYPER bands 1 to 3"),
+        (Modality("dnw", classes=9), "DNW"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_titles_say_which_bands_are_shown(modality, title):
     assert modality_title(modality) == title
 
@@ -93,8 +100,9 @@ def test_titles_say_which_bands_are_shown(modality, title):
 SENSORS = ModalitySet([Modality("sar", transform="db"), Modality("rgb", 3), Modality("dsm")])
 
 
-@pytest.mark.parametrize("names, best", [
-    ((), "rgb"), (("sar", "rgb", "dsm"), "rgb"), (("sar", "dsm"), "dsm"), (("sar",), "sar")])
+@pytest.mark.parametrize(
+    "names, best", [((), "rgb"), (("sar", "rgb", "dsm"), "rgb"), (("sar", "dsm"), "dsm"), (("sar",), "sar")]
+)
 def test_the_backdrop_is_the_most_readable_modality(names, best):
     rng = np.random.default_rng(0)
     image = rng.uniform(1, 250, (8, 10, 10)).astype(np.float32)
@@ -111,19 +119,19 @@ def test_a_backdrop_prefers_a_whole_tile_to_the_edge_of_a_swath():
     image[5:] = 1
     image[SENSORS.validity("rgb"), 2:] = 0
     shown = backdrop(image, SENSORS)
-    assert np.ptp(shown, axis=-1).max() < 1e-6 and len(np.unique(shown)) > 50  # the heights, in grey
+    assert np.ptp(shown, axis=-1).max() < 1e-6 and len(np.unique(shown)) > 50  # the heights, in gray
     image[5:] = 0
     assert np.allclose(backdrop(image, SENSORS), INVALID)
 
 
-def test_dynamic_world_has_its_official_colours_only_with_its_nine_classes():
+def test_dynamic_world_has_its_official_colors_only_with_its_nine_classes():
     assert modality_palette(Modality("dnw", classes=9)) is DYNAMIC_WORLD
     assert DYNAMIC_WORLD.names[8] == "snow and ice"
-    assert np.allclose(DYNAMIC_WORLD.colours[0], np.array([0x41, 0x9B, 0xDF]) / 255)
+    assert np.allclose(DYNAMIC_WORLD.colors[0], np.array([0x41, 0x9B, 0xDF]) / 255)
     other = modality_palette(Modality("dnw", classes=25))
-    assert other.names[24] == "class 24" and other.colours[20] == other.colours[0] != other.colours[1]
+    assert other.names[24] == "class 24" and other.colors[20] == other.colors[0] != other.colors[1]
 
 
-def test_a_palette_needs_a_colour_for_each_class():
-    with pytest.raises(ValueError, match="1 colours for the 2 classes"):
+def test_a_palette_needs_a_color_for_each_class():
+    with pytest.raises(ValueError, match="1 colors for the 2 classes"):
         Palette(("a", "b"), ((0, 0, 0),))

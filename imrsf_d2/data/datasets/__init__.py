@@ -1,4 +1,4 @@
-"""The built-in data sets: importing this package registers their names; nothing is read before one is used."""
+"""The built-in datasets: importing this package registers their names; nothing is read before one is used."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ for _split in ("train", "val"):
 
 
 def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
-    """See that there are data sets of these names.
+    """See that there are datasets of these names.
 
     Args:
         names: to look for.
@@ -32,5 +32,7 @@ def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
     """
     for name in names:
         if name not in DatasetCatalog:
-            raise InputError(f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
-                             "datasets/README.md shows how to register your own imagery.")
+            raise InputError(
+                f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
+                "datasets/README.md shows how to register your own imagery."
+            )

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["FileVersion", "file_version", "read_annotation_file",
-           "without_collection"]
+__all__ = ["FileVersion", "file_version", "read_annotation_file", "without_collection"]
 
 #: A file's path and the marks by which a rewritten one is told from it.
 FileVersion = tuple[str, int, int, int, int]
-#: Files that are kept: of a training and its test sets. Each takes about as much memory as on the disk.
+#: Files that are kept: of a training run and its test sets. Each takes about as much memory as on the disk.
 MOST_FILES = 4
 
 
@@ -66,8 +65,9 @@ def _parse(path: str) -> dict:
         raise InputError(f"{path} is not JSON ({error}), expected a COCO instance file; fetch it again.") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, Mapping) or not isinstance(data.get(key), list):
-            raise InputError(f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' "
-                             "and 'categories'.")
+            raise InputError(
+                f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' and 'categories'."
+            )
     if not data["images"]:
         raise InputError(f"{path} has no images, expected at least one in 'images'.")
     return data

@@ -71,13 +71,15 @@ def load_coco(path: str | os.PathLike, classes: Collection) -> list[dict]:
         _checked.add(version)
     positions = {category: position for position, category in enumerate(classes)}
     for annotation in data["annotations"]:
-        samples[annotation["image_id"]]["annotations"].append({
-            "bbox": annotation.get("bbox", [0, 0, 0, 0]),
-            "bbox_mode": BoxMode.XYWH_ABS,
-            "category_id": positions[annotation["category_id"]],
-            "iscrowd": annotation.get("iscrowd", 0),
-            "segmentation": annotation["segmentation"],
-        })
+        samples[annotation["image_id"]]["annotations"].append(
+            {
+                "bbox": annotation.get("bbox", [0, 0, 0, 0]),
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "category_id": positions[annotation["category_id"]],
+                "iscrowd": annotation.get("iscrowd", 0),
+                "segmentation": annotation["segmentation"],
+            }
+        )
     return [samples[image_id] for image_id in sorted(samples, key=lambda i: (str(type(i)), i))]
 
 
@@ -127,8 +129,13 @@ def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike)
         if not isinstance(category, Mapping) or not _is_id(category.get("id")) or category["id"] not in classes:
             continue
         name, expected = category.get("name"), classes[category["id"]]
-        _expect(name == expected or name not in classes.values(), f"{path}: category {category['id']!r}", "name", name,
-                f"{expected!r} as registered: {dict(classes)}")
+        _expect(
+            name == expected or name not in classes.values(),
+            f"{path}: category {category['id']!r}",
+            "name",
+            name,
+            f"{expected!r} as registered: {dict(classes)}",
+        )
 
 
 def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
@@ -137,21 +144,35 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
         _expect(isinstance(image, Mapping), f"{path}: the file", "the image", image, "an object")
         missing = [key for key in ("id", "file_name", "height", "width") if key not in image]
         if missing:
-            raise InputError(f"{path}: image {image.get('file_name', image)!r} has no {missing[0]!r}, expected id, "
-                             "file_name, height and width.")
+            raise InputError(
+                f"{path}: image {image.get('file_name', image)!r} has no {missing[0]!r}, expected id, "
+                "file_name, height and width."
+            )
         image_id, name, where = image["id"], image["file_name"], f"{path}: image {image['id']!r}"
         _expect(isinstance(name, str) and os.path.basename(name) != "", where, "file_name", name, "the name of a raster")
         # Only Windows takes a backslash for the start of a folder: elsewhere the rasters would not be found.
         _expect("\\" not in name, where, "file_name", name, f"folders with '/', {name.replace(chr(92), '/')!r}")
         _expect(_is_id(image_id), f"{path}: image {name!r}", "id", image_id, "a number or a text")
         for key in ("height", "width"):
-            _expect(type(image[key]) is int and image[key] > 0, f"{path}: image {name!r}", key, image[key],
-                    "a whole number above 0")
-        _expect(image["height"] * image["width"] <= MAX_PIXELS, f"{path}: image {name!r}", "height and width",
-                (image["height"], image["width"]), f"at most {MAX_PIXELS} px in all")
+            _expect(
+                type(image[key]) is int and image[key] > 0,
+                f"{path}: image {name!r}",
+                key,
+                image[key],
+                "a whole number above 0",
+            )
+        _expect(
+            image["height"] * image["width"] <= MAX_PIXELS,
+            f"{path}: image {name!r}",
+            "height and width",
+            (image["height"], image["width"]),
+            f"at most {MAX_PIXELS} px in all",
+        )
         if image_id in images:
-            raise InputError(f"{path}: {images[image_id]['file_name']!r} and {name!r} have the same image id "
-                             f"{image_id!r}; ids must differ.")
+            raise InputError(
+                f"{path}: {images[image_id]['file_name']!r} and {name!r} have the same image id "
+                f"{image_id!r}; ids must differ."
+            )
         images[image_id] = {"file_name": name, "image_id": image_id, "height": image["height"], "width": image["width"]}
     return list(images.values())
 
@@ -164,20 +185,27 @@ def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path
     for annotation in data["annotations"]:
         _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
         if "id" not in annotation:
-            raise InputError(f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
-                             "of its own in each.")
+            raise InputError(
+                f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
+                "of its own in each."
+            )
         where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
         _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number or a text")
         if not _is_id(image_id) or image_id not in images:
             alike = next((i for i in images if str(i) == str(image_id)), None)
-            hint = "" if alike is None else (f" There is an image {alike!r}: a number and a text differ, write both "
-                                             "alike.")
-            raise InputError(f"{where} belongs to image {image_id!r}, expected one of the ids of the file's "
-                             f"{len(images)} images.{hint}")
+            hint = "" if alike is None else (f" There is an image {alike!r}: a number and a text differ, write both alike.")
+            raise InputError(
+                f"{where} belongs to image {image_id!r}, expected one of the ids of the file's {len(images)} images.{hint}"
+            )
         image = images[image_id]
         where += f" of {image['file_name']!r}"
-        _expect(annotation.get("category_id") in classes, where, "category_id", annotation.get("category_id"),
-                f"one of {classes}")
+        _expect(
+            annotation.get("category_id") in classes,
+            where,
+            "category_id",
+            annotation.get("category_id"),
+            f"one of {classes}",
+        )
         _expect(annotation.get("iscrowd", 0) in (0, 1), where, "iscrowd", annotation.get("iscrowd"), "0 or 1")
         segmentation, size = annotation.get("segmentation"), (image["height"], image["width"])
         try:
@@ -195,12 +223,20 @@ def _report_unmarked(unmarked: Sequence[Unmarked], annotations: int, path: str |
     if not unmarked:
         return
     if len(unmarked) == annotations:
-        raise InputError(f"{path}: none of the {annotations} annotations marks a pixel of its image, e.g. {unmarked[0]}. "
-                         "Expected pixels, counted from the image's upper left corner to the right and down; map "
-                         "coordinates and degrees must be converted first.")
+        raise InputError(
+            f"{path}: none of the {annotations} annotations marks a pixel of its image, e.g. {unmarked[0]}. "
+            "Expected pixels, counted from the image's upper left corner to the right and down; map "
+            "coordinates and degrees must be converted first."
+        )
     names = "; ".join(map(str, unmarked[:3]))
-    logger.warning("%s: %d of %d annotations mark no pixel of their image and count for nothing: %s%s", path,
-                   len(unmarked), annotations, names, "; ..." if len(unmarked) > 3 else "")
+    logger.warning(
+        "%s: %d of %d annotations mark no pixel of their image and count for nothing: %s%s",
+        path,
+        len(unmarked),
+        annotations,
+        names,
+        "; ..." if len(unmarked) > 3 else "",
+    )
 
 
 def _expect(met: bool, where: str, key: str, found: object, expected: str) -> None:
@@ -210,5 +246,9 @@ def _expect(met: bool, where: str, key: str, found: object, expected: str) -> No
 
 def _is_id(value: object) -> bool:
     """Others have no order, are no keys of a dict, or differ from themselves."""
-    return isinstance(value, str) or isinstance(value, (int, float)) and type(value) is not bool and (
-        isinstance(value, int) or math.isfinite(value))
+    return (
+        isinstance(value, str)
+        or isinstance(value, (int, float))
+        and type(value) is not bool
+        and (isinstance(value, int) or math.isfinite(value))
+    )

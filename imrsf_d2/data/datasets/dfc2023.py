@@ -1,13 +1,13 @@
 """IEEE GRSS Data Fusion Contest 2023, track 2: building footprints in optical, SAR and height tiles.
 
-Features: 1773 labelled tiles of 512 x 512 px at 0.5 m from eleven cities; 125,153 footprints of one class.
+Features: 1773 labeled tiles of 512 x 512 px at 0.5 m from eleven cities; 125,153 footprints of one class.
 
 Bands:
     rgb  uint8 x 3, optical (SuperView or Gaofen-2); all-black areas hold no data
     sar  float32 x 1, Gaofen-3 backscatter, linear power
-    dsm  float32 x 1, height above ground in metres (nDSM), ground exactly 0
+    dsm  float32 x 1, height above ground in meters (nDSM), ground exactly 0
 
-Format, below the data set's folder (`$DETECTRON2_DATASETS/dfc2023`):
+Format, below the dataset's folder (`$DETECTRON2_DATASETS/dfc2023`):
     track2/train/{rgb,sar,dsm}/{SV|GF2}_{City}_{lat}_{lon}.tif      one name in all folders; `height/` also for `dsm/`
     track2/buildings_only_train.json                                COCO; also below `track2/annotations/`
 
@@ -33,10 +33,22 @@ from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
-__all__ = ["CITIES", "CLASSES", "FOLDERS", "LABELS", "SPLITS", "TRAIN_CITIES", "VAL_CITIES", "city_of", "label_file",
-           "load_dfc2023", "raster_folders", "register_dfc2023"]
+__all__ = [
+    "CITIES",
+    "CLASSES",
+    "FOLDERS",
+    "LABELS",
+    "SPLITS",
+    "TRAIN_CITIES",
+    "VAL_CITIES",
+    "city_of",
+    "label_file",
+    "load_dfc2023",
+    "raster_folders",
+    "register_dfc2023",
+]
 
-#: Held out: 343 of the 1773 labelled tiles, on three continents.
+#: Held out: 343 of the 1773 labeled tiles, on three continents.
 VAL_CITIES = ("Copenhagen", "Rio", "Sydney")
 TRAIN_CITIES = ("Barcelona", "Berlin", "Brasilia", "NewDelhi", "NewYork", "Portsmouth", "SanDiego", "SaoLuis")
 CITIES = tuple(sorted(TRAIN_CITIES + VAL_CITIES))
@@ -55,14 +67,16 @@ def city_of(file_name: str) -> str:
     Case, accents, blanks, hyphens and underscores within the name do not matter, nor what follows it ("New_York_City").
 
     Raises:
-        ValueError: if it is none of the labelled cities.
+        ValueError: if it is none of the labeled cities.
     """
     words = _plain(Path(file_name).name.partition("_")[2])
     for city in CITIES:
         if words.startswith(_plain(city)):
             return city
-    raise InputError(f"the name {file_name!r} holds no city with public labels, expected "
-                     f"{{SV|GF2}}_{{City}}_{{lat}}_{{lon}}.tif with a city of {', '.join(CITIES)}.")
+    raise InputError(
+        f"the name {file_name!r} holds no city with public labels, expected "
+        f"{{SV|GF2}}_{{City}}_{{lat}}_{{lon}}.tif with a city of {', '.join(CITIES)}."
+    )
 
 
 def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
@@ -88,7 +102,8 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
         raise MissingFileError(
             f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
             f"{describe_root()}; it must name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
-            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
+            "datasets/make_synthetic.py writes synthetic tiles to try things out."
+        )
     labels = label_file(track)
     samples = load_coco(labels, CLASSES)
     cities = Counter()
@@ -100,14 +115,16 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     samples = [sample for sample in samples if sample["city"] in SPLITS[split]]
     if not samples:
         found = ", ".join(f"{city} {count}" for city, count in sorted(cities.items()))
-        raise InputError(f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
-                         f"has these tiles: {found}.")
+        raise InputError(
+            f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
+            f"has these tiles: {found}."
+        )
     _attach_rasters(samples, folders)
     return samples
 
 
 def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task: str = "instance") -> None:
-    """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads nothing yet.
+    """Give a copy of the dataset a name for DATASETS.TRAIN and DATASETS.TEST. Reads nothing yet.
 
     The metadata's `json_file` holds the tiles of all splits; a scorer restricts it to the `image_id`s of
     `DatasetCatalog.get(name)`.
@@ -115,7 +132,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
     Args:
         name: not yet registered.
         root, split: see `load_dfc2023`.
-        task: "instance" for building instances; "semantic" for building or background, rasterised from the same file.
+        task: "instance" for building instances; "semantic" for building or background, rasterized from the same file.
 
     Raises:
         ValueError: if the task is unknown.
@@ -155,15 +172,19 @@ def label_file(track: Path) -> Path:
     for path in LABELS:
         if (track / path).is_file():
             return track / path
-    raise MissingFileError(f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
-                            "datasets/README.md shows the layout.")
+    raise MissingFileError(
+        f"no DFC2023 labels: neither {track / LABELS[0]} nor {track / LABELS[1]} is there; "
+        "datasets/README.md shows the layout."
+    )
 
 
 def raster_folders(track: Path) -> dict[str, Path]:
     """The folder of each modality that has one, below the folder `track2`."""
     train = track / "train"
-    found = {modality: next((train / name for name in names if (train / name).is_dir()), None)
-             for modality, names in FOLDERS.items()}
+    found = {
+        modality: next((train / name for name in names if (train / name).is_dir()), None)
+        for modality, names in FOLDERS.items()
+    }
     return {modality: folder for modality, folder in found.items() if folder is not None}
 
 
@@ -175,7 +196,8 @@ def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
         name = sample["file_name"]
         sample["modalities"] = {
             modality: os.fspath(folders[modality] / name) if name in listings.get(modality, ()) else None
-            for modality in FOLDERS}
+            for modality in FOLDERS
+        }
         present = [path for path in sample["modalities"].values() if path is not None]
         if present:
             sample["file_name"] = present[0]
@@ -183,8 +205,10 @@ def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
             without.append(name)
     if without:
         looked = ", ".join(os.fspath(folder) for folder in folders.values())
-        raise MissingFileError(f"{len(without)} of {len(samples)} images have no raster in any modality: "
-                                f"{some_of(without)}; looked in {looked}.")
+        raise MissingFileError(
+            f"{len(without)} of {len(samples)} images have no raster in any modality: "
+            f"{some_of(without)}; looked in {looked}."
+        )
 
 
 def _plain(text: str) -> str:

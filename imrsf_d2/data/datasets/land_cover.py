@@ -41,8 +41,10 @@ def read_merge_table(path: str | os.PathLike = DEFAULT_TABLE) -> MergeTable:
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if line.strip() and not line.startswith("#"))
         if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise InputError(f"{path} has the columns {rows.fieldnames}, expected among them {missing[0]!r}; "
-                             f"{DEFAULT_TABLE} is an example.")
+            raise InputError(
+                f"{path} has the columns {rows.fieldnames}, expected among them {missing[0]!r}; "
+                f"{DEFAULT_TABLE} is an example."
+            )
         classes: dict[str, int] = {}
         codes: dict[str, int | None] = {}
         for row in rows:
@@ -73,8 +75,10 @@ def prepared_classes(root: Path) -> tuple[str, ...] | None:
     try:
         classes = json.loads(path.read_text(encoding="utf-8"))["parameters"]["classes"]
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} names no classes ({error!r}), expected what datasets/prepare_quadruplets.py writes "
-                         "there; make the tiles again.") from error
+        raise InputError(
+            f"{path} names no classes ({error!r}), expected what datasets/prepare_quadruplets.py writes "
+            "there; make the tiles again."
+        ) from error
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
         raise InputError(f"{path} has the classes {classes!r}, expected a list of names; make the tiles again.")
     return tuple(classes)

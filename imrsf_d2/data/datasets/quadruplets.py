@@ -31,9 +31,16 @@ from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 __all__ = ["load_quadruplets", "register_quadruplets"]
 
 #: For pictures: red, green, blue of the classes of the default table, and of others in turn.
-COLOURS = {"urban fabric": (200, 30, 40), "green urban": (140, 220, 0), "roads": (110, 110, 120),
-           "cropland": (255, 235, 150), "pastures": (190, 230, 120), "trees": (0, 125, 60), "water": (60, 140, 225)}
-FURTHER_COLOURS = ((170, 70, 200), (255, 150, 60), (0, 180, 170), (150, 100, 60), (250, 120, 190), (30, 60, 140))
+COLORS = {
+    "urban fabric": (200, 30, 40),
+    "green urban": (140, 220, 0),
+    "roads": (110, 110, 120),
+    "cropland": (255, 235, 150),
+    "pastures": (190, 230, 120),
+    "trees": (0, 125, 60),
+    "water": (60, 140, 225),
+}
+FURTHER_COLORS = ((170, 70, 200), (255, 150, 60), (0, 180, 170), (150, 100, 60), (250, 120, 190), (30, 60, 140))
 
 
 def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
@@ -60,31 +67,44 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
         if other != split and split_file(root, other).is_file():
             shared = sorted({city_of(t) for t in tiles} & {city_of(t) for t in _read_split(root, other)})
             if shared:
-                raise InputError(f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
-                                 "a score on tiles beside training tiles says nothing about new places.")
+                raise InputError(
+                    f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
+                    "a score on tiles beside training tiles says nothing about new places."
+                )
     listings = {name: set(os.listdir(root / name)) if (root / name).is_dir() else set() for name in (*SENSORS, LABELS)}
     for what, folders in (("labels", [LABELS]), ("raster of any sensor", SENSORS)):
         if without := [tile for tile in tiles if not any(f"{tile}.tif" in listings[name] for name in folders)]:
             looked = ", ".join(os.fspath(root / name) for name in folders)
-            raise MissingFileError(f"{len(without)} of the {len(tiles)} tiles that {split_file(root, split)} lists have no "
-                                   f"{what}: {some_of(without)}; looked in {looked}.")
+            raise MissingFileError(
+                f"{len(without)} of the {len(tiles)} tiles that {split_file(root, split)} lists have no "
+                f"{what}: {some_of(without)}; looked in {looked}."
+            )
     samples = []
     for tile in tiles:
         file = f"{tile}.tif"
         modalities = {name: os.fspath(root / name / file) if file in listings[name] else None for name in SENSORS}
         labels = os.fspath(root / LABELS / file)
         height, width = read_grid(labels).shape
-        samples.append({"file_name": next(path for path in modalities.values() if path), "height": height,
-                        "width": width, "image_id": tile, "city": city_of(tile), "sem_seg_file_name": labels,
-                        "modalities": modalities})
+        samples.append(
+            {
+                "file_name": next(path for path in modalities.values() if path),
+                "height": height,
+                "width": width,
+                "image_id": tile,
+                "city": city_of(tile),
+                "sem_seg_file_name": labels,
+                "modalities": modalities,
+            }
+        )
     return samples
 
 
-def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
-                         merge_table: str | os.PathLike | None = None) -> None:
-    """Give a copy of the data set a name for DATASETS.TRAIN and DATASETS.TEST. Reads no tile yet.
+def register_quadruplets(
+    name: str, root: str | os.PathLike | None, split: str, merge_table: str | os.PathLike | None = None
+) -> None:
+    """Give a copy of the dataset a name for DATASETS.TRAIN and DATASETS.TEST. Reads no tile yet.
 
-    The classes are those that the data set's `prepared.json` names, by the table that the tiles were made with. They are
+    The classes are those that the dataset's `prepared.json` names, by the table that the tiles were made with. They are
     looked up again when the tiles are loaded, as these may be made, or $DETECTRON2_DATASETS set, only after this.
 
     Args:
@@ -100,8 +120,10 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
         folder = dataset_root(root, "quadruplets")
         prepared = prepared_classes(folder)
         if merge_table is not None and prepared not in (None, given):
-            raise InputError(f"{name!r} was registered with the classes {', '.join(given)} of {merge_table}, but the "
-                             f"tiles in {folder} were made with {', '.join(prepared)}: register it without a merge table.")
+            raise InputError(
+                f"{name!r} was registered with the classes {', '.join(given)} of {merge_table}, but the "
+                f"tiles in {folder} were made with {', '.join(prepared)}: register it without a merge table."
+            )
         return prepared or given
 
     def load() -> list[dict]:
@@ -117,11 +139,11 @@ def register_quadruplets(name: str, root: str | os.PathLike | None, split: str,
 
 
 def _name_classes(metadata: Metadata, classes: Sequence[str]) -> None:
-    """Give a data set its classes, in place of others if it has some."""
+    """Give a dataset its classes, in place of others if it has some."""
     if metadata.get("stuff_classes") == list(classes):
         return
-    colours = [COLOURS.get(label) or FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, label in enumerate(classes)]
-    for key, value in (("stuff_classes", list(classes)), ("stuff_colors", colours)):
+    colors = [COLORS.get(label) or FURTHER_COLORS[i % len(FURTHER_COLORS)] for i, label in enumerate(classes)]
+    for key, value in (("stuff_classes", list(classes)), ("stuff_colors", colors)):
         vars(metadata).pop(key, None)  # metadata cannot be overwritten
         setattr(metadata, key, value)
 
@@ -132,7 +154,8 @@ def _read_split(root: Path, split: str) -> list[str]:
         raise MissingFileError(
             f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. "
             "datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your scenes, "
-            "datasets/make_synthetic.py writes synthetic tiles to try things out.")
+            "datasets/make_synthetic.py writes synthetic tiles to try things out."
+        )
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     tiles = [line for line in lines if line]
     if not tiles:

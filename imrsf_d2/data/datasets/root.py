@@ -1,4 +1,4 @@
-"""Where the data sets live."""
+"""Where the datasets live."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["dataset_root", "describe_root"]
 
 
 def dataset_root(root: str | os.PathLike | None, name: str) -> Path:
-    """A data set's folder.
+    """A dataset's folder.
 
     Args:
         root: the folder itself; None for `$DETECTRON2_DATASETS/<name>`.
-        name: of the data set.
+        name: of the dataset.
     """
     if root is None:
         return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser() / name

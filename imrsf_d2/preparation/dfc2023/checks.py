@@ -34,8 +34,12 @@ class Findings:
     def __str__(self) -> str:
         if not self.problems:
             return f"{self.files} rasters and their labels: no problem found"
-        table = tabulate([[p.file, p.problem, p.expected] for p in self.problems],
-                         headers=["file", "problem", "expected"], tablefmt="plain", disable_numparse=True)
+        table = tabulate(
+            [[p.file, p.problem, p.expected] for p in self.problems],
+            headers=["file", "problem", "expected"],
+            tablefmt="plain",
+            disable_numparse=True,
+        )
         wrong = len({p.file for p in self.problems})
         return f"{table}\n\n{len(self.problems)} problems in {wrong} files; {self.files} rasters looked at"
 
@@ -75,7 +79,7 @@ def check_dfc2023(source: str | os.PathLike, *, num_workers: int = 0, progress: 
 
 
 def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, int]] | None:
-    """(height, width) of each labelled image, as far as the file can be read; None if it cannot."""
+    """(height, width) of each labeled image, as far as the file can be read; None if it cannot."""
     try:
         path = label_file(track_folder(source))
     except FileNotFoundError:
@@ -97,8 +101,13 @@ def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, 
     for name, those in groupby(sorted(unmarked, key=_image_name), key=_image_name):
         first, *others = those
         marks = f"and {len(others)} more mark" if others else "marks"
-        problems.append(Problem(shown, f"{first} {marks} no pixel of the image",
-                                "pixels within the {1} x {0} px of the image".format(*sizes[name])))
+        problems.append(
+            Problem(
+                shown,
+                f"{first} {marks} no pixel of the image",
+                "pixels within the {1} x {0} px of the image".format(*sizes[name]),
+            )
+        )
     for name, count in Counter(name for name, _ in images).items():
         if count > 1:
             problems.append(Problem(shown, f"{count} images named {name}", "one image for each tile"))

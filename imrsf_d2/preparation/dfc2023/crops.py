@@ -51,9 +51,16 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
             mask = file.read_masks(1) if _has_own_mask(file) else None
             # One type for all bands, as in a GeoTIFF; rasterio's name for it, as NumPy has no complex whole numbers.
             dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
-            profile = {"driver": "GTiff", "count": file.count, "dtype": dtype, "crs": file.crs,
-                       "nodata": file.nodata, "compress": "deflate", "zlevel": 1,
-                       "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK"}
+            profile = {
+                "driver": "GTiff",
+                "count": file.count,
+                "dtype": dtype,
+                "crs": file.crs,
+                "nodata": file.nodata,
+                "compress": "deflate",
+                "zlevel": 1,
+                "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK",
+            }
             for window, path in crops:
                 # A source without a georeference gives the identity; written down, it would become one.
                 transform = None if file.transform.is_identity else _move(file.transform, window)
@@ -68,14 +75,22 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
 def _move(place: Affine, window: Geometry) -> Affine:
     """The geotransform of a window."""
     left, top = window.left, window.top
-    return Affine(place.a, place.b, place.c + place.a * left + place.b * top,
-                  place.d, place.e, place.f + place.d * left + place.e * top)
+    return Affine(
+        place.a,
+        place.b,
+        place.c + place.a * left + place.b * top,
+        place.d,
+        place.e,
+        place.f + place.d * left + place.e * top,
+    )
 
 
 def _has_own_mask(file: rasterio.DatasetReader) -> bool:
     # An alpha band also is a mask of the whole file, but it travels with the other bands.
-    return any(MaskFlags.per_dataset in flags and MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
-               for flags in file.mask_flag_enums)
+    return any(
+        MaskFlags.per_dataset in flags and MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
+        for flags in file.mask_flag_enums
+    )
 
 
 def _copy_description(file: rasterio.DatasetReader, crop: rasterio.io.DatasetWriter) -> None:

@@ -13,11 +13,10 @@ from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, segmentation_to_rle
 __all__ = ["cut_footprint"]
 
 
-def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int,
-                  windows: Sequence[Geometry]) -> dict[int, dict]:
+def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int, windows: Sequence[Geometry]) -> dict[int, dict]:
     """Cut one footprint into the parts that lie in each window.
 
-    The footprint is rasterised on the whole image and that mask is cut, so that the parts put together are the mask,
+    The footprint is rasterized on the whole image and that mask is cut, so that the parts put together are the mask,
     whatever rule decides about pixels on an edge.
 
     Args:
@@ -35,8 +34,9 @@ def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int,
     mask = None
     parts = {}
     for position, window in enumerate(windows):
-        if not (window.left < x + w and x < window.left + window.width
-                and window.top < y + h and y < window.top + window.height):
+        if not (
+            window.left < x + w and x < window.left + window.width and window.top < y + h and y < window.top + window.height
+        ):
             continue
         mask = coco_mask.decode(whole) if mask is None else mask
         piece = window.apply(mask)
@@ -45,11 +45,15 @@ def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int,
         rle = coco_mask.encode(np.asfortranarray(piece))
         polygons = None if isinstance(segmentation, Mapping) else _shift(segmentation, window)
         if polygons and not np.array_equal(
-                coco_mask.decode(segmentation_to_rle(polygons, window.height, window.width)), piece):
+            coco_mask.decode(segmentation_to_rle(polygons, window.height, window.width)), piece
+        ):
             polygons = None
         counts = rle["counts"].decode("ascii")
-        parts[position] = {"segmentation": polygons or {"size": [window.height, window.width], "counts": counts},
-                           "bbox": coco_mask.toBbox(rle).tolist(), "area": int(coco_mask.area(rle))}
+        parts[position] = {
+            "segmentation": polygons or {"size": [window.height, window.width], "counts": counts},
+            "bbox": coco_mask.toBbox(rle).tolist(),
+            "area": int(coco_mask.area(rle)),
+        }
     return parts
 
 
@@ -60,10 +64,15 @@ def _shift(polygons: Sequence[Sequence[float]], window: Geometry) -> list[list[f
         if len(polygon) < MIN_POLYGON_NUMBERS:
             continue
         xs, ys = polygon[0::2], polygon[1::2]
-        if not (window.left <= min(xs) and max(xs) <= window.left + window.width
-                and window.top <= min(ys) and max(ys) <= window.top + window.height):
+        if not (
+            window.left <= min(xs)
+            and max(xs) <= window.left + window.width
+            and window.top <= min(ys)
+            and max(ys) <= window.top + window.height
+        ):
             return None
         # Rounded, because 300.3 - 256 is 44.30000000000001 to a computer.
-        shifted.append([round(value - offset, 6)
-                        for point in zip(xs, ys) for value, offset in zip(point, (window.left, window.top))])
+        shifted.append(
+            [round(value - offset, 6) for point in zip(xs, ys) for value, offset in zip(point, (window.left, window.top))]
+        )
     return shifted

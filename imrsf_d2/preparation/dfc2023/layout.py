@@ -25,7 +25,12 @@ def track_folder(source: Path) -> Path:
 
 def raster_names(track: Path) -> dict[str, list[str]]:
     """The sorted names of the rasters of each modality that has a folder."""
-    return {modality: sorted(name for name in os.listdir(folder)
-                             # Side-cars (.aux.xml, .msk) belong to their raster, dot files to the operating system.
-                             if name.lower().endswith((".tif", ".tiff")) and not name.startswith("."))
-            for modality, folder in raster_folders(track).items()}
+    return {
+        modality: sorted(
+            name
+            for name in os.listdir(folder)
+            # Side-cars (.aux.xml, .msk) belong to their raster, dot files to the operating system.
+            if name.lower().endswith((".tif", ".tiff")) and not name.startswith(".")
+        )
+        for modality, folder in raster_folders(track).items()
+    }

@@ -22,7 +22,7 @@ from imrsf_d2.data.datasets.dfc2023 import CLASSES, FOLDERS, LABELS, label_file,
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
 from imrsf_d2.preparation.claim import RECORDS, claim_output, mark
 from imrsf_d2.preparation.dfc2023.layout import raster_names, track_folder
-from imrsf_d2.preparation.dfc2023.summary import summarise
+from imrsf_d2.preparation.dfc2023.summary import summarize
 from imrsf_d2.preparation.dfc2023.tiles import Cutter, Tile
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
@@ -45,7 +45,7 @@ class Outcome:
 
     Attributes:
         cut: tiles cut now; the others were there from an earlier run.
-        tiles: all labelled tiles.
+        tiles: all labeled tiles.
         summary: the text of `summary.md`.
     """
 
@@ -54,8 +54,14 @@ class Outcome:
     summary: str
 
 
-def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, tile_size: int | None = 256,
-                    num_workers: int = 0, progress: bool = False) -> Outcome:
+def prepare_dfc2023(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    tile_size: int | None = 256,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> Outcome:
     """Cut the tiles of DFC2023 track 2 and their labels; `load_dfc2023` reads the result like the original.
 
     Can be interrupted at any time and called again. Labels are there only when every tile is.
@@ -68,7 +74,7 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
         progress: show a bar on the terminal.
 
     Raises:
-        FileNotFoundError: if `source` lacks a folder or the labels, or a labelled tile has no raster.
+        FileNotFoundError: if `source` lacks a folder or the labels, or a labeled tile has no raster.
         FileExistsError: if `output` holds other data.
         ValueError: if the labels are unusable, `tile_size` does not divide a tile, no tile holds data, or tiles cannot
             be cut; these are named after all others have been cut.
@@ -79,8 +85,13 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
     tiles = [Tile.of(sample) for sample in samples]
     _check_names(tiles, labels)
     _check_sizes(tiles, tile_size)
-    parameters = {"layout": "dfc2023", "version": VERSION, "tile_size": tile_size or "keep",
-                  "min_pixels": MIN_INSTANCE_PIXELS, "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest()}
+    parameters = {
+        "layout": "dfc2023",
+        "version": VERSION,
+        "tile_size": tile_size or "keep",
+        "min_pixels": MIN_INSTANCE_PIXELS,
+        "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest(),
+    }
     complete = claim_output(source, output, parameters, owned=OWNED)
 
     cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
@@ -98,11 +109,18 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
             records[position] = record
         _check_problems(records, source)
     if not any(record["crops"] for record in records):
-        raise InputError(f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
-                         f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong.")
+        raise InputError(
+            f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
+            f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong."
+        )
     names = {name for names in raster_names(source / "track2").values() for name in names}
-    summary = summarise([sample["city"] for sample in samples], records, tile_size=tile_size,
-                        min_pixels=MIN_INSTANCE_PIXELS, unlabelled=len(names - {tile.name for tile in tiles}))
+    summary = summarize(
+        [sample["city"] for sample in samples],
+        records,
+        tile_size=tile_size,
+        min_pixels=MIN_INSTANCE_PIXELS,
+        unlabeled=len(names - {tile.name for tile in tiles}),
+    )
     if pending or not complete or not finished.is_file():
         write_text(finished, json.dumps(_coco(records), separators=(",", ":")) + "\n")
     write_text(output / SUMMARY, summary)
@@ -113,8 +131,9 @@ def prepare_dfc2023(source: str | os.PathLike, output: str | os.PathLike, *, til
 def _check_names(tiles: Sequence[Tile], labels: Path) -> None:
     repeated = [name for name, count in Counter(tile.name for tile in tiles).items() if count > 1]
     if repeated:
-        raise InputError(f"{labels} has {len(repeated)} file names twice, e.g. {repeated[0]!r}, expected one image for "
-                         "each tile.")
+        raise InputError(
+            f"{labels} has {len(repeated)} file names twice, e.g. {repeated[0]!r}, expected one image for each tile."
+        )
 
 
 def _check_sizes(tiles: Sequence[Tile], tile_size: int | None) -> None:
@@ -122,30 +141,48 @@ def _check_sizes(tiles: Sequence[Tile], tile_size: int | None) -> None:
         return
     wrong = [tile for tile in tiles if tile_size < 1 or tile.height % tile_size or tile.width % tile_size]
     if wrong:
-        raise InputError(f"the tile size {tile_size} does not divide {len(wrong)} of {len(tiles)} tiles, e.g. "
-                         f"{wrong[0].name} of {wrong[0].width} x {wrong[0].height} px; choose a divisor, or 'keep' for "
-                         "whole tiles.")
+        raise InputError(
+            f"the tile size {tile_size} does not divide {len(wrong)} of {len(tiles)} tiles, e.g. "
+            f"{wrong[0].name} of {wrong[0].width} x {wrong[0].height} px; choose a divisor, or 'keep' for "
+            "whole tiles."
+        )
 
 
 def _check_problems(records: Sequence[dict], source: Path) -> None:
     problems = [record["problem"] for record in records if "problem" in record]
     if problems:
         more = [f"... and {len(problems) - MAX_NAMED} more"] if len(problems) > MAX_NAMED else []
-        raise InputError("\n".join([
-            f"{len(problems)} of {len(records)} tiles cannot be cut; the others are done, the labels not written yet.",
-            *(f"  {problem}" for problem in problems[:MAX_NAMED]), *more,
-            "Replace these files, or delete them where the tile has another sensor, and run the same command again. "
-            f"`python datasets/prepare_dfc2023.py --input {source} --check` lists everything that is wrong."]))
+        raise InputError(
+            "\n".join(
+                [
+                    f"{len(problems)} of {len(records)} tiles cannot be cut; the others are done, the labels not written yet.",
+                    *(f"  {problem}" for problem in problems[:MAX_NAMED]),
+                    *more,
+                    "Replace these files, or delete them where the tile has another sensor, and run the same command again. "
+                    f"`python datasets/prepare_dfc2023.py --input {source} --check` lists everything that is wrong.",
+                ]
+            )
+        )
 
 
 def _coco(records: Sequence[dict]) -> dict:
     categories = list(CLASSES)
     images, annotations = [], []
     for crop in (crop for record in records for crop in record["crops"]):
-        images.append({"id": len(images) + 1, "file_name": crop["file_name"], "height": crop["height"],
-                       "width": crop["width"]})
+        images.append(
+            {"id": len(images) + 1, "file_name": crop["file_name"], "height": crop["height"], "width": crop["width"]}
+        )
         for annotation in crop["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **annotation,
-                                "category_id": categories[annotation["category_id"]]})
-    return {"images": images, "annotations": annotations,
-            "categories": [{"id": category, "name": name} for category, name in CLASSES.items()]}
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    **annotation,
+                    "category_id": categories[annotation["category_id"]],
+                }
+            )
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": category, "name": name} for category, name in CLASSES.items()],
+    }

@@ -39,14 +39,14 @@ def check_tile(item: tuple[Mapping[str, str], tuple[int, int] | None]) -> list[P
     Args:
         item: path of each modality that the tile has; and (height, width) in the labels, None if it has none.
     """
-    paths, labelled = item
+    paths, labeled = item
     problems, grids = [], {}
     for modality, path in paths.items():
         with _listed(path, problems):
             grid = _check_file(path, modality, problems)
             if grid is not None:
                 grids[modality] = grid
-    _check_sizes(paths, grids, labelled, problems)
+    _check_sizes(paths, grids, labeled, problems)
     with _listed(next(iter(paths.values()), ""), problems):
         _check_places(paths, grids, problems)
     return problems
@@ -70,17 +70,19 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
             with rasterio.open(path) as file:
                 grid, dtypes = Grid.of(file), sorted(set(file.dtypes))
                 count, scaled = file.count, set(zip(file.scales, file.offsets)) != {(1.0, 0.0)}
-                colours = count - file.colorinterp.count(ColorInterp.alpha)
+                colors = count - file.colorinterp.count(ColorInterp.alpha)
     except (RasterioError, CPLE_BaseError, OSError) as error:
         found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error}"
         problems.append(Problem(path, found, "a GeoTIFF"))
         return None
-    if modality.channels not in (count, colours):  # an alpha band is the file's mask
+    if modality.channels not in (count, colors):  # an alpha band is the file's mask
         problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
         modality = dataclasses.replace(modality, channels=count, mean=(), std=())
     kind, title = DTYPE_KINDS[name]
     # Whole numbers with a scale are as good: whole decimeters, say.
-    if any(kind_of(dtype) != kind for dtype in dtypes) and not (scaled and kind == "f" and set(map(kind_of, dtypes)) <= set("iu")):
+    if any(kind_of(dtype) != kind for dtype in dtypes) and not (
+        scaled and kind == "f" and set(map(kind_of, dtypes)) <= set("iu")
+    ):
         problems.append(Problem(path, f"data type {', '.join(dtypes)}", f"{title} for {name}"))
     try:
         valid = read_raster(path, modality)[1]
@@ -95,11 +97,11 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
     return grid
 
 
-def _check_sizes(paths: Mapping, grids: Mapping[str, Grid], labelled: tuple | None, problems: list) -> None:
+def _check_sizes(paths: Mapping, grids: Mapping[str, Grid], labeled: tuple | None, problems: list) -> None:
     if not grids:
         return
     first = next(iter(grids))
-    expected, origin = (labelled, "the labels") if labelled else (grids[first].shape, first)
+    expected, origin = (labeled, "the labels") if labeled else (grids[first].shape, first)
     for modality, grid in grids.items():
         if grid.shape != expected:
             problems.append(Problem(paths[modality], size_text(grid.shape), f"{size_text(expected)} as in {origin}"))
@@ -117,8 +119,9 @@ def _check_places(paths: Mapping, grids: Mapping[str, Grid], problems: list) -> 
         first, reference = next(iter(placed.items()))
         shift = _shift_px(grid, reference)
         if not shift <= TOLERANCE_PX:
-            problems.append(Problem(paths[modality], f"misplaced by {shift:.3g} px",
-                                    f"up to {TOLERANCE_PX:g} px from {first}"))
+            problems.append(
+                Problem(paths[modality], f"misplaced by {shift:.3g} px", f"up to {TOLERANCE_PX:g} px from {first}")
+            )
 
 
 def _crs_text(grid: Grid) -> str:

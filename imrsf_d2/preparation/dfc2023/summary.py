@@ -9,20 +9,21 @@ from tabulate import tabulate
 
 from imrsf_d2.data.datasets.dfc2023 import SPLITS
 
-__all__ = ["summarise"]
+__all__ = ["summarize"]
 
 COUNTS = ("tiles", "crops", "empty", "footprints", "parts", "cut", "slivers", "lost")
 
 
-def summarise(cities: Sequence[str], records: Sequence[Mapping], *, tile_size: int | None, min_pixels: int,
-              unlabelled: int) -> str:
+def summarize(
+    cities: Sequence[str], records: Sequence[Mapping], *, tile_size: int | None, min_pixels: int, unlabeled: int
+) -> str:
     """A Markdown table, one row per city and split.
 
     Args:
         cities: of the tiles.
         records: of `Cutter.cut`, one for each tile.
         tile_size, min_pixels: what the crops were made with.
-        unlabelled: tiles with rasters but without labels, which were left out.
+        unlabeled: tiles with rasters but without labels, which were left out.
     """
     totals: dict[str, Counter] = {}
     for city, record in zip(cities, records, strict=True):
@@ -35,12 +36,17 @@ def summarise(cities: Sequence[str], records: Sequence[Mapping], *, tile_size: i
         there = [city for city in SPLITS[split] if city in totals]
         rows += [(split, city, totals[city]) for city in there]
         rows.append((split, "all", sum((totals[city] for city in there), Counter())))
-    table = tabulate([[split, city, *(counts[name] for name in COUNTS)] for split, city, counts in rows],
-                     headers=["split", "city", *COUNTS], tablefmt="pipe")
+    table = tabulate(
+        [[split, city, *(counts[name] for name in COUNTS)] for split, city, counts in rows],
+        headers=["split", "city", *COUNTS],
+        tablefmt="pipe",
+    )
     size = f"crops of {tile_size} px" if tile_size else "whole tiles"
-    return (f"DFC2023 track 2 in {size}.\n\n{table}\n\n"
-            "- empty: crops left out because no sensor has a valid pixel there; crops without footprints are kept.\n"
-            "- footprints: in the tiles; parts: in the crops, which is what training and scoring see.\n"
-            "- cut: footprints that a crop's border divides.\n"
-            f"- slivers: parts of fewer than {min_pixels} px, dropped; lost: footprints of which no part is left.\n"
-            f"- Left out for want of labels: {unlabelled} tiles.\n")
+    return (
+        f"DFC2023 track 2 in {size}.\n\n{table}\n\n"
+        "- empty: crops left out because no sensor has a valid pixel there; crops without footprints are kept.\n"
+        "- footprints: in the tiles; parts: in the crops, which is what training and scoring see.\n"
+        "- cut: footprints that a crop's border divides.\n"
+        f"- slivers: parts of fewer than {min_pixels} px, dropped; lost: footprints of which no part is left.\n"
+        f"- Left out for want of labels: {unlabeled} tiles.\n"
+    )

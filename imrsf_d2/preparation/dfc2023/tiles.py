@@ -48,9 +48,13 @@ class Tile:
     def of(cls, sample: Mapping) -> Tile:
         """The tile of a dict of `load_dfc2023`."""
         keys = ("segmentation", "category_id", "iscrowd")
-        return cls(Path(sample["file_name"]).name, sample["height"], sample["width"],
-                   {modality: path for modality, path in sample["modalities"].items() if path is not None},
-                   [{key: annotation[key] for key in keys} for annotation in sample["annotations"]])
+        return cls(
+            Path(sample["file_name"]).name,
+            sample["height"],
+            sample["width"],
+            {modality: path for modality, path in sample["modalities"].items() if path is not None},
+            [{key: annotation[key] for key in keys} for annotation in sample["annotations"]],
+        )
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,7 @@ class Cutter:
             record = json.loads(self._record(tile).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        files = [self._raster(modality, crop["file_name"])
-                 for crop in record["crops"] for modality in record["sources"]]
+        files = [self._raster(modality, crop["file_name"]) for crop in record["crops"] for modality in record["sources"]]
         return record if record["sources"] == _sources(tile) and all(map(os.path.isfile, files)) else None
 
     def cut(self, tile: Tile) -> dict:
@@ -122,7 +125,8 @@ class Cutter:
             counts["lost"] += not any(kept[position] for position in large)
             for position, part in large.items():
                 crops[position]["annotations"].append(
-                    {"category_id": annotation["category_id"], "iscrowd": annotation["iscrowd"], **part})
+                    {"category_id": annotation["category_id"], "iscrowd": annotation["iscrowd"], **part}
+                )
         return {"crops": crops, **counts}
 
     def _crop_name(self, tile: Tile, window: Geometry) -> str:

@@ -36,8 +36,10 @@ def city_grid(scenes: Sequence[Mosaic], extent: Bounds, crs: CRS, resolution: fl
         first = scenes[best := shares.index(max(shares))]
         grid = cover(move_bounds(extent, crs, first.crs), first.crs, resolution, (first.transform.c, first.transform.f))
         others = [_name(mosaic) for mosaic in scenes if mosaic is not first]
-        reason = (f"its files lie on {len(scenes)} different grids; the tiles are on that of {_name(first)}, which shows "
-                  f"{100 * shares[best]:.0f} % of the labels' extent, and {', '.join(others)} had to be resampled")
+        reason = (
+            f"its files lie on {len(scenes)} different grids; the tiles are on that of {_name(first)}, which shows "
+            f"{100 * shares[best]:.0f} % of the labels' extent, and {', '.join(others)} had to be resampled"
+        )
         return grid, reason if others else ""
     system = metric_crs(scenes[0].crs if scenes else None, extent, crs)
     grid = cover(move_bounds(extent, crs, system), system, resolution)
@@ -46,10 +48,12 @@ def city_grid(scenes: Sequence[Mosaic], extent: Bounds, crs: CRS, resolution: fl
     odd = next((mosaic for mosaic in scenes if not _fits(mosaic, resolution)), scenes[0])
     a, unit = odd.transform, odd.crs.units_factor[0].replace("metre", "m")
     turned = ", turned" if a.b or a.d else ""
-    return grid, (f"the pixels of {_name(odd)} are {math.hypot(a.a, a.d):g} x {math.hypot(a.b, a.e):g} {unit} in "
-                  f"{odd.crs.to_string()[:60]}{turned}, those of the tiles {resolution:g} x {resolution:g} m in "
-                  f"{system.to_string()[:60]}. To keep values as they are, bring scenes of square pixels, north up, in a "
-                  "metric system, and pass their size as --resolution")
+    return grid, (
+        f"the pixels of {_name(odd)} are {math.hypot(a.a, a.d):g} x {math.hypot(a.b, a.e):g} {unit} in "
+        f"{odd.crs.to_string()[:60]}{turned}, those of the tiles {resolution:g} x {resolution:g} m in "
+        f"{system.to_string()[:60]}. To keep values as they are, bring scenes of square pixels, north up, in a "
+        "metric system, and pass their size as --resolution"
+    )
 
 
 def _fits(mosaic: Mosaic, resolution: float) -> bool:

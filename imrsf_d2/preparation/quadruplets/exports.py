@@ -50,40 +50,54 @@ def find_cities(root: str | os.PathLike) -> list[City]:
         raise MissingFileError(f"no folder {root}, expected the one that holds a folder for each city.")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
-        raise MissingFileError(f"{root} holds no folder, expected one for each city, e.g. {root / 'Lyon'} with "
-                                "s1*.tif, s2*.tif, dem*.tif, dnw*.tif and one *.gpkg or *.shp.")
+        raise MissingFileError(
+            f"{root} holds no folder, expected one for each city, e.g. {root / 'Lyon'} with "
+            "s1*.tif, s2*.tif, dem*.tif, dnw*.tif and one *.gpkg or *.shp."
+        )
     return [_look_into(folder) for folder in folders]
 
 
 def _look_into(folder: Path) -> City:
     if "#" in folder.name or folder.name != folder.name.strip():
-        raise InputError(f"{folder}: the name of a city must not hold '#' or end in a space, which lists of tiles do "
-                         "not keep. Rename the folder.")
+        raise InputError(
+            f"{folder}: the name of a city must not hold '#' or end in a space, which lists of tiles do "
+            "not keep. Rename the folder."
+        )
     scenes: dict[str, list[Path]] = {}
     for path in _files(folder, RASTERS):
         sensor = next((name for name in SENSORS if path.name.lower().startswith(name)), None)
         if sensor is None:
-            raise InputError(f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
-                             "Rename it, or move it out of the city's folder.")
+            raise InputError(
+                f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
+                "Rename it, or move it out of the city's folder."
+            )
         scenes.setdefault(sensor, []).append(path)
     # A folder of that name says what its files are.
     sensor_folders = [path for path in _visible(folder) if path.is_dir() and path.name.lower() in SENSORS]
     for path in sensor_folders:
         scenes.setdefault(path.name.lower(), []).extend(_files(path, RASTERS))
-    ignored = tuple(f"{path.relative_to(folder).as_posix()}{'/' if path.is_dir() else ''}"
-                    for place in (folder, *sensor_folders) for path in _visible(place) if path not in sensor_folders
-                    and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS))
+    ignored = tuple(
+        f"{path.relative_to(folder).as_posix()}{'/' if path.is_dir() else ''}"
+        for place in (folder, *sensor_folders)
+        for path in _visible(place)
+        if path not in sensor_folders and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS)
+    )
     if not any(scenes.values()):
         found = f"no scenes but {ignored[0]}, which is not read" if ignored else "no scenes"
         raise InputError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
     vectors = _files(folder, VECTORS)
     if len(vectors) != 1:
-        raise InputError(f"{folder} holds {len(vectors)} vector files"
-                         f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}, expected one *.gpkg "
-                         "or *.shp with the land cover.")
+        raise InputError(
+            f"{folder} holds {len(vectors)} vector files"
+            f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}, expected one *.gpkg "
+            "or *.shp with the land cover."
+        )
     # A shapefile is several files of one name.
-    parts = [p for p in folder.iterdir() if p.is_file() and p.stem == vectors[0].stem] \
-        if vectors[0].suffix.lower() == ".shp" else vectors
+    parts = (
+        [p for p in folder.iterdir() if p.is_file() and p.stem == vectors[0].stem]
+        if vectors[0].suffix.lower() == ".shp"
+        else vectors
+    )
     files = sorted({*(path for paths in scenes.values() for path in paths), *parts})
     listing = {p.relative_to(folder).as_posix(): [p.stat().st_size, int(p.stat().st_mtime)] for p in files}
     paths = {sensor: tuple(map(os.fspath, scenes[sensor])) for sensor in SENSORS if scenes.get(sensor)}

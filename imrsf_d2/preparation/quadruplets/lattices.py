@@ -41,9 +41,21 @@ def moved_near(mosaic: Mosaic, middle: float) -> list[Mosaic]:
     a, inverse = mosaic.transform, ~mosaic.transform
     rows, columns = inverse.d * turn, inverse.a * turn
     if max(abs(rows - round(rows)), abs(columns - round(columns))) < LATTICE_TOLERANCE_PX:
-        return [replace(mosaic, pieces=tuple(
-            replace(piece, row=piece.row + k * round(rows), column=piece.column + k * round(columns))
-            for piece, of_piece in zip(mosaic.pieces, moves) for k in of_piece))]
-    return [replace(mosaic, transform=Affine(a.a, a.b, a.c + k * turn, a.d, a.e, a.f),
-                    pieces=tuple(piece for piece, of_piece in zip(mosaic.pieces, moves) if k in of_piece))
-            for k in sorted(set().union(*moves), key=abs)]
+        return [
+            replace(
+                mosaic,
+                pieces=tuple(
+                    replace(piece, row=piece.row + k * round(rows), column=piece.column + k * round(columns))
+                    for piece, of_piece in zip(mosaic.pieces, moves)
+                    for k in of_piece
+                ),
+            )
+        ]
+    return [
+        replace(
+            mosaic,
+            transform=Affine(a.a, a.b, a.c + k * turn, a.d, a.e, a.f),
+            pieces=tuple(piece for piece, of_piece in zip(mosaic.pieces, moves) if k in of_piece),
+        )
+        for k in sorted(set().union(*moves), key=abs)
+    ]

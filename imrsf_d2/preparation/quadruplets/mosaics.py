@@ -123,7 +123,7 @@ def read_window(mosaic: Mosaic, row: int, column: int, height: int, width: int) 
         left, right = max(column, piece.column), min(column + width, piece.column + piece.width)
         if top >= bottom or left >= right:
             continue
-        there = values[:, top - row:bottom - row, left - column:right - column]
+        there = values[:, top - row : bottom - row, left - column : right - column]
         empty = np.isnan(there[0])
         if empty.any():
             window = Window(left - piece.column, top - piece.row, right - left, bottom - top)
@@ -147,9 +147,11 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
         piece = Piece(path, bands, alpha, 0, 0, file.height, file.width)
         mosaic = Mosaic(sensor, s1_unit, file.crs, file.transform, (piece,))
         height, width = min(SAMPLE_PX, file.height), min(SAMPLE_PX, file.width)
-        samples = [_read(file, mosaic, piece, Window(int(column), int(row), width, height))
-                   for row in np.linspace(0, file.height - height, SAMPLES)
-                   for column in np.linspace(0, file.width - width, SAMPLES)]
+        samples = [
+            _read(file, mosaic, piece, Window(int(column), int(row), width, height))
+            for row in np.linspace(0, file.height - height, SAMPLES)
+            for column in np.linspace(0, file.width - width, SAMPLES)
+        ]
         scaling = Scaling.of(file, bands, path)
         shown = f"{path} (with {scaling})" if scaling.applies else path
         check_scale(SENSORS[sensor], np.stack(samples, axis=1), shown, s1_unit)
@@ -160,16 +162,22 @@ def _check_place(file: DatasetReader, path: str) -> None:
     """See that a file says where on Earth it lies."""
     where = f"(CRS {str(file.crs)[:60]}, transform {tuple(file.transform)[:6]})"
     if file.crs is None or file.transform.is_identity:
-        raise InputError(f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
-                         "control points: gdalwarp -t_srs EPSG:4326.")
+        raise InputError(
+            f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
+            "control points: gdalwarp -t_srs EPSG:4326."
+        )
     if file.transform.is_degenerate:
-        raise InputError(f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
-                         "-a_ullr gives it the right corners.")
+        raise InputError(
+            f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
+            "-a_ullr gives it the right corners."
+        )
     try:
         longitude_latitude(*file.xy(file.height // 2, file.width // 2), file.crs)
     except ValueError as error:
-        raise InputError(f"{path} does not say where on Earth it lies: its centre {error}. gdal_edit.py -a_srs "
-                         "gives it the right coordinate system.") from error
+        raise InputError(
+            f"{path} does not say where on Earth it lies: its center {error}. gdal_edit.py -a_srs "
+            "gives it the right coordinate system."
+        ) from error
 
 
 def _place_on(mosaic: Mosaic, new: Mosaic) -> tuple[int, int] | None:
@@ -216,5 +224,6 @@ def _opened(path: str) -> Iterator[DatasetReader]:
     except (RasterioError, CPLE_BaseError, OSError) as error:  # before rasterio 1.4, a RasterioIOError is an OSError alone
         # rasterio's own words are often "See previous exception for details".
         reason = str(error.__cause__ or error).rstrip(".")
-        raise RasterError(f"cannot read {path}: {reason}. The file may be truncated or corrupt; fetch or export it "
-                          "again.", path, reason) from error
+        raise RasterError(
+            f"cannot read {path}: {reason}. The file may be truncated or corrupt; fetch or export it again.", path, reason
+        ) from error

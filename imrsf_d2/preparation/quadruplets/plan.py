@@ -78,8 +78,11 @@ class Planner:
                     jobs.append(TileJob(f"{city.name}_{row:04d}_{column:04d}", tile, mosaics, layer, ids, labels))
                 else:
                     bare += 1
-            elsewhere = {sensor: _describe(group[0], grid) for sensor, group in mosaics.items()
-                         if not any(_meets(mosaic, grid) for mosaic in group)}
+            elsewhere = {
+                sensor: _describe(group[0], grid)
+                for sensor, group in mosaics.items()
+                if not any(_meets(mosaic, grid) for mosaic in group)
+            }
         except ValueError as error:
             raise InputError(f"{city.vector}: {error}") from error
         return CityPlan(city.name, tuple(jobs), bare, elsewhere, resampled)
@@ -98,7 +101,10 @@ def _meets(mosaic: Mosaic, grid: Grid) -> bool:
 def _describe(mosaic: Mosaic, grid: Grid) -> str:
     """Where a mosaic's first file lies, and where a grid."""
     places = (mosaic.bounds[0], mosaic.crs), (grid.bounds, grid.crs)
-    here, there = (longitude_latitude((left + right) / 2, (bottom + top) / 2, crs)
-                   for (left, bottom, right, top), crs in places)
-    return (f"{Path(mosaic.pieces[0].path).name} lies around longitude {here[0]:.4f}, latitude {here[1]:.4f}, the "
-            f"labels around {there[0]:.4f}, {there[1]:.4f}")
+    here, there = (
+        longitude_latitude((left + right) / 2, (bottom + top) / 2, crs) for (left, bottom, right, top), crs in places
+    )
+    return (
+        f"{Path(mosaic.pieces[0].path).name} lies around longitude {here[0]:.4f}, latitude {here[1]:.4f}, the "
+        f"labels around {there[0]:.4f}, {there[1]:.4f}"
+    )

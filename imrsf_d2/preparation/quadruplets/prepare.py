@@ -25,7 +25,7 @@ from imrsf_d2.preparation.quadruplets.exports import City, find_cities
 from imrsf_d2.preparation.quadruplets.plan import Planner
 from imrsf_d2.preparation.quadruplets.sensors import S1_UNITS
 from imrsf_d2.preparation.quadruplets.splits import choose_val_cities, unseen_classes
-from imrsf_d2.preparation.quadruplets.summary import city_warnings, count_origins, summarise
+from imrsf_d2.preparation.quadruplets.summary import city_warnings, count_origins, summarize
 from imrsf_d2.preparation.quadruplets.tiles import TileWriter
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError, OccupiedError
@@ -40,25 +40,35 @@ SUMMARY = "summary.md"
 OWNED = (*SENSORS, LABELS, "splits", SUMMARY, RECORDS)
 
 
-def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *, tile_size: int = 256,
-                        resolution: float = 10.0, val_cities: Collection[str] | None = None,
-                        merge_table: str | os.PathLike = DEFAULT_TABLE, s1_unit: str = "linear",
-                        code_column: str = CODE_COLUMN, layer: str | None = None, min_labelled: float = 0.05,
-                        num_workers: int = 0, progress: bool = False) -> str:
+def prepare_quadruplets(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    tile_size: int = 256,
+    resolution: float = 10.0,
+    val_cities: Collection[str] | None = None,
+    merge_table: str | os.PathLike = DEFAULT_TABLE,
+    s1_unit: str = "linear",
+    code_column: str = CODE_COLUMN,
+    layer: str | None = None,
+    min_labeled: float = 0.05,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> str:
     """Cut the scenes and vectors of all cities into tiles; can be interrupted at any time and called again.
 
     Cities may be added to `source` later; a city that is already there must not change.
 
     Args:
         source: the folder that holds a folder for each city (see `find_cities`); only read.
-        output: the data set's folder, outside `source`. The lists of tiles are written last.
+        output: the dataset's folder, outside `source`. The lists of tiles are written last.
         tile_size: side of a tile, px.
         resolution: side of a pixel, m.
         val_cities: the cities to hold out; None chooses them (see `choose_val_cities`).
         merge_table: see `read_merge_table`.
         s1_unit: what Sentinel-1 scenes hold, "linear" power or "db".
         code_column, layer: where the class codes are (see `find_layer`).
-        min_labelled: share of a tile's pixels that must have a class.
+        min_labeled: share of a tile's pixels that must have a class.
         num_workers: processes; 0 = all cores.
         progress: show bars on the terminal.
 
@@ -71,7 +81,7 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
         ValueError: if a parameter or file is not as expected, or no tile is left.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
-    _check_parameters(tile_size, resolution, s1_unit, min_labelled)
+    _check_parameters(tile_size, resolution, s1_unit, min_labeled)
     table = read_merge_table(merge_table)
     cities = find_cities(source)
     _check_val_cities(val_cities, [city.name for city in cities], source)
@@ -79,17 +89,29 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
     plans = run_jobs(planner, cities, num_workers, progress, unit="city")
 
     # Claimed only now: what the user must try twice, such as the name of a column, has been found out.
-    parameters = {"layout": "quadruplets", "version": VERSION, "tile_size": tile_size, "resolution": resolution,
-                  "s1_unit": s1_unit, "code_column": code_column, "layer": layer, "min_labelled": min_labelled,
-                  "classes": list(table.classes), "merge_table_sha256": _digest(table.codes)}
+    parameters = {
+        "layout": "quadruplets",
+        "version": VERSION,
+        "tile_size": tile_size,
+        "resolution": resolution,
+        "s1_unit": s1_unit,
+        "code_column": code_column,
+        "layer": layer,
+        "min_labeled": min_labeled,
+        "classes": list(table.classes),
+        "merge_table_sha256": _digest(table.codes),
+    }
     claim_output(source, output, parameters, owned=OWNED)
     _claim_cities(output, cities)
     mark(output, parameters, complete=False)
     jobs = [job for plan in plans for job in plan.jobs]
-    records = iter(run_jobs(TileWriter(output, NODATA, min_labelled), jobs, num_workers, progress))
+    records = iter(run_jobs(TileWriter(output, NODATA, min_labeled), jobs, num_workers, progress))
     made = {plan.city: {job.name: next(records) for job in plan.jobs} for plan in plans}
-    warnings = [warning for city, plan in zip(cities, plans, strict=True)
-                for warning in city_warnings(city, plan, made[city.name].values())]
+    warnings = [
+        warning
+        for city, plan in zip(cities, plans, strict=True)
+        for warning in city_warnings(city, plan, made[city.name].values())
+    ]
 
     tiles = {city: [name for name, record in of_city.items() if not record.skipped] for city, of_city in made.items()}
     if not any(tiles.values()):
@@ -97,15 +119,24 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
         shutil.rmtree(output / RECORDS)
         (output / MARKER).unlink()
         examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
-        raise InputError(" ".join([
-            f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show the same "
-            f"place, and is --min-labelled {min_labelled:g} low enough?", *warnings]))
+        raise InputError(
+            " ".join(
+                [
+                    f"no tile is left of {len(jobs)} ({'; '.join(examples)}). Do scenes and labels of a city show the same "
+                    f"place, and is --min-labeled {min_labeled:g} low enough?",
+                    *warnings,
+                ]
+            )
+        )
     held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
-    pixels = {city: sum((Counter(record.pixels) for record in of_city.values() if not record.skipped), Counter())
-              for city, of_city in made.items() if tiles[city]}
+    pixels = {
+        city: sum((Counter(record.pixels) for record in of_city.values() if not record.skipped), Counter())
+        for city, of_city in made.items()
+        if tiles[city]
+    }
     warnings += unseen_classes(pixels, held_out, table.classes)
     splits = {city: "val" if city in held_out else "train" for city in tiles}
-    summary = summarise(plans, made, splits, table.classes, warnings)
+    summary = summarize(plans, made, splits, table.classes, warnings)
     write_text(output / SUMMARY, summary)
     for split in SPLITS:
         path = split_file(output, split)
@@ -114,8 +145,12 @@ def prepare_quadruplets(source: str | os.PathLike, output: str | os.PathLike, *,
             write_text(path, "\n".join(listed) + "\n")
         else:
             path.unlink(missing_ok=True)  # a list without tiles is an error to whoever reads it
-    mark(output, parameters, complete=True,
-         values=count_origins([record for of_city in made.values() for record in of_city.values()]))
+    mark(
+        output,
+        parameters,
+        complete=True,
+        values=count_origins([record for of_city in made.values() for record in of_city.values()]),
+    )
     return summary
 
 
@@ -123,13 +158,13 @@ def _digest(content: Mapping) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
 
 
-def _check_parameters(tile_size: int, resolution: float, s1_unit: str, min_labelled: float) -> None:
+def _check_parameters(tile_size: int, resolution: float, s1_unit: str, min_labeled: float) -> None:
     if tile_size < 1:
         raise InputError(f"the tile size is {tile_size} px, expected 1 or more.")
     if not 0 < resolution < float("inf"):
         raise InputError(f"the resolution is {resolution} m, expected more than 0.")
-    if not 0 <= min_labelled <= 1:
-        raise InputError(f"the least labelled share is {min_labelled}, expected 0 to 1.")
+    if not 0 <= min_labeled <= 1:
+        raise InputError(f"the least labeled share is {min_labeled}, expected 0 to 1.")
     if s1_unit not in S1_UNITS:
         raise InputError(f"the unit of Sentinel-1 is {s1_unit!r}, expected one of {S1_UNITS}.")
 
@@ -152,6 +187,8 @@ def _claim_cities(output: Path, cities: Sequence[City]) -> None:
             raise OccupiedError(f"{output} holds tiles of {city}, which is not in the input any more. {remedy}")
         changed = sorted(file for file in {*listing, *now[city]} if listing.get(file) != now[city].get(file))
         if changed:
-            raise OccupiedError(f"{output} holds tiles of {city} made from other files: {', '.join(changed[:5])}"
-                                  f"{' ...' if len(changed) > 5 else ''} came, went or changed. {remedy}")
+            raise OccupiedError(
+                f"{output} holds tiles of {city} made from other files: {', '.join(changed[:5])}"
+                f"{' ...' if len(changed) > 5 else ''} came, went or changed. {remedy}"
+            )
     write_text(path, json.dumps(now, indent=1, sort_keys=True) + "\n")

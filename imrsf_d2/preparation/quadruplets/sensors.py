@@ -33,12 +33,15 @@ class Sensor:
     dtype: str
 
 
-SENSORS = {sensor.name: sensor for sensor in (
-    Sensor("s1", ("VV", "VH"), False, "float32"),
-    Sensor("s2", ("B2", "B3", "B4", "B8"), False, "uint16"),
-    Sensor("dem", ("DEM",), False, "float32"),
-    Sensor("dnw", ("label",), True, "uint8"),
-)}
+SENSORS = {
+    sensor.name: sensor
+    for sensor in (
+        Sensor("s1", ("VV", "VH"), False, "float32"),
+        Sensor("s2", ("B2", "B3", "B4", "B8"), False, "uint16"),
+        Sensor("dem", ("DEM",), False, "float32"),
+        Sensor("dnw", ("label",), True, "uint8"),
+    )
+}
 DYNAMIC_WORLD_CLASSES = 9
 DYNAMIC_WORLD_NODATA = 255
 # No land and no sea floor next to it is further from sea level; -9999, -32768 and the like are.
@@ -72,10 +75,12 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     if len(found) == len(wanted) and not any(name in found for name in wanted):
         return list(range(len(wanted)))
     names = ", ".join(sensor.bands)
-    raise InputError(f"{path} has {len(found)} bands ({', '.join(text or 'no description' for text in descriptions)}), "
-                     f"expected {len(wanted)} for {sensor.name!r} in the order {names}, or with these descriptions. "
-                     f"In Earth Engine: image.select({list(sensor.bands)}); with GDAL: gdal_translate, -b NUMBER for "
-                     f"each of {names}.")
+    raise InputError(
+        f"{path} has {len(found)} bands ({', '.join(text or 'no description' for text in descriptions)}), "
+        f"expected {len(wanted)} for {sensor.name!r} in the order {names}, or with these descriptions. "
+        f"In Earth Engine: image.select({list(sensor.bands)}); with GDAL: gdal_translate, -b NUMBER for "
+        f"each of {names}."
+    )
 
 
 def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
@@ -92,15 +97,19 @@ def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
         scaling.refuse(path, f"{sensor.name!r}")
     if sensor.name != "s2" or not scaling.applies:
         return scaling
-    if unclear := [scale for scale in scaling.scales
-                   if not (0 < scale < LARGEST_REFLECTANCE_SCALE or scale >= LEAST_TILE_SCALE)]:
-        raise InputError(f"{path} has SCALE {unclear[0]:g}, expected about 0.0001, which makes reflectance from 0 to 1, or 1 for "
-                         f"reflectance x 10000. gdal_edit.py -scale NUMBER -offset NUMBER {path} sets them.")
+    if unclear := [
+        scale for scale in scaling.scales if not (0 < scale < LARGEST_REFLECTANCE_SCALE or scale >= LEAST_TILE_SCALE)
+    ]:
+        raise InputError(
+            f"{path} has SCALE {unclear[0]:g}, expected about 0.0001, which makes reflectance from 0 to 1, or 1 for "
+            f"reflectance x 10000. gdal_edit.py -scale NUMBER -offset NUMBER {path} sets them."
+        )
     return scaling.times([REFLECTANCE_UNIT if scale < LARGEST_REFLECTANCE_SCALE else 1.0 for scale in scaling.scales])
 
 
-def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, scaling: Scaling, path: str,
-           s1_unit: str = "linear") -> np.ndarray:
+def decode(
+    sensor: Sensor, raw: np.ndarray, valid: np.ndarray, scaling: Scaling, path: str, s1_unit: str = "linear"
+) -> np.ndarray:
     """A scene's values in the unit of the tiles, ready to be interpolated.
 
     Args:
@@ -125,8 +134,10 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, scaling: Scaling,
             values = np.power(np.float32(10), values / np.float32(10), out=values)
     elif sensor.name == "s1":
         if (wrong := values[:, valid & (values < 0).any(axis=0)]).size:
-            raise InputError(f"{path} holds {wrong.min():g}, expected linear power, which is never negative. "
-                             "If these are decibels, pass --s1-unit db.")
+            raise InputError(
+                f"{path} holds {wrong.min():g}, expected linear power, which is never negative. "
+                "If these are decibels, pass --s1-unit db."
+            )
     if sensor.name == "s1":
         valid &= ((values > 0) & (values < np.inf)).all(axis=0)  # without power no echo was recorded
     elif sensor.name == "s2":
@@ -137,15 +148,19 @@ def decode(sensor: Sensor, raw: np.ndarray, valid: np.ndarray, scaling: Scaling,
             impossible |= raw == np.iinfo(raw.dtype).min  # -32768 decimeters would pass for a height
         if (wrong := raw[:, valid & impossible.any(axis=0)]).size:
             meant = f", which {scaling} make {scaling.apply(wrong[:1, :1, None]).item():g}" if scaling.applies else ""
-            raise InputError(f"{path} holds {wrong.flat[0]:g}{meant}, expected metres above sea level. If this value means "
-                             f"no data, tag it: gdal_edit.py -a_nodata {wrong.flat[0]:g} {path}")
+            raise InputError(
+                f"{path} holds {wrong.flat[0]:g}{meant}, expected meters above sea level. If this value means "
+                f"no data, tag it: gdal_edit.py -a_nodata {wrong.flat[0]:g} {path}"
+            )
     elif sensor.name == "dnw":
         valid &= (raw != DYNAMIC_WORLD_NODATA).all(axis=0)
         known = np.isin(values, np.arange(DYNAMIC_WORLD_CLASSES)).all(axis=0)
         if (wrong := values[:, valid & ~known]).size:
-            raise InputError(f"{path} holds {wrong.flat[0]:g}, expected Dynamic World classes 0 to "
-                             f"{DYNAMIC_WORLD_CLASSES - 1}, or {DYNAMIC_WORLD_NODATA} for no data (the band 'label' of "
-                             "GOOGLE/DYNAMICWORLD/V1).")
+            raise InputError(
+                f"{path} holds {wrong.flat[0]:g}, expected Dynamic World classes 0 to "
+                f"{DYNAMIC_WORLD_CLASSES - 1}, or {DYNAMIC_WORLD_NODATA} for no data (the band 'label' of "
+                "GOOGLE/DYNAMICWORLD/V1)."
+            )
     values[:, ~valid] = np.nan
     return values
 
@@ -165,11 +180,15 @@ def check_scale(sensor: Sensor, values: np.ndarray, path: str, s1_unit: str = "l
     if values.shape[1] < FEWEST_SAMPLED:
         return
     if sensor.name == "s2" and values.max() <= 2:
-        raise InputError(f"{path} holds values from {values.min():g} to {values.max():g}, expected reflectance x "
-                         "10000. If it is reflectance from 0 to 1, multiply it by 10000.")
+        raise InputError(
+            f"{path} holds values from {values.min():g} to {values.max():g}, expected reflectance x "
+            "10000. If it is reflectance from 0 to 1, multiply it by 10000."
+        )
     if sensor.name == "s1" and s1_unit == "db" and values[1].min() > 1:
-        raise InputError(f"{path} holds VH backscatter above 0 dB in every sampled pixel, expected decibels, mostly "
-                         "below -10. If it is linear power, leave out --s1-unit db.")
+        raise InputError(
+            f"{path} holds VH backscatter above 0 dB in every sampled pixel, expected decibels, mostly "
+            "below -10. If it is linear power, leave out --s1-unit db."
+        )
 
 
 def encode(sensor: Sensor, values: np.ndarray, nodata: float) -> np.ndarray:

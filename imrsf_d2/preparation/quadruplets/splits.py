@@ -33,13 +33,17 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
     """
     if wanted is not None:
         if without := sorted(set(wanted) - set(tiles)):
-            raise InputError(f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
-                             "show the same place, and is --min-labelled low enough? Otherwise leave it out.")
+            raise InputError(
+                f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
+                "show the same place, and is --min-labeled low enough? Otherwise leave it out."
+            )
         return sorted(set(wanted))
     if len(tiles) < 2:
-        raise InputError(f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
-                         "trained on. Say what it is for: --val-cities with its name for validation, --val-cities "
-                         "without a name for training.")
+        raise InputError(
+            f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
+            "trained on. Say what it is for: --val-cities with its name for validation, --val-cities "
+            "without a name for training."
+        )
     total, held, chosen = sum(tiles.values()), 0, []
     for city in sorted(tiles, key=lambda name: hashlib.sha256(name.encode("utf-8")).digest()):
         if held >= VAL_SHARE * total:
@@ -50,9 +54,8 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
     return sorted(chosen) or [min(sorted(tiles), key=tiles.__getitem__)]
 
 
-def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection[str],
-                   classes: Sequence[str]) -> list[str]:
-    """What a model is scored on and cannot have learnt: classes that only held-out cities have.
+def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection[str], classes: Sequence[str]) -> list[str]:
+    """What a model is scored on and cannot have learned: classes that only held-out cities have.
 
     Args:
         pixels: city -> class index -> its pixels; other indices are no class.
@@ -64,7 +67,11 @@ def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection
     """
     trained = [counts for city, counts in pixels.items() if city not in held_out]
     seen = {label for counts in trained for label, count in counts.items() if count}
-    return [f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what "
-            "it is scored on here. Name other cities with --val-cities."
-            for city, counts in pixels.items() if city in held_out and trained
-            for label, name in enumerate(classes) if counts.get(label) and label not in seen]
+    return [
+        f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what "
+        "it is scored on here. Name other cities with --val-cities."
+        for city, counts in pixels.items()
+        if city in held_out and trained
+        for label, name in enumerate(classes)
+        if counts.get(label) and label not in seen
+    ]

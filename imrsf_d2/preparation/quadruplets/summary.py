@@ -14,7 +14,7 @@ from imrsf_d2.preparation.quadruplets.exports import City
 from imrsf_d2.preparation.quadruplets.plan import CityPlan
 from imrsf_d2.preparation.quadruplets.tiles import TileRecord
 
-__all__ = ["city_warnings", "count_origins", "summarise"]
+__all__ = ["city_warnings", "count_origins", "summarize"]
 
 #: Files named in a warning.
 MAX_NAMED = 5
@@ -30,8 +30,10 @@ def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -
     warnings = []
     if city.ignored:
         more = f" and {len(city.ignored) - MAX_NAMED} more" if len(city.ignored) > MAX_NAMED else ""
-        warnings.append(f"{city.name}: not read: {', '.join(city.ignored[:MAX_NAMED])}{more}; expected GeoTIFFs in the "
-                        f"city's folder or in folders named {', '.join(SENSORS)}.")
+        warnings.append(
+            f"{city.name}: not read: {', '.join(city.ignored[:MAX_NAMED])}{more}; expected GeoTIFFs in the "
+            f"city's folder or in folders named {', '.join(SENSORS)}."
+        )
     made = [record for record in records if not record.skipped]
     for sensor, paths in city.scenes.items():
         if any(sensor in record.sensors for record in made):
@@ -39,14 +41,15 @@ def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -
         more = ", ..." if len(paths) > 1 else ""
         found = f"{city.name}: no tile has data of {sensor}, although there is {Path(paths[0]).name}{more}: "
         if sensor in plan.elsewhere:
-            warnings.append(f"{found}{plan.elsewhere[sensor]}. Is this the right file, and its coordinate system "
-                            "right?")
+            warnings.append(f"{found}{plan.elsewhere[sensor]}. Is this the right file, and its coordinate system right?")
         elif made:
             warnings.append(f"{found}no pixel of it is valid where the tiles are. Does it hold anything but no data?")
     origins = count_origins(made).get("s2")
     if origins and origins["resampled"]:
-        warnings.append(f"{city.name}: Sentinel-2 is resampled in {origins['resampled']} of {len(made)} tiles "
-                        f"({origins['resampled %']:g} % of its pixels), which blurs it: {plan.resampled}.")
+        warnings.append(
+            f"{city.name}: Sentinel-2 is resampled in {origins['resampled']} of {len(made)} tiles "
+            f"({origins['resampled %']:g} % of its pixels), which blurs it: {plan.resampled}."
+        )
     return warnings
 
 
@@ -63,13 +66,21 @@ def count_origins(records: Collection[TileRecord]) -> dict[str, dict[str, float]
         if pixels:
             own, other = (sum(column) for column in zip(*pixels))
             changed = sum(of_tile[1] > 0 for of_tile in pixels)
-            counts[sensor] = {"copied": len(pixels) - changed, "resampled": changed,
-                              "resampled %": float(f"{100 * other / (own + other):.3g}")}
+            counts[sensor] = {
+                "copied": len(pixels) - changed,
+                "resampled": changed,
+                "resampled %": float(f"{100 * other / (own + other):.3g}"),
+            }
     return counts
 
 
-def summarise(plans: Sequence[CityPlan], made: Mapping[str, Mapping[str, TileRecord]], splits: Mapping[str, str],
-              classes: Sequence[str], warnings: Sequence[str]) -> str:
+def summarize(
+    plans: Sequence[CityPlan],
+    made: Mapping[str, Mapping[str, TileRecord]],
+    splits: Mapping[str, str],
+    classes: Sequence[str],
+    warnings: Sequence[str],
+) -> str:
     """A Markdown table, one row per city: tiles, tiles with each sensor, share of each class; and the warnings.
 
     Args:
@@ -83,22 +94,41 @@ def summarise(plans: Sequence[CityPlan], made: Mapping[str, Mapping[str, TileRec
     for plan in plans:
         records = [record for record in made[plan.city].values() if not record.skipped]
         pixels = sum((Counter(record.pixels) for record in records), Counter())
-        labelled = sum(count for label, count in pixels.items() if label != IGNORE_LABEL)
-        shares = [f"{100 * pixels[label] / max(labelled, 1):.1f}" for label in range(len(classes))]
-        rows.append([plan.city, splits[plan.city] if records else "none", len(records),
-                     len(plan.jobs) - len(records) + plan.bare,
-                     *(sum(sensor in record.sensors for record in records) for sensor in SENSORS),
-                     f"{100 * pixels[IGNORE_LABEL] / max(pixels.total(), 1):.1f}", *shares])
-    table = tabulate(rows, headers=["city", "split", "tiles", "skipped", *SENSORS, "unlabelled %",
-                                    *(f"{name} %" for name in classes)], tablefmt="pipe", disable_numparse=True)
-    return (f"Quadruplets.\n\n{table}\n\n"
-            f"- skipped: tiles with too few labels, or without data of any sensor; {', '.join(SENSORS)}: tiles with "
-            "data of that sensor.\n"
-            "- unlabelled: share of the pixels of all tiles; classes: share of the labelled ones.\n"
-            f"- values: {_describe(count_origins([r for of_city in made.values() for r in of_city.values()]))}\n"
-            + "".join(f"- WARNING {warning}\n" for warning in warnings))
+        labeled = sum(count for label, count in pixels.items() if label != IGNORE_LABEL)
+        shares = [f"{100 * pixels[label] / max(labeled, 1):.1f}" for label in range(len(classes))]
+        rows.append(
+            [
+                plan.city,
+                splits[plan.city] if records else "none",
+                len(records),
+                len(plan.jobs) - len(records) + plan.bare,
+                *(sum(sensor in record.sensors for record in records) for sensor in SENSORS),
+                f"{100 * pixels[IGNORE_LABEL] / max(pixels.total(), 1):.1f}",
+                *shares,
+            ]
+        )
+    table = tabulate(
+        rows,
+        headers=["city", "split", "tiles", "skipped", *SENSORS, "unlabeled %", *(f"{name} %" for name in classes)],
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
+    return (
+        f"Quadruplets.\n\n{table}\n\n"
+        f"- skipped: tiles with too few labels, or without data of any sensor; {', '.join(SENSORS)}: tiles with "
+        "data of that sensor.\n"
+        "- unlabeled: share of the pixels of all tiles; classes: share of the labeled ones.\n"
+        f"- values: {_describe(count_origins([r for of_city in made.values() for r in of_city.values()]))}\n"
+        + "".join(f"- WARNING {warning}\n" for warning in warnings)
+    )
 
 
 def _describe(origins: Mapping[str, Mapping[str, float]]) -> str:
-    return "; ".join(f"{sensor} copied from the scenes in {n['copied']} tiles, resampled in {n['resampled']} "
-                     f"({n['resampled %']:g} % of its pixels)" for sensor, n in origins.items()) + "."
+    return (
+        "; ".join(
+            f"{sensor} copied from the scenes in {n['copied']} tiles, resampled in {n['resampled']} "
+            f"({n['resampled %']:g} % of its pixels)"
+            for sensor, n in origins.items()
+        )
+        + "."
+    )

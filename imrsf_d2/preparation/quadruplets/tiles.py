@@ -11,7 +11,7 @@ import numpy as np
 
 from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.geo.map_grids import Grid
-from imrsf_d2.geo.vectors import Layer, rasterise
+from imrsf_d2.geo.vectors import Layer, rasterize_labels
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.preparation.claim import RECORDS
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
@@ -30,7 +30,7 @@ class TileJob:
         name: `{City}_{row}_{column}`.
         grid: its pixels.
         mosaics: sensor -> where it is read from.
-        layer, ids, labels: the features that may lie in it (see `rasterise`).
+        layer, ids, labels: the features that may lie in it (see `rasterize_labels`).
     """
 
     name: str
@@ -61,14 +61,14 @@ class TileWriter:
     """Makes tiles below a folder.
 
     Args:
-        root: the data set's folder.
+        root: the dataset's folder.
         nodata: folder -> no-data tag of its files.
-        min_labelled: share of a tile's pixels that must have a class.
+        min_labeled: share of a tile's pixels that must have a class.
     """
 
     root: Path
     nodata: Mapping[str, float]
-    min_labelled: float
+    min_labeled: float
 
     def __call__(self, job: TileJob) -> TileRecord:
         """Make a tile unless it is there: sensors first, then the labels, then the record that all of it is done."""
@@ -76,8 +76,9 @@ class TileWriter:
         record = self._done(job.name, path)
         if record is None:
             record = self._make(job)
-            write_text(path, json.dumps({"skipped": record.skipped, "sensors": record.sensors,
-                                         "pixels": record.pixels}) + "\n")
+            write_text(
+                path, json.dumps({"skipped": record.skipped, "sensors": record.sensors, "pixels": record.pixels}) + "\n"
+            )
         return record
 
     def _done(self, name: str, path: Path) -> TileRecord | None:
@@ -88,15 +89,18 @@ class TileWriter:
             return TileRecord(content["skipped"])
         if not all((self.root / folder / f"{name}.tif").is_file() for folder in (*content["sensors"], LABELS)):
             return None
-        return TileRecord("", {sensor: tuple(counts) for sensor, counts in content["sensors"].items()},
-                          {int(label): count for label, count in content["pixels"].items()})
+        return TileRecord(
+            "",
+            {sensor: tuple(counts) for sensor, counts in content["sensors"].items()},
+            {int(label): count for label, count in content["pixels"].items()},
+        )
 
     def _make(self, job: TileJob) -> TileRecord:
         ignore = int(self.nodata[LABELS])
-        labels = rasterise(job.layer, job.ids, job.labels, job.grid, ignore)
-        labelled = np.count_nonzero(labels != ignore)
-        if not labelled or labelled < self.min_labelled * labels.size:
-            return TileRecord(f"{labelled} of {labels.size} px are labelled")
+        labels = rasterize_labels(job.layer, job.ids, job.labels, job.grid, ignore)
+        labeled = np.count_nonzero(labels != ignore)
+        if not labeled or labeled < self.min_labeled * labels.size:
+            return TileRecord(f"{labeled} of {labels.size} px are labeled")
         rasters, sensors = {}, {}
         for sensor, mosaics in job.mosaics.items():
             values, copied = resample_marked(mosaics, job.grid)
@@ -107,7 +111,12 @@ class TileWriter:
             return TileRecord("no sensor has data")
         # Labels last: a tile with labels is a tile that is complete.
         for folder, raster in {**rasters, LABELS: labels}.items():
-            write_raster(self.root / folder / f"{job.name}.tif", raster, crs=job.grid.crs, transform=job.grid.transform,
-                         nodata=self.nodata[folder])
+            write_raster(
+                self.root / folder / f"{job.name}.tif",
+                raster,
+                crs=job.grid.crs,
+                transform=job.grid.transform,
+                nodata=self.nodata[folder],
+            )
         values, counts = np.unique(labels, return_counts=True)
         return TileRecord("", sensors, dict(zip(values.tolist(), counts.tolist())))

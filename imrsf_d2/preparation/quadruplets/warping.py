@@ -92,8 +92,13 @@ def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     row_margin, column_margin = math.ceil(max(1, 1 / row_scale)) + 1, math.ceil(max(1, 1 / column_scale)) + 1
     top, left = math.floor(top) - row_margin, math.floor(left) - column_margin
     height, width = math.ceil(bottom) + row_margin - top, math.ceil(right) + column_margin - left
-    if not any(top < piece.row + piece.height and piece.row < top + height and
-               left < piece.column + piece.width and piece.column < left + width for piece in mosaic.pieces):
+    if not any(
+        top < piece.row + piece.height
+        and piece.row < top + height
+        and left < piece.column + piece.width
+        and piece.column < left + width
+        for piece in mosaic.pieces
+    ):
         return values
     if bands * height * width > LARGEST_WINDOW and max(grid.height, grid.width) > 1:
         for rows in _halves(grid.height):
@@ -111,10 +116,20 @@ def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     def project(move: float) -> np.ndarray:
         projected = np.full_like(values, np.nan)
         # tolerance=0: no approximation of the map projection. XSCALE, YSCALE: what GDAL would guess from the window.
-        reproject(source, projected, src_transform=Affine.translation(move, 0) * corner, src_crs=mosaic.crs,
-                  dst_transform=grid.transform, dst_crs=grid.crs, src_nodata=np.nan, dst_nodata=np.nan, tolerance=0,
-                  XSCALE=column_scale, YSCALE=row_scale,
-                  resampling=Resampling.nearest if nearest else Resampling.bilinear)
+        reproject(
+            source,
+            projected,
+            src_transform=Affine.translation(move, 0) * corner,
+            src_crs=mosaic.crs,
+            dst_transform=grid.transform,
+            dst_crs=grid.crs,
+            src_nodata=np.nan,
+            dst_nodata=np.nan,
+            tolerance=0,
+            XSCALE=column_scale,
+            YSCALE=row_scale,
+            resampling=Resampling.nearest if nearest else Resampling.bilinear,
+        )
         return projected
 
     values = project(0)
@@ -144,8 +159,9 @@ def _places(mosaic: Mosaic, grid: Grid, count: int) -> tuple[np.ndarray, np.ndar
     return (xs, ys) if (np.isfinite(xs) & np.isfinite(ys)).all() else None
 
 
-def _outline(mosaic: Mosaic, grid: Grid, middle: float
-             ) -> tuple[float, float, tuple[float, float, float, float], tuple[float, float]] | None:
+def _outline(
+    mosaic: Mosaic, grid: Grid, middle: float
+) -> tuple[float, float, tuple[float, float, float, float], tuple[float, float]] | None:
     """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel), and
     top, left, bottom, right in source pixels; then the least and greatest x. None if nowhere."""
     if (places := _places(mosaic, grid, OUTLINE)) is None:
@@ -163,5 +179,9 @@ def _outline(mosaic: Mosaic, grid: Grid, middle: float
         ratio = np.hypot(down, across)
         return float(1 / ratio) if ratio > WIDEN_FROM else 1.0
 
-    return (scale(rows), scale(columns), (rows.min(), columns.min(), rows.max(), columns.max()),
-            (float(xs.min()), float(xs.max())))
+    return (
+        scale(rows),
+        scale(columns),
+        (rows.min(), columns.min(), rows.max(), columns.max()),
+        (float(xs.min()), float(xs.max())),
+    )

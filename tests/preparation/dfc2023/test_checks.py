@@ -61,7 +61,7 @@ def test_a_good_copy_has_no_problem(root):
     # What is of no concern: a side-car, the operating system's files, grids that agree to a twentieth of a pixel, and
     # pixels without data.
     hole = array("sar")
-    hole[:, :SIZE - 1] = np.nan
+    hole[:, : SIZE - 1] = np.nan
     write_raster_file(train / "sar" / NO_HEIGHT, hole, **place())
     (train / "rgb" / f"{GOOD}.aux.xml").write_text("<PAMDataset/>")
     (train / "rgb" / "._SV_Berlin_52.5_13.4.tif").write_bytes(b"\0")
@@ -92,24 +92,40 @@ NAN = np.full((SIZE, SIZE), np.nan, dtype=np.float32)
 CASES = {
     "truncated": (truncate, "rgb", "unreadable: .*", "a complete GeoTIFF"),
     "empty file": (lambda root: (root / "track2/train/rgb" / GOOD).write_bytes(b""), "rgb", "empty file", "a GeoTIFF"),
-    "no raster": (lambda root: (root / "track2/train/sar" / GOOD).write_text("404"), "sar",
-                  f"unreadable: '{GOOD}' not recognized .*", "a GeoTIFF"),
-    "link to nowhere": (lambda root: ((root / "track2/train/sar" / GOOD).unlink(),
-                                      (root / "track2/train/sar" / GOOD).symlink_to(root / "gone")), "sar",
-                        "unreadable: .*No such file.*", "a GeoTIFF"),
+    "no raster": (
+        lambda root: (root / "track2/train/sar" / GOOD).write_text("404"),
+        "sar",
+        f"unreadable: '{GOOD}' not recognized .*",
+        "a GeoTIFF",
+    ),
+    "link to nowhere": (
+        lambda root: (
+            (root / "track2/train/sar" / GOOD).unlink(),
+            (root / "track2/train/sar" / GOOD).symlink_to(root / "gone"),
+        ),
+        "sar",
+        "unreadable: .*No such file.*",
+        "a GeoTIFF",
+    ),
     "size": (put("dsm", array("dsm", (SIZE, 30))), "dsm", "30 x 32 px", "32 x 32 px as in the labels"),
     "bands": (put("sar", np.ones((2, SIZE, SIZE), dtype=np.float32)), "sar", "2 bands", "1 for sar"),
-    "data type": (put("sar", np.ones((SIZE, SIZE), dtype=np.int16)), "sar", "data type int16",
-                  "floating point for sar"),
-    "signed colours": (put("rgb", np.ones((3, SIZE, SIZE), dtype=np.int16)), "rgb", "data type int16",
-                       "unsigned integers for rgb"),
-    "complex": (put("sar", np.ones((SIZE, SIZE), dtype=np.complex64)), "sar", "data type complex64",
-                "floating point for sar"),
+    "data type": (put("sar", np.ones((SIZE, SIZE), dtype=np.int16)), "sar", "data type int16", "floating point for sar"),
+    "signed colors": (
+        put("rgb", np.ones((3, SIZE, SIZE), dtype=np.int16)),
+        "rgb",
+        "data type int16",
+        "unsigned integers for rgb",
+    ),
+    "complex": (
+        put("sar", np.ones((SIZE, SIZE), dtype=np.complex64)),
+        "sar",
+        "data type complex64",
+        "floating point for sar",
+    ),
     "all NaN": (put("sar", NAN), "sar", "no valid pixel", "data, or no file: a missing sensor"),
     "no power": (put("sar", np.zeros((SIZE, SIZE), dtype=np.float32)), "sar", "no valid pixel", "data, or no file.*"),
     "black": (put("rgb", np.zeros((3, SIZE, SIZE), dtype=np.uint8)), "rgb", "no valid pixel", "data, or no file.*"),
-    "shifted": (put("dsm", array("dsm"), **place(column=3, row=4)), "dsm", "misplaced by 5 px",
-                "up to 0.1 px from rgb"),
+    "shifted": (put("dsm", array("dsm"), **place(column=3, row=4)), "dsm", "misplaced by 5 px", "up to 0.1 px from rgb"),
     "shifted a little": (put("dsm", array("dsm"), **place(row=0.2)), "dsm", "misplaced by 0.2 px", "up to 0.1 px .*"),
     "pixel size": (put("sar", array("sar"), **place(pixel_m=0.51)), "sar", "misplaced by 0.905 px", "up to 0.1 px .*"),
     "zone": (put("sar", array("sar"), **place(epsg=32632)), "sar", "CRS EPSG:32632", "EPSG:32633 as in rgb"),
@@ -152,18 +168,30 @@ def test_tiles_labels_and_names_that_do_not_match(root):
     assert check(root) == {
         ("track2/train/sar/SV_Sydney_-33.8_151.2.tif", "a tile without labels", "an image of this name in the labels"),
         ("SV_Berlin_52.6_13.5.tif", "labels without a tile", "a raster in one of rgb, sar, dsm"),
-        ("track2/train/sar/P_0001.tif", "no city with labels in the name",
-         "one of Barcelona, Berlin, Brasilia, Copenhagen, NewDelhi, NewYork, Portsmouth, Rio, SanDiego, SaoLuis, "
-         "Sydney"),
-        (LABELS, f"2 images named {GOOD}", "one image for each tile")}
+        (
+            "track2/train/sar/P_0001.tif",
+            "no city with labels in the name",
+            "one of Barcelona, Berlin, Brasilia, Copenhagen, NewDelhi, NewYork, Portsmouth, Rio, SanDiego, SaoLuis, Sydney",
+        ),
+        (LABELS, f"2 images named {GOOD}", "one image for each tile"),
+    }
 
 
-@pytest.mark.parametrize("text, problem", [
-    (None, "no such file"), ("{", "is not JSON"), ("[]", "has no list 'images'"),
-    ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "has no 'file_name'"),
-    ('{"images": ["a.tif"], "annotations": [], "categories": []}', "the file has the image 'a.tif'"),
-    (f'{{"images": [{{"id": 1, "file_name": "{GOOD}", "height": "32", "width": 32}}], "annotations": [], '
-     '"categories": []}', "has height '32', expected a whole number above 0")])
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        (None, "no such file"),
+        ("{", "is not JSON"),
+        ("[]", "has no list 'images'"),
+        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "has no 'file_name'"),
+        ('{"images": ["a.tif"], "annotations": [], "categories": []}', "the file has the image 'a.tif'"),
+        (
+            f'{{"images": [{{"id": 1, "file_name": "{GOOD}", "height": "32", "width": 32}}], "annotations": [], '
+            '"categories": []}',
+            "has height '32', expected a whole number above 0",
+        ),
+    ],
+)
 def test_unusable_labels_do_not_hide_bad_rasters(root, text, problem):
     (root / LABELS).unlink()
     if text is not None:
@@ -176,10 +204,11 @@ def test_unusable_labels_do_not_hide_bad_rasters(root, text, problem):
 
 def test_an_annotation_that_cannot_be_read_is_named(root):
     data = json.loads((root / LABELS).read_text())
-    for change, message in (({"category_id": 9}, "has category_id 9"),
-                            ({"segmentation": {"size": [SIZE, SIZE], "counts": [5, -2, SIZE * SIZE - 3]}}, "with -2")):
-        data["annotations"] = [{"id": 5, "image_id": 0, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5]],
-                                **change}]
+    for change, message in (
+        ({"category_id": 9}, "has category_id 9"),
+        ({"segmentation": {"size": [SIZE, SIZE], "counts": [5, -2, SIZE * SIZE - 3]}}, "with -2"),
+    ):
+        data["annotations"] = [{"id": 5, "image_id": 0, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5]], **change}]
         (root / LABELS).write_text(json.dumps(data))
         ((file, problem, _),) = check(root)
         assert file == LABELS and problem.startswith("annotation 5 of") and message in problem
@@ -203,7 +232,12 @@ def test_everything_is_listed_nothing_written_and_processes_do_not_matter(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     findings = check_dfc2023(root, num_workers=1)
     assert [(problem.file.split("/")[2], problem.problem.split()[0]) for problem in findings.problems] == [
-        ("dsm", "no"), ("rgb", "unreadable:"), ("sar", "30"), ("sar", "CRS"), ("sar", "misplaced")]
+        ("dsm", "no"),
+        ("rgb", "unreadable:"),
+        ("sar", "30"),
+        ("sar", "CRS"),
+        ("sar", "misplaced"),
+    ]
     assert check_dfc2023(root, num_workers=2) == findings
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
@@ -216,21 +250,30 @@ def test_everything_is_listed_nothing_written_and_processes_do_not_matter(root):
 def test_footprints_that_mark_nothing_are_listed_image_by_image(root):
     data = json.loads((root / LABELS).read_text())
     places = [(0, 5), (0, 612.5), (2, 40), (2, 5), (2, 90)]  # the image and the left edge of each footprint
-    data["annotations"] = [{"id": number, "image_id": image, "category_id": 1,
-                            "segmentation": [[x, 5, x + 8, 5, x + 8, 9, x, 9]]} for number, (image, x) in enumerate(places)]
+    data["annotations"] = [
+        {"id": number, "image_id": image, "category_id": 1, "segmentation": [[x, 5, x + 8, 5, x + 8, 9, x, 9]]}
+        for number, (image, x) in enumerate(places)
+    ]
     data["images"][2]["file_name"] = f"rgb/{ALONE}"  # the folder does not matter
     (root / LABELS).write_text(json.dumps(data))
     expected = "pixels within the 32 x 32 px of the image"
     assert check(root) == {
         (LABELS, f"annotation 1 of '{GOOD}' (x from 612.5 to 620.5, y from 5 to 9) marks no pixel of the image", expected),
-        (LABELS, f"annotation 2 of 'rgb/{ALONE}' (x from 40 to 48, y from 5 to 9) and 1 more mark no pixel of the image",
-         expected)}
+        (
+            LABELS,
+            f"annotation 2 of 'rgb/{ALONE}' (x from 40 to 48, y from 5 to 9) and 1 more mark no pixel of the image",
+            expected,
+        ),
+    }
 
 
 # --- one odd file
 
+
 def write_complex(path):
-    with rasterio.open(path, "w", driver="GTiff", height=SIZE, width=SIZE, count=1, dtype="complex_int16", **place()) as file:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=SIZE, width=SIZE, count=1, dtype="complex_int16", **place()
+    ) as file:
         file.write(np.full((1, SIZE, SIZE), 30 + 40j, np.complex64))
 
 
@@ -239,8 +282,9 @@ def test_whole_complex_numbers_are_a_data_type_like_any_other(root):
     assert check(root) == {(f"track2/train/sar/{GOOD}", "data type complex_int16", "floating point for sar")}
 
 
-@pytest.mark.parametrize("error", [TypeError("data type 'odd' not understood"), MemoryError("too large"),
-                                   CRSError("no such CRS")])
+@pytest.mark.parametrize(
+    "error", [TypeError("data type 'odd' not understood"), MemoryError("too large"), CRSError("no such CRS")]
+)
 def test_what_nobody_foresaw_is_listed_beside_all_other_problems(root, monkeypatch, error):
     real = raster_checks.read_raster
 
@@ -248,6 +292,7 @@ def test_what_nobody_foresaw_is_listed_beside_all_other_problems(root, monkeypat
         if path.endswith(f"rgb/{GOOD}"):
             raise error
         return real(path, modality)
+
     monkeypatch.setattr(raster_checks, "read_raster", read)
     (root / "track2/train/sar" / ALONE).write_bytes(b"")
     found = {(file, problem) for file, problem, _ in check(root)}

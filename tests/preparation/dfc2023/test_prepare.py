@@ -39,6 +39,7 @@ LABELS = "track2/buildings_only_train.json"
 
 # --- an input with everything that may occur
 
+
 def rectangle(left, top, right, bottom):
     return [left, top, right, top, right, bottom, left, bottom]
 
@@ -48,7 +49,7 @@ def block(*boxes, without=None):
     for left, top, right, bottom in boxes:
         mask[top:bottom, left:right] = 1
     if without:
-        mask[without[1]:without[3], without[0]:without[2]] = 0
+        mask[without[1] : without[3], without[0] : without[2]] = 0
     return mask
 
 
@@ -65,36 +66,48 @@ COURTYARD = block((20, 20, 50, 44), without=(26, 26, 40, 38))
 #: segmentation, iscrowd
 FOOTPRINTS = {
     BERLIN: [
-        ([rectangle(2, 3, 12, 9)], 0),                                # inside a crop
-        ([[20.3, 33.7, 60.2, 35.1, 58.4, 50.9, 41.6, 47.3]], 0),      # over a border, at an angle
-        ([rectangle(25, 27, 40, 45)], 0),                             # over all four crops
-        ([rectangle(2, 40, 9, 50), rectangle(20, 52, 28, 60)], 0),    # two parts in one crop
-        ([rectangle(3, 14, 9, 20), rectangle(50, 52, 58, 60)], 0),    # two parts in two crops
+        ([rectangle(2, 3, 12, 9)], 0),  # inside a crop
+        ([[20.3, 33.7, 60.2, 35.1, 58.4, 50.9, 41.6, 47.3]], 0),  # over a border, at an angle
+        ([rectangle(25, 27, 40, 45)], 0),  # over all four crops
+        ([rectangle(2, 40, 9, 50), rectangle(20, 52, 28, 60)], 0),  # two parts in one crop
+        ([rectangle(3, 14, 9, 20), rectangle(50, 52, 58, 60)], 0),  # two parts in two crops
         (runs(COURTYARD), 0),
         (compressed(block((40, 4, 50, 12), without=(43, 6, 46, 9))), 0),
-        (runs(block((0, 24, 64, 30))), 1),                            # a crowd
-        ([rectangle(33, 2, 36, 3)], 0),                               # three pixels
-        ([rectangle(33, 14, 37, 15)], 0),                             # four pixels, just enough
-        ([rectangle(30, 10, 33, 13)], 0),                             # three pixels beyond the border, six before
+        (runs(block((0, 24, 64, 30))), 1),  # a crowd
+        ([rectangle(33, 2, 36, 3)], 0),  # three pixels
+        ([rectangle(33, 14, 37, 15)], 0),  # four pixels, just enough
+        ([rectangle(30, 10, 33, 13)], 0),  # three pixels beyond the border, six before
         ([rectangle(44.3, 40.2, 52.6, 48.8)], 0),
     ],
-    NEWYORK: [([rectangle(40, 2, 50, 12)], 0),                        # where no sensor has data
-              ([rectangle(26, 4, 36, 10)], 0)],                       # half there
+    NEWYORK: [
+        ([rectangle(40, 2, 50, 12)], 0),  # where no sensor has data
+        ([rectangle(26, 4, 36, 10)], 0),
+    ],  # half there
     RIO: [],
 }
 
 
 def write_labels(root, footprints=FOOTPRINTS, path=LABELS, size=SIZE):
     # The ids do not start at 1 and are not in the order of the names, as in the real file.
-    images = [{"id": 70 - 10 * i, "file_name": name, "height": size, "width": size}
-              for i, name in enumerate(footprints)]
-    annotations = [{"id": 500 + 20 * i + k, "image_id": 70 - 10 * i, "category_id": 1, "iscrowd": crowd,
-                    "bbox": [0, 0, 1, 1], "area": 1, "segmentation": segmentation}
-                   for i, rows in enumerate(footprints.values()) for k, (segmentation, crowd) in enumerate(rows)]
+    images = [{"id": 70 - 10 * i, "file_name": name, "height": size, "width": size} for i, name in enumerate(footprints)]
+    annotations = [
+        {
+            "id": 500 + 20 * i + k,
+            "image_id": 70 - 10 * i,
+            "category_id": 1,
+            "iscrowd": crowd,
+            "bbox": [0, 0, 1, 1],
+            "area": 1,
+            "segmentation": segmentation,
+        }
+        for i, rows in enumerate(footprints.values())
+        for k, (segmentation, crowd) in enumerate(rows)
+    ]
     path = root / path
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": images, "annotations": annotations,
-                                "categories": [{"id": 1, "name": "building"}]}))
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]})
+    )
 
 
 def berlin_arrays():
@@ -167,6 +180,7 @@ def crop_names(tile):
 
 # --- labels
 
+
 def expected_cuts():
     """crop name -> [(mask, iscrowd)], by slicing the whole masks; independent of the package."""
     empty = [f"{NEWYORK[:-4]}_0_1.tif"]
@@ -181,7 +195,7 @@ def expected_cuts():
                 code = coco_mask.frPyObjects(segmentation, SIZE, SIZE)
             wholes.append((coco_mask.decode(code), crowd))
         for name, (top, left) in zip(crop_names(tile), [(0, 0), (0, CROP), (CROP, 0), (CROP, CROP)]):
-            pieces = [(whole[top:top + CROP, left:left + CROP], crowd) for whole, crowd in wholes]
+            pieces = [(whole[top : top + CROP, left : left + CROP], crowd) for whole, crowd in wholes]
             cuts[name] = [(piece, crowd) for piece, crowd in pieces if piece.sum() >= 4]
     return {name: pieces for name, pieces in cuts.items() if name not in empty}
 
@@ -211,8 +225,7 @@ def test_ids_are_unique_and_count_from_one(output):
 
 def test_a_polygon_inside_a_crop_stays_one_and_anything_else_becomes_run_lengths(output):
     coco = read_coco(output / LABELS)
-    found = {image["file_name"]: [a["segmentation"] for a in coco.imgToAnns[image["id"]]]
-             for image in coco.imgs.values()}
+    found = {image["file_name"]: [a["segmentation"] for a in coco.imgToAnns[image["id"]]] for image in coco.imgs.values()}
     upper_left, upper_right, lower_left, lower_right = (found[name] for name in crop_names(BERLIN))
     assert [p for p in upper_left if isinstance(p, list)] == [[rectangle(2, 3, 12, 9)]]
     assert [p for p in upper_right if isinstance(p, list)] == [[rectangle(1, 14, 5, 15)]]
@@ -225,11 +238,11 @@ def test_a_polygon_inside_a_crop_stays_one_and_anything_else_becomes_run_lengths
 
 def random_footprints(rng, height, width, number):
     for kind in rng.choice(["polygon", "pair", "runs"], number):
-        centre = rng.uniform(0, (width, height))
+        center = rng.uniform(0, (width, height))
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 9)))
         radius = rng.uniform(1, 9, (len(angles), 1))
         # To a tenth or to the pixel, within the image or beyond its edge.
-        points = np.round(centre + radius * np.stack([np.cos(angles), np.sin(angles)], 1), int(rng.integers(2)))
+        points = np.round(center + radius * np.stack([np.cos(angles), np.sin(angles)], 1), int(rng.integers(2)))
         polygon = points.ravel().tolist()
         if kind == "polygon":
             yield [polygon]
@@ -258,12 +271,13 @@ def test_parts_put_together_are_the_footprint():
                 code = coco_mask.merge(coco_mask.frPyObjects(code, size, size))
             else:
                 points = [] if isinstance(segmentation, dict) else np.reshape(sum(segmentation, []), (-1, 2))
-                inside = len(points) and np.all((points >= (window.left, window.top))
-                                                & (points <= (window.left + size, window.top + size)))
+                inside = len(points) and np.all(
+                    (points >= (window.left, window.top)) & (points <= (window.left + size, window.top + size))
+                )
                 forms["inside but cut" if inside else "run lengths"] += 1
             piece = coco_mask.decode(code)
             assert piece.sum() == part["area"] > 0
-            together[window.top:window.top + size, window.left:window.left + size] += piece
+            together[window.top : window.top + size, window.left : window.left + size] += piece
         np.testing.assert_array_equal(together, whole)
     # With whole tiles and crops on one pixel grid, every footprint inside a crop can stay a polygon.
     assert forms["shifted"] > 100 and forms["inside but cut"] == 0 and forms["run lengths"] > 1000
@@ -286,8 +300,9 @@ def test_the_line_that_a_vanished_part_leaves_is_left_out():
     assert part == {"segmentation": [rectangle(2, 3, 6, 7)], "bbox": [2, 3, 4, 4], "area": 16}
 
 
-@pytest.mark.parametrize("segmentation", [[rectangle(40, 40, 40, 40)], {"size": [64, 64], "counts": [64 * 64]}],
-                         ids=["point", "run lengths"])
+@pytest.mark.parametrize(
+    "segmentation", [[rectangle(40, 40, 40, 40)], {"size": [64, 64], "counts": [64 * 64]}], ids=["point", "run lengths"]
+)
 def test_a_footprint_without_pixels_has_no_parts(segmentation):
     assert cut_footprint(segmentation, 64, 64, tile_windows(64, 64, 32)) == {}
 
@@ -299,6 +314,7 @@ def test_windows_must_divide_the_image(size):
 
 
 # --- rasters
+
 
 @pytest.mark.parametrize("modality", ["rgb", "sar", "dsm"])
 def test_rasters_are_cut_to_the_bit_and_nothing_else_changes(output, source, modality):
@@ -347,27 +363,38 @@ def test_the_data_type_stays(tmp_path, dtype):
 
 
 def test_a_missing_sensor_stays_missing_and_a_crop_without_data_is_left_out(output):
-    names = {modality: sorted(p.name for p in (output / "track2/train" / modality).iterdir())
-             for modality in ("rgb", "sar", "dsm")}
+    names = {
+        modality: sorted(p.name for p in (output / "track2/train" / modality).iterdir())
+        for modality in ("rgb", "sar", "dsm")
+    }
     newyork = [name for name in crop_names(NEWYORK) if not name.endswith("_0_1.tif")]
-    assert names == {"rgb": sorted(crop_names(BERLIN) + newyork),
-                     # New York's SAR holds no number anywhere, but the file is there as it was.
-                     "sar": sorted(crop_names(BERLIN) + newyork + crop_names(RIO)), "dsm": sorted(crop_names(BERLIN))}
+    assert names == {
+        "rgb": sorted(crop_names(BERLIN) + newyork),
+        # New York's SAR holds no number anywhere, but the file is there as it was.
+        "sar": sorted(crop_names(BERLIN) + newyork + crop_names(RIO)),
+        "dsm": sorted(crop_names(BERLIN)),
+    }
     assert {p.name for p in output.iterdir()} == {"track2", "summary.md", "prepared.json", ".prepared"}
 
 
 def test_the_summary_counts(output):
-    rows = [line.strip("|").replace(" ", "").split("|") for line in (output / "summary.md").read_text().splitlines()
-            if line.startswith("| train") or line.startswith("| val")]
+    rows = [
+        line.strip("|").replace(" ", "").split("|")
+        for line in (output / "summary.md").read_text().splitlines()
+        if line.startswith("| train") or line.startswith("| val")
+    ]
     #                tiles crops empty footprints parts cut slivers lost
-    assert rows == [["train", "Berlin", "1", "4", "0", "12", "20", "6", "2", "1"],
-                    ["train", "NewYork", "1", "3", "1", "2", "1", "1", "0", "1"],
-                    ["train", "all", "2", "7", "1", "14", "21", "7", "2", "2"],
-                    ["val", "Rio", "1", "4", "0", "0", "0", "0", "0", "0"],
-                    ["val", "all", "1", "4", "0", "0", "0", "0", "0", "0"]]
+    assert rows == [
+        ["train", "Berlin", "1", "4", "0", "12", "20", "6", "2", "1"],
+        ["train", "NewYork", "1", "3", "1", "2", "1", "1", "0", "1"],
+        ["train", "all", "2", "7", "1", "14", "21", "7", "2", "2"],
+        ["val", "Rio", "1", "4", "0", "0", "0", "0", "0", "0"],
+        ["val", "all", "1", "4", "0", "0", "0", "0", "0", "0"],
+    ]
 
 
 # --- what training sees
+
 
 def test_the_output_loads_like_the_original(output, monkeypatch):
     train, val = load_dfc2023(output, "train"), load_dfc2023(output, "val")
@@ -375,7 +402,9 @@ def test_the_output_loads_like_the_original(output, monkeypatch):
     assert [sample["city"] for sample in val] == ["Rio"] * 4
     assert all(city_of(name) == "NewYork" for name in crop_names(NEWYORK))
     assert {tuple(sorted(m for m, path in sample["modalities"].items() if path)) for sample in train} == {
-        ("dsm", "rgb", "sar"), ("rgb", "sar")}
+        ("dsm", "rgb", "sar"),
+        ("rgb", "sar"),
+    }
     monkeypatch.setenv("DETECTRON2_DATASETS", str(output.parent))
     registered = DatasetCatalog.get("dfc2023_track2_val")
     assert [sample["file_name"] for sample in registered] == [sample["file_name"] for sample in val]
@@ -389,9 +418,12 @@ def test_perfect_predictions_score_100(output):
         for sample in DatasetCatalog.get("prepared_test"):
             masks, kept = instance_masks(sample["annotations"], CROP, CROP, Geometry(0, 0, CROP, CROP))
             masks = masks[[not sample["annotations"][i]["iscrowd"] for i in kept]]
-            prediction = Instances((CROP, CROP), pred_masks=torch.from_numpy(masks).float(),
-                                   scores=torch.linspace(0.9, 0.8, len(masks)),
-                                   pred_classes=torch.zeros(len(masks), dtype=torch.int64))
+            prediction = Instances(
+                (CROP, CROP),
+                pred_masks=torch.from_numpy(masks).float(),
+                scores=torch.linspace(0.9, 0.8, len(masks)),
+                pred_classes=torch.zeros(len(masks), dtype=torch.int64),
+            )
             evaluator.process([sample], [{"instances": prediction}])
         scores = evaluator.evaluate()
     finally:
@@ -411,12 +443,14 @@ def test_the_bands_are_those_of_the_config():
 
 # --- layouts and parameters
 
+
 def test_the_other_folder_and_label_paths_give_the_same_files(output, tmp_path):
     other = write_source(tmp_path / "in", dsm="height", labels="track2/annotations/buildings_only_train.json")
     prepare_dfc2023(other, tmp_path / "out", tile_size=CROP, num_workers=1)
     skip = ".prepared"  # holds the times of the files that were read
     assert {name: content for name, content in all_files(tmp_path / "out").items() if skip not in name} == {
-        name: content for name, content in all_files(output).items() if skip not in name}
+        name: content for name, content in all_files(output).items() if skip not in name
+    }
 
 
 def test_any_number_of_processes_writes_the_same(output, source, tmp_path):
@@ -440,9 +474,14 @@ def test_whole_tiles_keep_their_names_masks_and_pixels(source, tmp_path):
         assert file.transform == PLACE["transform"]
 
 
-@pytest.mark.parametrize("size, message", [
-    (48, "the tile size 48 does not divide 3 of 3 tiles, e.g. SV_Rio_-22.9_-43.2.tif of 64 x 64 px"),
-    (128, "the tile size 128 does not divide"), (0, "the tile size 0 does not divide")])
+@pytest.mark.parametrize(
+    "size, message",
+    [
+        (48, "the tile size 48 does not divide 3 of 3 tiles, e.g. SV_Rio_-22.9_-43.2.tif of 64 x 64 px"),
+        (128, "the tile size 128 does not divide"),
+        (0, "the tile size 0 does not divide"),
+    ],
+)
 def test_a_tile_size_that_does_not_fit_is_an_error_before_anything_is_written(source, tmp_path, size, message):
     with pytest.raises(ValueError, match=message):
         prepare_dfc2023(source, tmp_path / "out", tile_size=size, num_workers=1)
@@ -485,8 +524,11 @@ def test_tiles_without_labels_are_left_out_and_counted(own_source, tmp_path):
 
 # --- once more
 
-@pytest.mark.parametrize("change, message", [
-    ({"tile_size": 16}, "tile_size was 32, now 16"), ({"tile_size": None}, "tile_size was 32, now 'keep'")])
+
+@pytest.mark.parametrize(
+    "change, message",
+    [({"tile_size": 16}, "tile_size was 32, now 16"), ({"tile_size": None}, "tile_size was 32, now 'keep'")],
+)
 def test_other_parameters_are_an_error_not_a_mixture(source, output, change, message):
     before = all_files(output)
     with pytest.raises(FileExistsError, match=f"prepared with other parameters: {message}. Choose another output"):
@@ -528,7 +570,7 @@ def test_an_output_that_is_a_file_is_named(source, tmp_path, output):
     assert "Errno" not in str(error.value) and all_files(tmp_path) == {"file": b"mine"}
 
 
-def test_tiles_without_any_valid_pixel_are_an_error_not_an_empty_data_set(own_source, tmp_path):
+def test_tiles_without_any_valid_pixel_are_an_error_not_an_empty_dataset(own_source, tmp_path):
     for name in FOOTPRINTS:
         for modality in ("rgb", "dsm"):
             (own_source / "track2/train" / modality / name).unlink(missing_ok=True)
@@ -560,6 +602,7 @@ def test_a_killed_run_resumed_equals_an_uninterrupted_one(source, output, tmp_pa
             calls.append(1)
             if len(calls) == killed_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+
         crops._copy_description = die
         try:
             prepare_dfc2023(source, folder, tile_size=CROP, num_workers=1)
@@ -601,7 +644,7 @@ def test_what_changed_in_the_input_or_was_lost_from_the_output_is_done_again(own
 def test_bad_files_are_named_after_the_other_tiles_are_done(own_source, tmp_path):
     rgb, sar = own_source / "track2/train/rgb" / BERLIN, own_source / "track2/train/sar" / RIO
     original = rgb.read_bytes()
-    rgb.write_bytes(original[:len(original) // 2])
+    rgb.write_bytes(original[: len(original) // 2])
     write_raster_file(sar, np.ones((SIZE, 60), dtype=np.float32))
     with pytest.raises(ValueError) as error:
         prepare_dfc2023(own_source, tmp_path / "out", tile_size=CROP, num_workers=1)

@@ -22,10 +22,23 @@ def write_scene(path, bands, *, left=LEFT, top=TOP, pixel=10.0, crs=UTM, mask=No
         bands = np.concatenate([bands, np.where(alpha, 255, 0).astype(bands.dtype)[None]])
     path.parent.mkdir(parents=True, exist_ok=True)
     internal = not profile.pop("sidecar", False)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), rasterio.open(
-            path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype,
-            crs=crs, transform=from_origin(left, top, pixel, pixel), photometric="MINISBLACK",
-            **({"alpha": "unspecified"} if alpha is not None else {}), **profile) as file:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=len(bands),
+            height=bands.shape[1],
+            width=bands.shape[2],
+            dtype=bands.dtype,
+            crs=crs,
+            transform=from_origin(left, top, pixel, pixel),
+            photometric="MINISBLACK",
+            **({"alpha": "unspecified"} if alpha is not None else {}),
+            **profile,
+        ) as file,
+    ):
         if alpha is not None:
             file.colorinterp = [*file.colorinterp[:-1], rasterio.enums.ColorInterp.alpha]
         file.write(bands)
@@ -42,16 +55,28 @@ def write_layer(path, polygons, codes, *, crs=UTM, column="code_2018", layer=Non
     geometry = np.array([None if polygon is None else shapely.to_wkb(polygon) for polygon in polygons], dtype=object)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a layer without CRS is the point of one test
-        write_vectors(str(path), geometry=geometry, field_data=[np.array(codes)], fields=[column], crs=crs,
-                      geometry_type=kind, driver=DRIVERS[path.suffix], layer=layer or path.stem, append=append)
+        write_vectors(
+            str(path),
+            geometry=geometry,
+            field_data=[np.array(codes)],
+            fields=[column],
+            crs=crs,
+            geometry_type=kind,
+            driver=DRIVERS[path.suffix],
+            layer=layer or path.stem,
+            append=append,
+        )
     return path
 
 
 def squares(origin, side, count_x, count_y):
     """Adjoining squares, row by row from the lower left."""
     left, bottom = origin
-    return [shapely.box(left + side * i, bottom + side * j, left + side * (i + 1), bottom + side * (j + 1))
-            for j in range(count_y) for i in range(count_x)]
+    return [
+        shapely.box(left + side * i, bottom + side * j, left + side * (i + 1), bottom + side * (j + 1))
+        for j in range(count_y)
+        for i in range(count_x)
+    ]
 
 
 # Transverse Mercator by Krueger's series in the third flattening, WGS 84; no library has a say in it.
@@ -84,8 +109,8 @@ def from_utm(easting, northing, zone):
     return 6 * zone - 183 + np.degrees(np.arctan2(np.sinh(y), np.cos(x))), np.degrees(phi)
 
 
-def centres(left, top, pixel, height, width):
-    """x [H, W] and y [H, W] of pixel centres."""
+def centers(left, top, pixel, height, width):
+    """x [H, W] and y [H, W] of pixel centers."""
     return np.meshgrid(left + pixel * (np.arange(width) + 0.5), top - pixel * (np.arange(height) + 0.5))
 
 
@@ -94,7 +119,7 @@ def interpolate(source, rows, columns, scale=1.0):
 
     Args:
         source: NaN = no data.
-        rows, columns: [H'], [W'], where to look, in source pixels; the first pixel's centre is 0.5.
+        rows, columns: [H'], [W'], where to look, in source pixels; the first pixel's center is 0.5.
         scale: half width of the triangle, source pixels: the size of a target pixel if that is larger.
     """
     result = np.full((len(rows), len(columns)), np.nan)
@@ -124,10 +149,18 @@ def write_city(root, name, *, left=CITY_LEFT, top=TOP, seed=0, ending=".gpkg"):
     write_scene(folder / "s1_a.tif", s1[:, :90], left=left, top=top)
     write_scene(folder / "s1_b.tif", s1[:, 90:], left=left, top=top - 900)
     west, north = from_utm(left - 100, top + 200, 31)
-    write_scene(folder / "dem" / "lidar.tif", rng.uniform(0, 900, (130, 180)).astype(np.float32), left=west, top=north,
-                pixel=0.00015, crs="EPSG:4326", nodata=-1)
+    write_scene(
+        folder / "dem" / "lidar.tif",
+        rng.uniform(0, 900, (130, 180)).astype(np.float32),
+        left=west,
+        top=north,
+        pixel=0.00015,
+        crs="EPSG:4326",
+        nodata=-1,
+    )
     write_scene(folder / "DNW.TIF", rng.integers(0, 9, (75, 75), dtype=np.uint8), left=left, top=top, pixel=20)
-    blocks = [s for s in squares((left, top - 1300), 100, 13, 13)
-              if not (s.centroid.x > left + 640 and s.centroid.y < top - 640)]
+    blocks = [
+        s for s in squares((left, top - 1300), 100, 13, 13) if not (s.centroid.x > left + 640 and s.centroid.y < top - 640)
+    ]
     write_layer(folder / f"ua{ending}", blocks, [CODES[i % len(CODES)] for i in range(len(blocks))])
     return folder

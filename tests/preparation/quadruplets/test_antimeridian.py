@@ -6,13 +6,13 @@ import shapely
 from rasterio.crs import CRS
 
 from imrsf_d2.geo.map_grids import Grid, longitude_latitude, metric_crs, move_bounds
-from imrsf_d2.geo.vectors import find_layer, rasterise, read_features
+from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
 from imrsf_d2.geo.wrapping import meets, smallest_arc, unwrap_polygons
 from imrsf_d2.preparation.quadruplets.exports import find_cities
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.plan import Planner
 from imrsf_d2.preparation.quadruplets.warping import resample
-from tests.preparation.quadruplets.scene_files import centres, from_utm, to_utm, write_layer, write_scene
+from tests.preparation.quadruplets.scene_files import centers, from_utm, to_utm, write_layer, write_scene
 
 DEGREES, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(3857)
 NORTH, SOUTH = 71.25, 70.95  # Wrangel Island
@@ -27,7 +27,7 @@ def grid_at(zone, longitude, size=48):
 
 def seen(grid, zone):
     """Longitude, continuous from 179 to 181, and latitude of a grid's pixels, by Krueger's series."""
-    longitude, latitude = from_utm(*centres(grid.left, grid.top, 10, grid.height, grid.width), zone)
+    longitude, latitude = from_utm(*centers(grid.left, grid.top, 10, grid.height, grid.width), zone)
     return longitude % 360, latitude
 
 
@@ -39,17 +39,26 @@ def height(longitude, latitude):
 def scene(path, west, east, pixel=1e-3, turn=0):
     """The plane between two longitudes, written `turn` degrees away from there."""
     count, rows = round((east - west) / pixel), round((NORTH - SOUTH) / pixel)
-    return str(write_scene(path, height(*centres(west, NORTH, pixel, rows, count)), left=west + turn, top=NORTH,
-                           pixel=pixel, crs="EPSG:4326"))
+    return str(
+        write_scene(
+            path,
+            height(*centers(west, NORTH, pixel, rows, count)),
+            left=west + turn,
+            top=NORTH,
+            pixel=pixel,
+            crs="EPSG:4326",
+        )
+    )
 
 
 def mercator_scene(path, west, east, turn=0):
-    metre = np.radians(1) * RADIUS
-    pixel, top = metre * 1e-3, RADIUS * np.log(np.tan(np.pi / 4 + np.radians(NORTH) / 2))
-    x, y = centres(west * metre, top, pixel, 900, round((east - west) / 1e-3))
+    meter = np.radians(1) * RADIUS
+    pixel, top = meter * 1e-3, RADIUS * np.log(np.tan(np.pi / 4 + np.radians(NORTH) / 2))
+    x, y = centers(west * meter, top, pixel, 900, round((east - west) / 1e-3))
     latitude = np.degrees(2 * np.arctan(np.exp(y / RADIUS)) - np.pi / 2)
-    return str(write_scene(path, height(x / metre, latitude), left=(west + turn) * metre, top=top, pixel=pixel,
-                           crs="EPSG:3857"))
+    return str(
+        write_scene(path, height(x / meter, latitude), left=(west + turn) * meter, top=top, pixel=pixel, crs="EPSG:3857")
+    )
 
 
 FORMS = {
@@ -68,14 +77,16 @@ def test_a_plane_across_180_degrees_stays_where_it_is_and_has_no_seam(tmp_path, 
     zone, longitude = ZONES[place]
     grid = grid_at(zone, longitude)
     found = resample(open_mosaics("dem", FORMS[form](tmp_path)), grid)[0]
-    # Float32 heights of about a kilometre, and Mercator's planes bend: a centimetre. One pixel of the scene is 2 m.
+    # Float32 heights of about a kilometer, and Mercator's planes bend: a centimeter. One pixel of the scene is 2 m.
     np.testing.assert_allclose(found, height(*seen(grid, zone)), rtol=0, atol=0.01)
 
 
 def test_halves_whose_pixels_do_not_line_up_meet_within_half_a_pixel(tmp_path):
     pixel = 0.0011  # 360 degrees are no whole number of these
-    paths = [scene(tmp_path / "dem1.tif", 180.0 - 180 * pixel, 180.0, pixel),
-             scene(tmp_path / "dem2.tif", 180.0, 180.0 + 180 * pixel, pixel, turn=-360)]
+    paths = [
+        scene(tmp_path / "dem1.tif", 180.0 - 180 * pixel, 180.0, pixel),
+        scene(tmp_path / "dem2.tif", 180.0, 180.0 + 180 * pixel, pixel, turn=-360),
+    ]
     grid = grid_at(1, -180.0)
     found = resample(open_mosaics("dem", paths), grid)[0]
     np.testing.assert_allclose(found, height(*seen(grid, 1)), rtol=0, atol=2000 * pixel / 2 + 0.01)
@@ -87,19 +98,19 @@ def test_a_raster_of_the_whole_world_has_no_edge(tmp_path, place):
     values = np.tile(np.arange(1440) % 9, (40, 1)).astype(np.uint8)
     path = write_scene(tmp_path / "dnw.tif", values, left=-180, top=75, pixel=0.25, crs="EPSG:4326")
     grid = grid_at(zone, longitude)
-    expected = (np.floor((seen(grid, zone)[0] + 180) % 360 / 0.25) % 9)
+    expected = np.floor((seen(grid, zone)[0] + 180) % 360 / 0.25) % 9
     np.testing.assert_array_equal(resample(open_mosaics("dnw", [str(path)]), grid)[0], expected)
 
 
 @pytest.mark.parametrize("west", [-160.1, 199.9])
 def test_longitudes_from_0_to_360_are_those_from_minus_180(tmp_path, west):
-    longitude, latitude = centres(199.9, 60.1, 1e-3, 200, 200)
+    longitude, latitude = centers(199.9, 60.1, 1e-3, 200, 200)
     values = (1000 * (longitude - 199.9) + latitude).astype(np.float32)
     path = write_scene(tmp_path / "dem.tif", values, left=west, top=60.1, pixel=1e-3, crs="EPSG:4326")
     x, y = to_utm(-160.0, 60.0, 4)
     grid = Grid(CRS.from_epsg(32604), round(x, -1) - 240, round(y, -1) + 240, 10.0, 48, 48)
     found = resample(open_mosaics("dem", [str(path)]), grid)[0]
-    longitude, latitude = from_utm(*centres(grid.left, grid.top, 10, 48, 48), 4)
+    longitude, latitude = from_utm(*centers(grid.left, grid.top, 10, 48, 48), 4)
     np.testing.assert_allclose(found, 1000 * (longitude + 360 - 199.9) + latitude, rtol=0, atol=1e-3)
 
 
@@ -110,15 +121,18 @@ def test_large_windows_across_180_degrees_are_read_in_parts(tmp_path, monkeypatc
     np.testing.assert_allclose(resample(mosaics, grid), whole, rtol=1e-6)
 
 
-@pytest.mark.parametrize("bounds, crs, zone", [
-    ((179.8, 70, 180.1, 71), DEGREES, 32660),   # the middle is 179.95
-    ((179.9, 70, 180.2, 71), DEGREES, 32601),   # 180.05, that is -179.95
-    ((-180.2, -17, -179.9, -16), DEGREES, 32760),   # -180.05, that is 179.95
-    ((199.9, 60, 200.1, 61), DEGREES, 32604),   # -160: (-160 + 180) / 6 = 3.3
-    ((359.9, 51, 360.3, 52), DEGREES, 32631),   # 0.1
-    ((-180, 70, -179.8, 71), DEGREES, 32601),
-    ((20_037_000, 0, 20_039_000, 1000), MERCATOR, 32601),  # the world ends at 20,037,508 m
-])
+@pytest.mark.parametrize(
+    "bounds, crs, zone",
+    [
+        ((179.8, 70, 180.1, 71), DEGREES, 32660),  # the middle is 179.95
+        ((179.9, 70, 180.2, 71), DEGREES, 32601),  # 180.05, that is -179.95
+        ((-180.2, -17, -179.9, -16), DEGREES, 32760),  # -180.05, that is 179.95
+        ((199.9, 60, 200.1, 61), DEGREES, 32604),  # -160: (-160 + 180) / 6 = 3.3
+        ((359.9, 51, 360.3, 52), DEGREES, 32631),  # 0.1
+        ((-180, 70, -179.8, 71), DEGREES, 32601),
+        ((20_037_000, 0, 20_039_000, 1000), MERCATOR, 32601),  # the world ends at 20,037,508 m
+    ],
+)
 def test_the_utm_zone_of_a_city_near_180_degrees(bounds, crs, zone):
     assert metric_crs(None, bounds, crs).to_epsg() == zone
 
@@ -140,31 +154,43 @@ def test_the_bounds_of_a_tile_across_180_degrees_are_as_wide_as_the_tile(zone, c
     assert middle == pytest.approx(turn / 360 * (longitude.max() + longitude.min()) / 2, abs=pixel)
 
 
-@pytest.mark.parametrize("left, right, turn, expected", [
-    ([179.9, -180.0], [180.0, -179.92], 360, (179.9, 180.08)),
-    ([-180.0, 179.9, 179.95], [-179.8, 180.0, 179.96], 360, (-180.1, -179.8)),  # the middle is -179.95
-    ([359.9, 0.0], [360.0, 0.1], 360, (-0.1, 0.1)),
-    ([3.0, 5.0], [4.0, 6.0], 360, (3.0, 6.0)),
-    ([3.0, 350.0], [4.0, 351.0], None, (3.0, 351.0)),
-    ([-180.0, -10.0], [180.0, 10.0], 360, (-180.0, 180.0)),
-    ([0.0, 120.0, 240.0], [100.0, 230.0, 350.0], 360, (-240.0, 100.0)),  # all but the widest gap, from 100 to 120
-    ([170.0, -170.0, -175.0], [190.0, -160.0, -165.0], 360, (-190.0, -160.0)),
-])
+@pytest.mark.parametrize(
+    "left, right, turn, expected",
+    [
+        ([179.9, -180.0], [180.0, -179.92], 360, (179.9, 180.08)),
+        ([-180.0, 179.9, 179.95], [-179.8, 180.0, 179.96], 360, (-180.1, -179.8)),  # the middle is -179.95
+        ([359.9, 0.0], [360.0, 0.1], 360, (-0.1, 0.1)),
+        ([3.0, 5.0], [4.0, 6.0], 360, (3.0, 6.0)),
+        ([3.0, 350.0], [4.0, 351.0], None, (3.0, 351.0)),
+        ([-180.0, -10.0], [180.0, 10.0], 360, (-180.0, 180.0)),
+        ([0.0, 120.0, 240.0], [100.0, 230.0, 350.0], 360, (-240.0, 100.0)),  # all but the widest gap, from 100 to 120
+        ([170.0, -170.0, -175.0], [190.0, -160.0, -165.0], 360, (-190.0, -160.0)),
+    ],
+)
 def test_the_smallest_arc(left, right, turn, expected):
     assert smallest_arc(np.array(left), np.array(right), turn) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("left, right, turn, expected", [
-    (179.9, 180.1, 360, True), (-180.1, -179.9, 360, True), (539.9, 540.1, 360, True), (179.0, 179.8, 360, False),
-    (-180.0, 180.0, 360, True), (179.9, 180.1, None, False), (-179.95, -179.9, None, True),
-])
+@pytest.mark.parametrize(
+    "left, right, turn, expected",
+    [
+        (179.9, 180.1, 360, True),
+        (-180.1, -179.9, 360, True),
+        (539.9, 540.1, 360, True),
+        (179.0, 179.8, 360, False),
+        (-180.0, 180.0, 360, True),
+        (179.9, 180.1, None, False),
+        (-179.95, -179.9, None, True),
+    ],
+)
 def test_intervals_meet_on_a_circle(left, right, turn, expected):
     assert meets(np.array([left]), np.array([right]), -180.05, -179.92, turn).tolist() == [expected]
 
 
 def test_an_outline_that_jumps_is_one_that_crosses():
-    crossing = shapely.Polygon([(179.9, 0), (-179.9, 0), (-179.9, 1), (179.9, 1)],
-                               [[(-179.98, 0.2), (179.98, 0.2), (179.98, 0.4), (-179.98, 0.4)]])
+    crossing = shapely.Polygon(
+        [(179.9, 0), (-179.9, 0), (-179.9, 1), (179.9, 1)], [[(-179.98, 0.2), (179.98, 0.2), (179.98, 0.4), (-179.98, 0.4)]]
+    )
     world, large, small = shapely.box(-180, -80, 180, 80), shapely.box(-90, 0, 85, 1), shapely.box(3, 0, 4, 1)
     pole = shapely.Polygon([(-170, 80), (-60, 80), (60, 80), (170, 80)])
     found = unwrap_polygons(np.array([crossing, world, large, small, pole]), 360.0)
@@ -174,8 +200,11 @@ def test_an_outline_that_jumps_is_one_that_crosses():
 
 #: The same two squares east and west of 180 degrees and one across it, as longitudes are written.
 def blocks(form):
-    west, middle, east = (shapely.box(179.95, 71.05, 179.99, 71.15), shapely.box(179.99, 71.05, 180.01, 71.15),
-                          shapely.box(180.01, 71.05, 180.05, 71.15))
+    west, middle, east = (
+        shapely.box(179.95, 71.05, 179.99, 71.15),
+        shapely.box(179.99, 71.05, 180.01, 71.15),
+        shapely.box(180.01, 71.05, 180.05, 71.15),
+    )
 
     def moved(polygon, by):
         return shapely.transform(polygon, lambda points: points + (by, 0))
@@ -206,7 +235,7 @@ def test_labels_across_180_degrees(tmp_path, caplog, form, place):
     x, _ = seen(grid, zone)
     expected = np.select([x < 179.95, x < 179.99, x < 180.01, x < 180.05], [255, 0, 1, 2], 255)
     sure = np.abs(x[..., None] - [179.95, 179.99, 180.01, 180.05]).min(axis=2) > 1e-7
-    np.testing.assert_array_equal(rasterise(layer, ids, labels, grid, 255)[sure], expected[sure])
+    np.testing.assert_array_equal(rasterize_labels(layer, ids, labels, grid, 255)[sure], expected[sure])
     assert (expected != 255).mean() > 0.4 and len(ids) < 3 or "across" in place
 
 

@@ -35,7 +35,9 @@ def test_the_grid_continues_the_pixels_of_the_scene(tmp_path):
 
 def test_without_sentinel_2_corners_are_multiples_of_the_resolution():
     assert city_grid((), (500_101.0, 5_069_001.0, 500_899.0, 5_069_899.0), UTM31, 10.0) == (
-        Grid(UTM31, 500_100.0, 5_069_900.0, 10.0, 90, 80), "")
+        Grid(UTM31, 500_100.0, 5_069_900.0, 10.0, 90, 80),
+        "",
+    )
 
 
 def test_the_lattice_that_shows_most_of_the_labels_rules(tmp_path):
@@ -43,8 +45,10 @@ def test_the_lattice_that_shows_most_of_the_labels_rules(tmp_path):
     grid, reason = city_grid(scenes(tmp_path, *places), EXTENT, UTM31, 10.0)
     assert (grid.left % 10, grid.top % 10) == (3, 4)  # the second: as much as the third, and before it
     # It shows 697 of 800 m by 896 of 900 m: 87 %.
-    assert reason == ("its files lie on 3 different grids; the tiles are on that of s2_1.tif, which shows 87 % of the "
-                      "labels' extent, and s2_0.tif, s2_2.tif had to be resampled")
+    assert reason == (
+        "its files lie on 3 different grids; the tiles are on that of s2_1.tif, which shows 87 % of the "
+        "labels' extent, and s2_0.tif, s2_2.tif had to be resampled"
+    )
 
 
 def test_scenes_elsewhere_and_of_another_size_do_not_rule(tmp_path):
@@ -53,11 +57,14 @@ def test_scenes_elsewhere_and_of_another_size_do_not_rule(tmp_path):
     assert (grid.left % 10, grid.top % 10) == (5, 5)
 
 
-@pytest.mark.parametrize("place, found", [
-    ((500_005.0, 5_070_005.0, {"pixel": 20.0}), "s2_0.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m"),
-    ((500_005.0, 5_070_005.0, {"pixel": 9.999}), "s2_0.tif are 9.999 x 9.999 m in EPSG:32631"),
-    ((3.0, 45.8, {"pixel": 0.001, "crs": "EPSG:4326"}), "s2_0.tif are 0.001 x 0.001 degree in EPSG:4326"),
-])
+@pytest.mark.parametrize(
+    "place, found",
+    [
+        ((500_005.0, 5_070_005.0, {"pixel": 20.0}), "s2_0.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m"),
+        ((500_005.0, 5_070_005.0, {"pixel": 9.999}), "s2_0.tif are 9.999 x 9.999 m in EPSG:32631"),
+        ((3.0, 45.8, {"pixel": 0.001, "crs": "EPSG:4326"}), "s2_0.tif are 0.001 x 0.001 degree in EPSG:4326"),
+    ],
+)
 def test_why_sentinel_2_has_to_be_resampled_is_said(tmp_path, place, found):
     grid, reason = city_grid(scenes(tmp_path, place), EXTENT, UTM31, 10.0)
     assert (grid.left, grid.top) == (500_100.0, 5_069_900.0)
@@ -67,8 +74,9 @@ def test_why_sentinel_2_has_to_be_resampled_is_said(tmp_path, place, found):
 def test_turned_pixels_are_no_part_of_a_north_up_grid(tmp_path):
     path = str(tmp_path / "s2.tif")
     turned = Affine.translation(500_000, 5_070_000) * Affine.rotation(20) * Affine.scale(10, -10)
-    with rasterio.open(path, "w", driver="GTiff", count=4, dtype="uint16", height=100, width=100, crs=UTM,
-                       transform=turned) as file:
+    with rasterio.open(
+        path, "w", driver="GTiff", count=4, dtype="uint16", height=100, width=100, crs=UTM, transform=turned
+    ) as file:
         file.write(np.full((4, 100, 100), 7, np.uint16))
     mosaics = open_mosaics("s2", [path])
     grid, reason = city_grid(mosaics, EXTENT, UTM31, 10.0)
@@ -90,8 +98,10 @@ def test_which_pixels_are_a_scenes_own_is_marked(tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(copied[0]), [10])
 
 
-@pytest.mark.parametrize("shift, pixel, place", [(0.0, 10.0, (3, 5)), (0.009, 10.0, (3, 5)), (0.02, 10.0, None),
-                                                 (0.0, 10.0001, (3, 5)), (0.0, 10.001, None)])
+@pytest.mark.parametrize(
+    "shift, pixel, place",
+    [(0.0, 10.0, (3, 5)), (0.009, 10.0, (3, 5)), (0.02, 10.0, None), (0.0, 10.0001, (3, 5)), (0.0, 10.001, None)],
+)
 def test_pixels_are_the_same_within_a_thousandth(tmp_path, shift, pixel, place):
     (mosaic,) = scenes(tmp_path, (500_000.0, 5_070_000.0, {"pixel": pixel}))
     assert place_on_lattice(mosaic, Grid(UTM31, 500_050.0 + shift, 5_069_970.0, 10.0, 64, 64)) == place

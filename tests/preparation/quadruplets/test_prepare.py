@@ -43,15 +43,15 @@ def prepare(exports, tmp_path):
 
     def run(*arguments, output="out"):
         workers = () if "--num-workers" in arguments else ("--num-workers", "1")
-        return tool.main(["--input", str(exports), "--output", str(tmp_path / output), "--tile-size", "64", *workers,
-                          *arguments])
+        return tool.main(
+            ["--input", str(exports), "--output", str(tmp_path / output), "--tile-size", "64", *workers, *arguments]
+        )
 
     return run
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def read(folder, name, tile):
@@ -64,8 +64,11 @@ def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, c
     out = tmp_path / "out"
     train, val = load_quadruplets(out, "train"), load_quadruplets(out, "val")
     # 130 px of labels are 3 x 3 tiles of 64; the last row and column hold 2 px of them (3 %), the fourth block none.
-    assert [sample["image_id"] for sample in train] == ["Aix_en_Provence_0000_0000", "Aix_en_Provence_0000_0001",
-                                                        "Aix_en_Provence_0001_0000"]
+    assert [sample["image_id"] for sample in train] == [
+        "Aix_en_Provence_0000_0000",
+        "Aix_en_Provence_0000_0001",
+        "Aix_en_Provence_0001_0000",
+    ]
     assert {sample["city"] for sample in val} == {"Nice"}
     assert all(sample["modalities"]["dnw"] is None and sample["modalities"]["s1"] for sample in val)
     with rasterio.open(exports / "Aix_en_Provence" / "s2.tif") as file:
@@ -73,8 +76,13 @@ def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, c
     tile, profile = read(out, "s2", train[1]["image_id"])
     np.testing.assert_array_equal(tile, scene[:, :64, 64:128])
     assert tuple(profile["transform"])[:6] == (10, 0, CITY_LEFT + 640, 0, -10, TOP) and profile["crs"].to_epsg() == 32631
-    for folder, dtype, count in (("s1", "float32", 2), ("s2", "uint16", 4), ("dem", "float32", 1), ("dnw", "uint8", 1),
-                                 (LABELS, "uint8", 1)):
+    for folder, dtype, count in (
+        ("s1", "float32", 2),
+        ("s2", "uint16", 4),
+        ("dem", "float32", 1),
+        ("dnw", "uint8", 1),
+        (LABELS, "uint8", 1),
+    ):
         bands, profile = read(out, folder, train[0]["image_id"])
         assert (profile["dtype"], profile["count"]) == (dtype, count) and bands.shape[1:] == (64, 64)
         np.testing.assert_equal(profile["nodata"], NODATA[folder])
@@ -88,8 +96,10 @@ def test_the_layout_is_the_one_that_training_reads(prepare, exports, tmp_path, c
     assert summary == (out / "summary.md").read_text() + "\n"
     rows = [[cell.strip() for cell in line.split("|")[1:9]] for line in summary.splitlines() if "|" in line]
     assert rows[0] == ["city", "split", "tiles", "skipped", "s1", "s2", "dem", "dnw"]
-    assert rows[2:] == [["Aix_en_Provence", "train", "3", "6", "3", "3", "3", "3"],
-                        ["Nice", "val", "3", "6", "3", "3", "3", "0"]]
+    assert rows[2:] == [
+        ["Aix_en_Provence", "train", "3", "6", "3", "3", "3", "3"],
+        ["Nice", "val", "3", "6", "3", "3", "3", "0"],
+    ]
 
 
 def test_a_held_out_class_that_no_training_city_has_is_said(prepare, exports, tmp_path, capsys):
@@ -108,7 +118,10 @@ def test_classes_that_only_held_out_cities_have():
     assert len(found) == 1 and found[0].startswith("B: its class 'ice' (7 px) occurs in no training city")
     assert not unseen_classes(pixels, ["A"], ["sea", "ice", "land"])
     assert [w[:17] for w in unseen_classes(pixels, ["B", "C"], ["sea", "ice", "land"])] == [
-        "B: its class 'ice", "B: its class 'lan", "C: its class 'lan"]
+        "B: its class 'ice",
+        "B: its class 'lan",
+        "C: its class 'lan",
+    ]
     assert not unseen_classes(pixels, ["A", "B", "C"], ["sea", "ice", "land"])
 
 
@@ -133,7 +146,7 @@ def test_sentinel_2_keeps_its_pixels_wherever_its_grid_begins(prepare, exports, 
     for row, column in ((0, 0), (0, 1), (1, 0)):
         tile, profile = read(tmp_path / "out", "s2", f"Aix_en_Provence_{row:04d}_{column:04d}")
         # Labels begin at CITY_LEFT and TOP: the pixel that holds their corner is the fifth column, the eighth row.
-        np.testing.assert_array_equal(tile, scene[:, 7 + 64 * row:71 + 64 * row, 4 + 64 * column:68 + 64 * column])
+        np.testing.assert_array_equal(tile, scene[:, 7 + 64 * row : 71 + 64 * row, 4 + 64 * column : 68 + 64 * column])
         assert (profile["transform"].c, profile["transform"].f) == (CITY_LEFT - 5 + 640 * column, TOP + 5 - 640 * row)
     summary = capsys.readouterr().out
     # In Nice Sentinel-1 and -2 share their grid; here Sentinel-1 lies between it, and the models in degrees everywhere.
@@ -157,11 +170,15 @@ def test_where_sentinel_2_is_resampled_it_is_said_how_much_and_why(prepare, expo
     # The tiles begin 7 m west of the labels, one pixel west of the first scene, which fills columns 1 to 80: 63 of the two
     # tiles on the left, 17 of the one on the right, whose other 47 are the second's. 47 of 63 + 63 + 64 are 24.7 %, and
     # 800 m of 1300 m 62 %.
-    assert aix == ("Aix_en_Provence: Sentinel-2 is resampled in 1 of 3 tiles (24.7 % of its pixels), which blurs it: its "
-                   "files lie on 2 different grids; the tiles are on that of s2.tif, which shows 62 % of the labels' "
-                   "extent, and s2_east.tif had to be resampled.")
-    assert nice.startswith("Nice: Sentinel-2 is resampled in 3 of 3 tiles (100 % of its pixels), which blurs it: the "
-                           "pixels of s2.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m")
+    assert aix == (
+        "Aix_en_Provence: Sentinel-2 is resampled in 1 of 3 tiles (24.7 % of its pixels), which blurs it: its "
+        "files lie on 2 different grids; the tiles are on that of s2.tif, which shows 62 % of the labels' "
+        "extent, and s2_east.tif had to be resampled."
+    )
+    assert nice.startswith(
+        "Nice: Sentinel-2 is resampled in 3 of 3 tiles (100 % of its pixels), which blurs it: the "
+        "pixels of s2.tif are 20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m"
+    )
 
 
 TERRAMESH = REPOSITORY.parent / "shared/data/terramesh"
@@ -189,8 +206,8 @@ def test_every_value_of_real_tiles_survives(tmp_path):
                 row, column = (origin.f - file.transform.f) / 10, (file.transform.c - origin.c) / 10
             assert abs(row - round(row)) < 1e-6 and abs(column - round(column)) < 1e-6
             row, column = round(row), round(column)
-            source = bands[:, row:row + 32, column:column + 32]
-            inside = tile[:, :source.shape[1], :source.shape[2]]
+            source = bands[:, row : row + 32, column : column + 32]
+            inside = tile[:, : source.shape[1], : source.shape[2]]
             np.testing.assert_array_equal(inside, np.maximum(source, 1))
             compared += inside.size
     assert compared == 3 * 4 * 223 * 223  # the last tiles reach to the scene's edge
@@ -233,8 +250,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeyp
     complete = [path for path in written if path.parent.name == LABELS]
 
     resumed = []
-    monkeypatch.setattr(quadruplet_tiles, "write_raster",
-                        lambda path, *a, **k: (resumed.append(path), write(path, *a, **k)))
+    monkeypatch.setattr(quadruplet_tiles, "write_raster", lambda path, *a, **k: (resumed.append(path), write(path, *a, **k)))
     assert prepare() == 0
     assert not {path.name for path in complete} & {path.name for path in resumed}  # not redone
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -244,7 +260,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeyp
 def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
     assert prepare() == 0
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(quadruplet_tiles, "rasterise", None)  # skipped tiles are remembered too
+    monkeypatch.setattr(quadruplet_tiles, "rasterize_labels", None)  # skipped tiles are remembered too
     assert prepare() == 0
     assert contents(tmp_path / "out") == before
 
@@ -266,16 +282,20 @@ def test_several_processes_give_the_same_bytes(prepare, tmp_path):
 
 def test_workers_import_no_deep_learning():
     """Each worker process would need seconds and hundreds of megabytes for it."""
-    code = ("import sys, imrsf_d2.preparation.quadruplets.tiles, imrsf_d2.preparation.quadruplets.plan; "
-            "sys.exit(bool({'torch', 'detectron2'} & set(sys.modules)))")
+    code = (
+        "import sys, imrsf_d2.preparation.quadruplets.tiles, imrsf_d2.preparation.quadruplets.plan; "
+        "sys.exit(bool({'torch', 'detectron2'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_other_parameters_are_no_mixture(prepare, tmp_path, capsys):
     assert prepare() == 0
     before = contents(tmp_path / "out")
-    for arguments, message in ((["--resolution", "20"], "resolution was 10.0, now 20.0"),
-                               (["--min-labelled", "0.5"], "min_labelled was 0.05, now 0.5")):
+    for arguments, message in (
+        (["--resolution", "20"], "resolution was 10.0, now 20.0"),
+        (["--min-labeled", "0.5"], "min_labeled was 0.05, now 0.5"),
+    ):
         assert prepare(*arguments) == 2
         assert message in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
@@ -311,20 +331,28 @@ def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path)
     write_scene(folder / "s2.tif", np.full((4, 64, 64), 7, np.uint16), left=CITY_LEFT, top=TOP)
     write_scene(folder / "dem.tif", np.full((64, 128), 7, np.float32), left=CITY_LEFT, top=TOP)
     assert prepare("--val-cities", "Nice") == 0
-    found = {sample["image_id"][-9:]: sorted(name for name, path in sample["modalities"].items() if path)
-             for sample in load_quadruplets(tmp_path / "out", "train")}
+    found = {
+        sample["image_id"][-9:]: sorted(name for name, path in sample["modalities"].items() if path)
+        for sample in load_quadruplets(tmp_path / "out", "train")
+    }
     assert found == {"0000_0000": ["dem", "s2"], "0000_0001": ["dem"]}
     record = json.loads((tmp_path / "out/.prepared/Aix_en_Provence_0001_0000.json").read_text())
     assert record["skipped"] == "no sensor has data"
 
 
 @pytest.mark.parametrize("crs, expected", [("EPSG:4326", 32631), ("EPSG:3857", 32631), ("EPSG:2154", 2154)])
-def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
+def test_tiles_are_in_meters(prepare, exports, tmp_path, crs, expected):
     """Sentinel-2 in degrees or in world Mercator gives its place to the UTM zone of the labels."""
     folder = exports / "Aix_en_Provence"
     place = rasterio.warp.transform_bounds("EPSG:32631", crs, CITY_LEFT - 200, TOP - 1700, CITY_LEFT + 1700, TOP + 200)
-    write_scene(folder / "s2.tif", np.full((4, 200, 200), 7, np.uint16), left=place[0], top=place[3],
-                pixel=(place[2] - place[0]) / 200, crs=crs)
+    write_scene(
+        folder / "s2.tif",
+        np.full((4, 200, 200), 7, np.uint16),
+        left=place[0],
+        top=place[3],
+        pixel=(place[2] - place[0]) / 200,
+        crs=crs,
+    )
     assert prepare("--val-cities", "Nice") == 0
     sample = load_quadruplets(tmp_path / "out", "train")[0]
     with rasterio.open(sample["modalities"]["s2"]) as file:
@@ -333,8 +361,17 @@ def test_tiles_are_in_metres(prepare, exports, tmp_path, crs, expected):
 
 
 def spoil_s2(root, crs="EPSG:32631", transform=rasterio.transform.from_origin(CITY_LEFT, TOP, 10, 10)):
-    with rasterio.open(root / "Aix_en_Provence/s2.tif", "w", driver="GTiff", count=4, dtype="uint16", height=150,
-                       width=150, crs=crs, transform=transform) as file:
+    with rasterio.open(
+        root / "Aix_en_Provence/s2.tif",
+        "w",
+        driver="GTiff",
+        count=4,
+        dtype="uint16",
+        height=150,
+        width=150,
+        crs=crs,
+        transform=transform,
+    ) as file:
         file.write(np.full((4, 150, 150), 7, np.uint16))
 
 
@@ -349,10 +386,16 @@ MISTAKES = {
     "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
     "no scene": (lambda root: (root / "Oslo").mkdir(), [], "Oslo holds no scenes"),
     "no vector": (lambda root: (root / "Aix_en_Provence/ua.gpkg").unlink(), [], "holds 0 vector files, expected one"),
-    "two vectors": (lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"), [],
-                    "holds 2 vector files: b.gpkg, ua.gpkg"),
-    "misnamed": (lambda root: (root / "Nice/s2.tif").rename(root / "Nice/sentinel2.tif"), [],
-                 "sentinel2.tif belongs to no sensor, expected a name that starts with s1, s2, dem, dnw"),
+    "two vectors": (
+        lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"),
+        [],
+        "holds 2 vector files: b.gpkg, ua.gpkg",
+    ),
+    "misnamed": (
+        lambda root: (root / "Nice/s2.tif").rename(root / "Nice/sentinel2.tif"),
+        [],
+        "sentinel2.tif belongs to no sensor, expected a name that starts with s1, s2, dem, dnw",
+    ),
     "one city": (lambda root: shutil.rmtree(root / "Nice"), [], "only Aix_en_Provence has tiles"),
     "unknown city": (None, ["--val-cities", "Nizza"], "--val-cities names 'Nizza', which is not in"),
     "hash": (lambda root: (root / "Nice").rename(root / "Nice#1"), [], "must not hold '#'"),
@@ -360,15 +403,24 @@ MISTAKES = {
     "column": (None, ["--code-column", "code_2012"], "found: ua (Polygon: code_2018)"),
     "layer": (None, ["--layer", "UA"], "has no layer 'UA' with the column 'code_2018'"),
     "table": (None, ["--merge-table", "nowhere.csv"], "nowhere.csv"),
-    "labelled": (None, ["--min-labelled", "1.5"], "expected 0 to 1"),
-    "nothing left": (None, ["--min-labelled", "1"], "no tile is left of"),
+    "labeled": (None, ["--min-labeled", "1.5"], "expected 0 to 1"),
+    "nothing left": (None, ["--min-labeled", "1"], "no tile is left of"),
     "resolution": (None, ["--resolution", "0"], "the resolution is 0.0 m"),
-    "degenerate": (lambda root: spoil_s2(root, transform=rasterio.Affine(0, 0, CITY_LEFT, 0, 0, TOP)), [],
-                   "s2.tif has pixels without an area"),
-    "construction site": (lambda root: spoil_s2(root, crs='LOCAL_CS["site",UNIT["metre",1]]'), [],
-                          "s2.tif does not say where on Earth it lies"),
-    "city without tiles": (lambda root: relabel(root / "Nice", "92000"), ["--val-cities", "Nice"],
-                           "--val-cities names 'Nice', of which no tile is left"),
+    "degenerate": (
+        lambda root: spoil_s2(root, transform=rasterio.Affine(0, 0, CITY_LEFT, 0, 0, TOP)),
+        [],
+        "s2.tif has pixels without an area",
+    ),
+    "construction site": (
+        lambda root: spoil_s2(root, crs='LOCAL_CS["site",UNIT["metre",1]]'),
+        [],
+        "s2.tif does not say where on Earth it lies",
+    ),
+    "city without tiles": (
+        lambda root: relabel(root / "Nice", "92000"),
+        ["--val-cities", "Nice"],
+        "--val-cities names 'Nice', of which no tile is left",
+    ),
     "inside": (None, ["--output", "{input}/out"], "lies in the input"),
 }
 
@@ -410,7 +462,8 @@ def test_folders_match_in_any_case(prepare, exports, tmp_path):
     assert prepare() == 0
     skip = ".prepared/cities.json"
     assert {name: content for name, content in contents(tmp_path / "out").items() if name != skip} == {
-        name: content for name, content in contents(tmp_path / "plain").items() if name != skip}
+        name: content for name, content in contents(tmp_path / "plain").items() if name != skip
+    }
 
 
 def warnings_of(capsys, out):
@@ -431,7 +484,8 @@ def test_what_is_not_read_is_named_once_per_city(prepare, exports, tmp_path, cap
     assert prepare("--val-cities", "Nice") == 0
     assert warnings_of(capsys, tmp_path / "out") == [
         "Nice: not read: old/, s2_b8.jp2, s2_more.tif/, dem/more.img, dem/parts/; expected GeoTIFFs in the city's "
-        "folder or in folders named s1, s2, dem, dnw."]
+        "folder or in folders named s1, s2, dem, dnw."
+    ]
 
 
 def test_a_city_whose_only_scenes_are_not_read_says_which(prepare, exports, capsys):
@@ -446,9 +500,11 @@ def test_a_sensor_that_came_to_nothing_is_named_with_the_likely_reason(prepare, 
     assert prepare("--val-cities", "Nice") == 0
     aix, nice = warnings_of(capsys, tmp_path / "out")
     here, there = (from_utm(left, middle, 31) for left, middle in ((100_750, TOP - 750), (CITY_LEFT + 650, TOP - 650)))
-    assert aix == ("Aix_en_Provence: no tile has data of s2, although there is s2.tif: s2.tif lies around longitude "
-                   f"{here[0]:.4f}, latitude {here[1]:.4f}, the labels around {there[0]:.4f}, {there[1]:.4f}. Is "
-                   "this the right file, and its coordinate system right?")
+    assert aix == (
+        "Aix_en_Provence: no tile has data of s2, although there is s2.tif: s2.tif lies around longitude "
+        f"{here[0]:.4f}, latitude {here[1]:.4f}, the labels around {there[0]:.4f}, {there[1]:.4f}. Is "
+        "this the right file, and its coordinate system right?"
+    )
     assert nice.startswith("Nice: no tile has data of s2, although there is s2.tif: no pixel of it is valid where the")
 
 
@@ -473,7 +529,7 @@ def test_a_summary_of_others_is_left_alone(prepare, tmp_path, capsys):
 
 
 def test_an_attempt_that_made_nothing_binds_to_nothing(prepare, tmp_path, capsys):
-    assert prepare("--min-labelled", "1") == 2
+    assert prepare("--min-labeled", "1") == 2
     assert prepare() == 0
     capsys.readouterr()
 
@@ -498,8 +554,15 @@ def test_a_city_to_hold_out_must_have_tiles():
         choose_val_cities({"A": 1, "B": 1}, ["B", "C"])
 
 
-@pytest.mark.parametrize("tiles", [{"A": 1, "B": 1}, {"A": 90, "B": 10}, dict.fromkeys("ABCDEFGHIJKL", 100),
-                                   {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20}])
+@pytest.mark.parametrize(
+    "tiles",
+    [
+        {"A": 1, "B": 1},
+        {"A": 90, "B": 10},
+        dict.fromkeys("ABCDEFGHIJKL", 100),
+        {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20},
+    ],
+)
 def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
     held = choose_val_cities(tiles)
     assert 0 < len(held) < len(tiles)

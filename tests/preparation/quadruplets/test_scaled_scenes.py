@@ -22,6 +22,7 @@ def write(tmp_path):
             file.scales = np.broadcast_to(scale, file.count).tolist()
             file.offsets = np.broadcast_to(offset, file.count).tolist()
         return str(path)
+
     return write
 
 
@@ -37,14 +38,17 @@ def test_heights_in_decimeters_become_meters(write):
     np.testing.assert_allclose(tile("dem", write("dem", flat(1230), 0.1)), 123.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("stored, dtype, scale, offset", [
-    (3676, np.uint16, 1e-4, -0.1),        # ESA's products since 2022 as GDAL shows them
-    (3676, np.uint16, 1, -1000),          # the same in whole ten-thousandths
-    (17004, np.uint16, 2.75e-5, -0.2),    # Landsat's way: 0.26761
-    (68.238, np.float32, 1 / 255, 0),     # 8-bit reflectance
-    (0.2676, np.float32, 10000, 0),
-    (2676, np.uint16, 1, 0),
-])
+@pytest.mark.parametrize(
+    "stored, dtype, scale, offset",
+    [
+        (3676, np.uint16, 1e-4, -0.1),  # ESA's products since 2022 as GDAL shows them
+        (3676, np.uint16, 1, -1000),  # the same in whole ten-thousandths
+        (17004, np.uint16, 2.75e-5, -0.2),  # Landsat's way: 0.26761
+        (68.238, np.float32, 1 / 255, 0),  # 8-bit reflectance
+        (0.2676, np.float32, 10000, 0),
+        (2676, np.uint16, 1, 0),
+    ],
+)
 def test_reflectance_becomes_ten_thousandths_by_whichever_scale(write, stored, dtype, scale, offset):
     values = tile("s2", write("s2", flat(stored, 4, dtype), scale, offset))
     np.testing.assert_allclose(values, 2676.0, atol=0.3)
@@ -75,7 +79,7 @@ def test_pieces_of_one_mosaic_may_have_different_scales(write):
 
 def test_decibels_in_hundredths_are_decibels_before_they_become_power(write):
     path = write("s1", np.stack([flat(-1000)[0], flat(-1700)[0]]), 0.01)
-    np.testing.assert_allclose(tile("s1", path, s1_unit="db")[:, 0, 0], [0.1, 10 ** -1.7], rtol=1e-5)
+    np.testing.assert_allclose(tile("s1", path, s1_unit="db")[:, 0, 0], [0.1, 10**-1.7], rtol=1e-5)
 
 
 def test_the_tag_is_a_stored_number(write):
@@ -97,13 +101,22 @@ def test_an_untagged_sentinel_is_named_as_it_is_stored(write, sentinel, meters):
     assert ("which SCALE 0.1 and OFFSET 0 make -3276.8" in str(error.value)) == (sentinel < 0)
 
 
-@pytest.mark.parametrize("sensor, scene, scale, offset, message", [
-    ("s2", flat(3676, 4, np.uint16), 0.05, 0, "has SCALE 0.05, expected about 0.0001, which makes reflectance from 0 to 1, or 1"),
-    ("s2", flat(3676, 4, np.uint16), -1e-4, 0, "has SCALE -0.0001, expected about 0.0001"),
-    ("s2", flat(3676, 4, np.uint16), 1e-4, -1000, "with SCALE 0.0001 and OFFSET -1000) holds values from -9.99632e+06"),
-    ("dnw", flat(3, 1, np.uint8), 2, 0, "('dnw') holds class indices and has SCALE 2 and OFFSET 0, expected none"),
-    ("dem", flat(3), 0, 1, "has SCALE 0 and OFFSET 1, expected finite numbers and a SCALE other than 0"),
-])
+@pytest.mark.parametrize(
+    "sensor, scene, scale, offset, message",
+    [
+        (
+            "s2",
+            flat(3676, 4, np.uint16),
+            0.05,
+            0,
+            "has SCALE 0.05, expected about 0.0001, which makes reflectance from 0 to 1, or 1",
+        ),
+        ("s2", flat(3676, 4, np.uint16), -1e-4, 0, "has SCALE -0.0001, expected about 0.0001"),
+        ("s2", flat(3676, 4, np.uint16), 1e-4, -1000, "with SCALE 0.0001 and OFFSET -1000) holds values from -9.99632e+06"),
+        ("dnw", flat(3, 1, np.uint8), 2, 0, "('dnw') holds class indices and has SCALE 2 and OFFSET 0, expected none"),
+        ("dem", flat(3), 0, 1, "has SCALE 0 and OFFSET 1, expected finite numbers and a SCALE other than 0"),
+    ],
+)
 def test_a_scale_that_cannot_be_meant_is_named(write, sensor, scene, scale, offset, message):
     path = write(sensor, scene, scale, offset)
     with pytest.raises(ValueError) as error:
@@ -113,8 +126,17 @@ def test_a_scale_that_cannot_be_meant_is_named(write, sensor, scene, scale, offs
 
 def test_whole_complex_numbers_are_refused_by_name(tmp_path):
     path = tmp_path / "s1.tif"
-    with rasterio.open(path, "w", driver="GTiff", height=8, width=8, count=2, dtype="complex_int16", crs="EPSG:32631",
-                       transform=rasterio.transform.from_origin(5e5, 5e6, 10, 10)) as file:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=8,
+        width=8,
+        count=2,
+        dtype="complex_int16",
+        crs="EPSG:32631",
+        transform=rasterio.transform.from_origin(5e5, 5e6, 10, 10),
+    ) as file:
         file.write(np.full((2, 8, 8), 30 + 40j, np.complex64))
     with pytest.raises(ValueError, match=r"s1\.tif holds complex_int16 values, expected real numbers for 's1'"):
         open_mosaics("s1", [str(path)])

@@ -12,7 +12,7 @@ from imrsf_d2.preparation.quadruplets import warping as resampling
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
 from imrsf_d2.preparation.quadruplets.warping import resample
-from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centres, from_utm, interpolate, to_utm, write_scene
+from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centers, from_utm, interpolate, to_utm, write_scene
 
 GRID = Grid(CRS.from_epsg(32631), LEFT + 400, TOP - 400, 10.0, 64, 64)
 
@@ -26,21 +26,21 @@ def offsets(x, y):
     return np.stack([100 + (x - GRID.left) / 10, 100 + (GRID.top - y) / 10]).astype(np.float32)
 
 
-EXPECTED = offsets(*centres(GRID.left, GRID.top, 10, 64, 64))
+EXPECTED = offsets(*centers(GRID.left, GRID.top, 10, 64, 64))
 
 
 @pytest.mark.parametrize("pixel, shift", [(10, 0), (10, 5), (10, 3.7), (20, 0), (20, 7), (7, 1), (2.5, 0), (4, 1)])
 def test_a_plane_over_the_map_stays_where_it_is(tmp_path, pixel, shift):
     left, top, size = LEFT - shift, TOP + shift, int(1500 / pixel)
-    values = offsets(*centres(left, top, pixel, size, size))
+    values = offsets(*centers(left, top, pixel, size, size))
     path = write_scene(tmp_path / "s1.tif", values, left=left, top=top, pixel=pixel)
-    # A widened triangle of few pixels is centred to about a hundredth of a pixel.
+    # A widened triangle of few pixels is centerd to about a hundredth of a pixel.
     np.testing.assert_allclose(tile("s1", path), EXPECTED, rtol=0, atol=1e-3 if pixel > 5 else 0.02)
 
 
 def test_a_plane_from_degrees_stays_where_it_is(tmp_path):
     west, north, pixel = *from_utm(LEFT - 50, TOP + 50, 31), 1e-4
-    longitude, latitude = centres(west, north, pixel, 150, 200)
+    longitude, latitude = centers(west, north, pixel, 150, 200)
     values = offsets(*to_utm(longitude, latitude, 31))
     path = write_scene(tmp_path / "s1.tif", values, left=west, top=north, pixel=pixel, crs="EPSG:4326")
     np.testing.assert_allclose(tile("s1", path), EXPECTED, rtol=0, atol=2e-3)
@@ -50,7 +50,7 @@ def test_a_plane_from_the_next_utm_zone_stays_where_it_is(tmp_path):
     longitude, latitude = from_utm(GRID.left + 320, GRID.top - 320, 31)
     easting, northing = to_utm(longitude, latitude, 32)
     left, top = round(easting) - 1000, round(northing) + 1000
-    x, y = centres(left, top, 10, 200, 200)
+    x, y = centers(left, top, 10, 200, 200)
     values = offsets(*to_utm(*from_utm(x, y, 32), 31))
     path = write_scene(tmp_path / "s1.tif", values, left=left, top=top, crs="EPSG:32632")
     np.testing.assert_allclose(tile("s1", path), EXPECTED, rtol=0, atol=2e-3)
@@ -63,17 +63,23 @@ def test_an_aligned_scene_is_copied_to_the_bit(tmp_path, rng):
     np.testing.assert_array_equal(values, scene[:, 40:104, 40:104])
 
 
-@pytest.mark.parametrize("rows, columns", [(slice(None), slice(60, None)), (slice(55, 62), slice(70, 78))],
-                         ids=["swath edge", "hole"])
+@pytest.mark.parametrize(
+    "rows, columns", [(slice(None), slice(60, None)), (slice(55, 62), slice(70, 78))], ids=["swath edge", "hole"]
+)
 @pytest.mark.parametrize("form", ["NaN", "tag", "NaN as tag", "internal mask", "mask beside", "alpha", "alpha and tag"])
 def test_no_data_bleeds_into_nothing(tmp_path, rng, form, rows, columns):
     truth = rng.uniform(10, 20, (120, 120)).astype(np.float32)
     empty = np.zeros(truth.shape, dtype=bool)
     empty[rows, columns] = True
     garbage = np.where(empty, np.float32({"NaN": np.nan, "NaN as tag": np.nan, "tag": -9999}.get(form, 8000)), truth)
-    options = {"tag": {"nodata": -9999}, "NaN as tag": {"nodata": np.nan}, "internal mask": {"mask": ~empty},
-               "mask beside": {"mask": ~empty, "sidecar": True}, "alpha": {"alpha": ~empty},
-               "alpha and tag": {"alpha": ~empty, "nodata": -1}}.get(form, {})
+    options = {
+        "tag": {"nodata": -9999},
+        "NaN as tag": {"nodata": np.nan},
+        "internal mask": {"mask": ~empty},
+        "mask beside": {"mask": ~empty, "sidecar": True},
+        "alpha": {"alpha": ~empty},
+        "alpha and tag": {"alpha": ~empty, "nodata": -1},
+    }.get(form, {})
     path = write_scene(tmp_path / "dem.tif", garbage, left=LEFT - 3, top=TOP + 4, **options)
     places = np.arange(40, 104) + 0.5
     expected = interpolate(np.where(empty, np.nan, truth), places + 0.4, places + 0.3)
@@ -90,8 +96,9 @@ def test_other_resolutions_match_the_spelled_out_interpolation(tmp_path, rng, pi
     small = Grid(GRID.crs, LEFT + 400, TOP - 400, 10.0, 24, 24)
     path = write_scene(tmp_path / "dem.tif", truth, pixel=pixel)
     places = (400 + 10 * (np.arange(24) + 0.5)) / pixel
-    np.testing.assert_allclose(tile("dem", path, grid=small)[0],
-                               interpolate(truth, places, places, max(1.0, 10 / pixel)), rtol=1e-5)
+    np.testing.assert_allclose(
+        tile("dem", path, grid=small)[0], interpolate(truth, places, places, max(1.0, 10 / pixel)), rtol=1e-5
+    )
 
 
 def test_one_band_without_data_makes_the_pixel_empty_in_both(tmp_path):
@@ -121,11 +128,11 @@ def test_classes_take_the_nearest_pixel(tmp_path, rng):
     np.testing.assert_array_equal(found[0], np.kron(scene[20:52, 20:52], np.ones((2, 2), dtype=np.uint8)))
 
 
-def test_classes_from_degrees_are_the_pixels_under_the_centres(tmp_path, rng):
+def test_classes_from_degrees_are_the_pixels_under_the_centers(tmp_path, rng):
     west, north, pixel = *from_utm(LEFT - 50, TOP + 50, 31), 1e-4
     scene = rng.integers(0, 9, (150, 200), dtype=np.uint8)
     path = write_scene(tmp_path / "dnw.tif", scene, left=west, top=north, pixel=pixel, crs="EPSG:4326")
-    longitude, latitude = from_utm(*centres(GRID.left, GRID.top, 10, 64, 64), 31)
+    longitude, latitude = from_utm(*centers(GRID.left, GRID.top, 10, 64, 64), 31)
     rows, columns = (north - latitude) / pixel, (longitude - west) / pixel
     sure = (np.abs(rows - np.rint(rows)) > 1e-3) & (np.abs(columns - np.rint(columns)) > 1e-3)
     found = tile("dnw", path)[0]
@@ -137,9 +144,16 @@ def test_a_scene_exported_in_pieces_equals_the_whole(tmp_path, rng):
     scene = rng.uniform(0.1, 1, (2, 150, 150)).astype(np.float32)
     place = {"left": LEFT - 3, "top": TOP + 4}
     whole = write_scene(tmp_path / "s1.tif", scene, **place)
-    pieces = [write_scene(tmp_path / f"s1-{row}-{column}.tif", scene[:, row:row + 70, column:column + 70],
-                          left=place["left"] + 10 * column, top=place["top"] - 10 * row)
-              for row in (0, 70, 140) for column in (0, 70, 140)]
+    pieces = [
+        write_scene(
+            tmp_path / f"s1-{row}-{column}.tif",
+            scene[:, row : row + 70, column : column + 70],
+            left=place["left"] + 10 * column,
+            top=place["top"] - 10 * row,
+        )
+        for row in (0, 70, 140)
+        for column in (0, 70, 140)
+    ]
     assert len(open_mosaics("s1", [str(path) for path in pieces])) == 1
     np.testing.assert_array_equal(tile("s1", *pieces), tile("s1", whole))
     np.testing.assert_array_equal(tile("s1", *reversed(pieces)), tile("s1", whole))
@@ -148,8 +162,10 @@ def test_a_scene_exported_in_pieces_equals_the_whole(tmp_path, rng):
 def test_pieces_in_degrees_share_a_lattice(tmp_path):
     pixel = 8.983152841195215e-05  # how Earth Engine says 10 m
     scene = np.ones((100, 100), dtype=np.float32)
-    paths = [str(write_scene(tmp_path / f"dem{i}.tif", scene, left=3.0 + 100 * i * pixel, top=45.0, pixel=pixel,
-                             crs="EPSG:4326")) for i in range(3)]
+    paths = [
+        str(write_scene(tmp_path / f"dem{i}.tif", scene, left=3.0 + 100 * i * pixel, top=45.0, pixel=pixel, crs="EPSG:4326"))
+        for i in range(3)
+    ]
     (mosaic,) = open_mosaics("dem", paths)
     assert [piece.column for piece in mosaic.pieces] == [0, 100, 200]
 
@@ -161,8 +177,11 @@ def test_the_first_valid_scene_wins(tmp_path):
     second[:70] = np.nan
     west, north = from_utm(LEFT - 500, TOP + 500, 31)
     third = np.full((60, 60), 3.0, dtype=np.float32)
-    paths = [write_scene(tmp_path / "dem1.tif", first), write_scene(tmp_path / "dem2.tif", second, left=LEFT - 4),
-             write_scene(tmp_path / "dem3.tif", third, left=west, top=north, pixel=0.0005, crs="EPSG:4326")]
+    paths = [
+        write_scene(tmp_path / "dem1.tif", first),
+        write_scene(tmp_path / "dem2.tif", second, left=LEFT - 4),
+        write_scene(tmp_path / "dem3.tif", third, left=west, top=north, pixel=0.0005, crs="EPSG:4326"),
+    ]
     found = tile("dem", *paths)[0]
     expected = np.full((64, 64), 3.0)
     expected[30:], expected[:, :30] = 2.0, 1.0
@@ -207,13 +226,16 @@ def test_reflectance_is_rounded_and_stays_in_range():
     assert encode(SENSORS["dem"], np.full((1, 1, 1), np.nan), -9999).tolist() == [[[-9999]]]
 
 
-@pytest.mark.parametrize("sensor, names, order", [
-    ("s2", ("B8", "B4", "B3", "B2"), [3, 2, 1, 0]),
-    ("s2", ("AOT", "B02", "b03", "B04", "B08"), [1, 2, 3, 4]),
-    ("s2", None, [0, 1, 2, 3]),
-    ("s1", ("angle", "VH", "VV"), [2, 1]),
-    ("dnw", ("water", "trees", "label"), [2]),
-])
+@pytest.mark.parametrize(
+    "sensor, names, order",
+    [
+        ("s2", ("B8", "B4", "B3", "B2"), [3, 2, 1, 0]),
+        ("s2", ("AOT", "B02", "b03", "B04", "B08"), [1, 2, 3, 4]),
+        ("s2", None, [0, 1, 2, 3]),
+        ("s1", ("angle", "VH", "VV"), [2, 1]),
+        ("dnw", ("water", "trees", "label"), [2]),
+    ],
+)
 def test_bands_are_picked_by_description(tmp_path, sensor, names, order):
     count = len(names or order)
     scene = np.ones((count, 70, 70), dtype=np.uint16) * np.arange(3, 3 + count, dtype=np.uint16)[:, None, None]
@@ -238,11 +260,13 @@ def test_a_band_that_gdal_takes_for_alpha_is_one_of_the_sensors_if_its_number_sa
 def test_the_bounds_of_a_mosaic_are_those_of_its_files(tmp_path, degrees):
     paths = []
     for i, column in enumerate((0, 70)):
-        turned = (Affine.translation(LEFT, TOP) * Affine.rotation(degrees) * Affine.scale(10, -10)
-                  * Affine.translation(column, 0))
+        turned = (
+            Affine.translation(LEFT, TOP) * Affine.rotation(degrees) * Affine.scale(10, -10) * Affine.translation(column, 0)
+        )
         paths.append(str(tmp_path / f"dem{i}.tif"))
-        with rasterio.open(paths[-1], "w", driver="GTiff", count=1, dtype="float32", height=50, width=70, crs=UTM,
-                           transform=turned) as file:
+        with rasterio.open(
+            paths[-1], "w", driver="GTiff", count=1, dtype="float32", height=50, width=70, crs=UTM, transform=turned
+        ) as file:
             file.write(np.ones((1, 50, 70), np.float32))
     (mosaic,) = open_mosaics("dem", paths)
     for path, bounds in zip(paths, mosaic.bounds):
@@ -258,22 +282,26 @@ def test_a_tile_outside_the_domain_of_the_scenes_projection_has_no_data(tmp_path
     assert np.isnan(tile("dem", path, grid=antipode)).all()
 
 
-@pytest.mark.parametrize("sensor, bands, options, message", [
-    ("s2", np.ones((6, 70, 70), np.uint16), {"names": list("abcdef")}, "has 6 bands (a, b, c, d, e, f), expected 4"),
-    ("s2", np.ones((4, 70, 70), np.uint16), {"names": ["B2", "B3", "B4", "B11"]}, "in the order B2, B3, B4, B8"),
-    ("s2", np.full((4, 70, 70), 0.3, np.float32), {}, "multiply it by 10000"),
-    ("s2", np.ones((4, 70, 70), np.complex64), {}, "holds complex64 values"),
-    ("s1", np.full((2, 70, 70), -12.0, np.float32), {}, "--s1-unit db"),
-    ("s1", np.ones((1, 70, 70), np.float32), {"names": ["VV"]}, "has 1 bands (VV), expected 2"),
-    ("dem", np.full((70, 70), -32768, np.int16), {}, "holds -32768, expected metres above sea level"),
-    ("dnw", np.full((70, 70), 9, np.uint8), {}, "holds 9, expected Dynamic World classes 0 to 8"),
-    ("dnw", np.full((70, 70), 1.5, np.float32), {}, "holds 1.5, expected Dynamic World classes 0 to 8"),
-    ("dem", np.ones((70, 70), np.float32), {"crs": None}, "has no georeference"),
-    ("dem", np.ones((70, 70), np.float32), {"pixel": 0}, "has pixels without an area"),
-    ("dem", np.ones((70, 70), np.float32), {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "does not say where on Earth"),
-    ("dem", np.ones((70, 70), np.float32), {"crs": "EPSG:4326"}, "latitude 5.06964e+06, no place on Earth"),
-    ("dem", np.ones((70, 70), np.float32), {"left": 1e30}, "does not say where on Earth"),
-], ids=lambda value: value if isinstance(value, str) and len(value) < 4 else "")
+@pytest.mark.parametrize(
+    "sensor, bands, options, message",
+    [
+        ("s2", np.ones((6, 70, 70), np.uint16), {"names": list("abcdef")}, "has 6 bands (a, b, c, d, e, f), expected 4"),
+        ("s2", np.ones((4, 70, 70), np.uint16), {"names": ["B2", "B3", "B4", "B11"]}, "in the order B2, B3, B4, B8"),
+        ("s2", np.full((4, 70, 70), 0.3, np.float32), {}, "multiply it by 10000"),
+        ("s2", np.ones((4, 70, 70), np.complex64), {}, "holds complex64 values"),
+        ("s1", np.full((2, 70, 70), -12.0, np.float32), {}, "--s1-unit db"),
+        ("s1", np.ones((1, 70, 70), np.float32), {"names": ["VV"]}, "has 1 bands (VV), expected 2"),
+        ("dem", np.full((70, 70), -32768, np.int16), {}, "holds -32768, expected meters above sea level"),
+        ("dnw", np.full((70, 70), 9, np.uint8), {}, "holds 9, expected Dynamic World classes 0 to 8"),
+        ("dnw", np.full((70, 70), 1.5, np.float32), {}, "holds 1.5, expected Dynamic World classes 0 to 8"),
+        ("dem", np.ones((70, 70), np.float32), {"crs": None}, "has no georeference"),
+        ("dem", np.ones((70, 70), np.float32), {"pixel": 0}, "has pixels without an area"),
+        ("dem", np.ones((70, 70), np.float32), {"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "does not say where on Earth"),
+        ("dem", np.ones((70, 70), np.float32), {"crs": "EPSG:4326"}, "latitude 5.06964e+06, no place on Earth"),
+        ("dem", np.ones((70, 70), np.float32), {"left": 1e30}, "does not say where on Earth"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 4 else "",
+)
 def test_files_of_something_else_are_refused(tmp_path, sensor, bands, options, message):
     path = write_scene(tmp_path / "x.tif", bands, **options)
     with pytest.raises(ValueError) as error:

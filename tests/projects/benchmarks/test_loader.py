@@ -25,8 +25,21 @@ def test_every_stage_and_number_of_workers_is_in_the_table(tiny_root, monkeypatc
 
 def test_the_tool_writes_tiles_and_prints_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the tool, restored after the test")
-    command = ["loader", "--output", str(tmp_path), "--config-file", str(DEMO_CONFIGS["lulc"]), "--size", "64",
-               "--tiles", "2", "--repeats", "1", "INPUT.CROP.SIZE", "[64, 64]"]
+    command = [
+        "loader",
+        "--output",
+        str(tmp_path),
+        "--config-file",
+        str(DEMO_CONFIGS["lulc"]),
+        "--size",
+        "64",
+        "--tiles",
+        "2",
+        "--repeats",
+        "1",
+        "INPUT.CROP.SIZE",
+        "[64, 64]",
+    ]
     assert load_tool("benchmark").main(command) == 0
     output = capsys.readouterr().out
     assert "2 tiles of 64 x 64 px" in output and "read dnw" in output and "imrsf_d2 " in output

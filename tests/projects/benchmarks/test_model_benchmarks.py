@@ -43,8 +43,12 @@ def test_the_dense_mask_gives_what_the_structured_form_gives(subsets, lacking):
     model, dense = build_pair()
     images = QUICK.images(SIZE, subsets, lacking)
     ours, theirs = (m.encode(images, streams=True, layers=(0, 1)) for m in (model, dense))
-    for a, b in [(ours.fusion, theirs.fusion), *zip(ours.layers, theirs.layers), (ours.importance, theirs.importance),
-                 *zip(ours.streams.values(), theirs.streams.values())]:
+    for a, b in [
+        (ours.fusion, theirs.fusion),
+        *zip(ours.layers, theirs.layers),
+        (ours.importance, theirs.importance),
+        *zip(ours.streams.values(), theirs.streams.values()),
+    ]:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     every = QUICK.modalities.subsets()
     for a, b in zip(model.encode_subsets(images, every), dense.encode_subsets(images, every), strict=True):
@@ -142,9 +146,17 @@ def test_memory_grows_by_what_a_pass_needs():
     assert measure_here("dense", QUICK.with_(batch_size=1)) >= 4096 * 4096
 
 
-@pytest.mark.parametrize("what", ["backbone", "train-step", "sweep", "evaluation",
-                                  pytest.param("memory", marks=pytest.mark.slow),
-                                  pytest.param("cold-start", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "backbone",
+        "train-step",
+        "sweep",
+        "evaluation",
+        pytest.param("memory", marks=pytest.mark.slow),
+        pytest.param("cold-start", marks=pytest.mark.slow),
+    ],
+)
 def test_a_quick_run_measures_every_line(what):
     results = list(run_benchmark(what, quick=True, repeats=1))
     assert results
@@ -174,13 +186,14 @@ def test_what_does_not_fit_is_left_out_with_a_word(monkeypatch):
     def too_large(case):
         raise torch.OutOfMemoryError("too large")
 
-    monkeypatch.setattr("projects.benchmarks.mixed_precision._forward_backward",
-                        lambda model, images: too_large(model))
+    monkeypatch.setattr("projects.benchmarks.mixed_precision._forward_backward", lambda model, images: too_large(model))
     monkeypatch.setattr("projects.benchmarks.mixed_precision.compile_per_token", lambda model: model)
     result = next(benchmark_mixed_precision(QUICK, repeats=1))
     assert [line.what for line in result.lines] == ["bare products"]
-    assert result.notes[1:] == ["Left out: as it is (OutOfMemoryError: too large).",
-                                "Left out: norms and MLPs compiled (OutOfMemoryError: too large)."]
+    assert result.notes[1:] == [
+        "Left out: as it is (OutOfMemoryError: too large).",
+        "Left out: norms and MLPs compiled (OutOfMemoryError: too large).",
+    ]
 
 
 @pytest.mark.slow

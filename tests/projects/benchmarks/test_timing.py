@@ -1,4 +1,4 @@
-"""Durations are what was timed, ratios are of neighbours in time, and a table says what meets its target."""
+"""Durations are what was timed, ratios are of neighbors in time, and a table says what meets its target."""
 
 import time
 
@@ -24,8 +24,11 @@ def test_a_ratio_pairs_what_ran_in_the_same_round():
 
 def test_the_warm_up_is_not_timed_and_the_device_is_waited_for():
     calls, waits = [], []
-    timed = measure(lambda: (calls.append(0), time.sleep(0.2 if len(calls) == 1 else 0.01)), repeats=3,
-                    synchronise=lambda: waits.append(0))
+    timed = measure(
+        lambda: (calls.append(0), time.sleep(0.2 if len(calls) == 1 else 0.01)),
+        repeats=3,
+        synchronize=lambda: waits.append(0),
+    )
     assert len(calls) == 4 and len(timed.seconds) == 3 and len(waits) == 8
     assert 0.01 <= timed.median and timed.spread[0] < 0.2
 
@@ -37,8 +40,10 @@ def test_works_measured_together_take_turns_and_every_second_round_runs_backward
     assert list(timed) == ["a", "b", "c"] and all(len(t.seconds) == 2 for t in timed.values())
 
 
-@pytest.mark.parametrize("sign,values,met", [("<=", (0.4, 0.5, 0.9), True), ("<=", (0.51,), False),
-                                             (">=", (0.5,), True), (">=", (0.1, 0.4, 0.9), False)])
+@pytest.mark.parametrize(
+    "sign,values,met",
+    [("<=", (0.4, 0.5, 0.9), True), ("<=", (0.51,), False), (">=", (0.5,), True), (">=", (0.1, 0.4, 0.9), False)],
+)
 def test_the_median_decides_whether_a_target_is_met(sign, values, met):
     line = Line("half", values, 0.5, sign, "x")
     assert line.met is met
@@ -46,8 +51,12 @@ def test_the_median_decides_whether_a_target_is_met(sign, values, met):
 
 
 def test_a_result_reads_the_same_as_markdown_and_as_json():
-    result = Result("Title", [Line("speed", (2.0, 1.0, 4.0), 3.0, ">=", "x"), Line("told", (7.0,))],
-                    {"work": Measurement((0.01, 0.03, 0.02))}, ["A note."])
+    result = Result(
+        "Title",
+        [Line("speed", (2.0, 1.0, 4.0), 3.0, ">=", "x"), Line("told", (7.0,))],
+        {"work": Measurement((0.01, 0.03, 0.02))},
+        ["A note."],
+    )
     text = result.as_markdown()
     assert text.startswith("## Title\n\nA note.\n\n") and "2.00x (1.00 to 4.00) |  no |" in text
     assert "20.00 (10.00 to 30.00) ms" in text

@@ -12,8 +12,15 @@ PAPER_MULTIVIT = (0.147, 0.002, 0.064, 0.105, 0.001, 0.003, 0.036)
 
 def rows(values):
     """As of `sweep_subsets`, AP50 as fractions of 1 in the order of SUBSETS; AP is half of it."""
-    return [{"modalities": list(subset), "results": {"bbox": {"AP50": 1.0}, "segm": {"AP50": 100 * value, "AP": 50 * value}},
-             "images": 9, "seconds": 1.0} for subset, value in zip(SUBSETS, values, strict=True)]
+    return [
+        {
+            "modalities": list(subset),
+            "results": {"bbox": {"AP50": 1.0}, "segm": {"AP50": 100 * value, "AP": 50 * value}},
+            "images": 9,
+            "seconds": 1.0,
+        }
+        for subset, value in zip(SUBSETS, values, strict=True)
+    ]
 
 
 def scores(*runs):
@@ -22,12 +29,22 @@ def scores(*runs):
 
 
 def outcome(values, **record):
-    defaults = {"iterations": 1000, "batch": 4, "parameters": 4_400_000, "device": "cpu", "machine": "a machine",
-                "versions": "imrsf_d2 1", "seconds": {"training": 400.0, "evaluation": 40.0}}
+    defaults = {
+        "iterations": 1000,
+        "batch": 4,
+        "parameters": 4_400_000,
+        "device": "cpu",
+        "machine": "a machine",
+        "versions": "imrsf_d2 1",
+        "seconds": {"training": 400.0, "evaluation": 40.0},
+    }
     return Outcome(rows(values), {**defaults, **record})
 
 
 def outcomes(by_model, models=MODELS):
     """Of every planned run of some models: model name -> values of its runs, in the order of its seeds."""
-    return {run: outcome(by_model[run.model.name][run.model.seeds.index(run.seed)]) for run in planned_runs(models)
-            if run.model.name in by_model}
+    return {
+        run: outcome(by_model[run.model.name][run.model.seeds.index(run.seed)])
+        for run in planned_runs(models)
+        if run.model.name in by_model
+    }

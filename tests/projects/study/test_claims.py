@@ -9,7 +9,7 @@ from tests.projects.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, SUBS
 
 
 def verdicts(proposed, baseline):
-    return [judgement.verdict for judgement in judge_claims(proposed, baseline)]
+    return [judgment.verdict for judgment in judge_claims(proposed, baseline)]
 
 
 def shifted(values, *shifts):
@@ -41,10 +41,18 @@ def test_runs_on_other_subsets_are_refused():
         ModelScores([rows(PAPER_PROPOSED), rows(PAPER_PROPOSED)[:6]])
 
 
-@pytest.mark.parametrize("margin, spread, verdict", [
-    (0.2, 0.1, "holds"), (0.0, 0.0, "holds"), (0.19, 0.1, "holds, but not clearly"),
-    (-0.19, 0.1, "does not hold, but not clearly"), (-0.2, 0.1, "does not hold"),
-    (0.2, None, "holds (single runs, spread unknown)"), (-0.2, None, "does not hold (single runs, spread unknown)")])
+@pytest.mark.parametrize(
+    "margin, spread, verdict",
+    [
+        (0.2, 0.1, "holds"),
+        (0.0, 0.0, "holds"),
+        (0.19, 0.1, "holds, but not clearly"),
+        (-0.19, 0.1, "does not hold, but not clearly"),
+        (-0.2, 0.1, "does not hold"),
+        (0.2, None, "holds (single runs, spread unknown)"),
+        (-0.2, None, "does not hold (single runs, spread unknown)"),
+    ],
+)
 def test_a_verdict_is_the_sign_and_whether_it_is_clear(margin, spread, verdict):
     assert judge(margin, spread) == verdict
 
@@ -76,9 +84,9 @@ def test_twice_is_twice():
 
 
 def test_a_baseline_that_finds_nothing():
-    judgements = judge_claims(scores(PAPER_PROPOSED), scores([0.1] + [0.0] * 6))
-    assert "against 0.000, while MultiViT finds nothing" in judgements[1].finding
-    assert (judgements[2].verdict, judgements[2].finding) == ("holds", "MultiViT collapses on all 6 of them")
+    judgments = judge_claims(scores(PAPER_PROPOSED), scores([0.1] + [0.0] * 6))
+    assert "against 0.000, while MultiViT finds nothing" in judgments[1].finding
+    assert (judgments[2].verdict, judgments[2].finding) == ("holds", "MultiViT collapses on all 6 of them")
 
 
 def test_a_collapse_counts_only_where_the_baseline_stands():

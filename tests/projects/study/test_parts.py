@@ -52,17 +52,24 @@ def test_a_file_of_before_there_were_parts_is_the_studys(path):
     assert without_markers(path.read_text()) == TEXTS[STUDY]
 
 
-@pytest.mark.parametrize("damage", [
-    lambda text: text.replace("<!-- end study -->\n", ""),
-    lambda text: re.sub("<!-- begin study.*\n", "", text),
-    lambda text: text.replace("<!-- end study -->", "<!-- end study --"),
-    lambda text: text.replace("<!-- end study -->", "<!-- end studies -->").replace("begin study", "begin studies"),
-    lambda text: re.sub("<!-- begin study.*\n", "", text).replace("<!-- end study -->", " <!--end study-->"),
-    lambda text: text + text,
-    lambda text: text.replace("<!-- end study -->\n", "") + "<!-- end study -->\n",
-    lambda text: text.replace("<!-- end study", "<!-- fin study").replace("<!-- end pre-training", "<!-- end study")
-                     .replace("<!-- fin study", "<!-- end pre-training"),
-], ids=["no end", "no begin", "cut", "unknown", "both mangled", "twice", "nested", "crossed"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("<!-- end study -->\n", ""),
+        lambda text: re.sub("<!-- begin study.*\n", "", text),
+        lambda text: text.replace("<!-- end study -->", "<!-- end study --"),
+        lambda text: text.replace("<!-- end study -->", "<!-- end studies -->").replace("begin study", "begin studies"),
+        lambda text: re.sub("<!-- begin study.*\n", "", text).replace("<!-- end study -->", " <!--end study-->"),
+        lambda text: text + text,
+        lambda text: text.replace("<!-- end study -->\n", "") + "<!-- end study -->\n",
+        lambda text: (
+            text.replace("<!-- end study", "<!-- fin study")
+            .replace("<!-- end pre-training", "<!-- end study")
+            .replace("<!-- fin study", "<!-- end pre-training")
+        ),
+    ],
+    ids=["no end", "no begin", "cut", "unknown", "both mangled", "twice", "nested", "crossed"],
+)
 @pytest.mark.parametrize("name", TEXTS)
 def test_damaged_markers_are_an_error_and_nothing_is_written(path, damage, name):
     for other, text in TEXTS.items():

@@ -28,8 +28,7 @@ def differing(first, second):
 
 @pytest.mark.parametrize("scale", DATA, ids="{} scale".format)
 def test_there_is_a_config_for_every_model_and_none_else(scale):
-    assert {path.stem for path in (CONFIGS / scale).iterdir()} == {
-        model.name for model in (*MODELS, *LONGER)}
+    assert {path.stem for path in (CONFIGS / scale).iterdir()} == {model.name for model in (*MODELS, *LONGER)}
 
 
 @pytest.mark.parametrize("scale", DATA, ids="{} scale".format)
@@ -52,8 +51,9 @@ def test_the_longer_trainings_are_twice_as_long(scale):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model", [model for model in MODELS if model != PROPOSED], ids=lambda model: model.name)
 def test_the_papers_experiments_differ_from_its_model_in_the_same_keys(task, model):
-    assert differing(REPOSITORY / f"configs/ablations/{task}/{model.name}.yaml",
-                     REPOSITORY / f"configs/{task}.yaml") == set(model.changes)
+    assert differing(REPOSITORY / f"configs/ablations/{task}/{model.name}.yaml", REPOSITORY / f"configs/{task}.yaml") == set(
+        model.changes
+    )
 
 
 def test_the_baseline_is_multivit():
@@ -71,16 +71,24 @@ def test_the_data_are_what_the_configs_crop(scale):
 
 def test_every_model_runs_once_before_any_runs_again():
     runs = planned_runs(MODELS)
-    assert [run.model for run in runs[:len(MODELS)]] == list(MODELS)
-    assert [run.name for run in runs[len(MODELS):]] == ["proposed-seed2", "multivit-seed2", "proposed-seed3",
-                                                        "multivit-seed3"]
+    assert [run.model for run in runs[: len(MODELS)]] == list(MODELS)
+    assert [run.name for run in runs[len(MODELS) :]] == [
+        "proposed-seed2",
+        "multivit-seed2",
+        "proposed-seed3",
+        "multivit-seed3",
+    ]
     assert len(PROPOSED.seeds) == len(BASELINE.seeds) == 3
 
 
 def test_runs_are_chosen_by_model_or_by_name():
     runs = planned_runs(MODELS)
     assert [run.name for run in choose_runs(["multivit", "without_lstm-seed1"], runs)] == [
-        "multivit-seed1", "without_lstm-seed1", "multivit-seed2", "multivit-seed3"]
+        "multivit-seed1",
+        "without_lstm-seed1",
+        "multivit-seed2",
+        "multivit-seed3",
+    ]
     assert choose_runs([], runs) == runs
     with pytest.raises(ValueError, match="--only names 'proposed-seed9', expected .*proposed-seed1"):
         choose_runs(["proposed-seed9"], runs)

@@ -12,34 +12,52 @@ from imrsf_d2.engine.trainer import Trainer
 from projects.study import pretraining
 from projects.study.runs import WEIGHTS, perform
 from tests import tiny
-from tests.projects.study.test_running import TWO_ITERATIONS, steps, trained  # noqa: F401 (a fixture)
+from tests.projects.study.test_running import TWO_ITERATIONS, steps
 from tests.test_configs import REPOSITORY
 from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, SIZE
 from tests.tools.test_train_net import load_tool
 
 PRETRAIN = "MODEL.IMRSF.PRETRAIN"
-TINY = [*TWO_ITERATIONS, f"{PRETRAIN}.VISIBLE_TOKENS", "64", f"{PRETRAIN}.DECODER_DIM", "16",
-        f"{PRETRAIN}.DECODER_HEADS", "2", f"{PRETRAIN}.CONTRASTIVE.DIM", "8", f"{PRETRAIN}.PICTURES.PERIOD", "1",
-        f"{PRETRAIN}.PICTURES.SAMPLES", "1", "DATALOADER.TRAIN_SHARE", "0.5"]
+TINY = [
+    *TWO_ITERATIONS,
+    f"{PRETRAIN}.VISIBLE_TOKENS",
+    "64",
+    f"{PRETRAIN}.DECODER_DIM",
+    "16",
+    f"{PRETRAIN}.DECODER_HEADS",
+    "2",
+    f"{PRETRAIN}.CONTRASTIVE.DIM",
+    "8",
+    f"{PRETRAIN}.PICTURES.PERIOD",
+    "1",
+    f"{PRETRAIN}.PICTURES.SAMPLES",
+    "1",
+    "DATALOADER.TRAIN_SHARE",
+    "0.5",
+]
 
 
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     """Runs the demo on a few tiles; returns its report."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the demo, restored after the test")
-    monkeypatch.setattr(pretraining, "DATA",
-                        {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1})
+    monkeypatch.setattr(pretraining, "DATA", {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1})
 
     def run(*only, opts=(), **options):
-        return pretraining.run_pretraining_demo(REPOSITORY / "projects/study/configs/pretrain_demo", tmp_path / "demo",
-                                                tmp_path / "docs/results.md", only=only, opts=[*TINY, *opts],
-                                                **options).read_text()
+        return pretraining.run_pretraining_demo(
+            REPOSITORY / "projects/study/configs/pretrain_demo",
+            tmp_path / "demo",
+            tmp_path / "docs/results.md",
+            only=only,
+            opts=[*TINY, *opts],
+            **options,
+        ).read_text()
 
     return run
 
 
 @pytest.mark.slow
-def test_from_pretraining_to_the_report(demo, trained, tmp_path):  # noqa: F811
+def test_from_pretraining_to_the_report(demo, trained, tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/results.md").write_text("# What the study found\n")
     report = demo("finetune_g-seed1", "partial", "scratch-seed1")
@@ -84,12 +102,15 @@ def test_from_pretraining_to_the_report(demo, trained, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("origin, left", [("digest", [1]), (None, [0, 1])], ids=["of another run", "of anybody"])
 def test_an_unfinished_run_goes_on_though_the_weights_it_started_from_were_moved(
-        tiny_root, trained, tmp_path, monkeypatch, origin, left):  # noqa: F811
+    tiny_root, trained, tmp_path, monkeypatch, origin, left
+):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
 
     def config(weights):
-        return load_config(DEMO_CONFIG, [*TWO_ITERATIONS, *tiny.PRETRAINING, "OUTPUT_DIR", str(tmp_path / "run"),
-                                         WEIGHTS, str(tmp_path / weights)])
+        return load_config(
+            DEMO_CONFIG,
+            [*TWO_ITERATIONS, *tiny.PRETRAINING, "OUTPUT_DIR", str(tmp_path / "run"), WEIGHTS, str(tmp_path / weights)],
+        )
 
     def interrupted(self):
         if self.iter == 1:
@@ -107,11 +128,14 @@ def test_an_unfinished_run_goes_on_though_the_weights_it_started_from_were_moved
     assert steps(trained) == [("run", iteration) for iteration in left]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--only", "nothing"], "--only names 'nothing', expected a model or a run: finetune_g, finetune_g-seed1"),
-    (["MODEL.WEIGHTS", "mine.pth"], "MODEL.WEIGHTS is set for each run"),
-    (["--report-only", "--only", "nothing"], "--only names 'nothing'"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--only", "nothing"], "--only names 'nothing', expected a model or a run: finetune_g, finetune_g-seed1"),
+        (["MODEL.WEIGHTS", "mine.pth"], "MODEL.WEIGHTS is set for each run"),
+        (["--report-only", "--only", "nothing"], "--only names 'nothing'"),
+    ],
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     assert load_tool("pretrain_demo").main(["--output", str(tmp_path), *arguments]) == 2
@@ -125,6 +149,11 @@ def test_a_demo_elsewhere_is_reported_there(tmp_path, monkeypatch):
 
 
 def test_help_is_quick_and_shows_an_example(tmp_path):
-    result = subprocess.run([sys.executable, str(REPOSITORY / "tools/pretrain_demo.py"), "--help"], cwd=tmp_path,
-                            timeout=120, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tools/pretrain_demo.py"), "--help"],
+        cwd=tmp_path,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0 and "python tools/pretrain_demo.py --only" in result.stdout

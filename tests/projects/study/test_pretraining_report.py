@@ -14,9 +14,13 @@ from projects.study.tables import Setting
 from tests.projects.study.fabricated import outcome, outcomes, scores
 from tests.projects.study.test_report import cells
 
-SETTING = Setting("A few tiles.", "python tools/pretrain_demo.py", "projects/study/configs/pretrain_demo", "results_pretraining.png")
-LOSSES = {"g": {"sar": [2.0, 0.5], "rgb": [1.0, 0.25], "total_loss": [3.0, 0.75]},
-          "gc": {"sar": [2.0, 0.6], "rgb": [1.0, 0.3], "contrastive": [0.6, 0.1], "total_loss": [3.6, 1.0]}}
+SETTING = Setting(
+    "A few tiles.", "python tools/pretrain_demo.py", "projects/study/configs/pretrain_demo", "results_pretraining.png"
+)
+LOSSES = {
+    "g": {"sar": [2.0, 0.5], "rgb": [1.0, 0.25], "total_loss": [3.0, 0.75]},
+    "gc": {"sar": [2.0, 0.6], "rgb": [1.0, 0.3], "contrastive": [0.6, 0.1], "total_loss": [3.6, 1.0]},
+}
 
 
 def three(complete, incomplete):
@@ -26,11 +30,21 @@ def three(complete, incomplete):
 @pytest.fixture
 def full():
     """Every run: G helps on complete input and does nothing for the incomplete, G & C hurts there."""
-    supervised = outcomes({"scratch": three(0.3, 0.2), "finetune_g": three(0.4, 0.21), "finetune_gc": three(0.31, 0.1),
-                           "partial": three(0.25, 0.15)[:1]}, STARTS)
-    pretrained = {run: Outcome([], {**outcome([0] * 7, seconds={"training": 900.0}).record,
-                                    "losses": LOSSES[run.model.name], "weights": "0"})
-                  for run in planned_runs(PRETRAININGS)}
+    supervised = outcomes(
+        {
+            "scratch": three(0.3, 0.2),
+            "finetune_g": three(0.4, 0.21),
+            "finetune_gc": three(0.31, 0.1),
+            "partial": three(0.25, 0.15)[:1],
+        },
+        STARTS,
+    )
+    pretrained = {
+        run: Outcome(
+            [], {**outcome([0] * 7, seconds={"training": 900.0}).record, "losses": LOSSES[run.model.name], "weights": "0"}
+        )
+        for run in planned_runs(PRETRAININGS)
+    }
     return pretrained | supervised
 
 
@@ -62,28 +76,35 @@ def test_losses_of_both_pretrainings(full):
 def test_verdicts_follow_from_the_scores(full):
     verdicts = re.findall(r"^- Does pre-training help (.+)\? \*\*(.+)\*\*: (.+)\.$", report_of(full), re.M)
     assert [(question, verdict) for question, verdict, _ in verdicts] == [
-        ("on complete input (G)", "Yes"), ("over the 6 incomplete subsets (G)", "Not clearly"),
-        ("on complete input (G & C)", "Not clearly"), ("over the 6 incomplete subsets (G & C)", "No")]
+        ("on complete input (G)", "Yes"),
+        ("over the 6 incomplete subsets (G)", "Not clearly"),
+        ("on complete input (G & C)", "Not clearly"),
+        ("over the 6 incomplete subsets (G & C)", "No"),
+    ]
     assert verdicts[0][2] == "0.400 ± 0.010 against 0.300 ± 0.010, a difference of +0.100 ± 0.014"
 
 
-@pytest.mark.parametrize("difference, verdict", [
-    (0.03, "yes"), (0.028, "not clearly"), (-0.028, "not clearly"), (-0.03, "no")])
+@pytest.mark.parametrize(
+    "difference, verdict", [(0.03, "yes"), (0.028, "not clearly"), (-0.028, "not clearly"), (-0.03, "no")]
+)
 def test_a_verdict_takes_twice_the_spread(difference, verdict):
     # Two deviations of 0.01: a spread of 0.0141.
     ours, theirs = (scores(*three(*np.add((0.5, 0.3), shift))) for shift in (difference, 0))
-    assert [judgement.verdict for judgement in judge_benefit("G", ours, theirs)] == [verdict] * 2
+    assert [judgment.verdict for judgment in judge_benefit("G", ours, theirs)] == [verdict] * 2
 
 
 def test_single_runs_have_no_verdict():
     one, other = (scores(three(*values)[0]) for values in ((0.5, 0.3), (0.1, 0.1)))
-    assert [judgement.verdict for judgement in judge_benefit("G", one, other)] == ["single runs, spread unknown"] * 2
+    assert [judgment.verdict for judgment in judge_benefit("G", one, other)] == ["single runs, spread unknown"] * 2
 
 
 def test_differences(full):
     report = report_of(full).partition("## Differences")[2]
-    assert cells(report, "G minus random weights")[1:] == ["pre-training, G", "+0.100 ± 0.014 (helps)",
-                                                           "+0.010 ± 0.014 (unclear)"]
+    assert cells(report, "G minus random weights")[1:] == [
+        "pre-training, G",
+        "+0.100 ± 0.014 (helps)",
+        "+0.010 ± 0.014 (unclear)",
+    ]
     assert cells(report, "G & C minus G")[2:] == ["-0.090 ± 0.014 (hurts)", "-0.110 ± 0.014 (hurts)"]
     assert cells(report, "G & C, frozen minus G & C")[2:] == ["-0.060 ± 0.014 (hurts)", "+0.050 ± 0.014 (helps)"]
     assert cells(report, "G & C, frozen minus random weights")[2:] == ["-0.050 ± 0.014 (hurts)"] * 2

@@ -34,9 +34,15 @@ def section(report, title):
 @pytest.fixture
 def full():
     """Every run: MultiViT worse throughout, the Bi-LSTM of no use, the mask harmful, complete training much worse."""
-    return outcomes({"proposed": three([0.6] + [0.4] * 6), "multivit": three([0.5] + [0.1] * 6),
-                     "without_random_combination": [[0.7] + [0.05] * 6], "without_lstm": [[0.595] + [0.405] * 6],
-                     "without_mask": [[0.65] + [0.45] * 6]})
+    return outcomes(
+        {
+            "proposed": three([0.6] + [0.4] * 6),
+            "multivit": three([0.5] + [0.1] * 6),
+            "without_random_combination": [[0.7] + [0.05] * 6],
+            "without_lstm": [[0.595] + [0.405] * 6],
+            "without_mask": [[0.65] + [0.45] * 6],
+        }
+    )
 
 
 def test_the_tables(full):

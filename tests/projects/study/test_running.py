@@ -18,31 +18,29 @@ TWO_ITERATIONS = [*OVERRIDES, "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "S
 
 
 @pytest.fixture
-def trained(monkeypatch):
-    """The iterations that were trained, with a number that tells the weights before them apart."""
-    log = []
-    step = Trainer.run_step
-
-    def run_step(self):
-        weights = sum(parameter.double().abs().sum().item() for parameter in self.model.parameters())
-        log.append((self.cfg.OUTPUT_DIR.rpartition("/")[2], self.iter, weights))
-        step(self)
-
-    monkeypatch.setattr(Trainer, "run_step", run_step)
-    return log
-
-
-@pytest.fixture
 def study(tmp_path, monkeypatch):
     """Runs the study on a few tiles; returns its report."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the study, restored after the test")
-    data = {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1,
-            "scene": {"decoys": [1.0, 2.0]}, "sensors": {"sar_looks": 24.0}}
+    data = {
+        "num_train": NUM_TRAIN,
+        "num_val": NUM_VAL,
+        "size": SIZE,
+        "seed": 1,
+        "scene": {"decoys": [1.0, 2.0]},
+        "sensors": {"sar_looks": 24.0},
+    }
     monkeypatch.setattr(running, "DATA", {"cpu": data})
 
     def run(*only, opts=(), **options):
-        return running.run_study("cpu", REPOSITORY / "projects/study/configs", tmp_path / "study", tmp_path / "docs/results.md",
-                                 only=only, opts=[*TWO_ITERATIONS, *opts], **options).read_text()
+        return running.run_study(
+            "cpu",
+            REPOSITORY / "projects/study/configs",
+            tmp_path / "study",
+            tmp_path / "docs/results.md",
+            only=only,
+            opts=[*TWO_ITERATIONS, *opts],
+            **options,
+        ).read_text()
 
     run.data = data
     return run
@@ -158,11 +156,14 @@ def test_runs_on_other_data_are_never_mixed(study, tmp_path):
     assert "- `proposed-seed1`: made on other data ({'num_train': " in report and "| proposed-seed1 |" not in report
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--only", "nothing"], "--only names 'nothing', expected a model or a run: multivit, multivit-seed1"),
-    (["SEED", "4"], "SEED is set for each run"),
-    (["--report-only", "MODEL.NOTHING", "4"], "MODEL.NOTHING"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--only", "nothing"], "--only names 'nothing', expected a model or a run: multivit, multivit-seed1"),
+        (["SEED", "4"], "SEED is set for each run"),
+        (["--report-only", "MODEL.NOTHING", "4"], "MODEL.NOTHING"),
+    ],
+)
 def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     assert load_tool("study").main(["--output", str(tmp_path), *arguments]) == 2
@@ -170,8 +171,13 @@ def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path
 
 
 def test_help_is_quick_and_shows_an_example(tmp_path):
-    result = subprocess.run([sys.executable, str(REPOSITORY / "tools/study.py"), "--help"], cwd=tmp_path, timeout=120,
-                            capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tools/study.py"), "--help"],
+        cwd=tmp_path,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0 and "python tools/study.py --only" in result.stdout
 
 

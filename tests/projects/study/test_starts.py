@@ -31,12 +31,20 @@ def test_the_pretrainings_differ_in_the_contrastive_loss_alone():
 
 @pytest.mark.parametrize("pretraining", PRETRAININGS, ids=lambda model: model.name)
 def test_the_encoder_that_is_pretrained_is_the_one_that_is_fine_tuned(pretraining):
-    kept = ("MODEL.IMRSF.MODALITIES", "MODEL.IMRSF.PATCH_SIZE", "MODEL.IMRSF.EMBED_DIM", "MODEL.IMRSF.DEPTH",
-            "MODEL.IMRSF.NUM_HEADS", "MODEL.IMRSF.BILSTM", "DATASETS.TRAIN", "INPUT.CROP.SIZE")
+    kept = (
+        "MODEL.IMRSF.MODALITIES",
+        "MODEL.IMRSF.PATCH_SIZE",
+        "MODEL.IMRSF.EMBED_DIM",
+        "MODEL.IMRSF.DEPTH",
+        "MODEL.IMRSF.NUM_HEADS",
+        "MODEL.IMRSF.BILSTM",
+        "DATASETS.TRAIN",
+        "INPUT.CROP.SIZE",
+    )
     assert not differing(config(pretraining), config(SCRATCH)) & set(kept)
 
 
-def test_a_tenth_of_the_tiles_is_labelled_and_all_are_pretrained_on():
+def test_a_tenth_of_the_tiles_is_labeled_and_all_are_pretrained_on():
     shares = [load_config(config(model)).DATALOADER.TRAIN_SHARE for model in (SCRATCH, G)]
     assert shares == [0.1, 1.0] and DATA["num_train"] == 400
     assert list(load_config(config(SCRATCH)).INPUT.CROP.SIZE) == [DATA["size"]] * 2
@@ -49,8 +57,15 @@ def test_about_eight_pictures_of_a_pretraining():
 
 def test_pretrainings_run_before_what_starts_from_them():
     names = [run.name for run in RUNS]
-    assert names[:7] == ["g-seed1", "gc-seed1", "scratch-seed1", "finetune_g-seed1", "finetune_gc-seed1",
-                         "finetune_gc_tenth-seed1", "partial-seed1"]
+    assert names[:7] == [
+        "g-seed1",
+        "gc-seed1",
+        "scratch-seed1",
+        "finetune_g-seed1",
+        "finetune_gc-seed1",
+        "finetune_gc_tenth-seed1",
+        "partial-seed1",
+    ]
     assert len(names) == 13 and [run.name for run in RUNS if run.model == PARTIAL] == ["partial-seed1"]
     assert all(names.index(run.origin.name) < names.index(run.name) for run in RUNS if run.origin)
 
