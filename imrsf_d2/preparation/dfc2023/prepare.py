@@ -20,11 +20,12 @@ from pathlib import Path
 
 from imrsf_d2.data.datasets.dfc2023 import CLASSES, FOLDERS, LABELS, label_file, load_dfc2023
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
-from imrsf_d2.preparation.claim import RECORDS, claim_output, mark
 from imrsf_d2.preparation.dfc2023.layout import raster_names, track_folder
 from imrsf_d2.preparation.dfc2023.summary import summarize
 from imrsf_d2.preparation.dfc2023.tiles import Cutter, Tile
+from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.claim import check_outside, claim_folder
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import run_jobs
 
@@ -33,7 +34,6 @@ __all__ = ["Outcome", "prepare_dfc2023"]
 # Raise this when the same input and parameters no longer give the same files.
 VERSION = 1
 #: Names below the output.
-SUMMARY = "summary.md"
 OWNED = ("track2/train", f"track2/{LABELS[0]}", SUMMARY, RECORDS)
 #: Problems named in an error; --check lists all.
 MAX_NAMED = 10
@@ -92,15 +92,16 @@ def prepare_dfc2023(
         "min_pixels": MIN_INSTANCE_PIXELS,
         "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest(),
     }
-    complete = claim_output(source, output, parameters, owned=OWNED)
+    check_outside(output, source)
+    claimed = claim_folder(output, MARKER, parameters, OWNED)
 
     cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
     records = [cutter.done(tile) for tile in tiles]
     pending = [i for i, record in enumerate(records) if record is None]
     finished = output / "track2" / LABELS[0]
     if pending:
-        if complete:
-            mark(output, parameters, complete=False)
+        if claimed.complete:
+            claimed.mark(complete=False)
         finished.unlink(missing_ok=True)
         for modality in FOLDERS:
             (finished.parent / "train" / modality).mkdir(parents=True, exist_ok=True)
@@ -121,10 +122,10 @@ def prepare_dfc2023(
         min_pixels=MIN_INSTANCE_PIXELS,
         unlabeled=len(names - {tile.name for tile in tiles}),
     )
-    if pending or not complete or not finished.is_file():
+    if pending or not claimed.complete or not finished.is_file():
         write_text(finished, json.dumps(_coco(records), separators=(",", ":")) + "\n")
     write_text(output / SUMMARY, summary)
-    mark(output, parameters, complete=True)
+    claimed.mark(complete=True)
     return Outcome(len(pending), len(samples), summary)
 
 

@@ -20,7 +20,7 @@ from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, split_file
 from imrsf_d2.geo.vectors import CODE_COLUMN
-from imrsf_d2.preparation.claim import MARKER, RECORDS, claim_output, mark
+from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.preparation.quadruplets.exports import City, find_cities
 from imrsf_d2.preparation.quadruplets.plan import Planner
 from imrsf_d2.preparation.quadruplets.sensors import S1_UNITS
@@ -28,6 +28,7 @@ from imrsf_d2.preparation.quadruplets.splits import choose_val_cities, unseen_cl
 from imrsf_d2.preparation.quadruplets.summary import city_warnings, count_origins, summarize
 from imrsf_d2.preparation.quadruplets.tiles import TileWriter
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.claim import check_outside, claim_folder
 from imrsf_d2.utils.errors import InputError, OccupiedError
 from imrsf_d2.utils.parallel import run_jobs
 
@@ -36,7 +37,6 @@ __all__ = ["prepare_quadruplets"]
 # Raise this when the same input and parameters no longer give the same files.
 VERSION = 2
 #: Names below the output.
-SUMMARY = "summary.md"
 OWNED = (*SENSORS, LABELS, "splits", SUMMARY, RECORDS)
 
 
@@ -101,9 +101,10 @@ def prepare_quadruplets(
         "classes": list(table.classes),
         "merge_table_sha256": _digest(table.codes),
     }
-    claim_output(source, output, parameters, owned=OWNED)
+    check_outside(output, source)
+    claimed = claim_folder(output, MARKER, parameters, OWNED)
     _claim_cities(output, cities)
-    mark(output, parameters, complete=False)
+    claimed.mark(complete=False)
     jobs = [job for plan in plans for job in plan.jobs]
     records = iter(run_jobs(TileWriter(output, NODATA, min_labeled), jobs, num_workers, progress))
     made = {plan.city: {job.name: next(records) for job in plan.jobs} for plan in plans}
@@ -117,7 +118,7 @@ def prepare_quadruplets(
     if not any(tiles.values()):
         # Nothing was made that other parameters could mix with: they must not be refused for it.
         shutil.rmtree(output / RECORDS)
-        (output / MARKER).unlink()
+        claimed.release()
         examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
         raise InputError(
             " ".join(
@@ -145,12 +146,7 @@ def prepare_quadruplets(
             write_text(path, "\n".join(listed) + "\n")
         else:
             path.unlink(missing_ok=True)  # a list without tiles is an error to whoever reads it
-    mark(
-        output,
-        parameters,
-        complete=True,
-        values=count_origins([record for of_city in made.values() for record in of_city.values()]),
-    )
+    claimed.mark(complete=True, values=count_origins([record for of_city in made.values() for record in of_city.values()]))
     return summary
 
 

@@ -13,7 +13,7 @@ from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.geo.map_grids import Grid
 from imrsf_d2.geo.vectors import Layer, rasterize_labels
 from imrsf_d2.geo.writing import write_raster
-from imrsf_d2.preparation.claim import RECORDS
+from imrsf_d2.preparation.files import RECORDS
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
 from imrsf_d2.preparation.quadruplets.warping import resample_marked
