@@ -5,7 +5,7 @@ PYTHON ?=
 TASK ?= instance
 SCALE ?= cpu
 OLDEST_VENV ?= .venv-oldest
-OLDEST_PYTHON ?= python3.10
+OLDEST_PYTHON ?= python3.11
 
 # Written last, so that an interrupted installation is resumed and a finished one costs nothing.
 STAMP := $(VENV)/.complete
@@ -21,7 +21,7 @@ endif
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
-	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.10>  TASK=$(TASK) (demo: instance, semantic, lulc)  SCALE=$(SCALE) (study: cpu, gpu)"
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.14>  TASK=$(TASK) (demo: instance, semantic, lulc)  SCALE=$(SCALE) (study: cpu, gpu)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 

@@ -15,22 +15,23 @@ PACKAGES=${3:-$REQ/base.txt}
 # --- an interpreter ---------------------------------------------------------------------------------------------
 # Prints "major.minor" of an interpreter that really runs; version-manager shims may exist without running.
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
-supported() { case $1 in 3.10 | 3.11 | 3.12 | 3.13) return 0 ;; *) return 1 ;; esac; }
+SUPPORTED="3.11 to 3.14"
+supported() { case $1 in 3.1[1-4]) return 0 ;; *) return 1 ;; esac; }
 
 choose_python() {
   local candidate version found=""
   if [ -n "$WANTED" ]; then
-    version=$(version_of "$WANTED") || fail "PYTHON=$WANTED does not run." "Give a Python 3.10 to 3.13: make env PYTHON=/path/to/python3.11"
-    supported "$version" || fail "PYTHON=$WANTED is Python $version; 3.10 to 3.13 are supported."
+    version=$(version_of "$WANTED") || fail "PYTHON=$WANTED does not run." "Give a Python $SUPPORTED: make env PYTHON=/path/to/python3.11"
+    supported "$version" || fail "PYTHON=$WANTED is Python $version; $SUPPORTED are supported."
     PY=$WANTED
     return
   fi
-  for candidate in python3.11 python3.12 python3.13 python3.10 python3 python; do  # 3.11 first: the one CI uses
+  for candidate in python3.11 python3.12 python3.13 python3.14 python3 python; do  # 3.11 first: the one CI uses
     version=$(version_of "$candidate") || continue
     found="$found $candidate=$version"
     if supported "$version"; then PY=$candidate; return; fi
   done
-  fail "no usable Python found; 3.10 to 3.13 are supported. Found:${found:- none}." \
+  fail "no usable Python found; $SUPPORTED are supported. Found:${found:- none}." \
     "Debian: apt-get install python3 python3-venv python3-dev; or name one: make env PYTHON=/path/to/python3.11"
 }
 
@@ -54,7 +55,7 @@ make_venv() {
     if [ -n "$WANTED" ] && [ "$have" != "$(version_of "$WANTED")" ]; then
       fail "$VENV holds Python $have, but PYTHON=$WANTED was asked for." "Delete $VENV first (make clean-env), or give another VENV."
     fi
-    supported "$have" || fail "$VENV holds Python $have; 3.10 to 3.13 are supported." "Delete it (make clean-env)."
+    supported "$have" || fail "$VENV holds Python $have; $SUPPORTED are supported." "Delete it (make clean-env)."
     PY=$VENV/bin/python
     check_tools
     return
@@ -89,6 +90,8 @@ if [ -f "$SITE/tools/lazyconfig_train_net.py" ]; then rm -rf "$SITE/tools"; fi
 step "installing Mask2Former"
 # Without CUDA its setup skips the extension, which would be built empty; build_op brings a better one.
 FORCE_CUDA="" CUDA_VISIBLE_DEVICES="" pip install --no-deps --no-build-isolation --require-hashes -r "$REQ/mask2former.txt"
+# Python warns of escapes in its docstrings whenever it compiles them: here, once and unheard.
+"$VENV/bin/python" -W ignore -m compileall -q "$SITE/mask2former"
 
 build_op
 

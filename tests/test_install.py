@@ -1,7 +1,11 @@
-"""What `make env` builds the attention op for, and that it says so where it cannot; nothing is compiled here."""
+"""Which Python `make env` takes, what it builds the attention op for, and what it says where it cannot.
+
+Nothing is installed or compiled here.
+"""
 
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -19,6 +23,55 @@ echo "cuda=$FORCE_CUDA cpu=$FORCE_CPU list=$TORCH_CUDA_ARCH_LIST" >>"$(dirname "
 [ "$FORCE_CUDA" != 1 ] || {cuda_works}
 """
 NVCC = "#!/bin/bash\necho Cuda compilation tools, release 12.4, V12.4.99\n"
+
+
+def install(folder, interpreters, *wanted):
+    """Run install.sh where PATH holds nothing but stand-ins for interpreters, name -> version, that cannot make environments."""
+    for name, version in interpreters.items():
+        file = folder / name
+        file.write_text(f'#!/bin/bash\ncase "$2" in *version_info*) echo {version} ;; *) exit 1 ;; esac\n')
+        file.chmod(0o755)
+    for tool in ("bash", "dirname", "ls"):
+        (folder / tool).symlink_to(shutil.which(tool))
+    return subprocess.run(
+        ["bash", REQUIREMENTS / "install.sh", folder / "venv", *wanted],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": str(folder)},
+    )
+
+
+@pytest.mark.parametrize(
+    "interpreters,taken",
+    [
+        ({"python3.11": "3.11", "python3.14": "3.14"}, "python3.11 (Python 3.11)"),
+        ({"python3.10": "3.10", "python3.14": "3.14", "python3": "3.10"}, "python3.14 (Python 3.14)"),
+        ({"python3": "3.13"}, "python3 (Python 3.13)"),
+        ({"python3": "3.10", "python": "3.12"}, "python (Python 3.12)"),
+    ],
+)
+def test_the_python_that_an_environment_is_made_with(tmp_path, interpreters, taken):
+    result = install(tmp_path, interpreters)
+    assert result.returncode == 1 and f"{taken} cannot make virtual environments" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "interpreters,said",
+    [
+        ({}, "3.11 to 3.14 are supported. Found: none."),
+        ({"python3.10": "3.10", "python3": "3.15"}, "3.11 to 3.14 are supported. Found: python3=3.15."),
+    ],
+)
+def test_no_python_that_would_do_is_an_error_that_lists_those_found(tmp_path, interpreters, said):
+    result = install(tmp_path, interpreters)
+    assert result.returncode == 1 and f"no usable Python found; {said}" in result.stderr
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.15", "3.1"])
+def test_a_python_that_was_asked_for_and_is_not_supported_is_refused(tmp_path, version):
+    result = install(tmp_path, {"chosen": version, "python3.11": "3.11"}, tmp_path / "chosen")
+    assert result.returncode == 1 and f"chosen is Python {version}; 3.11 to 3.14 are supported" in result.stderr
 
 
 class Machine:

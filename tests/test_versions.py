@@ -2,11 +2,14 @@
 
 import ast
 import re
+import tomllib
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from imrsf_d2.compat import environment
 from tests.tiny import REPOSITORY
 
 
@@ -37,6 +40,21 @@ def test_the_lowest_version_allowed_is_the_oldest_tried(required):
     assert lowest == [pinned("oldest.in")[required.name]]
     assert required.specifier.contains(pinned("base.txt")[required.name])
     assert pinned("oldest.txt")[required.name] == lowest[0]
+
+
+def test_one_list_of_pythons():
+    """setup.py has the list. install.sh takes those and check_env accepts them; docs/versions.md has a row for each."""
+    pythons, allowed = declared("PYTHONS"), SpecifierSet(declared("python_requires"))
+    assert [minor for minor in range(20) if f"3.{minor}.1" in allowed] == [
+        int(python.removeprefix("3.")) for python in pythons
+    ]
+    assert [f"{major}.{minor}" for major, minor in environment.PYTHON_RANGE] == [pythons[0], pythons[-1]]
+    script = (REPOSITORY / "requirements/install.sh").read_text()
+    assert f'SUPPORTED="{pythons[0]} to {pythons[-1]}"' in script and all(f"python{python} " in script for python in pythons)
+    rows = re.findall(r"^\| (\d+\.\d+)\.\d+ +\|", (REPOSITORY / "docs/versions.md").read_text(), re.M)
+    assert rows == pythons
+    tool = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    assert tool["ruff"]["target-version"] == f"py{pythons[0].replace('.', '')}"
 
 
 def test_the_documented_versions_are_those_tried():

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PYTHON_RANGE = ((3, 10), (3, 13))
+PYTHON_RANGE = ((3, 11), (3, 14))
 MODULES = (
     "torch", "torchvision", "detectron2", "mask2former", "fvcore", "numpy", "scipy",
     "pycocotools", "cv2", "rasterio", "timm", "imrsf_d2",
