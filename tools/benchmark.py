@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Measure how fast things are on this machine, and say which target each value meets.
+"""Measure speed and memory on this machine and compare the values with their targets.
 
 Examples:
     python tools/benchmark.py all --json output/benchmark.json
     python tools/benchmark.py backbone --quick
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
 
-On two cores `all` takes about 40 minutes with --repeats 3; `backbone` and `sweep` are most of it. Each table is printed
-when it is there. What is compared is measured in turn within one run, so that the ratios mean something on a machine with other work
-too. `loader` writes synthetic tiles below --output and reads them as a training run of --config-file would; KEY VALUE
-pairs change the config.
+On two cores, `all` takes about 40 minutes with --repeats 3, most of it for `backbone` and `sweep`. Each table is printed as soon
+as it is there. What is compared is measured in turn within one run, so that the ratios are meaningful even on a busy machine.
+`loader` writes synthetic tiles below --output and reads them as a training run with --config-file would; KEY VALUE pairs change
+the config.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
+sys.path.insert(0, str(REPOSITORY))  # projects/ is not installed
 CONFIGS = REPOSITORY / "configs"
 
 
@@ -64,16 +64,18 @@ def measure(args):
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=[*BENCHMARKS, "all"], help="what to measure")
-    parser.add_argument("--quick", action="store_true", help="a tiny model, to see that the benchmark works")
-    parser.add_argument("--repeats", type=int, metavar="N", help="of each measurement (default: what each needs)")
-    parser.add_argument("--json", metavar="FILE", help="write all values here too")
-    parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F")
-    parser.add_argument("--size", type=int, default=512, metavar="S", help="tile side in pixels")
-    parser.add_argument("--tiles", type=int, default=32, metavar="N", help="training tiles")
-    parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="folder for the tiles")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
+    parser.add_argument("--quick", action="store_true", help="use a tiny model, to see that the benchmark works")
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help="repetitions of each measurement (default: depends on the benchmark)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
+    parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader: config")
+    parser.add_argument("--size", type=int, default=512, metavar="S", help="loader: side of the tiles in pixels")
+    parser.add_argument("--tiles", type=int, default=32, metavar="N", help="loader: number of tiles")
+    parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="loader: folder for the tiles")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader: changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress, beside the tables
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress
     from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: measure(args))

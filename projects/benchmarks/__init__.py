@@ -1,1 +1,1 @@
-"""How fast things are, measured so that somebody else can measure them again."""
+"""Reproducible measurements of speed and memory."""

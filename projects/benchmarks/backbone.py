@@ -1,4 +1,4 @@
-"""The encoder's forward pass: against a dense mask, against bare matrix products, and with sensors missing."""
+"""The encoder's forward pass, compared with a dense mask and with bare matrix products, and with missing sensors."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from projects.benchmarks.timing import measure_together
 
 __all__ = ["benchmark_backbone", "draw_subsets"]
 
-#: Dense over structured time on complete input, at the small and the large size.
+#: Time of the dense model over ours on complete input, at the small and the large size.
 DENSE_TARGETS = (1.10, 1.25)
 
 
 def draw_subsets(case: Case, number: int, seed: int = 0) -> list[tuple[str, ...]]:
-    """`number` non-empty subsets in random order, each as often as every other (to one)."""
+    """Draw `number` non-empty subsets in random order; the counts of any two subsets differ by at most one."""
     subsets = case.modalities.subsets()
     rng = np.random.default_rng(seed)
-    drawn = []
+    drawn: list[tuple[str, ...]] = []
     while len(drawn) < number:
         drawn += [subsets[i] for i in rng.permutation(len(subsets))]
     return drawn[:number]
 
 
 def benchmark_backbone(case: Case, repeats: int = 5) -> Iterator[Result]:
-    """One result per image size; both models hold the same weights."""
+    """One result per image size; both models have the same weights."""
     model, dense = case.build(), case.build(DenseMaskViT)
     for size, target in zip(case.sizes, DENSE_TARGETS, strict=True):
         yield _benchmark_size(case, model, dense, size, target, repeats)
@@ -44,13 +44,13 @@ def _benchmark_size(case, model, dense, size: int, dense_target: float, repeats:
     names, batch = case.modalities.names, case.batch_size
     complete, partial_images = case.images(size), case.images(size, lacking=0.25)
     one_sensor = case.images(size, [names[:1]] * batch)
-    # Two batches see every subset of M = 3 at least once; more would only take longer.
+    # Two batches contain every subset of M = 3 at least once; more would only take longer.
     drawn = draw_subsets(case, 2 * batch)
     random = [case.images(size, drawn[:batch]), case.images(size, drawn[batch:])]
     rows = (len(names) + 1) * batch * case.num_patches(size)
     products, product_flops = matrix_products(case, rows, len(model.blocks))
     own_products, _ = matrix_products(case, rows, len(model.blocks), product=linear)
-    # A layer asked for is a copy of its fusion tokens: what the backbone does, so part of what is timed.
+    # The backbone needs the fusion tokens of these layers, so copying them is part of the timed work.
     encode = partial(model.encode, layers=model.out_layers)
     works = {
         "complete": lambda: encode(complete),
@@ -88,7 +88,7 @@ def _benchmark_size(case, model, dense, size: int, dense_target: float, repeats:
             unit="x",
         ),
         Line(
-            "partial coverage (a quarter of each sensor's patches lacking), time over complete",
+            "partial coverage (a quarter of each sensor's patches missing), time over complete",
             of_complete["partial coverage"],
             1.30,
             unit="x",

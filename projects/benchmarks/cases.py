@@ -1,4 +1,4 @@
-"""The models and images that are measured: a ViT-B by default, and something tiny to try the benchmark itself."""
+"""The models and images to measure: a ViT-B, and a tiny model to try the benchmarks themselves."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from imrsf_d2.modeling import IncompleteMultimodalViT
 
 __all__ = ["Case", "QUICK", "VIT_B"]
 
-#: Enough for M = 4; a case takes the first M.
+#: A case uses the first M of these.
 MODALITIES = (Modality("sar", 1), Modality("rgb", 3), Modality("dsm", 1), Modality("nir", 1))
 
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a model and of what is fed to it.
+    """Sizes of a model and of its input.
 
     Args:
-        embed_dim, depth, num_heads, patch_size: of the encoder.
+        embed_dim, depth, num_heads, patch_size: sizes of the encoder.
         num_modalities: M, up to 4.
         batch_size: B.
-        sizes: sides of the square images in pixels, the small one and the large one.
-        memory_size: side of the image whose memory is measured.
-        num_scored_images: images whose predictions are scored.
+        sizes: sides of the small and the large square images, in pixels.
+        memory_size: side of the image for measuring memory, in pixels.
+        num_scored_images: number of images in the benchmark of evaluation.
         device: "cpu" or "cuda".
     """
 
@@ -43,7 +43,7 @@ class Case:
     device: str = "cpu"
 
     def with_(self, **changes) -> Case:
-        """The same with other values."""
+        """A copy with some values changed."""
         return replace(self, **changes)
 
     @property
@@ -52,11 +52,11 @@ class Case:
         return ModalitySet(MODALITIES[: self.num_modalities])
 
     def num_patches(self, size: int) -> int:
-        """N of a square image."""
+        """The number of patches N of a square image."""
         return (size // self.patch_size) ** 2
 
     def build(self, model_class: type[IncompleteMultimodalViT] = IncompleteMultimodalViT) -> IncompleteMultimodalViT:
-        """The model in inference mode; the same weights for every class."""
+        """The model in evaluation mode; every class gets the same weights."""
         torch.manual_seed(0)
         model = model_class(
             modalities=self.modalities,
@@ -73,7 +73,7 @@ class Case:
         Args:
             size: H = W, in pixels.
             subsets: the modalities of each image; default: `batch_size` complete images.
-            lacking: share of each modality's patches that hold no data, drawn per image and modality.
+            lacking: share of each modality's patches without data, drawn for each image and modality.
         """
         generator = torch.Generator().manual_seed(0)
         modalities = self.modalities
@@ -88,7 +88,7 @@ class Case:
         return image.to(self.device)
 
     def synchronize(self) -> None:
-        """Wait for the device."""
+        """Wait until the device has finished."""
         if self.device == "cuda":
             torch.cuda.synchronize()
 

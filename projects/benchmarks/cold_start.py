@@ -1,4 +1,4 @@
-"""How long a new process waits for its imports."""
+"""Time that a new process takes for its imports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from projects.benchmarks.timing import measure_together
 
 __all__ = ["benchmark_cold_start"]
 
-#: What is imported, least first; torch and detectron2 for comparison, as nothing that computes can do without.
+#: From the lightest import to the heaviest; torch and detectron2 for comparison, because every computation needs them.
 IMPORTS = (
     "sys",
     "imrsf_d2",
@@ -28,13 +28,15 @@ IMPORTS = (
 
 
 def benchmark_cold_start(case: Case, repeats: int = 5) -> list[Result]:
-    """A new interpreter for each import; `case` changes nothing."""
+    """One new interpreter per import; `case` has no effect."""
     works = {f"import {name}": partial(_import, name) for name in IMPORTS}
     return [
         Result(
             "Cold start",
             timings=measure_together(works, repeats),
-            notes=["A new interpreter each, with its start and end; files in the operating system's cache."],
+            notes=[
+                "One new interpreter per import, its start and exit included; files are in the operating system's cache."
+            ],
         )
     ]
 

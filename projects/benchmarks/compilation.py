@@ -1,4 +1,4 @@
-"""Whether torch.compile pays when the subset of sensors changes from batch to batch."""
+"""Whether torch.compile is worth it when the subset of sensors changes from batch to batch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["benchmark_compilation", "compile_per_token"]
 
 
 def compile_per_token(model: IncompleteMultimodalViT) -> IncompleteMultimodalViT:
-    """Compile what treats every token alike (norms and MLPs), in place: it does not see which tokens there are.
+    """Compile, in place, the norms and MLPs: they treat all tokens alike, whatever subsets these belong to.
 
-    Attention does: its shapes are the subsets, and compiled whole it would be compiled anew for every mixture of them.
+    The shapes in attention depend on the subsets; it would be compiled again for every mixture of them.
     """
     for block in model.blocks:
         for part in (block.norm1, block.norm2, block.mlp):
@@ -29,9 +29,9 @@ def compile_per_token(model: IncompleteMultimodalViT) -> IncompleteMultimodalViT
 
 @torch.inference_mode()
 def benchmark_compilation(case: Case, repeats: int = 3) -> list[Result]:
-    """Graphs compiled for every subset and for mixed batches, and the time of a complete batch.
+    """Number of graphs compiled for all subsets and for mixed batches, and the time for a complete batch.
 
-    The whole encoder is counted only, on a small model: there it is a matter of graphs, and each takes long to compile.
+    For the whole encoder only the graphs are counted, with a small model, because each of them takes long to compile.
     """
     size = case.sizes[0]
     drawn = draw_subsets(case, 2 * case.batch_size)
@@ -49,20 +49,20 @@ def benchmark_compilation(case: Case, repeats: int = 3) -> list[Result]:
         small = case.with_(embed_dim=32, depth=2, num_heads=2)
         whole = torch.compile(small.build().encode)
         whole_graphs = _count_graphs(whole, [small.images(4 * case.patch_size, subsets) for subsets in mixtures])
-    except Exception as error:  # whatever the compiler raises: no C++ compiler, an unknown GPU, ...
+    except Exception as error:  # the compiler raises anything: no C++ compiler, an unknown GPU, ...
         result.notes.append(f"Skipped: torch.compile does not work here ({type(error).__name__}: {str(error)[:200]}).")
         return [result]
     images = case.images(size)
     result.timings = measure_together(
-        {"as it is": partial(model.encode, images), "norms and MLPs compiled": partial(compiled.encode, images)},
+        {"uncompiled": partial(model.encode, images), "norms and MLPs compiled": partial(compiled.encode, images)},
         repeats,
         synchronize=case.synchronize,
     )
-    speed = result.timings["norms and MLPs compiled"].over(result.timings["as it is"])
+    speed = result.timings["norms and MLPs compiled"].over(result.timings["uncompiled"])
     result.lines = [
         Line("norms and MLPs compiled: graphs", (float(graphs),)),
         Line("whole encoder compiled: graphs", (float(whole_graphs),)),
-        Line("norms and MLPs compiled, complete input: time over that without", speed, unit="x"),
+        Line("norms and MLPs compiled, complete input: time over uncompiled", speed, unit="x"),
     ]
     return [result]
 

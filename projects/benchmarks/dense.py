@@ -1,4 +1,4 @@
-"""The plain way to run the same weights: all tokens of all modalities, and an explicit mask of tokens x tokens."""
+"""The straightforward way to run the same weights: all tokens of all modalities and an explicit tokens x tokens mask."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["DenseMaskViT", "dense_mask"]
 
 
 def dense_mask(present: Tensor) -> Tensor:
-    """Eq. 4 written out: streams one after the other in config order, fusion tokens last.
+    """The mask of eq. 4, spelled out: the streams one after another in config order, then the fusion tokens.
 
     Args:
         present: [B, M, N] bool.
 
     Returns:
-        [B, T, T] bool with T = (M + 1) * N, True = the query (row) sees the key (column). A token that is not present
-        sees itself, since a row without any key has no softmax; nobody else sees it.
+        [B, T, T] bool with T = (M + 1) * N, True = the query (row) attends to the key (column). A missing token
+        attends to itself, since softmax needs at least one key per row; no other token attends to it.
     """
     batch, modalities, patches = present.shape
     owner = torch.arange(modalities + 1, device=present.device).repeat_interleave(patches)
@@ -35,9 +35,9 @@ def dense_mask(present: Tensor) -> Tensor:
 
 
 class DenseMaskViT(IncompleteMultimodalViT):
-    """The same model without any saving: the baseline that the structured form is measured against.
+    """The same model without any shortcuts: the baseline for measuring the structured form.
 
-    Only the Bi-LSTM attention is shared with it, because eqs. 2-3 are defined over present modalities.
+    Only the Bi-LSTM attention is shared, because eqs. 2-3 are defined over the present modalities.
     """
 
     def encode_subsets(
@@ -76,7 +76,7 @@ class DenseMaskViT(IncompleteMultimodalViT):
 def _dense_block(block: Block, tokens: Tensor, mask: Tensor) -> Tensor:
     """A pre-norm ViT block over [B, T, D] with a mask [B, T, T]."""
     attention = block.attn
-    qkv = attention.qkv(block.norm1(tokens)).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(*qkv, mask[:, None]).transpose(1, 2).flatten(2)
+    query, key, value = attention.qkv(block.norm1(tokens)).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None]).transpose(1, 2).flatten(2)
     tokens = tokens + attention.proj(mixed)
     return tokens + block.mlp(block.norm2(tokens))

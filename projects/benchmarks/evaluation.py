@@ -1,4 +1,4 @@
-"""Scoring building instances: taking in the masks of many images, and COCO's averages over all of them."""
+"""Scoring building instances: encoding the predicted masks of many images, and computing COCO's averages over them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUM_MASKS = 100
 
 
 def benchmark_evaluation(case: Case, repeats: int = 3) -> list[Result]:
-    """Score as many images as `case` says, 100 predicted masks each against 100 annotated buildings."""
+    """Score `case.num_scored_images` images, each with 100 predicted masks and 100 annotated buildings."""
     images = case.num_scored_images
     process, evaluate = [], []
     with tempfile.TemporaryDirectory() as folder, _register(Path(folder), images) as truth:
@@ -45,18 +45,18 @@ def benchmark_evaluation(case: Case, repeats: int = 3) -> list[Result]:
             process.append(seconds)
             evaluate.append(time.perf_counter() - start)
     timings = {
-        "take in the masks (run-length codes, boxes)": Measurement(tuple(process)),
+        "process predictions (RLE masks, boxes)": Measurement(tuple(process)),
         "score boxes and masks": Measurement(tuple(evaluate)),
     }
     each = tuple((a + b) / images * 1e3 for a, b in zip(process, evaluate))
     return [
         Result(
             f"Evaluation of instances, {images} images",
-            [Line("both, for each image", each, unit=" ms")],
+            [Line("both, per image", each, unit=" ms")],
             timings,
             [
-                f"{NUM_MASKS} predicted masks of {SIZE} x {SIZE} px and as many annotated polygons on each "
-                "image; COCO AP, AP50 ... of boxes and masks."
+                f"{NUM_MASKS} predicted masks of {SIZE} x {SIZE} px and as many annotated polygons per image; COCO "
+                "AP, AP50 etc. of boxes and masks."
             ],
         )
     ]
@@ -64,7 +64,7 @@ def benchmark_evaluation(case: Case, repeats: int = 3) -> list[Result]:
 
 @contextlib.contextmanager
 def _register(folder: Path, images: int) -> Iterator[np.ndarray]:
-    """A dataset of rectangular buildings below a folder for as long as it is needed; their [I, 100, 4] boxes."""
+    """Register a dataset of rectangular buildings within the context; yields their boxes, [I, 100, 4]."""
     rng = np.random.default_rng(0)
     corner, side = rng.integers(0, SIZE - 40, (images, NUM_MASKS, 2)), rng.integers(8, 40, (images, NUM_MASKS, 2))
     truth = np.concatenate([corner, corner + side], axis=2)
@@ -98,7 +98,7 @@ def _register(folder: Path, images: int) -> Iterator[np.ndarray]:
 
 
 def _predict(boxes: np.ndarray, rng: np.random.Generator) -> Instances:
-    """The buildings, each moved by up to 6 px, in random order of confidence."""
+    """The buildings as predictions, each shifted by up to 6 px, with random scores."""
     masks = torch.zeros(len(boxes), SIZE, SIZE)
     for mask, (left, top, right, bottom) in zip(masks, np.clip(boxes + rng.integers(-6, 7, (len(boxes), 1)), 0, SIZE)):
         mask[top:bottom, left:right] = 1

@@ -1,4 +1,4 @@
-"""Floating-point operations of matrix products and attention, as they run (a multiply-add is two)."""
+"""Floating-point operations of matrix products and attention as they are executed (a multiply-add counts as two)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CPU_ATTENTION = {
 @torch.inference_mode(False)  # in which PyTorch 2.4 counts nothing
 @torch.no_grad()
 def count_flops(work: Callable[[], object]) -> int:
-    """Run something once, without gradients, and count what PyTorch's own counter knows: products and attention."""
+    """Run `work` once without gradients; PyTorch's counter counts matrix products and attention."""
     with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         work()
     return counter.get_total_flops()

@@ -1,9 +1,9 @@
-"""Tiles per second from disk to a training step, and what they spend their time on."""
+"""Throughput of the training input, in tiles per second, and the time spent in each stage."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from unittest import mock
 
@@ -28,20 +28,20 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
     """Measure the training input of a config.
 
     Args:
-        cfg: its DATASETS.TRAIN is read, once before anything is timed: all figures are with files in the operating
-            system's cache.
+        cfg: its DATASETS.TRAIN is read once before anything is timed, so the files are in the operating system's cache for
+            all measurements.
         workers: numbers of loader processes to try.
-        repeats: of each measurement.
+        repeats: repetitions of each measurement.
 
     Returns:
-        Markdown: throughput of whole tiles and of training samples, and the time that each stage of a whole tile takes.
+        Markdown: throughput of whole tiles and of training samples, and the time of each stage for a whole tile.
     """
     samples = [sample for name in cfg.DATASETS.TRAIN for sample in DatasetCatalog.get(name)]
     whole = cfg.clone()
     whole.defrost()
     whole.INPUT.MODALITY_DROPOUT.ENABLED = False
     whole.INPUT.CROP.ENABLED = False
-    kinds = {"whole tile, every sensor": whole, "as in training": cfg}
+    kinds = {"whole tile, all sensors": whole, "as in training": cfg}
     rows = []
     for kind, config in kinds.items():
         mapper = build_mapper(config, is_train=True)
@@ -61,9 +61,9 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
         [
             f"{len(samples)} tiles of {size}; median (fastest to slowest) of {repeats} passes over all of them.",
             markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centerd=2),
-            "Decoder alone: rasterio opens the files that a training sample needs and decodes the windows that it needs, and "
-            "nothing is done with them.",
-            "What a whole tile with every sensor spends its time on, without loader processes:",
+            "Decoder alone: rasterio opens the files that a training sample needs and decodes its windows, and nothing else "
+            "is done.",
+            "Time spent in each stage for a whole tile with all sensors, without loader processes:",
             markdown_table(["stage", "ms per tile", "share"], shares, centerd=1),
         ]
     )
@@ -75,7 +75,7 @@ def _map_all(mapper: SampleMapper, samples: Sequence[Mapping]) -> None:
 
 
 def _time_loader(cfg: CfgNode, workers: int, number: int, repeats: int) -> Measurement:
-    """Passes of `number` samples through the loader; its start, and the queue that fills meanwhile, are not counted."""
+    """Time `number` samples from the loader; its start and the batches queued meanwhile are not included."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.DATALOADER.NUM_WORKERS = workers
@@ -87,7 +87,7 @@ def _time_loader(cfg: CfgNode, workers: int, number: int, repeats: int) -> Measu
 
 
 def _time_decoder(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int) -> Measurement:
-    """What GDAL takes for the windows of the files that training samples read: no loader can be faster."""
+    """Time that GDAL alone takes for the windows that training samples read: no loader can be faster."""
     wanted = []
 
     def note(path, modality, **options):
@@ -107,7 +107,7 @@ def _time_decoder(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int
 
 
 def _time_stages(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int) -> dict[str, Measurement]:
-    """Time the stages of a training sample, each on all samples."""
+    """Time each stage of loading on all samples."""
 
     def read(name: str) -> list:
         return [read_raster(paths[name], mapper.modalities[name]) for paths in files if name in paths]
@@ -117,7 +117,7 @@ def _time_stages(mapper: SampleMapper, samples: Sequence[Mapping], repeats: int)
     geometries = [Geometry(0, 0, sample["height"], sample["width"], turns=1) for sample in samples]
     rng = np.random.default_rng(0)
     augmented = [mapper.augment(*pair, rng) for pair in zip(rasters, geometries)]
-    stages = {f"read {name}": partial(read, name) for name in mapper.modalities.names}
+    stages: dict[str, Callable[[], object]] = {f"read {name}": partial(read, name) for name in mapper.modalities.names}
     stages["augment"] = lambda: [mapper.augment(*pair, rng) for pair in zip(rasters, geometries)]
     stages["assemble"] = lambda: [
         assemble(mapper.modalities, turned, geometry.output_size) for turned, geometry in zip(augmented, geometries)

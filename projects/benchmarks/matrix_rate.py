@@ -1,4 +1,4 @@
-"""What the machine's own matrix product reaches, at the sizes of a ViT: the yardstick for everything else."""
+"""The rate of plain matrix products at the sizes of a ViT, which the model's speed is compared with."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def matrix_products(
     dtype: torch.dtype = torch.float32,
     product: Callable[[Tensor, Tensor], Tensor] = F.linear,
 ) -> tuple[Callable[[], None], int]:
-    """The four linear layers of a ViT block as bare products: no bias, no activation, nothing kept.
+    """The four linear layers of a ViT block as bare products, without bias or activation; results are discarded.
 
     Args:
-        case: its D (MLP of 4 D) and device.
-        rows: tokens of the batch.
-        repeats: passes a call.
-        product: of tokens [R, inputs] and weight [outputs, inputs]; default: what PyTorch takes for a linear layer.
+        case: gives D (the MLP is 4 D wide) and the device.
+        rows: number of tokens R in the batch.
+        repeats: passes per call.
+        product: multiplies tokens [R, inputs] and a weight [outputs, inputs]; default: PyTorch's linear layer.
 
     Returns:
-        A call to time, and its floating-point operations.
+        The function to time, and its number of floating-point operations.
     """
     dim = case.embed_dim
     generator = torch.Generator().manual_seed(0)

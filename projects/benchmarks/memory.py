@@ -1,7 +1,7 @@
 """Peak memory of inference on a large image, each variant in a fresh process.
 
-On the CPU it is the process's largest resident set (what the operating system saw, library buffers included) over the
-set with the model and the image loaded and a small image passed; on a GPU, the allocator's peak.
+On the CPU it is the increase of the process's peak resident set (as the operating system reports it, library buffers included)
+over the resident set after loading model and image and passing a small image; on a GPU, the allocator's peak.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ STATUS = Path("/proc/self/status")
 
 
 def benchmark_memory(case: Case, repeats: int = 1) -> list[Result]:
-    """Complete input, one image; `repeats` processes for each variant."""
-    # Inference keeps nothing of a block but the four layers that become feature maps: four blocks show the same peak.
+    """Complete input of one image; `repeats` processes per variant."""
+    # Of all blocks, inference keeps only the four layers that become feature maps: four blocks have the same peak.
     case = case.with_(batch_size=1, depth=min(case.depth, 4))
     title = f"Memory of inference, {case.memory_size} x {case.memory_size} px"
     if case.device == "cpu" and not STATUS.exists():
-        return [Result(title, notes=[f"Skipped: needs {STATUS}, which Linux has."])]
+        return [Result(title, notes=[f"Skipped: needs {STATUS}, which only Linux has."])]
     mib = {variant: tuple(_measure_in_new_process(variant, case) / 2**20 for _ in range(repeats)) for variant in VARIANTS}
     ratio = tuple(ours / theirs for ours, theirs in zip(mib["structured"], mib["dense"]))
     lines = [
@@ -44,7 +44,7 @@ def benchmark_memory(case: Case, repeats: int = 1) -> list[Result]:
     how = (
         "the allocator's peak"
         if case.device == "cuda"
-        else "peak resident set over the set before, which includes what the libraries allocate themselves"
+        else "increase of the peak resident set, which includes what the libraries allocate themselves"
     )
     return [
         Result(
@@ -52,8 +52,8 @@ def benchmark_memory(case: Case, repeats: int = 1) -> list[Result]:
             lines,
             {},
             [
-                f"Encoder forward, {case}, float32, {case.device}; a fresh process each, {how}. More blocks need no more: "
-                "inference keeps four layers of fusion tokens, whatever the depth."
+                f"Encoder forward, {case}, float32, {case.device}; a fresh process per measurement, {how}. More blocks "
+                "need no more memory: inference keeps four layers of fusion tokens at any depth."
             ],
         )
     ]
@@ -72,7 +72,7 @@ def _measure_in_new_process(variant: str, case: Case) -> int:
 
 @torch.inference_mode()
 def measure_here(variant: str, case: Case) -> int:
-    """Bytes that one pass over an image adds to this process at its peak; only true in a fresh process."""
+    """Peak memory in bytes that one pass over an image adds; only correct in a fresh process."""
     model = case.build(VARIANTS[variant])
     image = case.images(case.memory_size)
     model.encode(case.images(case.patch_size), layers=model.out_layers)
@@ -83,12 +83,12 @@ def measure_here(variant: str, case: Case) -> int:
         return torch.cuda.max_memory_allocated() - before
     before = _resident("VmRSS")
     model.encode(image, layers=model.out_layers)
-    # The peak counts from the start of the process; what building the model needed is well below a large image.
+    # The peak is since the start of the process; building the model needs much less than a large image.
     return max(0, _resident("VmHWM") - before)
 
 
 def _resident(key: str) -> int:
-    """Bytes of this process in memory: now (VmRSS) or at most so far (VmHWM)."""
+    """Resident set of this process in bytes: now (VmRSS) or at its peak so far (VmHWM)."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""bfloat16 on a GPU: how close to its matrix rate, and images per second beside the dense mask."""
+"""bfloat16 on a GPU: the share of its matrix rate that is reached, and images per second compared with the dense mask."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from projects.benchmarks.train_step import make_step
 
 __all__ = ["benchmark_gpu", "benchmark_mixed_precision"]
 
-#: Share of the measured bfloat16 matrix rate that the encoder's forward and backward pass should reach on an H100.
+#: Target for the encoder's forward and backward pass on an H100, as a share of the measured bfloat16 matrix rate.
 TARGET = 0.45
 
 
 def benchmark_gpu(case: Case, repeats: int = 10) -> Iterator[Result]:
-    """`benchmark_mixed_precision` with 32 images a batch where there is a GPU, else a word."""
+    """`benchmark_mixed_precision` with batches of 32 images; without a GPU, a result that says it was skipped."""
     if torch.cuda.is_available():
         yield from benchmark_mixed_precision(case.with_(device="cuda", batch_size=32), repeats)
     else:
@@ -33,23 +33,23 @@ def benchmark_gpu(case: Case, repeats: int = 10) -> Iterator[Result]:
 
 
 def benchmark_mixed_precision(case: Case, repeats: int) -> Iterator[Result]:
-    """Autocast to bfloat16 on the case's device."""
+    """Measure with autocast to bfloat16 on the case's device."""
     yield _benchmark_rate(case, repeats)
     for size in case.sizes:
         yield _benchmark_images(case, size, repeats)
 
 
 def _benchmark_rate(case: Case, repeats: int) -> Result:
-    """Encoder forward and backward at the large size, as it is and with its per-token parts compiled."""
+    """Encoder forward and backward at the large size, uncompiled and with the norms and MLPs compiled."""
     size = case.sizes[-1]
     images = case.images(size)
     model = case.build().train()
-    # The backward pass forms two products for each of the forward pass.
+    # The backward pass computes two products for each product of the forward pass.
     flops = 3 * count_flops(partial(model.encode, images))
     rows = (case.num_modalities + 1) * case.batch_size * case.num_patches(size)
     products, product_flops = matrix_products(case, rows, len(model.blocks), torch.bfloat16)
-    works = {
-        "as it is": partial(_forward_backward, model, images),
+    works: dict[str, Callable[[], None]] = {
+        "uncompiled": partial(_forward_backward, model, images),
         "norms and MLPs compiled": partial(_forward_backward, compile_per_token(case.build().train()), images),
     }
     result = Result(
@@ -72,9 +72,9 @@ def _benchmark_rate(case: Case, repeats: int) -> Result:
 
 
 def _benchmark_images(case: Case, size: int, repeats: int) -> Result:
-    """Images per second of the backbone with feature maps, in training and in inference, beside the dense mask."""
+    """Images per second of the backbone with feature maps, in training and inference, for both models."""
     images = case.images(size)
-    works = {}
+    works: dict[str, Callable[[], None]] = {}
     for name, model_class in (("ours", IncompleteMultimodalViT), ("dense mask", DenseMaskViT)):
         works[f"training, {name}"] = partial(make_step(case.build(model_class), torch.bfloat16), images)
         works[f"inference, {name}"] = partial(_infer, case.build(model_class), images)
@@ -106,13 +106,13 @@ def _infer(model: IncompleteMultimodalViT, images: Tensor) -> None:
 
 
 def _those_that_run(works: dict[str, Callable[[], None]], result: Result) -> dict[str, Callable[[], None]]:
-    """Try each once and leave out, with a word, what does not fit into memory or cannot be compiled."""
+    """Try each once; leave out, with a note, what does not fit into memory or cannot be compiled."""
     running = {}
     for name, work in works.items():
         try:
             work()
             running[name] = work
-        except RuntimeError as error:  # out of memory, and every error of the compiler, are among these
+        except RuntimeError as error:  # includes running out of memory and all errors of the compiler
             result.notes.append(f"Left out: {name} ({type(error).__name__}: {str(error)[:200]}).")
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: measured values beside their targets, as Markdown and as JSON."""
+"""The result of a benchmark: measured values and their targets, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from projects.benchmarks.timing import Measurement
 
 __all__ = ["Line", "Result", "SIGNS"]
 
-#: How a target is written, and when a value meets it.
+#: Sign of a target -> whether a value meets it.
 SIGNS = {"<=": operator.le, ">=": operator.ge}
 
 
@@ -20,10 +20,10 @@ class Line:
     """One measured value.
 
     Args:
-        what: what was measured, in words.
-        values: one number per repeat.
-        target: what the median should come to, or None for a value that is only told.
-        sign: "<=" or ">=", which side of the target is good.
+        what: what was measured.
+        values: one number per repetition.
+        target: what the median should reach, or None if there is no target.
+        sign: "<=" or ">=": how a value that meets the target compares with it.
         unit: written after the numbers.
     """
 
@@ -35,16 +35,16 @@ class Line:
 
     @property
     def median(self) -> float:
-        """The middle repeat."""
+        """Median over the repetitions."""
         return statistics.median(self.values)
 
     @property
     def met(self) -> bool | None:
-        """Whether the median meets the target; None without one."""
+        """Whether the median meets the target; None without a target."""
         return None if self.target is None else SIGNS[self.sign](self.median, self.target)
 
     def cells(self) -> list[str]:
-        """A row of the table: what, target, measured with its spread, met."""
+        """A row of the table: what was measured, target, median and range, whether the target is met."""
         target = "" if self.target is None else f"{self.sign} {self.target:.2f}{self.unit}"
         spread = f" ({min(self.values):.2f} to {max(self.values):.2f})" if len(self.values) > 1 else ""
         met = {None: "", True: "yes", False: "no"}[self.met]
@@ -53,13 +53,13 @@ class Line:
 
 @dataclass
 class Result:
-    """What one benchmark found.
+    """The result of one benchmark.
 
     Args:
         title: its heading.
         lines: values and targets.
-        timings: what was timed, in words -> durations.
-        notes: sentences on how it was measured; why something was left out.
+        timings: what was timed -> durations.
+        notes: how it was measured, and why something was left out.
     """
 
     title: str
@@ -78,7 +78,7 @@ class Result:
         return "\n\n".join(parts)
 
     def as_json(self) -> dict:
-        """The same for a program."""
+        """The same as a dictionary for JSON."""
         lines = [asdict(line) | {"median": line.median, "met": line.met} for line in self.lines]
         timings = {what: list(timed.seconds) for what, timed in self.timings.items()}
         return {"title": self.title, "lines": lines, "seconds": timings, "notes": self.notes}

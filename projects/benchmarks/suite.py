@@ -1,4 +1,4 @@
-"""All benchmarks of the model by name, and what a reader must know of the run that made the numbers."""
+"""All benchmarks of the model by name, and a description of the run that made the numbers."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ BENCHMARKS = {
 
 
 def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> Iterable[Result]:
-    """Run one benchmark, and hand back each of its results as it is there.
+    """Run one benchmark; yields each result as soon as it is there.
 
     Args:
         what: a key of BENCHMARKS.
-        quick: a tiny model, to see that the benchmark works; its numbers mean nothing.
-        repeats: timed rounds; None leaves it to the benchmark.
+        quick: use a tiny model to see that the benchmark works; its numbers are meaningless.
+        repeats: timed rounds; None means the benchmark's default.
     """
     return BENCHMARKS[what](QUICK if quick else VIT_B, **({"repeats": repeats} if repeats else {}))
 
 
 def describe_run() -> dict[str, str]:
-    """Machine, versions, threads, how busy the machine was as the run began, and the date."""
+    """Machine, versions, number of threads, load of the machine at the start, and date."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return {
         "machine": describe_machine(),

@@ -1,4 +1,4 @@
-"""All subsets of the sensors on the same images: streams shared, against a pass per subset."""
+"""All subsets of the sensors on the same images: shared streams compared with one pass per subset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from projects.benchmarks.timing import measure_together
 
 __all__ = ["benchmark_sweep"]
 
-#: M -> shared time over that of separate passes which skip absent sensors, and over that of the dense mask.
+#: M -> time with shared streams, over separate passes that skip absent sensors and over the dense mask.
 TARGETS = {3: (0.60, 0.40), 4: (0.48, 0.30)}
 
 

@@ -1,4 +1,4 @@
-"""Repeated measurements and what to say of them."""
+"""Repeated measurements and their statistics."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds per call over several repeats.
+    """Seconds per call over several repetitions.
 
     Args:
-        seconds: one number per repeat.
+        seconds: one number per repetition.
     """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle repeat, s."""
+        """Median over the repetitions, in seconds."""
         return statistics.median(self.seconds)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The fastest and the slowest repeat, s."""
+        """The fastest and the slowest repetition, in seconds."""
         return min(self.seconds), max(self.seconds)
 
     def in_ms(self, per: int = 1) -> str:
-        """Median and spread as `3.21 (3.10 to 3.54)`, in ms per item of `per` items a call."""
+        """Median and range as `3.21 (3.10 to 3.54)`, in ms per item if a call handles `per` items."""
         return f"{self.median / per * 1e3:.2f} ({self.spread[0] / per * 1e3:.2f} to {self.spread[1] / per * 1e3:.2f})"
 
     def rate(self, items: int) -> str:
-        """Items per second as `120 (98 to 131)`, for calls that handle `items` each."""
+        """Items per second as `120 (98 to 131)` if a call handles `items`."""
         return f"{items / self.median:.0f} ({items / self.spread[1]:.0f} to {items / self.spread[0]:.0f})"
 
     def over(self, other: Measurement, factor: float = 1.0) -> tuple[float, ...]:
-        """`factor` * ours / theirs, repeat by repeat, of two works that were measured together."""
+        """`factor` * ours / theirs for each repetition of two functions that were measured together."""
         return tuple(factor * ours / theirs for ours, theirs in zip(self.seconds, other.seconds, strict=True))
 
 
 def measure(
     work: Callable[[], object], repeats: int, warm_up: int = 1, synchronize: Callable[[], object] = lambda: None
 ) -> Measurement:
-    """Time a call several times.
+    """Time a function several times.
 
     Args:
-        work: what to time.
+        work: the function to time.
         repeats: timed calls.
-        warm_up: calls before those, for caches and lazy initialization.
-        synchronize: waits until an accelerator has finished what `work` queued.
+        warm_up: untimed calls before these, for caches and lazy initialization.
+        synchronize: waits until an accelerator has finished the work in its queue.
     """
     return measure_together({"work": work}, repeats, warm_up, synchronize)["work"]
 
@@ -66,10 +66,10 @@ def measure_together(
     warm_up: int = 1,
     synchronize: Callable[[], object] = lambda: None,
 ) -> dict[str, Measurement]:
-    """Time several calls in turn, so that what else the machine does meanwhile falls on all of them alike.
+    """Time several functions in turn, so that other load on the machine affects all of them alike.
 
     Args:
-        works: name -> what to time; every second round runs them backwards, against drift.
+        works: name -> function to time; every second round runs them in reverse order, against drift.
         repeats: timed rounds.
         warm_up, synchronize: as in `measure`.
 

@@ -1,4 +1,4 @@
-"""A training step of the backbone: forward, backward and optimizer, complete and with random subsets of sensors."""
+"""A training step of the backbone (forward, backward, optimizer) on complete input and on random subsets of sensors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["benchmark_train_step", "make_step"]
 
 
 def make_step(model: torch.nn.Module, precision: torch.dtype | None = None):
-    """A function of an image batch that trains the model on it, toward maps of zero.
+    """A function that does one training step on a batch of images, with the mean square of the feature maps as loss.
 
     Args:
-        model: of maps by name.
-        precision: autocast to this type; None computes in float32.
+        model: returns feature maps by name.
+        precision: type for autocast; None computes in float32.
     """
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
@@ -37,7 +37,7 @@ def make_step(model: torch.nn.Module, precision: torch.dtype | None = None):
 
 
 def benchmark_train_step(case: Case, repeats: int = 3) -> list[Result]:
-    """Each repeat is as many batches as there are subsets, so that every subset comes `batch_size` times."""
+    """One repetition has as many batches as there are subsets, so that every subset occurs `batch_size` times."""
     size = case.sizes[0]
     step = make_step(case.build())
     number = len(case.modalities.subsets())
@@ -47,7 +47,7 @@ def benchmark_train_step(case: Case, repeats: int = 3) -> list[Result]:
     for i in range(number):
         batch = case.images(size, drawn[i * case.batch_size : (i + 1) * case.batch_size])
         works[f"random {i}"] = partial(step, batch)
-        # A complete step beside each random one: neighbors in time share what else the machine does.
+        # A complete step next to each random one: both see the same load of the machine.
         works[f"complete {i}"] = partial(step, complete)
     timed = measure_together(works, repeats, synchronize=case.synchronize)
     steps = {
@@ -71,7 +71,7 @@ def benchmark_train_step(case: Case, repeats: int = 3) -> list[Result]:
             steps,
             [
                 f"Backbone with feature maps, forward, backward and AdamW, {case}, float32, {case.device}; every subset "
-                f"equally often, {share:.2f} of the tokens."
+                f"equally often, {share:.2f} of the tokens of complete input."
             ],
         )
     ]

@@ -88,7 +88,7 @@ def test_counted_flops_of_a_block_follow_from_the_tokens_that_exist(subsets):
     assert counts[0] - counts[1] == expected
 
 
-def test_a_shared_sweep_gathers_in_46_steps_where_94_were_needed():
+def test_a_shared_sweep_takes_46_steps_of_the_lstm_instead_of_94():
     """Bi-LSTM of M = 4: 30 forward steps and 16 backward ones, 4 of which see the zero state first and one each image."""
     case = QUICK.with_(num_modalities=4, batch_size=1)
     model, image = case.build(), case.images(SIZE)
@@ -169,9 +169,10 @@ def test_a_quick_run_measures_every_line(what):
     assert sum(line.target is not None for result in results for line in result.lines) == targets
 
 
-def test_without_a_gpu_its_lines_are_skipped_with_a_word(monkeypatch):
+def test_without_a_gpu_the_benchmark_says_it_was_skipped(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert next(benchmark_gpu(QUICK)).notes == ["Skipped: no CUDA device here."]
+    result = next(benchmark_gpu(QUICK))
+    assert not result.lines and result.notes[0].startswith("Skipped")
 
 
 def test_the_gpu_benchmark_runs_on_any_device(monkeypatch):
@@ -182,7 +183,7 @@ def test_the_gpu_benchmark_runs_on_any_device(monkeypatch):
     assert all(value > 0 for result in results for line in result.lines for value in line.values)
 
 
-def test_what_does_not_fit_is_left_out_with_a_word(monkeypatch):
+def test_what_does_not_fit_is_left_out_with_a_note(monkeypatch):
     def too_large(case):
         raise torch.OutOfMemoryError("too large")
 
@@ -191,7 +192,7 @@ def test_what_does_not_fit_is_left_out_with_a_word(monkeypatch):
     result = next(benchmark_mixed_precision(QUICK, repeats=1))
     assert [line.what for line in result.lines] == ["bare products"]
     assert result.notes[1:] == [
-        "Left out: as it is (OutOfMemoryError: too large).",
+        "Left out: uncompiled (OutOfMemoryError: too large).",
         "Left out: norms and MLPs compiled (OutOfMemoryError: too large).",
     ]
 
