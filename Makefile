@@ -47,7 +47,7 @@ demo: env  ## synthetic data, a short CPU training, the table over all sensor su
 study: env  ## the proposed model against MultiViT and the ablations: docs/results.md (about two hours; resumable)
 	"$(VENV)/bin/python" tools/study.py --scale $(SCALE)
 
-pretrain-demo: env  ## does pre-training help with few labels: its part of docs/results.md (about an hour; resumable)
+pretrain-demo: env  ## does pre-training help with few labels: docs/results_pretraining.md (about an hour; resumable)
 	"$(VENV)/bin/python" tools/pretrain_demo.py
 
 clean:  ## remove caches and build products

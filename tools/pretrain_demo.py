@@ -1,15 +1,16 @@
 #!/usr/bin/env python
-"""Does pre-training help when few tiles are labeled? Two pre-training runs, one model from several starts, the report.
+"""Does pre-training help when few tiles are labeled? Pre-train twice, train one model from several starts, compare them.
 
 Examples:
 
-Everything, in about an hour on two cores; run again, it keeps what is finished and continues what is not:
+Everything, in about an hour on two cores; repeated, the command keeps finished runs and resumes the others:
     $ python tools/pretrain_demo.py
 
-Some of it, e.g. one pre-training run, or one run and the pre-training that it starts from, and the report of all there is:
+A part of it, e.g. one pre-training run, or one run with the pre-training run it starts from; the report is about all runs that
+are finished:
     $ python tools/pretrain_demo.py --only g --only finetune_gc-seed1
 
-The report again, from the logs of the runs:
+Only the report, from the logs of the runs:
     $ python tools/pretrain_demo.py --report-only
 
 KEY VALUE pairs change the config of every run, e.g. the share of the tiles that are labeled:
@@ -21,8 +22,8 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
-OUTPUT, RESULTS = "output/pretrain_demo", "docs/results.md"
+sys.path.insert(0, str(REPOSITORY))  # projects/ is not installed
+OUTPUT, RESULTS = "output/pretrain_demo", "docs/results_pretraining.md"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from imrsf_d2.utils.errors import exit_code
 
-    return exit_code(lambda: run(args), interrupted="interrupted; the same command goes on from here.")
+    return exit_code(lambda: run(args), interrupted="interrupted; the same command resumes.")
 
 
 def run(args):
@@ -45,13 +46,13 @@ def run(args):
 
     check_one_process("tools/pretrain_demo.py")
     from projects.study.options import locate
-    from projects.study.pretraining import run_pretraining_demo
+    from projects.study.pretraining import pretraining_topic
+    from projects.study.report import run_topic
 
-    output, results = locate(args, OUTPUT, REPOSITORY / RESULTS)
-    run_pretraining_demo(
-        REPOSITORY / "projects/study/configs/pretrain_demo",
-        output,
-        results,
+    run_topic(
+        pretraining_topic(),
+        ["python", "tools/pretrain_demo.py"],
+        *locate(args, OUTPUT, REPOSITORY / RESULTS),
         only=args.only,
         report_only=args.report_only,
         opts=args.opts,

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Do the paper's claims hold? The proposed model, MultiViT and the ablations on one budget, and what the numbers say.
+"""Do the paper's claims hold? Train the proposed model, MultiViT and the ablations on one budget and compare their scores.
 
 Examples:
 
-Everything, in about two hours on two cores; run again, it keeps what is finished and continues what is not:
+Everything, in about two hours on two cores; repeated, the command keeps finished runs and resumes the others:
     $ python tools/study.py
 
-Some of it, e.g. one model, or one run of another, and the report of all that is finished:
+A part of it, e.g. one model and one run of another; the report is about all runs that are finished:
     $ python tools/study.py --only proposed --only multivit-seed1
 
-The report again, from the logs of the runs:
+Only the report, from the logs of the runs:
     $ python tools/study.py --report-only
 
 KEY VALUE pairs change the config of every run:
@@ -21,8 +21,8 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))  # where projects/ lies, which is not installed
-#: scale -> where its report goes
+sys.path.insert(0, str(REPOSITORY))  # projects/ is not installed
+#: scale -> its report
 RESULTS = {"cpu": "docs/results.md", "gpu": "docs/results_gpu.md"}
 
 
@@ -36,12 +36,12 @@ def main(argv: list[str] | None = None) -> int:
         default="cpu",
         help="a small model for two cores (default), or a larger one on more data for a GPU",
     )
-    add_run_options(parser, "output/study/SCALE", "docs/results.md, of the gpu scale docs/results_gpu.md")
+    add_run_options(parser, "output/study/SCALE", "docs/results.md, or docs/results_gpu.md for --scale gpu")
     args = parser.parse_args(argv)
 
     from imrsf_d2.utils.errors import exit_code
 
-    return exit_code(lambda: run(args), interrupted="interrupted; the same command goes on from here.")
+    return exit_code(lambda: run(args), interrupted="interrupted; the same command resumes.")
 
 
 def run(args):
@@ -52,14 +52,13 @@ def run(args):
 
     check_one_process("tools/study.py")
     from projects.study.options import locate
-    from projects.study.running import run_study
+    from projects.study.paper import study_topic
+    from projects.study.report import run_topic
 
-    output, results = locate(args, f"output/study/{args.scale}", REPOSITORY / RESULTS[args.scale])
-    run_study(
-        args.scale,
-        REPOSITORY / "projects/study/configs",
-        output,
-        results,
+    run_topic(
+        study_topic(args.scale),
+        ["python", "tools/study.py", "--scale", args.scale],
+        *locate(args, f"output/study/{args.scale}", REPOSITORY / RESULTS[args.scale]),
         only=args.only,
         report_only=args.report_only,
         opts=args.opts,

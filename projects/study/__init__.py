@@ -1,1 +1,1 @@
-"""The study: the proposed model, its baseline and its ablations on one budget, and what the numbers say."""
+"""The proposed model, its baseline, its ablations and its pre-training on one budget, and what their scores say."""

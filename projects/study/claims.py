@@ -1,149 +1,75 @@
-"""What the paper claims, judged from the numbers of our runs."""
+"""Claims that one model is better than another: the numbers compared, their difference and a verdict, as rows of a table."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from imrsf_d2.modalities import subset_title
-from projects.study.scores import AcrossSeeds, ModelScores, Subset
+from projects.study.plan import Model, Run
+from projects.study.runs import Outcome
+from projects.study.scores import METRICS, AcrossSeeds, scores_by_model
 
-__all__ = ["CLEAR", "COLLAPSE", "Judgment", "compare", "effect", "judge", "judge_benefit", "judge_claims", "signed"]
+__all__ = ["CLEAR", "Claim", "claim_row", "compare_models", "standard_error", "verdict"]
 
-#: A model has collapsed on a subset when less than this share of its own score on complete input is left.
-COLLAPSE = 0.1
-#: A difference is clear when it is at least this many times its spread.
-CLEAR = 2.0
+#: A claim, and the rows of its table: what is compared, both quantities, their difference, the verdict.
+Claim = tuple[str, list[list[str]]]
 
+#: A difference is clear if it is at least this many times its standard error: for three training runs of each model, about the
+#: 5 % level of a t test.
+CLEAR = 3.0
 
-@dataclass(frozen=True)
-class Judgment:
-    """A claim, whether it holds, and the numbers that say so."""
-
-    claim: str
-    verdict: str
-    finding: str
+QUANTITIES = {"complete": "complete input", "incomplete": "mean of the incomplete"}
 
 
-def compare(first: AcrossSeeds, second: AcrossSeeds, factor: float = 1.0) -> tuple[float, float | None]:
-    """By how much `first` exceeds `factor` times `second`.
+def standard_error(first: AcrossSeeds, second: AcrossSeeds) -> float | None:
+    """Standard error of the difference of the means of two models that were trained independently of each other.
 
-    Returns:
-        The difference of the means; and its spread, the root of the summed squares of both standard deviations (the
-        second's times `factor`). The deviation of a single run is taken to be the other's; None if both are single.
+    It is sqrt(s1^2 / n1 + s2^2 / n2) for standard deviations s and numbers of runs n. A single run has no standard deviation
+    and gets that of the other model; if both are single, the standard error is None.
     """
-    deviations = [first.deviation, second.deviation]
-    known = [deviation for deviation in deviations if deviation is not None]
-    margin = first.mean - factor * second.mean
+    known = [values.deviation for values in (first, second) if values.deviation is not None]
     if not known:
-        return margin, None
-    one, other = (known[0] if deviation is None else deviation for deviation in deviations)
-    return margin, math.hypot(one, factor * other)
+        return None
+    s1, s2 = (known[0] if values.deviation is None else values.deviation for values in (first, second))
+    return math.hypot(s1 / len(first.values) ** 0.5, s2 / len(second.values) ** 0.5)
 
 
-def effect(margin: float, spread: float | None) -> str:
-    """In a word, what a difference says: "helps", "hurts", "unclear", or "spread unknown".
-
-    It is unclear when the runs vary as much anyway.
-
-    Args:
-        margin, spread: as from `compare`.
-    """
-    if spread is None:
-        return "spread unknown"
-    if abs(margin) < CLEAR * spread:
-        return "unclear"
-    return "helps" if margin > 0 else "hurts"
+def verdict(difference: float, error: float | None) -> str:
+    """Whether a difference is positive: "holds", "does not hold", or "not clear" given its standard error."""
+    if error is None or difference == 0 or not abs(difference) >= CLEAR * error:  # the last, so that NaN is not clear either
+        return "not clear"
+    return "holds" if difference > 0 else "does not hold"
 
 
-def judge(margin: float, spread: float | None) -> str:
-    """In words, whether something holds that needs a margin of at least 0.
-
-    Args:
-        margin, spread: as from `compare`.
-    """
-    word = "holds" if margin >= 0 else "does not hold"
-    if spread is None:
-        return f"{word} (single runs, spread unknown)"
-    return f"{word}, but not clearly" if effect(margin, spread) == "unclear" else word
+def claim_row(what: str, first: AcrossSeeds, second: AcrossSeeds, error: float | None) -> list[str]:
+    """A row for the claim that the first quantity is larger than the second; `error` is that of their difference."""
+    difference = first.mean - second.mean
+    plus_minus = "" if error is None else f" ± {error:.3f}"
+    return [what, str(first), str(second), f"{difference:+.3f}{plus_minus}", verdict(difference, error)]
 
 
-def judge_claims(proposed: ModelScores, baseline: ModelScores) -> list[Judgment]:
-    """Hold the paper's three claims about the proposed model and MultiViT against their scores."""
-    return [_complete(proposed, baseline), _incomplete(proposed, baseline), _collapse(proposed, baseline)]
-
-
-def judge_benefit(title: str, pretrained: ModelScores, scratch: ModelScores) -> list[Judgment]:
-    """Say whether a model is the better for its pre-training, on complete and on incomplete input.
+def compare_models(
+    outcomes: Mapping[Run, Outcome],
+    pairs: Sequence[tuple[Model, Model]],
+    quantities: Sequence[str] = tuple(QUANTITIES),
+    factor: float = 1.0,
+) -> list[list[str]]:
+    """Rows for the claim that the first model of a pair has at least `factor` times the score of the second one.
 
     Args:
-        title: of the pre-trained model.
-        scratch: the same model's scores, trained from random weights.
+        outcomes: of the finished runs; a pair of which a model has none is left out.
+        pairs: the models.
+        quantities: which of `QUANTITIES` to compare, each by every metric.
     """
-    verdicts = {"helps": "yes", "hurts": "no", "unclear": "not clearly", "spread unknown": "single runs, spread unknown"}
-    judgments = []
-    for name, ours, theirs in (
-        ("on complete input", pretrained.complete, scratch.complete),
-        (f"over the {len(scratch.subsets) - 1} incomplete subsets", pretrained.incomplete, scratch.incomplete),
-    ):
-        margin, spread = compare(ours, theirs)
-        judgments.append(
-            Judgment(
-                f"Does pre-training help {name} ({title})?",
-                verdicts[effect(margin, spread)],
-                f"{ours} against {theirs}, a difference of {signed(margin, spread)}",
-            )
-        )
-    return judgments
-
-
-def _complete(proposed: ModelScores, baseline: ModelScores) -> Judgment:
-    margin, spread = compare(proposed.complete, baseline.complete)
-    return Judgment(
-        "On complete input the proposed model at least matches MultiViT.",
-        judge(margin, spread),
-        f"{proposed.complete} against {baseline.complete}, a difference of {signed(margin, spread)}",
-    )
-
-
-def _incomplete(proposed: ModelScores, baseline: ModelScores) -> Judgment:
-    margin, spread = compare(proposed.incomplete, baseline.incomplete, factor=2.0)
-    ours, theirs = proposed.incomplete, baseline.incomplete
-    ratio = f"{ours.mean / theirs.mean:.2f} times" if theirs.mean > 0 else "while MultiViT finds nothing"
-    return Judgment(
-        f"Over the {len(proposed.subsets) - 1} incomplete subsets its mean is at least twice MultiViT's.",
-        judge(margin, spread),
-        f"{ours} against {theirs}, {ratio}; above twice MultiViT's by {signed(margin, spread)}",
-    )
-
-
-def _collapse(proposed: ModelScores, baseline: ModelScores) -> Judgment:
-    claim = (
-        f"On no subset does it collapse (less than {100 * COLLAPSE:.0f} % of its score on complete input left) "
-        "where MultiViT does not."
-    )
-    withstood = [subset for subset in baseline.subsets[1:] if _reserve(baseline, subset).mean >= 0]
-    if not withstood:
-        return Judgment(claim, judge(0.0, 0.0), f"MultiViT collapses on all {len(baseline.subsets) - 1} of them")
-    reserves = {subset: _reserve(proposed, subset) for subset in withstood}
-    worst = min(reserves, key=lambda subset: reserves[subset].mean)
-    collapsed = [subset_title(subset) for subset in withstood if reserves[subset].mean < 0]
-    finding = (
-        f"it collapses on {', '.join(collapsed)}"
-        if collapsed
-        else (
-            f"MultiViT does not collapse on {len(withstood)} of them, nor does the proposed model there; it comes closest "
-            f"with {subset_title(worst)}: {proposed.subset(worst)}"
-        )
-    )
-    return Judgment(claim, judge(reserves[worst].mean, reserves[worst].deviation), finding)
-
-
-def _reserve(scores: ModelScores, subset: Subset) -> AcrossSeeds:
-    """How far a model is from collapse on a subset; negative if it has collapsed."""
-    return scores.across_seeds(lambda run: run[subset] - COLLAPSE * run[scores.subsets[0]])
-
-
-def signed(margin: float, spread: float | None) -> str:
-    """A difference with its sign and spread."""
-    return f"{margin:+.3f}" + ("" if spread is None else f" ± {spread:.3f}")
+    rows = []
+    for first, second in pairs:
+        for quantity in quantities:
+            for metric in METRICS:
+                scores = scores_by_model(outcomes, (first, second), metric)
+                if len(scores) == 2:
+                    ours, theirs = (getattr(scores[model], quantity) for model in (first, second))
+                    theirs = theirs.scaled(factor)
+                    times = "" if factor == 1 else f"{factor:g} x "
+                    what = f"{first.title} vs. {times}{second.title}, {QUANTITIES[quantity]}, {metric}"
+                    rows.append(claim_row(what, ours, theirs, standard_error(ours, theirs)))
+    return rows

@@ -1,6 +1,6 @@
-"""Runs, their names and their order; and which models the study trains, from which seeds, on how much data.
+"""Models and their training runs; and which models the study trains, with which seeds, on which data.
 
-Everything else about the study's models is in projects/study/configs.
+All other settings of the study's models are in projects/study/configs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from imrsf_d2.utils.errors import InputError
 __all__ = [
     "BASELINE",
     "BASELINE_LONGER",
+    "CONFIGS",
     "DATA",
     "LONGER",
     "MODELS",
@@ -25,18 +26,21 @@ __all__ = [
     "planned_runs",
 ]
 
+#: A folder per group of models that are compared, a config per model.
+CONFIGS = Path(__file__).parent / "configs"
+
 
 @dataclass(frozen=True)
 class Model:
     """A model that is trained to be compared with others.
 
     Args:
-        name: of its config, <name>.yaml.
-        title: in tables and pictures.
-        changes: the keys in which its config differs from that of the model it is compared with, and no others.
-        seeds: one run each; of the initial weights, the order and augmentation of the samples, their random subsets and
-            the points at which losses are sampled. The data are the same for all.
-        origin: the model whose weights it starts from, those of its first seed; None for random ones.
+        name: its config is <name>.yaml.
+        title: its name in tables and figures.
+        changes: exactly the keys in which its config differs from that of the model it is compared with.
+        seeds: one training run each. The seed sets the initial weights, the order and augmentation of the samples, their random
+            subsets and the points at which losses are sampled; the data are the same for all seeds.
+        origin: the model from whose weights it starts, those of its first seed; None for random weights.
     """
 
     name: str
@@ -48,23 +52,24 @@ class Model:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one model."""
+    """One training run of one model."""
 
     model: Model
     seed: int
 
     @property
     def name(self) -> str:
-        """Of its folder, and after `--only`."""
+        """The name of its folder, which `--only` takes too."""
         return f"{self.model.name}-seed{self.seed}"
 
     @property
     def origin(self) -> Run | None:
-        """The run whose weights it starts from; None for random ones."""
-        return self.model.origin and Run(self.model.origin, self.model.origin.seeds[0])
+        """The run from whose weights it starts; None for random weights."""
+        origin = self.model.origin
+        return None if origin is None else Run(origin, origin.seeds[0])
 
     def config_file(self, configs: Path) -> Path:
-        """Its config in a folder of one per model."""
+        """Its config in a folder with a config per model."""
         return configs / f"{self.model.name}.yaml"
 
 
@@ -81,14 +86,14 @@ MODELS = (
     Model("without_mask", "w/o mask", (MASK,), seeds=(1,)),
 )
 LENGTH = ("SOLVER.MAX_ITER", "SOLVER.STEPS")
-#: How far apart the two are depends on how long both are trained, so they are compared once more after twice as long.
+#: How far apart the two are depends on how long they are trained, so they are compared again after twice the iterations.
 PROPOSED_LONGER = Model("proposed_longer", "proposed, longer", LENGTH, seeds=(1,))
 BASELINE_LONGER = Model("multivit_longer", "MultiViT, longer", (*BASELINE.changes, *LENGTH), seeds=(1,))
 LONGER = (PROPOSED_LONGER, BASELINE_LONGER)
 
-#: In what the study's data differ from the defaults of `SceneStyle` and `SensorStyle`. As in the paper's Table I, an optical
-#: image is nearly enough by itself, elevation is what a model that has everything relies on, and SAR alone shows something.
-#: With the defaults no sensor is enough, and SAR adds next to nothing to the other two.
+#: How the study's data differ from the defaults of `SceneStyle` and `SensorStyle`. As in the paper's Table I, the optical image
+#: alone nearly suffices, a model with all sensors relies on elevation, and SAR alone shows some buildings. With the defaults, no
+#: sensor suffices alone and SAR adds next to nothing to the other two.
 STYLE_CHANGES = {
     "scene": {"camouflage": 0.03, "unsurveyed": 0.02, "decoys": [0.0, 1.0], "groves": [0.5, 2.0], "row_same_height": 0.3},
     "sensors": {
@@ -102,8 +107,8 @@ STYLE_CHANGES = {
         "dsm_noise_m": 0.5,
     },
 }
-#: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`, its styles as what differs from
-#: their defaults. Cities are disjoint.
+#: scale -> the synthetic data in the layout of DFC2023, as arguments of `write_dfc2023`; of its styles, only what differs from
+#: the defaults. No city is in both splits.
 DATA = {
     "cpu": {"num_train": 400, "num_val": 200, "size": 64, "seed": 0, **STYLE_CHANGES},
     "gpu": {"num_train": 2000, "num_val": 400, "size": 256, "seed": 0, **STYLE_CHANGES},
@@ -111,20 +116,20 @@ DATA = {
 
 
 def planned_runs(models: Sequence[Model]) -> list[Run]:
-    """All runs in order: each model once before any a second time, so that an interrupted study compares them all."""
+    """All runs in order: every model once before any model again, so that an unfinished study compares as many as possible."""
     runs = [(place, Run(model, seed)) for model in models for place, seed in enumerate(model.seeds)]
     return [run for _, run in sorted(runs, key=lambda item: item[0])]
 
 
 def choose_runs(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
-    """The runs that are named, and those whose weights they start from.
+    """The named runs, and those from whose weights they start.
 
     Args:
-        names: of models or of runs, `multivit` or `multivit-seed2`; none means all.
-        runs: to choose from; they keep their order.
+        names: models or runs, like `multivit` or `multivit-seed2`; none means all.
+        runs: what to choose from; their order is kept.
 
     Raises:
-        ValueError: if a name is neither.
+        InputError: if a name is neither a model nor a run.
     """
     known = {*(run.name for run in runs), *(run.model.name for run in runs)}
     for name in names:

@@ -1,4 +1,4 @@
-"""The study's picture: every model on every subset of the modalities."""
+"""The figure of the scores: every model on every subset of the modalities."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 
 from imrsf_d2.modalities import subset_title
 from imrsf_d2.utils.atomic import write_atomically
-from projects.study.scores import ModelScores
+from projects.study.scores import METRICS, ModelScores
 
 __all__ = ["draw_scores"]
 
-#: Width that one subset's models share; the rest is the gap to the next subset.
+#: Width of one subset's models; the rest is the gap to the next subset.
 SHARED = 0.7
 MARKERS = "osD^v<>P"
 
 
 def draw_scores(path: str | os.PathLike, models: Mapping[str, ModelScores], title: str) -> None:
-    """Write a PNG: for each subset, a mark per model at its mean, a bar of one standard deviation, a dot per run.
+    """Write a PNG: for each subset and model, a marker at the mean, a bar of one standard deviation, and a dot per run.
 
     Args:
-        models: title -> scores; the same subsets for all.
+        models: title -> scores on the same subsets.
     """
     first = next(iter(models.values()))
     groups = [subset_title(subset).replace(" + ", "\n+ ") for subset in first.subsets]
@@ -40,7 +40,7 @@ def draw_scores(path: str | os.PathLike, models: Mapping[str, ModelScores], titl
         axis.errorbar(
             places,
             [score.mean for score in measured],
-            yerr=[score.deviation for score in measured] if runs > 1 else None,
+            yerr=[score.deviation or 0.0 for score in measured] if runs > 1 else None,
             capsize=3,
             linestyle="none",
             marker=MARKERS[number % len(MARKERS)],
@@ -49,7 +49,7 @@ def draw_scores(path: str | os.PathLike, models: Mapping[str, ModelScores], titl
         if runs > 1:
             for place, score in zip(places, measured):
                 axis.plot([place] * runs, score.values, ".", color="black", markersize=2.5, zorder=3)
-    axis.set(title=title, ylabel=f"{first.metric} (0 to 1)", xticks=range(len(groups)), xticklabels=groups)
+    axis.set(title=title, ylabel=f"{METRICS[0]} (0 to 1)", xticks=range(len(groups)), xticklabels=groups)
     axis.set_ylim(bottom=0)
     axis.axvline(len(groups) - 1.5, color="gray", linewidth=0.8)
     axis.grid(axis="y", linewidth=0.4)

@@ -1,88 +1,92 @@
-"""The whole pre-training run demo: data, every run that is not finished, the report and its pictures."""
+"""The pre-training demo: one model from several starts on few labels, and whether pre-training helps it."""
 
 from __future__ import annotations
 
-import os
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from imrsf_d2.data.loaders import take_share
 from imrsf_d2.engine.reconstruction_pictures import FOLDER
+from imrsf_d2.evaluation.report import markdown_table
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
 from imrsf_d2.visualization.reconstructions import draw_progress
+from projects.study.claims import Claim, compare_models
 from projects.study.experiment import Experiment
-from projects.study.parts import PRETRAINING, write_part
-from projects.study.plan import Run
-from projects.study.plots import draw_scores
-from projects.study.pretraining_report import write_up
-from projects.study.runs import Outcome
-from projects.study.starts import DATA, PRETRAININGS, SCRATCH, STARTS
-from projects.study.tables import Setting, scores_by_model
+from projects.study.plan import CONFIGS, Run
+from projects.study.report import Outcomes, Topic
+from projects.study.starts import DATA, FROM_G, FROM_GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS, TENTH
 
-__all__ = ["run_pretraining_demo"]
+__all__ = ["pretraining_claims", "pretraining_topic"]
 
-
-def run_pretraining_demo(
-    configs: Path,
-    output: Path,
-    results: Path,
-    *,
-    only: Sequence[str] = (),
-    report_only: bool = False,
-    opts: Sequence[str] = (),
-) -> Path:
-    """Run the demo, or what is left of it, and write its report.
-
-    Args:
-        configs: the folder projects/study/configs/pretrain_demo.
-        output: gets data/ and a folder per run; what is finished there is kept, what is not is continued.
-        results: the file whose part of the pre-training is written, Markdown. Beside it go two pictures:
-            pretraining.png, of reconstructions, and that of the scores, with the file's name and `_pretraining`.
-        only: models or runs to work on (see `choose_runs`); the report is of all that are finished.
-        report_only: do not run anything.
-        opts: KEY VALUE overrides of every run's config.
-
-    Returns:
-        `results`.
-
-    Raises:
-        ValueError: see `run_study`.
-    """
-    results = results.resolve()
-    experiment = Experiment((*PRETRAININGS, *STARTS), configs, DATA, output, only=only, opts=opts)
-    if not report_only:
-        experiment.work()
-
-    outcomes, missing = experiment.collect()
-    scores = {model.title: s for model, s in scores_by_model(outcomes, STARTS).items()}
-    picture = results.with_name(f"{results.stem}_pretraining.png")
-    if scores:
-        draw_scores(picture, scores, "Instances from few labels by start (synthetic data)")
-    progress = _draw_progress(results.with_name("pretraining.png"), experiment, outcomes)
-    command = shlex.join(["python", "tools/pretrain_demo.py", *opts])
-    setting = Setting(experiment.describe_data(), command, os.path.relpath(configs), picture.name)
-    share = experiment.config(Run(SCRATCH, SCRATCH.seeds[0])).DATALOADER.TRAIN_SHARE
-    labeled = len(take_share(range(experiment.data["num_train"]), share))
-    write_part(results, PRETRAINING, write_up(setting, labeled, outcomes, missing, progress))
-    print(f"Report: {results} ({len(outcomes)} of {len(experiment.runs)} runs)", flush=True)
-    return results
+#: Beside the report.
+FIGURE = "pretraining.png"
 
 
-def _draw_progress(path: Path, experiment: Experiment, outcomes: Mapping[Run, Outcome]) -> str:
-    """Draw the first, the middle and the last reconstruction of a finished pre-training; returns the picture's name.
+def pretraining_topic() -> Topic:
+    """The pre-training demo."""
+    return Topic(
+        title="Does pre-training help when few tiles are labeled?",
+        introduction=(
+            "The encoder is pre-trained on all training tiles without their labels, by reconstruction alone (G) and by "
+            "reconstruction and contrastive learning (G & C). Then a model learns to find buildings from the labels of a small "
+            "share of these tiles (`DATALOADER.TRAIN_SHARE`, a tenth unless the command says otherwise): from random weights, "
+            "from either pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is frozen, always "
+            "on the same tiles for the same number of iterations. All runs from G start from one and the same pre-training run, "
+            "and so do all from G & C: their standard deviations do not include that of pre-training itself, which may well be "
+            "larger."
+        ),
+        models=(*PRETRAININGS, *STARTS),
+        drawn=STARTS,
+        configs=CONFIGS / "pretrain_demo",
+        data=DATA,
+        claims=pretraining_claims,
+        extra=pretraining_sections,
+    )
 
-    It is the last one of the plan that has any; empty if none has.
-    """
-    for run in reversed([run for run in outcomes if run.model in PRETRAININGS]):
+
+def pretraining_claims(outcomes: Outcomes) -> list[Claim]:
+    """Claims about pre-training and about fine-tuning."""
+    return [
+        ("Pre-training helps.", compare_models(outcomes, [(FROM_G, SCRATCH), (FROM_GC, SCRATCH)])),
+        ("Contrastive learning in addition to reconstruction helps.", compare_models(outcomes, [(FROM_GC, FROM_G)])),
+        (
+            "A pre-trained encoder is best fine-tuned at a tenth of the learning rate, or not at all.",
+            compare_models(outcomes, [(TENTH, FROM_GC), (PARTIAL, FROM_GC), (PARTIAL, SCRATCH)]),
+        ),
+    ]
+
+
+def pretraining_sections(experiment: Experiment, outcomes: Outcomes, folder: Path) -> list[str]:
+    """A section on the losses of pre-training and, if there are any, reconstructions; none without a pre-training run."""
+    pretrained = {run: outcome for run, outcome in outcomes.items() if run.model in PRETRAININGS}
+    if not pretrained:
+        return []
+    losses = {run: outcome.record["losses"] for run, outcome in pretrained.items()}
+    names = dict.fromkeys(name for of_run in losses.values() for name in of_run if name != "total_loss")
+    rows = [
+        [name, *(" → ".join(f"{value:.3f}" for value in of_run.get(name, ())) for of_run in losses.values())]
+        for name in (*names, "total_loss")
+    ]
+    parts = ["## Losses of pre-training", markdown_table(["loss", *(run.model.title for run in losses)], rows, 1)]
+    parts.append(
+        "Median of the first 20 iterations → median of the last 20, on training tiles, weighted as in the total. The losses of "
+        "sensors are computed on masked patches, the contrastive loss on whole samples."
+    )
+    if draw_reconstructions(folder / FIGURE, experiment, list(pretrained)):
+        parts.append(f"![reconstructions during pre-training]({FIGURE})")
+    return parts
+
+
+def draw_reconstructions(path: Path, experiment: Experiment, runs: Sequence[Run]) -> bool:
+    """Draw the first, the middle and the last reconstruction of the last run that has any; False if none has."""
+    for run in reversed(runs):
         files = sorted((experiment.folder(run) / FOLDER).glob("iter_*.npz"))
         if files:
             moments = dict.fromkeys((files[0], files[len(files) // 2], files[-1]))
             modalities = ModalitySet.from_config(experiment.config(run))
-            # Of the tiles there are, the one that shows something of every sensor.
+            # The tile of which the encoder sees something of every sensor, or the most of the sensor that it sees least of.
             least = [tile.visible.sum(axis=(1, 2)).min() for tile in read_reconstructed(files[-1], modalities)]
             draw_progress(
                 path,
@@ -91,5 +95,5 @@ def _draw_progress(path: Path, experiment: Experiment, outcomes: Mapping[Run, Ou
                 f"A validation tile during pre-training ({run.model.title})",
                 sample=int(np.argmax(least)),
             )
-            return path.name
-    return ""
+            return True
+    return False

@@ -1,113 +1,173 @@
-"""The Markdown of the study, computed from its runs."""
+"""From a topic to its report: training runs, then a table of all their scores (CSV), a figure, and a report in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from imrsf_d2.evaluation.report import markdown_table
-from projects.study.claims import CLEAR, judge_claims
-from projects.study.plan import BASELINE, BASELINE_LONGER, LONGER, MODELS, PROPOSED, PROPOSED_LONGER, Model, Run
+from imrsf_d2.modalities import subset_title
+from imrsf_d2.utils.atomic import write_text
+from projects.study.claims import CLEAR, Claim
+from projects.study.experiment import Experiment
+from projects.study.plan import Model, Run
+from projects.study.plots import draw_scores
 from projects.study.runs import Outcome
-from projects.study.scores import ModelScores
-from projects.study.tables import (
-    Setting,
-    describe_data,
-    describe_difference,
-    describe_missing,
-    describe_origin,
-    run_table,
-    score_section,
-    score_tables,
-    scores_by_model,
+from projects.study.scores import METRICS, ModelScores, scores_by_model
+
+__all__ = ["Outcomes", "Topic", "run_topic", "write_report"]
+
+Outcomes = Mapping[Run, Outcome]
+CLAIM_HEADER = ["compared", "first", "second", "difference", "verdict"]
+
+READING = (
+    "Scores are computed from instance masks and range from 0 to 1: mean ± standard deviation over training runs that differ "
+    "only in their seed, which sets the initial weights, the order and augmentation of the samples and the subsets drawn in "
+    "training. Without ±: a single run. Retention is the mean over the incomplete subsets as a share of the score on complete "
+    "input. The data are synthetic: the scores compare these models with each other and say nothing about real imagery."
+)
+VERDICTS = (
+    "A difference is given ± its standard error, sqrt(s1² / n1 + s2² / n2) for standard deviations s and numbers of runs n; a "
+    f"single run is taken to vary like the model it is compared with. A difference of less than {CLEAR:g} standard errors, or "
+    "between two single runs, is not clear."
 )
 
-__all__ = ["write_up"]
 
-HOW_SURE = (
-    "A difference is followed by its spread, the root of the summed squares of both models' standard deviations; a "
-    f"single run is taken to vary as the model it is compared with. *Not clearly*: less than {CLEAR:g} times that."
-)
-
-
-def write_up(setting: Setting, outcomes: Mapping[Run, Outcome], missing: Mapping[Run, str]) -> str:
-    """The report.
+@dataclass(frozen=True)
+class Topic:
+    """What a report is about.
 
     Args:
-        outcomes: of the finished runs.
-        missing: of the others, why there are no numbers.
+        title: heading of the report.
+        introduction: what was trained, a paragraph.
+        models: the models to train; those that are evaluated are in the tables.
+        drawn: those in the figure.
+        configs: folder with a config per model.
+        data: see `Experiment`.
+        claims: makes the claims from the outcomes of the finished runs.
+        extra: makes further sections from these, in Markdown; figures go into the folder that it gets.
     """
-    scores = scores_by_model(outcomes, MODELS)
-    parts = [
-        "# Do the paper's claims hold here?",
-        "Written by `tools/study.py` from the logs of its runs; not edited by hand. The proposed model, MultiViT (the "
-        "paper's baseline) and the paper's ablations, trained from random weights on the same data for the same number "
-        "of iterations, then evaluated with every subset of the sensors.",
-        describe_data(setting),
-        describe_missing(missing),
+
+    title: str
+    introduction: str
+    models: Sequence[Model]
+    drawn: Sequence[Model]
+    configs: Path
+    data: Mapping
+    claims: Callable[[Outcomes], list[Claim]]
+    extra: Callable[[Experiment, Outcomes, Path], list[str]] = lambda experiment, outcomes, folder: []
+
+
+def run_topic(
+    topic: Topic,
+    command: Sequence[str],
+    output: Path,
+    results: Path,
+    *,
+    only: Sequence[str] = (),
+    report_only: bool = False,
+    opts: Sequence[str] = (),
+) -> None:
+    """Do what is left of a topic's training runs and write the report.
+
+    Args:
+        topic: the models, what they are trained on and what is claimed of them.
+        command: what does all of this, without overrides; for the report.
+        output: gets data/ and a folder per run. Finished runs are kept, interrupted ones are resumed.
+        results: the report, see `write_report`.
+        only: models or runs to work on (see `choose_runs`); the report is about all that are finished.
+        report_only: train and evaluate nothing.
+        opts: KEY VALUE overrides of every run's config.
+
+    Raises:
+        InputError: on a name or an override that is not accepted; if a run to work on, or the data, were made with other
+            settings (one folder never mixes two settings).
+    """
+    experiment = Experiment(topic.models, topic.configs, topic.data, output, only=only, opts=opts)
+    if not report_only:
+        experiment.work()
+    write_report(experiment, topic, shlex.join([*command, *opts]), results.resolve())
+
+
+def write_report(experiment: Experiment, topic: Topic, command: str, path: Path) -> None:
+    """Report on all finished runs of an experiment.
+
+    Args:
+        command: that made the runs.
+        path: the report. Beside it go the figure of the scores, with the same name, and `<name>_runs.csv`.
+    """
+    outcomes, missing = experiment.collect()
+    evaluated = {run: outcome for run, outcome in outcomes.items() if outcome.rows}
+    table = path.with_name(f"{path.stem}_runs.csv")
+    facts = [
+        f"Command: `{command}`",
+        f"Configuration: `{os.path.relpath(topic.configs)}/MODEL.yaml`, with the seed of each run",
+        f"Data: {experiment.describe_data()}",
     ]
-    if scores:
-        parts += ["## Scores", *score_section(setting, scores)]
-        parts += ["## Claims", _claims(scores, PROPOSED, BASELINE), HOW_SURE]
-        parts += _longer(outcomes)
-        parts += ["## What each component contributes", _contributions(scores)]
-        parts += _exact_masks(scores_by_model(outcomes, MODELS, metric="AP"))
     if outcomes:
-        parts += ["## How it was made", describe_origin(setting, outcomes), run_table(outcomes)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        write_text(table, runs_csv(experiment, outcomes))
+        records = [outcome.record for outcome in outcomes.values()]
+        facts += [
+            f"Versions: {' / '.join(dict.fromkeys(record['versions'] for record in records))}",
+            f"Machine: {' / '.join(dict.fromkeys(record['machine'] + ', device ' + record['device'] for record in records))}",
+            f"Time: {sum(sum(record['seconds'].values()) for record in records) / 3600:.1f} h for all runs together",
+            f"Scores, time and config digest of every run: [{table.name}]({table.name})",
+        ]
+    parts = [f"# {topic.title}", topic.introduction, "## How it was made", "\n".join(f"- {fact}" for fact in facts)]
+    if missing:
+        rows = [[f"`{run.name}`", reason] for run, reason in missing.items()]
+        parts += ["## Missing runs", markdown_table(["run", "reason"], rows, 2)]
+    if evaluated:
+        parts += ["## Scores", READING]
+        for metric in METRICS:
+            parts += [f"### {metric}", score_table(scores_by_model(evaluated, topic.models, metric))]
+        if drawn := scores_by_model(evaluated, topic.drawn):
+            draw_scores(path.with_suffix(".png"), {model.title: scores for model, scores in drawn.items()}, topic.title)
+            parts.append(f"![{METRICS[0]} by subset of the sensors]({path.stem}.png)")
+        parts += ["## Claims", VERDICTS]
+        for number, (claim, rows) in enumerate(topic.claims(evaluated), start=1):
+            parts += [f"### Claim {number}", claim]
+            parts.append(markdown_table(CLAIM_HEADER, rows, 1) if rows else "The runs to compare are not finished.")
+    write_text(path, "\n\n".join([*parts, *topic.extra(experiment, outcomes, path.parent)]) + "\n")
+    print(f"Report: {path} ({len(outcomes)} of {len(experiment.runs)} runs)", flush=True)
 
 
-def _claims(scores: Mapping[Model, ModelScores], proposed: Model, baseline: Model) -> str:
-    absent = [model.title for model in (proposed, baseline) if model not in scores]
-    if absent:
-        return f"Nothing can be said: no finished run of {' and '.join(absent)}."
-    return "\n".join(
-        f"{number}. {judgment.claim} **{judgment.verdict.capitalize()}**: {judgment.finding}."
-        for number, judgment in enumerate(judge_claims(scores[proposed], scores[baseline]), start=1)
-    )
-
-
-def _exact_masks(scores: Mapping[Model, ModelScores]) -> list[str]:
-    """Paragraphs on the claims by a metric that also asks how exact a mask is."""
-    return [
-        "## The claims by exact masks",
-        "The same runs, by AP from 0 to 1 in place of AP50. AP50 takes a building as found when its mask and the true "
-        "one overlap by an IoU of 0.5, which large buildings that stand alone reach with a rough mask; AP is the mean "
-        "over the thresholds from 0.50 to 0.95.",
-        *score_tables(scores),
-        _claims(scores, PROPOSED, BASELINE),
+def score_table(scores: Mapping[Model, ModelScores]) -> str:
+    """Markdown: a row per subset and per summary, a column per model."""
+    subsets = next(iter(scores.values())).subsets
+    rows = [[subset_title(subset), *(str(model.subset(subset)) for model in scores.values())] for subset in subsets]
+    rows += [
+        ["mean of the incomplete", *(str(model.incomplete) for model in scores.values())],
+        ["retention", *(str(model.retention) for model in scores.values())],
+        ["runs", *(str(len(model.complete.values)) for model in scores.values())],
     ]
+    return markdown_table(["sensors", *(model.title for model in scores)], rows, 1)
 
 
-def _longer(outcomes: Mapping[Run, Outcome]) -> list[str]:
-    """Paragraphs on the claims after a longer training; none if there is none."""
-    scores = scores_by_model(outcomes, LONGER)
-    if not scores:
-        return []
-    iterations = next(outcome.record["iterations"] for run, outcome in outcomes.items() if run.model in scores)
-    return [
-        "## The claims after a longer training",
-        "The two models once more, on the same data and from the same seed as their first runs above, but for "
-        f"{iterations} iterations. What holds above and not here says that the proposed model learns faster, and not "
-        "that it ends so far ahead.",
-        *score_tables(scores),
-        _claims(scores, PROPOSED_LONGER, BASELINE_LONGER),
-    ]
-
-
-def _contributions(scores: Mapping[Model, ModelScores]) -> str:
-    """The proposed model minus each of the others."""
-    if PROPOSED not in scores:
-        return f"Nothing can be said: no finished run of {PROPOSED.title}."
-    others = {model: s for model, s in scores.items() if model != PROPOSED}
-    if not others:
-        return "Nothing can be said: no finished run of another model."
-    ours = scores[PROPOSED]
-    body = [
-        [model.title, describe_difference(ours.complete, s.complete), describe_difference(ours.incomplete, s.incomplete)]
-        for model, s in others.items()
-    ]
-    return (
-        markdown_table(["proposed minus", "complete input", "mean of the incomplete"], body, centerd=1)
-        + "\n\nPositive: the proposed model is better, so what the other lacks helps. "
-        f"*Unclear*: less than {CLEAR:g} times the spread."
-    )
+def runs_csv(experiment: Experiment, outcomes: Outcomes) -> str:
+    """CSV: a row per run and subset, or per pre-training run, with everything that was measured."""
+    rows = []
+    for run, outcome in outcomes.items():
+        record = outcome.record
+        about = {"run": run.name, "model": run.model.name, "seed": run.seed}
+        cost = {
+            "iterations": record["iterations"],
+            "batch": record["batch"],
+            "parameters": record["parameters"],
+            **{f"{phase}_seconds": round(seconds, 1) for phase, seconds in record["seconds"].items()},
+            "config_digest": experiment.config_digest(run),
+            **{key: record[key] for key in ("device", "machine", "versions")},
+        }
+        for row in outcome.rows or [{"modalities": [], "results": {}}]:
+            scores = {f"{task}/{metric}": v for task, metrics in row["results"].items() for metric, v in metrics.items()}
+            rows.append({**about, "subset": "+".join(row["modalities"]), **cost, **scores})
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()

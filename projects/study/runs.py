@@ -1,4 +1,4 @@
-"""One run of the study: what its folder holds, and what is left to do."""
+"""One training run: what its folder holds, and what is left to do."""
 
 from __future__ import annotations
 
@@ -19,27 +19,37 @@ from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.evaluation.report import describe_machine, describe_versions
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.keys import flat_keys
 
-__all__ = ["FINAL_WEIGHTS", "WEIGHTS", "Outcome", "describe_changes", "perform", "read_origin", "read_outcome"]
+__all__ = [
+    "FINAL_WEIGHTS",
+    "WEIGHTS",
+    "Outcome",
+    "config_digest",
+    "describe_changes",
+    "perform",
+    "read_origin",
+    "read_outcome",
+]
 
-#: Written last: a folder that has it is a finished run.
+#: Written last: a folder with this file holds a finished run.
 RECORD_FILE = "record.json"
-#: Written first, by a run that starts from another's weights: the digest of those.
+#: Written first, by a run that starts from the weights of another one: the digest of those weights.
 ORIGIN_FILE = "origin.json"
 FINAL_WEIGHTS = "model_final.pth"
-#: The key that may change in a run that starts from another's weights: their path does when the folder is moved, their
-#: digest does not.
+#: The key that may change in a run that starts from the weights of another one: moving the folder changes their path, but not
+#: their digest.
 WEIGHTS = "MODEL.WEIGHTS"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run left.
+    """The results of a finished run.
 
     Args:
-        rows: of `sweep_subsets`, one per subset; none of a pre-training run.
-        record: data, iterations, seconds by phase, machine and versions; of a pre-training run also the `losses` (name ->
-            its first and its last median over 20 iterations) and the digest of its `weights`.
+        rows: of `sweep_subsets`, one per subset; empty for a pre-training run.
+        record: data, iterations, seconds by phase, machine and versions; for a pre-training run also `losses` (name -> its
+            median over the first 20 iterations and over the last 20) and the digest of its `weights`.
     """
 
     rows: list[dict]
@@ -47,7 +57,7 @@ class Outcome:
 
 
 def describe_changes(cfg: CfgNode, besides: Collection[str] = ()) -> str:
-    """How a config differs from the one that the run in its OUTPUT_DIR was made with; empty if it does not.
+    """How a config differs from that of the run in its OUTPUT_DIR; empty if it does not, or if there is no run.
 
     Args:
         besides: keys that may differ.
@@ -57,8 +67,14 @@ def describe_changes(cfg: CfgNode, besides: Collection[str] = ()) -> str:
     return "; ".join([*changes[:3], *rest])
 
 
+def config_digest(cfg: CfgNode, besides: Collection[str] = ()) -> str:
+    """Twelve hex digits that identify a config, without its seed, its OUTPUT_DIR and the keys in `besides`."""
+    settings = {key: value for key, value in flat_keys(cfg) if key not in {"SEED", "OUTPUT_DIR", *besides}}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
 def read_outcome(folder: Path) -> Outcome | None:
-    """What the run in a folder left; None if it is not finished."""
+    """The outcome of the run in a folder; None if it is not finished."""
     if not (folder / RECORD_FILE).is_file():
         return None
     record = json.loads((folder / RECORD_FILE).read_text())
@@ -66,19 +82,19 @@ def read_outcome(folder: Path) -> Outcome | None:
 
 
 def read_origin(folder: Path) -> str | None:
-    """The digest of the weights that the run in a folder started from; None of random ones, or if it was not begun."""
+    """The digest of the weights that the run in a folder started from; None if they are random or it was not begun."""
     path = folder / ORIGIN_FILE
     return json.loads(path.read_text())["weights"] if path.is_file() else None
 
 
-def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None = None) -> Outcome:
+def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None = None) -> None:
     """Do what is left of a run: train to the end, evaluate every subset, and record that it is finished.
 
-    A pre-training is not evaluated: what its losses were is recorded, and a digest of the weights it ends with.
+    A pre-training run is not evaluated; its losses and a digest of its final weights are recorded instead.
 
     Args:
-        cfg: with the run's folder as OUTPUT_DIR and its seed as SEED.
-        config_file: where it came from.
+        cfg: its OUTPUT_DIR is the run's folder and its SEED the run's seed.
+        config_file: the file that the config was loaded from; logged.
         data: what the dataset was made from; recorded.
         origin: the digest of MODEL.WEIGHTS, if another run made them.
     """
@@ -89,7 +105,7 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
         stopwatch = Stopwatch(folder / "timings.json")
         model = train_or_load(cfg, config_file, stopwatch, besides=[WEIGHTS] if origin else ())
         if is_pretraining(cfg):
-            results = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
+            results: dict = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
         else:
             stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
             results = {}
@@ -107,12 +123,11 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
     write_text(folder / RECORD_FILE, json.dumps(record, indent=1))
     for checkpoint in folder.glob("model_*.pth"):
         if checkpoint.name != FINAL_WEIGHTS:
-            checkpoint.unlink()  # nobody resumes from the middle of a finished run
-    return read_outcome(folder)
+            checkpoint.unlink()  # nobody resumes a finished run
 
 
 def _read_losses(folder: Path) -> dict[str, list[float]]:
-    """The first and the last value of each loss that a training logged, without its prefix `loss_`."""
+    """The first and the last value that a training run logged of each loss; names without the prefix `loss_`."""
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
     losses: dict[str, list[float]] = {}
     for line in sorted((line for line in lines if "total_loss" in line), key=lambda line: line["iteration"]):
@@ -128,7 +143,7 @@ def _digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def _log_of_one_run() -> Iterator[None]:
-    """Give the loggers back as they were: Detectron2 adds a log file for each run of a process and takes none away."""
+    """Restore the loggers afterwards: Detectron2 adds a log file for each run in a process and never removes one."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "imrsf_d2")]
     before = [list(logger.handlers) for logger in loggers]
     try:
@@ -136,4 +151,4 @@ def _log_of_one_run() -> Iterator[None]:
     finally:
         for logger, handlers in zip(loggers, before):
             logger.handlers[:] = handlers
-        setup_logger.cache_clear()  # or the same folder would get no log file again
+        setup_logger.cache_clear()  # otherwise the same folder would not get a log file again

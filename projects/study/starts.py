@@ -1,6 +1,6 @@
-"""What the pre-training demo trains: two pre-training runs, and one model from several starts.
+"""What the pre-training demo trains: the encoder in two ways, then one model from several starts.
 
-Everything else about them is in projects/study/configs/pretrain_demo.
+All other settings are in projects/study/configs/pretrain_demo.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ TENTH = Model("finetune_gc_tenth", "G & C, encoder at a tenth of the rate", (MUL
 PARTIAL = Model("partial", "G & C, frozen", (FREEZE,), seeds=(1,), origin=GC)
 STARTS = (SCRATCH, FROM_G, FROM_GC, TENTH, PARTIAL)
 
-#: The synthetic data in the layout of DFC2023, in the form of `plan.DATA`: each sensor is blind to some buildings, and SAR is
-#: sharp enough to make good for it.
+#: The synthetic data in the layout of DFC2023, as in `plan.DATA`: every sensor misses some buildings, and SAR is sharp enough to
+#: show what the others miss.
 DATA = {
     "num_train": 400,
     "num_val": 200,

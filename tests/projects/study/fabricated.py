@@ -1,17 +1,19 @@
 """Rows, outcomes and scores that no model made."""
 
+import numpy as np
+
 from projects.study.plan import MODELS, planned_runs
 from projects.study.runs import Outcome
 from projects.study.scores import ModelScores
 
 SUBSETS = [("sar", "rgb", "dsm"), ("sar", "rgb"), ("sar", "dsm"), ("rgb", "dsm"), ("sar",), ("rgb",), ("dsm",)]
-#: AP50 by subset, of the paper's Table I.
+#: AP50 by subset, from the paper's Table I.
 PAPER_PROPOSED = (0.333, 0.296, 0.233, 0.332, 0.040, 0.291, 0.211)
 PAPER_MULTIVIT = (0.147, 0.002, 0.064, 0.105, 0.001, 0.003, 0.036)
 
 
 def rows(values):
-    """As of `sweep_subsets`, AP50 as fractions of 1 in the order of SUBSETS; AP is half of it."""
+    """Like `sweep_subsets`: AP50 as fractions of 1 in the order of SUBSETS; AP is half of it."""
     return [
         {
             "modalities": list(subset),
@@ -23,8 +25,13 @@ def rows(values):
     ]
 
 
+def three(values, shift=0.01):
+    """The scores of three runs whose standard deviation is `shift`."""
+    return [np.add(values, change).tolist() for change in (0, shift, -shift)]
+
+
 def scores(*runs):
-    """Of a model with these runs."""
+    """The scores of a model with these runs."""
     return ModelScores([rows(values) for values in runs])
 
 
@@ -38,11 +45,11 @@ def outcome(values, **record):
         "versions": "imrsf_d2 1",
         "seconds": {"training": 400.0, "evaluation": 40.0},
     }
-    return Outcome(rows(values), {**defaults, **record})
+    return Outcome(rows(values) if values else [], {**defaults, **record})
 
 
 def outcomes(by_model, models=MODELS):
-    """Of every planned run of some models: model name -> values of its runs, in the order of its seeds."""
+    """Outcomes of every planned run of some models: model name -> values of its runs, in the order of its seeds."""
     return {
         run: outcome(by_model[run.model.name][run.model.seeds.index(run.seed)])
         for run in planned_runs(models)

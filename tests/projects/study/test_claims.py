@@ -1,19 +1,23 @@
-"""Verdicts follow from the numbers, in both directions."""
+"""Scores, standard errors and verdicts follow from the numbers, in both directions."""
+
+import math
 
 import numpy as np
 import pytest
 
-from projects.study.claims import compare, judge, judge_claims
+from projects.study.claims import standard_error, verdict
+from projects.study.paper import study_claims
+from projects.study.plan import LONGER, MODELS
+from projects.study.pretraining import pretraining_claims
 from projects.study.scores import AcrossSeeds, ModelScores
-from tests.projects.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, SUBSETS, rows, scores
+from projects.study.starts import STARTS
+from tests.projects.study.fabricated import PAPER_MULTIVIT, PAPER_PROPOSED, SUBSETS, outcomes, rows, scores, three
 
 
 def verdicts(proposed, baseline):
-    return [judgment.verdict for judgment in judge_claims(proposed, baseline)]
-
-
-def shifted(values, *shifts):
-    return scores(*(np.add(values, shift) for shift in shifts))
+    """Of each claim by AP50, given the scores of three runs of each model."""
+    found = study_claims(outcomes({"proposed": proposed, "multivit": baseline}))
+    return [[row[-1] for row in rows if row[0].endswith("AP50") or "collapses" in row[0]][0] for _, rows in found[:3]]
 
 
 def test_means_and_deviations_are_numpys():
@@ -37,63 +41,101 @@ def test_a_model_that_finds_nothing_has_no_retention():
 
 
 def test_runs_on_other_subsets_are_refused():
-    with pytest.raises(ValueError, match="expected the same in each"):
+    with pytest.raises(ValueError, match="the same ones in every run"):
         ModelScores([rows(PAPER_PROPOSED), rows(PAPER_PROPOSED)[:6]])
 
 
+def test_the_standard_error_of_a_difference():
+    """Two runs a distance d apart have the standard deviation d / sqrt(2), so their mean has the standard error d / 2."""
+    two, others, single = AcrossSeeds((0.0, 0.06)), AcrossSeeds((0.0, 0.08)), AcrossSeeds((0.5,))
+    assert standard_error(two, others) == pytest.approx(0.05)
+    assert standard_error(two, others.scaled(2)) == pytest.approx(math.hypot(0.03, 0.08))
+    # The single run deviates like the others: variance s^2 / 2 + s^2 / 1 with s = 0.06 / sqrt(2).
+    assert standard_error(two, single) == standard_error(single, two) == pytest.approx((1.5 * 0.06**2 / 2) ** 0.5)
+    assert standard_error(single, single) is None
+
+
 @pytest.mark.parametrize(
-    "margin, spread, verdict",
+    "difference, error, expected",
     [
-        (0.2, 0.1, "holds"),
-        (0.0, 0.0, "holds"),
-        (0.19, 0.1, "holds, but not clearly"),
-        (-0.19, 0.1, "does not hold, but not clearly"),
-        (-0.2, 0.1, "does not hold"),
-        (0.2, None, "holds (single runs, spread unknown)"),
-        (-0.2, None, "does not hold (single runs, spread unknown)"),
+        (0.31, 0.1, "holds"),
+        (0.0, 0.0, "not clear"),
+        (0.29, 0.1, "not clear"),
+        (-0.29, 0.1, "not clear"),
+        (-0.31, 0.1, "does not hold"),
+        (0.3, None, "not clear"),
+        (math.nan, 0.1, "not clear"),
     ],
 )
-def test_a_verdict_is_the_sign_and_whether_it_is_clear(margin, spread, verdict):
-    assert judge(margin, spread) == verdict
-
-
-def test_the_spread_of_a_difference():
-    three, four, single = AcrossSeeds((0.0, 0.06 * 2**0.5)), AcrossSeeds((0.0, 0.08 * 2**0.5)), AcrossSeeds((0.5,))
-    assert (three.deviation, four.deviation) == (pytest.approx(0.06), pytest.approx(0.08))
-    assert compare(three, four)[1] == pytest.approx(0.1)
-    assert compare(three, four, factor=2.0) == (pytest.approx(three.mean - 2 * four.mean), pytest.approx(0.0292**0.5))
-    assert compare(three, single)[1] == compare(single, three)[1] == pytest.approx(0.06 * 2**0.5)
-    assert compare(single, single) == (0.0, None)
+def test_a_verdict_takes_three_standard_errors(difference, error, expected):
+    assert verdict(difference, error) == expected
 
 
 def test_the_papers_own_numbers_support_its_claims():
-    assert verdicts(shifted(PAPER_PROPOSED, 0, 0.001, -0.001), shifted(PAPER_MULTIVIT, 0, 0.0005)) == ["holds"] * 3
-    assert verdicts(scores(PAPER_PROPOSED), scores(PAPER_MULTIVIT))[0] == "holds (single runs, spread unknown)"
+    assert verdicts(three(PAPER_PROPOSED, 0.001), three(PAPER_MULTIVIT, 0.0005)) == ["holds"] * 3
 
 
 def test_with_the_models_exchanged_nothing_holds():
-    exchanged = verdicts(shifted(PAPER_MULTIVIT, 0, 0.0005), shifted(PAPER_PROPOSED, 0, 0.001, -0.001))
-    assert exchanged == ["does not hold"] * 3
+    assert verdicts(three(PAPER_MULTIVIT, 0.0005), three(PAPER_PROPOSED, 0.001)) == ["does not hold"] * 3
 
 
-def test_twice_is_twice():
-    baseline = shifted([0.5] + [0.2] * 6, 0, 0.001)
-    for level, verdict in ((0.41, "holds"), (0.39, "does not hold")):
-        assert verdicts(shifted([0.5] + [level] * 6, 0, 0.001), baseline)[1] == verdict
-    assert "1.9" in judge_claims(shifted([0.5] + [0.39] * 6, 0, 0.001), baseline)[1].finding
-
-
-def test_a_baseline_that_finds_nothing():
-    judgments = judge_claims(scores(PAPER_PROPOSED), scores([0.1] + [0.0] * 6))
-    assert "against 0.000, while MultiViT finds nothing" in judgments[1].finding
-    assert (judgments[2].verdict, judgments[2].finding) == ("holds", "MultiViT collapses on all 6 of them")
+@pytest.mark.parametrize("level, expected", [(0.41, "holds"), (0.39, "does not hold")])
+def test_twice_is_twice(level, expected):
+    assert verdicts(three([0.5] + [level] * 6, 0.001), three([0.5] + [0.2] * 6, 0.001))[1] == expected
 
 
 def test_a_collapse_counts_only_where_the_baseline_stands():
-    healthy = [0.5] + [0.3] * 6
-    collapsed = [0.5, 0.3, 0.3, 0.3, 0.02, 0.3, 0.3]
-    found = judge_claims(shifted(collapsed, 0, 0.001), shifted(healthy, 0, 0.001))[2]
-    assert (found.verdict, found.finding) == ("does not hold", "it collapses on SAR")
-    assert verdicts(shifted(collapsed, 0, 0.001), shifted(collapsed, 0, 0.001))[2] == "holds"
-    # A tenth of its own complete score, not of the other model's.
-    assert verdicts(shifted([0.15] + [0.02] * 6, 0, 0.0001), shifted(healthy, 0, 0.001))[2] == "holds"
+    healthy, collapsed = [0.5] + [0.3] * 6, [0.5, 0.3, 0.3, 0.3, 0.02, 0.3, 0.3]
+    assert verdicts(three(collapsed, 0.001), three(healthy, 0.001))[2] == "does not hold"
+    assert verdicts(three(collapsed, 0.001), three(collapsed, 0.001))[2] == "holds"
+    # A tenth of its own score on complete input, not of the other model's.
+    assert verdicts(three([0.15] + [0.02] * 6, 0.0001), three(healthy, 0.001))[2] == "holds"
+    assert verdicts(three(healthy, 0.001), three([0.1] + [0.0] * 6, 0))[2] == "holds"  # the baseline collapses on all
+
+
+def test_the_numbers_of_the_third_claim():
+    """Scores are 0.04 and a limit of 0.05; run by run they differ by -0.01 and 0.9 times the shift of the run."""
+    found = study_claims(outcomes({"proposed": three([0.5, 0.3, 0.3, 0.3, 0.04, 0.3, 0.3]), "multivit": three([0.5] * 7)}))
+    row = found[2][1][0]
+    assert row[1:4] == ["0.040 ± 0.010", "0.050 ± 0.001", "-0.010 ± 0.005"] and "SAR vs." in row[0]
+
+
+def test_claims_are_repeated_for_exact_masks_and_longer_training():
+    runs = outcomes({"proposed": three([0.6] * 7), "multivit": three([0.5] * 7)})
+    longer = outcomes({"proposed_longer": [[0.7] * 7], "multivit_longer": [[0.6] * 7]}, LONGER)
+    assert [len(rows) for _, rows in study_claims(runs)] == [2, 2, 2, 4]
+    found = study_claims({**runs, **longer})
+    assert [len(rows) for _, rows in found] == [4, 4, 4, 4]
+    assert found[0][1][3][1:] == ["0.350", "0.300", "+0.050", "not clear"]  # AP is half of AP50; single runs
+
+
+def test_every_ablation_is_compared():
+    runs = outcomes({model.name: three([0.6 - 0.1 * i] * 7)[: len(model.seeds)] for i, model in enumerate(MODELS)})
+    rows = study_claims(runs)[3][1]
+    assert len(rows) == 4 * 2 * 2 and {row[-1] for row in rows} == {"holds"}
+    # Three runs against one: variances s^2 / 3 + s^2 with s = 0.01.
+    assert rows[4][3] == "+0.200 ± 0.012"
+
+
+def test_claims_about_pretraining():
+    """G helps on complete input and does nothing for the rest; G & C hurts there; freezing is a single run."""
+    runs = outcomes(
+        {
+            "scratch": three([0.3] + [0.2] * 6),
+            "finetune_g": three([0.4] + [0.21] * 6),
+            "finetune_gc": three([0.31] + [0.1] * 6),
+            "partial": three([0.25] + [0.15] * 6)[:1],
+        },
+        STARTS,
+    )
+    helps, contrast, slow = ([row for row in rows if row[0].endswith("AP50")] for _, rows in pretraining_claims(runs))
+    assert [row[-1] for row in helps] == ["holds", "not clear", "not clear", "does not hold"]
+    assert helps[0][1:4] == ["0.400 ± 0.010", "0.300 ± 0.010", "+0.100 ± 0.008"]
+    assert [row[3] for row in contrast] == ["-0.090 ± 0.008", "-0.110 ± 0.008"]
+    assert len(slow) == 4  # nothing was trained at a tenth of the rate
+
+
+def test_without_the_runs_there_is_nothing_to_say():
+    runs = outcomes({"proposed": three([0.6] * 7)})
+    assert [rows for _, rows in study_claims(runs)] == [[], [], [], []]
+    assert [rows for _, rows in pretraining_claims({})] == [[], [], []]

@@ -1,4 +1,4 @@
-"""The pre-training demo on a few tiles: kept, continued, never mixed, and its part of the report beside the study's."""
+"""The pre-training demo on a few tiles: runs are kept or resumed, and start from the weights that are there."""
 
 import json
 import subprocess
@@ -10,9 +10,10 @@ import torch
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
 from projects.study import pretraining
+from projects.study.report import run_topic
 from projects.study.runs import WEIGHTS, perform
 from tests import tiny
-from tests.projects.study.test_running import TWO_ITERATIONS, steps
+from tests.projects.study.test_running import TWO_ITERATIONS, missing, reported, steps
 from tests.test_configs import REPOSITORY
 from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, SIZE
 from tests.tools.test_train_net import load_tool
@@ -39,35 +40,28 @@ TINY = [
 
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
-    """Runs the demo on a few tiles; returns its report."""
+    """Runs the demo on a few tiles; returns its report and its table of runs."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the demo, restored after the test")
     monkeypatch.setattr(pretraining, "DATA", {"num_train": NUM_TRAIN, "num_val": NUM_VAL, "size": SIZE, "seed": 1})
 
     def run(*only, opts=(), **options):
-        return pretraining.run_pretraining_demo(
-            REPOSITORY / "projects/study/configs/pretrain_demo",
-            tmp_path / "demo",
-            tmp_path / "docs/results.md",
-            only=only,
-            opts=[*TINY, *opts],
-            **options,
-        ).read_text()
+        results = tmp_path / "docs/results.md"
+        topic = pretraining.pretraining_topic()
+        run_topic(topic, ["demo"], tmp_path / "demo", results, only=only, opts=[*TINY, *opts], **options)
+        return results.read_text(), (tmp_path / "docs/results_runs.csv").read_text()
 
     return run
 
 
 @pytest.mark.slow
 def test_from_pretraining_to_the_report(demo, trained, tmp_path):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/results.md").write_text("# What the study found\n")
-    report = demo("finetune_g-seed1", "partial", "scratch-seed1")
+    files = demo("finetune_g-seed1", "partial", "scratch-seed1")
     ran = ["g-seed1", "gc-seed1", "scratch-seed1", "finetune_g-seed1", "partial-seed1"]
     # Each pre-training before what starts from it.
     assert steps(trained) == [(name, i) for name in ran for i in (0, 1)]
-    assert "# What the study found\n" in report and "the labels of 2 of these tiles" in report
-    assert report.count("not begun") == 8 and "**Single runs, spread unknown**" in report
-    for picture in ("results_pretraining.png", "pretraining.png"):
-        assert f"]({picture})" in report and (tmp_path / "docs" / picture).is_file()
+    assert set(reported(files)) == set(ran) and list(missing(files).values()) == ["not begun"] * 8
+    for picture in ("results.png", "pretraining.png"):
+        assert f"]({picture})" in files[0] and (tmp_path / "docs" / picture).is_file()
 
     folder = tmp_path / "demo/gc-seed1"
     record = json.loads((folder / "record.json").read_text())
@@ -79,29 +73,29 @@ def test_from_pretraining_to_the_report(demo, trained, tmp_path):
     assert f"{folder / 'model_final.pth'} fills" in log and "training on 2 of the 4 samples" in log
     assert json.loads((tmp_path / "demo/partial-seed1/origin.json").read_text())["weights"] == record["weights"]
 
-    # Nothing is done twice, from another place neither.
-    assert demo("finetune_g-seed1", "partial", "scratch-seed1") == report and steps(trained) == []
+    # Nothing is done twice, nor after the folder was moved.
+    assert demo("finetune_g-seed1", "partial", "scratch-seed1") == files and steps(trained) == []
     (tmp_path / "demo").rename(tmp_path / "moved")
     (tmp_path / "moved").rename(tmp_path / "demo")
     config = tmp_path / "demo/partial-seed1/config.yaml"
     config.write_text(config.read_text().replace(str(tmp_path / "demo"), "/elsewhere"))
-    assert demo(report_only=True) == report
+    assert demo(report_only=True) == files
 
-    # A pre-training that is made anew takes what started from it along.
+    # A new pre-training run invalidates the runs that started from the old one.
     (folder / "record.json").unlink()
     with pytest.raises(ValueError, match=r"partial-seed1 was made from weights of gc-seed1 that are no longer there\."):
         demo("partial")
-    assert "- `partial-seed1`: made from weights of gc-seed1 that are no longer there" in demo(report_only=True)
+    assert missing(demo(report_only=True))["partial-seed1"] == "made from weights of gc-seed1 that are no longer there"
     (folder / "record.json").write_text(json.dumps({**record, "weights": "others"}))
     with pytest.raises(ValueError, match="no longer there"):
         demo("partial")
     (folder / "record.json").write_text(json.dumps(record))
-    other = demo(report_only=True, opts=[f"{PRETRAIN}.ALPHA", "2.0"])
-    assert "- `gc-seed1`: made with another config (MODEL.IMRSF.PRETRAIN.ALPHA was 1.0, is 2.0)" in other
+    other = missing(demo(report_only=True, opts=[f"{PRETRAIN}.ALPHA", "2.0"]))
+    assert other["gc-seed1"] == "made with another config (MODEL.IMRSF.PRETRAIN.ALPHA was 1.0, is 2.0)"
 
 
 @pytest.mark.parametrize("origin, left", [("digest", [1]), (None, [0, 1])], ids=["of another run", "of anybody"])
-def test_an_unfinished_run_goes_on_though_the_weights_it_started_from_were_moved(
+def test_an_unfinished_run_resumes_though_the_weights_it_started_from_were_moved(
     tiny_root, trained, tmp_path, monkeypatch, origin, left
 ):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
@@ -145,7 +139,7 @@ def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path
 def test_a_demo_elsewhere_is_reported_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     assert load_tool("pretrain_demo").main(["--output", str(tmp_path), "--report-only"]) == 0
-    assert "gc-seed1`: not begun" in (tmp_path / "results.md").read_text()
+    assert missing(((tmp_path / "results.md").read_text(), ""))["gc-seed1"] == "not begun"
 
 
 def test_help_is_quick_and_shows_an_example(tmp_path):

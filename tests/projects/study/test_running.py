@@ -1,7 +1,10 @@
-"""A study of two iterations: kept, continued, and never mixed."""
+"""A study of two iterations: finished runs are kept, interrupted ones resumed, and settings never mixed."""
 
+import csv
+import io
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -9,7 +12,8 @@ import pytest
 import yaml
 
 from imrsf_d2.engine.trainer import Trainer
-from projects.study import running
+from projects.study import paper
+from projects.study.report import run_topic
 from tests.test_configs import REPOSITORY
 from tests.tiny import NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
 from tests.tools.test_train_net import load_tool
@@ -19,7 +23,7 @@ TWO_ITERATIONS = [*OVERRIDES, "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "S
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Runs the study on a few tiles; returns its report."""
+    """Runs the study on a few tiles; returns its report and its table of runs."""
     monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the study, restored after the test")
     data = {
         "num_train": NUM_TRAIN,
@@ -29,21 +33,27 @@ def study(tmp_path, monkeypatch):
         "scene": {"decoys": [1.0, 2.0]},
         "sensors": {"sar_looks": 24.0},
     }
-    monkeypatch.setattr(running, "DATA", {"cpu": data})
+    monkeypatch.setattr(paper, "DATA", {"cpu": data})
 
     def run(*only, opts=(), **options):
-        return running.run_study(
-            "cpu",
-            REPOSITORY / "projects/study/configs",
-            tmp_path / "study",
-            tmp_path / "docs/results.md",
-            only=only,
-            opts=[*TWO_ITERATIONS, *opts],
-            **options,
-        ).read_text()
+        results = tmp_path / "docs/results.md"
+        overrides = [*TWO_ITERATIONS, *opts]
+        run_topic(paper.study_topic("cpu"), ["study"], tmp_path / "study", results, only=only, opts=overrides, **options)
+        table = tmp_path / "docs/results_runs.csv"
+        return results.read_text(), table.read_text() if table.exists() else ""
 
     run.data = data
     return run
+
+
+def reported(files):
+    """The runs in a table of runs: name -> config digest."""
+    return {row["run"]: row["config_digest"] for row in csv.DictReader(io.StringIO(files[1]))}
+
+
+def missing(files):
+    """The runs that a report names as missing, with the reason."""
+    return dict(re.findall(r"^\| *`(.+)` *\| *(.+?) *\|$", files[0], re.M))
 
 
 def steps(trained):
@@ -55,9 +65,10 @@ def steps(trained):
 def test_runs_are_kept_and_reported(study, trained, tmp_path):
     before = [list(logging.getLogger(name).handlers) for name in ("detectron2", "imrsf_d2")]
     study("multivit-seed1")
-    report = study("multivit-seed1", "proposed-seed1")
+    files = study("multivit-seed1", "proposed-seed1")
     assert steps(trained) == [(name, i) for name in ("multivit-seed1", "proposed-seed1") for i in (0, 1)]
-    assert report.count("not begun") == 9 and "| proposed-seed1 |" in report
+    assert set(reported(files)) == {"multivit-seed1", "proposed-seed1"} and len(set(reported(files).values())) == 2
+    assert list(missing(files).values()) == ["not begun"] * 9
     assert (tmp_path / "docs/results.png").is_file()
 
     folder = tmp_path / "study/multivit-seed1"
@@ -70,19 +81,19 @@ def test_runs_are_kept_and_reported(study, trained, tmp_path):
     assert "proposed-seed1" not in (folder / "log.txt").read_text()
     assert [list(logging.getLogger(name).handlers) for name in ("detectron2", "imrsf_d2")] == before
 
-    assert study(report_only=True) == report and steps(trained) == []
-    assert report.startswith("<!-- begin study") and report.endswith("<!-- end study -->\n")
+    assert study(report_only=True) == files and steps(trained) == []
 
 
 def test_the_data_have_the_style_that_the_report_names(study, tmp_path):
-    report = study("proposed-seed1")
+    report, _ = study("proposed-seed1")
     made_with = json.loads((tmp_path / "study/data/dfc2023/synthetic.json").read_text())["parameters"]
     assert made_with["scene"]["decoys"] == [1.0, 2.0] and made_with["sensors"]["sar_looks"] == 24.0
-    assert "`decoys` 1.0 to 2.0 instead of 0.5 to 3.0, `sar_looks` 24.0 instead of 6.0" in report
+    assert "`decoys` [1.0, 2.0], `sar_looks` 24.0" in report
 
 
 def test_a_seed_changes_the_weights_and_not_the_data(study, trained, tmp_path):
-    study("proposed-seed1", "proposed-seed2")
+    digests = reported(study("proposed-seed1", "proposed-seed2"))
+    assert len(digests) == 2 and len(set(digests.values())) == 1
     tiles = {path: path.stat().st_mtime_ns for path in (tmp_path / "study/data").rglob("*.tif")}
     (first, _, _), (second, _, _) = trained[0], trained[2]
     assert (first, second) == ("proposed-seed1", "proposed-seed2") and trained[0][2] != trained[2][2]
@@ -103,13 +114,13 @@ def test_an_interrupted_run_is_continued(study, trained, monkeypatch, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             study("proposed-seed1")
     assert steps(trained) == [("proposed-seed1", 0)]
-    assert "- `proposed-seed1`: begun, not finished" in study(report_only=True)
+    assert missing(study(report_only=True))["proposed-seed1"] == "begun, not finished"
     study("proposed-seed1")
     assert steps(trained) == [("proposed-seed1", 1)]
 
     (tmp_path / "study/proposed-seed1/record.json").unlink()  # interrupted while it was evaluated
     final = (tmp_path / "study/proposed-seed1/model_final.pth").stat().st_mtime_ns
-    assert "| proposed-seed1 |" in study("proposed-seed1") and steps(trained) == []
+    assert "proposed-seed1" in reported(study("proposed-seed1")) and steps(trained) == []
     assert final == (tmp_path / "study/proposed-seed1/model_final.pth").stat().st_mtime_ns
 
 
@@ -120,9 +131,9 @@ def test_runs_of_another_config_are_never_mixed(study, trained, tmp_path):
     with pytest.raises(ValueError, match=r"seed1 was made with another config \(SOLVER.BASE_LR was 0.0004, is 0.001\)"):
         study("multivit-seed1", "proposed-seed1", opts=other)
     assert steps(trained) == []
-    report = study("multivit-seed1", opts=other)
-    assert "- `proposed-seed1`: made with another config (SOLVER.BASE_LR was 0.0004, is 0.001)" in report
-    assert "| multivit-seed1 |" in report and "| proposed-seed1 |" not in report
+    files = study("multivit-seed1", opts=other)
+    assert missing(files)["proposed-seed1"] == "made with another config (SOLVER.BASE_LR was 0.0004, is 0.001)"
+    assert set(reported(files)) == {"multivit-seed1"}
 
 
 def test_a_folder_that_was_moved_is_the_same_study(study, trained, tmp_path):
@@ -131,7 +142,7 @@ def test_a_folder_that_was_moved_is_the_same_study(study, trained, tmp_path):
     (tmp_path / "elsewhere").rename(tmp_path / "study")
     config = tmp_path / "study/proposed-seed1/config.yaml"
     config.write_text(config.read_text().replace(str(tmp_path / "study"), "/elsewhere"))
-    assert "| proposed-seed1 |" in study("proposed-seed1")
+    assert "proposed-seed1" in reported(study("proposed-seed1"))
     assert len(steps(trained)) == 2
 
 
@@ -142,7 +153,7 @@ def test_runs_of_before_a_key_was_known_had_its_default(study, trained, tmp_path
     then = yaml.safe_load(config.read_text())
     del then["DATALOADER"]["TRAIN_SHARE"], then["MODEL"]["IMRSF"]["PRETRAIN"]
     config.write_text(yaml.safe_dump(then))
-    assert "| proposed-seed1 |" in study("proposed-seed1") and steps(trained) == []
+    assert "proposed-seed1" in reported(study("proposed-seed1")) and steps(trained) == []
     with pytest.raises(ValueError, match=r"another config \(DATALOADER.TRAIN_SHARE was 1.0, is 0.5\)"):
         study("proposed-seed1", opts=["DATALOADER.TRAIN_SHARE", "0.5"])
 
@@ -152,8 +163,9 @@ def test_runs_on_other_data_are_never_mixed(study, tmp_path):
     study.data["seed"] = 2
     with pytest.raises(ValueError, match="holds other data than these"):
         study("multivit-seed1")
-    report = study(report_only=True)
-    assert "- `proposed-seed1`: made on other data ({'num_train': " in report and "| proposed-seed1 |" not in report
+    files = study(report_only=True)
+    assert missing(files)["proposed-seed1"].startswith("made on other data ({'num_train': ")
+    assert not files[0].count("## Scores")
 
 
 @pytest.mark.parametrize(
@@ -184,4 +196,4 @@ def test_help_is_quick_and_shows_an_example(tmp_path):
 def test_a_study_elsewhere_is_reported_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     assert load_tool("study").main(["--output", str(tmp_path), "--report-only"]) == 0
-    assert "proposed-seed1`: not begun" in (tmp_path / "results.md").read_text()
+    assert missing(((tmp_path / "results.md").read_text(), ""))["proposed-seed1"] == "not begun"
