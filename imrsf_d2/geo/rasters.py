@@ -18,22 +18,19 @@ are an error in class indices (see `imrsf_d2.geo.stored`). Complex radar values 
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from imrsf_d2.geo.decibel import to_db
-from imrsf_d2.geo.grids import Grid, Warp
+from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.stored import Scaling, read_stored
+from imrsf_d2.geo.validity import file_validity, value_bands
+from imrsf_d2.geo.warp import Warp
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
 
@@ -41,15 +38,6 @@ __all__ = ["Raster", "RasterError", "SizeError", "read_band", "read_grid", "read
 
 #: bands [C, H, W] float32 in model units before normalization, validity [H, W] bool (True = holds data)
 Raster = tuple[np.ndarray, np.ndarray]
-
-
-class RasterError(InputError):
-    """A file that cannot be read: truncated, corrupt, not a raster, or gone. `path` and `reason` say which and why."""
-
-    # One positional argument is enough, so that the error survives the way out of a data loader's worker process.
-    def __init__(self, message: str, path: str = "", reason: str = ""):
-        super().__init__(message)
-        self.path, self.reason = path, reason
 
 
 class SizeError(InputError):
@@ -92,7 +80,7 @@ def read_raster(
     """
     path = os.fspath(path)
     warp = None
-    with _opened(path, repr(modality.name)) as file:
+    with opened(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
             raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)
@@ -144,7 +132,7 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
         ValueError: if it has several bands, or a scale or offset.
     """
     path = os.fspath(path)
-    with _opened(path, what) as file:
+    with opened(path, what) as file:
         if file.count != 1:
             raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
         Scaling.of(file, [1], path).refuse(path, what)
@@ -158,7 +146,7 @@ def read_grid(path: str | os.PathLike) -> Grid:
     Raises:
         RasterError: if the file cannot be opened.
     """
-    with _opened(os.fspath(path), "its size") as file:
+    with opened(path, "its size") as file:
         return Grid.of(file)
 
 
@@ -167,75 +155,22 @@ def size_text(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]} px"
 
 
-@contextlib.contextmanager
-def _opened(path: str, what: str) -> Iterator[rasterio.DatasetReader]:
-    """An open raster; whatever goes wrong with the file while it is open becomes a RasterError."""
-    try:
-        with _quiet_gdal(), rasterio.open(path) as file:
-            yield file
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        # rasterio's own words are often "See previous exception for details".
-        reason = str(error.__cause__ or error).rstrip(".")
-        raise RasterError(
-            f"cannot read {path} ({what}): {reason}. The file may be truncated or corrupt; fetch or write it again.",
-            path,
-            reason,
-        ) from error
-
-
 def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
     """The bands (from 1) that belong to the modality: all of them, or all but an alpha band."""
-    if file.count == modality.channels:
-        return list(file.indexes)
-    colors = [number for number, kind in zip(file.indexes, file.colorinterp) if kind != ColorInterp.alpha]
-    if len(colors) != modality.channels:
+    numbers = value_bands(file, modality.channels)
+    if len(numbers) != modality.channels:
         raise InputError(
             f"{path} has {file.count} bands, expected {modality.channels} for "
             f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS)."
         )
-    return colors
+    return numbers
 
 
 def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:
     """The stored numbers [C, H, W], and validity from what the file itself says (tests 1 and 2)."""
-    window = None if window is None else Window.from_slices(*window)
-    raw = read_stored(file, numbers, window)
-    flags = [file.mask_flag_enums[number - 1] for number in numbers]
-    own_mask = any(
-        MaskFlags.per_dataset in kinds and not {MaskFlags.all_valid, MaskFlags.alpha} & set(kinds) for kinds in flags
-    )
-    valid = file.dataset_mask(window=window) > 0 if own_mask else np.ones(raw.shape[1:], dtype=bool)
-    for number, kind in zip(file.indexes, file.colorinterp):
-        # Read as a band: beside a no-data tag GDAL forgets that it is a mask.
-        if kind == ColorInterp.alpha and number not in numbers:
-            valid &= file.read(number, window=window) > 0
-    tags = [file.nodatavals[number - 1] for number in numbers]
-    if any(tag is not None for tag in tags):
-        empty = np.stack([_equals_tag(band, tag) for band, tag in zip(raw, tags)])
-        valid &= ~(empty.all(axis=0) if raw.dtype.itemsize == 1 else empty.any(axis=0))
-    return raw, valid
-
-
-def _equals_tag(band: np.ndarray, tag: float | None) -> np.ndarray:
-    """Where a band holds its no-data tag."""
-    if tag is None:
-        return np.zeros(band.shape, dtype=bool)
-    return np.isnan(band) if np.isnan(tag) else band == tag  # NaN equals nothing, not even itself
-
-
-@contextlib.contextmanager
-def _quiet_gdal() -> Iterator[None]:
-    """GDAL set up for many small files, and without remarks that would come again in every epoch."""
-    log = logging.getLogger("rasterio._env")
-    drop = logging.Filter("nothing has this name")  # what is fatal arrives as an exception
-    log.addFilter(drop)
-    try:
-        # TRUE: GDAL need not list a folder of thousands of tiles to find a file's side-cars; it still asks for each.
-        with warnings.catch_warnings(), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            yield
-    finally:
-        log.removeFilter(drop)
+    part = None if window is None else Window.from_slices(*window)
+    raw = read_stored(file, numbers, part)
+    return raw, file_validity(file, numbers, raw, part, tag_in_all_bands=raw.dtype.itemsize == 1)
 
 
 def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
@@ -261,7 +196,7 @@ def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str
 def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modality: Modality) -> Raster:
     try:
         return warp.resample(bands, valid, modality.categorical)
-    except (RasterioError, CPLE_BaseError) as error:
+    except GDAL_ERRORS as error:
         raise RasterError(
             f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path, str(error)
         ) from error

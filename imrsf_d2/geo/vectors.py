@@ -16,7 +16,8 @@ from rasterio.errors import CRSError
 from rasterio.features import rasterize
 from rasterio.warp import transform
 
-from imrsf_d2.geo.map_grids import Bounds, Grid, move_bounds
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import Bounds, move_bounds
 from imrsf_d2.geo.wrapping import meets, period, smallest_arc, turns, unwrap_polygons
 from imrsf_d2.utils.errors import InputError
 

@@ -15,14 +15,18 @@ from rasterio.crs import CRS
 
 __all__ = ["meets", "move_near", "period", "smallest_arc", "turns", "unwrap_polygons", "world_mercator"]
 
-MERCATOR = (3395, 3857, 900913)
 EQUATOR_M = 2 * math.pi * 6378137.0
 
 
 @functools.lru_cache(maxsize=64)
 def world_mercator(crs: CRS) -> bool:
-    """Whether a system is one of the Mercator maps of the whole world."""
-    return crs.is_projected and crs.to_epsg() in MERCATOR
+    """Whether a system, with or without heights, is one of the Mercator maps of the whole world."""
+    if not crs.is_projected:
+        return False
+    # Not by its code, which a system with heights does not have.
+    terms = crs.to_dict()
+    at_equator = terms.get("k", 1) == 1 and not terms.get("lat_ts") and not terms.get("lon_0")
+    return terms.get("proj") == "merc" and terms.get("units") == "m" and at_equator
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from imrsf_d2.geo.projections import utm_zone
+
 
 @dataclass(frozen=True)
 class City:
@@ -23,7 +25,7 @@ class City:
     @property
     def epsg(self) -> int:
         """The UTM zone of the city, as an EPSG code (WGS84)."""
-        return (32600 if self.lat >= 0 else 32700) + int((self.lon + 180) // 6) + 1
+        return utm_zone(self.lon, self.lat)
 
 
 CITIES = {

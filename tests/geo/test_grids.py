@@ -9,8 +9,9 @@ from rasterio.transform import Affine, from_origin, xy
 from rasterio.warp import transform as transform_points
 
 from imrsf_d2.geo import rasters
-from imrsf_d2.geo.grids import Grid, Warp
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import RasterError, read_grid, read_raster
+from imrsf_d2.geo.warp import Warp
 from imrsf_d2.modalities import Modality
 from tests.geo.warping import resample
 

@@ -8,11 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from imrsf_d2.geo.map_grids import Grid, cover
+from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.wrapping import meets, smallest_arc, turns
 from imrsf_d2.preparation.dfc2023.crops import tile_windows
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
-from imrsf_d2.preparation.quadruplets.warping import resample_marked
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from tests.preparation.quadruplets.scene_files import LEFT, TOP, write_scene
 
 UTM = CRS.from_epsg(32631)
@@ -20,7 +20,7 @@ places = st.floats(-1e6, 1e6)
 lengths = st.floats(0.5, 5e4)
 resolutions = st.sampled_from([0.5, 2.5, 10.0, 20.0, 0.3])
 grids = st.builds(
-    Grid,
+    Grid.north_up,
     st.just(UTM),
     st.integers(-(10**6), 10**6),
     st.integers(-(10**6), 10**6),
@@ -46,19 +46,21 @@ def test_a_cover_holds_its_bounds_on_whole_pixels_and_is_the_smallest(left, bott
 def test_the_tiles_of_a_grid_hold_each_of_its_pixels_once(grid, size):
     seen = np.zeros((math.ceil(grid.height / size) * size, math.ceil(grid.width / size) * size), dtype=int)
     for row, column, tile in grid.tiles(size):
-        assert (tile.height, tile.width, tile.resolution, tile.crs) == (size, size, grid.resolution, grid.crs)
-        top, left = (grid.top - tile.top) / grid.resolution, (tile.left - grid.left) / grid.resolution
-        assert (round(top, 4), round(left, 4)) == (row * size, column * size)
+        assert tile.shape == (size, size) and grid.offset_of(tile, 1e-4) == (row * size, column * size)
         seen[row * size : (row + 1) * size, column * size : (column + 1) * size] += 1
     assert (seen == 1).all()
 
 
+def window(grid, row, column, height, width):
+    return grid.part(slice(row, row + height), slice(column, column + width))
+
+
 @given(grids, *[st.integers(-200, 200)] * 4, st.integers(1, 50), st.integers(1, 50))
 def test_a_part_of_a_part_is_a_part(grid, row, column, further, aside, height, width):
-    twice = grid.part(row, column, 500, 500).part(further, aside, height, width)
-    once = grid.part(row + further, column + aside, height, width)
+    once = window(grid, row + further, column + aside, height, width)
+    twice = window(window(grid, row, column, 500, 500), further, aside, height, width)
     np.testing.assert_allclose(twice.bounds, once.bounds, rtol=0, atol=1e-6)
-    assert (twice.height, twice.width) == (height, width)
+    assert twice.shape == (height, width)
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 12))
@@ -92,8 +94,8 @@ def scene(tmp_path_factory):
 @given(left=st.floats(-150, 650), top=st.floats(-150, 650), resolution=st.sampled_from([3.0, 10.0, 17.0]))
 def test_a_pixel_has_data_where_the_nearest_has_and_its_value_lies_among_valid_ones(scene, left, top, resolution):
     values, mosaics = scene
-    grid = Grid(UTM, LEFT + left, TOP - top, resolution, 16, 16)
-    found, copied = resample_marked(mosaics, grid)
+    grid = Grid.north_up(UTM, LEFT + left, TOP - top, resolution, 16, 16)
+    found, copied = fill_grid(mosaics, grid)
     rows = (top + resolution * (np.arange(16) + 0.5)) / 10
     columns = (left + resolution * (np.arange(16) + 0.5)) / 10
     nearest = np.full((16, 16), np.nan)
@@ -112,7 +114,7 @@ def test_a_pixel_has_data_where_the_nearest_has_and_its_value_lies_among_valid_o
 @given(left=st.integers(-40, 60), top=st.integers(-40, 60), height=st.integers(1, 30), width=st.integers(1, 30))
 def test_on_the_pixels_of_the_scene_every_value_is_copied(scene, left, top, height, width):
     values, mosaics = scene
-    found, copied = resample_marked(mosaics, Grid(UTM, LEFT + 10 * left, TOP - 10 * top, 10.0, height, width))
+    found, copied = fill_grid(mosaics, Grid.north_up(UTM, LEFT + 10 * left, TOP - 10 * top, 10.0, height, width))
     around = np.pad(values, 100, constant_values=np.nan)[100 + top : 100 + top + height, 100 + left : 100 + left + width]
     np.testing.assert_array_equal(found[0], around)
     np.testing.assert_array_equal(copied, ~np.isnan(around))

@@ -10,11 +10,12 @@ from rasterio.warp import transform
 from shapely.geometry import LineString, MultiPolygon, Polygon
 
 from imrsf_d2.data.datasets.land_cover import read_merge_table
-from imrsf_d2.geo.map_grids import Grid, move_bounds
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import move_bounds
 from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
 from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centers, squares, write_layer
 
-GRID = Grid(CRS.from_string(UTM), LEFT, TOP, 10.0, 8, 8)
+GRID = Grid.north_up(CRS.from_string(UTM), LEFT, TOP, 10.0, 8, 8)
 CODES = {"1": 0, "2": 1, "3": 2, "9": None, "11100": 4}
 ENDINGS = pytest.mark.parametrize("ending", [".gpkg", ".shp"])
 
@@ -118,7 +119,7 @@ def test_missing_and_empty_geometries_are_counted(tmp_path, caplog):
 
 def test_a_layer_in_another_system_lies_where_it_should(tmp_path, rng):
     """Against shapely's own point-in-polygon test, in the layer's system."""
-    grid = Grid(GRID.crs, LEFT, TOP, 10.0, 96, 96)
+    grid = Grid.north_up(GRID.crs, LEFT, TOP, 10.0, 96, 96)
     left, bottom, right, top = move_bounds(grid.bounds, grid.crs, CRS.from_epsg(3035))
     polygons = [
         shapely.Point(rng.uniform(left, right), rng.uniform(bottom, top)).buffer(rng.uniform(30, 250), 3) for _ in range(30)
@@ -206,7 +207,7 @@ def test_a_file_of_another_kind_is_named(tmp_path):
 def test_every_code_of_the_default_table_is_painted(tmp_path):
     table = read_merge_table()
     codes = list(table.codes)
-    grid = Grid(GRID.crs, LEFT, TOP, 10.0, 1, len(codes))
+    grid = Grid.north_up(GRID.crs, LEFT, TOP, 10.0, 1, len(codes))
     path = write_layer(tmp_path / "a.gpkg", squares((LEFT, TOP - 10), 10, len(codes), 1), codes)
     layer = find_layer(str(path))
     features = read_features(layer, table.codes, 255)

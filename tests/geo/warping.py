@@ -1,6 +1,6 @@
 """Whole rasters from one grid to (a part of) another."""
 
-from imrsf_d2.geo.grids import Warp
+from imrsf_d2.geo.warp import Warp
 
 
 def resample(bands, valid, source, target, categorical, part=None):

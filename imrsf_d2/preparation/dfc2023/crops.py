@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from imrsf_d2.data.geometry import Geometry
+from imrsf_d2.geo.gdal import quiet_gdal
 from imrsf_d2.geo.stored import read_stored
+from imrsf_d2.geo.validity import read_own_mask
 from imrsf_d2.utils.atomic import replacing
 from imrsf_d2.utils.errors import InputError
 
@@ -44,53 +44,32 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
         source: the raster.
         crops: window (not turned) and path of each.
     """
-    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(source) as file:
-            bands = read_stored(file, file.indexes)
-            mask = file.read_masks(1) if _has_own_mask(file) else None
-            # One type for all bands, as in a GeoTIFF; rasterio's name for it, as NumPy has no complex whole numbers.
-            dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
-            profile = {
-                "driver": "GTiff",
-                "count": file.count,
-                "dtype": dtype,
-                "crs": file.crs,
-                "nodata": file.nodata,
-                "compress": "deflate",
-                "zlevel": 1,
-                "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK",
-            }
-            for window, path in crops:
-                # A source without a georeference gives the identity; written down, it would become one.
-                transform = None if file.transform.is_identity else _move(file.transform, window)
-                profile.update(height=window.height, width=window.width, transform=transform)
-                with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as crop:
-                    _copy_description(file, crop)
-                    crop.write(window.apply(bands))
-                    if mask is not None:
-                        crop.write_mask(window.apply(mask))
-
-
-def _move(place: Affine, window: Geometry) -> Affine:
-    """The geotransform of a window."""
-    left, top = window.left, window.top
-    return Affine(
-        place.a,
-        place.b,
-        place.c + place.a * left + place.b * top,
-        place.d,
-        place.e,
-        place.f + place.d * left + place.e * top,
-    )
-
-
-def _has_own_mask(file: rasterio.DatasetReader) -> bool:
-    # An alpha band also is a mask of the whole file, but it travels with the other bands.
-    return any(
-        MaskFlags.per_dataset in flags and MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
-        for flags in file.mask_flag_enums
-    )
+    with quiet_gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(source) as file:
+        bands = read_stored(file, file.indexes)
+        mask = read_own_mask(file)
+        # One type for all bands, as in a GeoTIFF; rasterio's name for it, as NumPy has no complex whole numbers.
+        dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
+        profile = {
+            "driver": "GTiff",
+            "count": file.count,
+            "dtype": dtype,
+            "crs": file.crs,
+            "nodata": file.nodata,
+            "compress": "deflate",
+            "zlevel": 1,
+            "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK",
+        }
+        for window, path in crops:
+            # A source without a georeference gives the identity; written down, it would become one.
+            transform = None
+            if not file.transform.is_identity:
+                transform = file.transform * Affine.translation(window.left, window.top)
+            profile.update(height=window.height, width=window.width, transform=transform)
+            with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as crop:
+                _copy_description(file, crop)
+                crop.write(window.apply(bands))
+                if mask is not None:
+                    crop.write_mask(window.apply(mask))
 
 
 def _copy_description(file: rasterio.DatasetReader, crop: rasterio.io.DatasetWriter) -> None:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
-from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from imrsf_d2.data.decibel_checks import DECIBEL_HINT, share_of_decibels
+from imrsf_d2.geo.gdal import RasterError, opened
 from imrsf_d2.geo.grids import TOLERANCE_PX, Grid
-from imrsf_d2.geo.rasters import RasterError, read_raster, size_text
+from imrsf_d2.geo.rasters import read_raster, size_text
 from imrsf_d2.geo.stored import kind_of
+from imrsf_d2.geo.validity import value_bands
 from imrsf_d2.preparation.dfc2023.bands import BANDS, DTYPE_KINDS
 
 __all__ = ["Problem", "check_tile"]
@@ -65,17 +62,15 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
     """Bands, data type, and every pixel. None if it cannot even be opened."""
     modality = BANDS[name]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
-                grid, dtypes = Grid.of(file), sorted(set(file.dtypes))
-                count, scaled = file.count, set(zip(file.scales, file.offsets)) != {(1.0, 0.0)}
-                colors = count - file.colorinterp.count(ColorInterp.alpha)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error}"
+        with opened(path, name) as file:
+            grid, dtypes, count = Grid.of(file), sorted(set(file.dtypes)), file.count
+            scaled = set(zip(file.scales, file.offsets)) != {(1.0, 0.0)}
+            values = value_bands(file, modality.channels)
+    except RasterError as error:
+        found = "empty file" if os.path.isfile(path) and os.path.getsize(path) == 0 else f"unreadable: {error.reason}"
         problems.append(Problem(path, found, "a GeoTIFF"))
         return None
-    if modality.channels not in (count, colors):  # an alpha band is the file's mask
+    if len(values) != modality.channels:
         problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
         modality = dataclasses.replace(modality, channels=count, mean=(), std=())
     kind, title = DTYPE_KINDS[name]
@@ -132,8 +127,5 @@ def _shift_px(grid: Grid, reference: Grid) -> float:
     """The largest distance of a corner from where the reference has it, in pixels of the reference."""
     if reference.transform.is_degenerate or grid.transform.is_degenerate:
         return np.inf
-    here, there = (np.reshape(each.transform, (3, 3)) for each in (grid, reference))
-    corners = [(0, 0, 1), (grid.width, 0, 1), (0, grid.height, 1), (grid.width, grid.height, 1)]
-    # Subtracted before they are divided by the pixel size: map coordinates have seven digits before the point.
-    offsets = ((here - there) @ np.transpose(corners))[:2]
-    return float(np.hypot(*np.linalg.solve(there[:2, :2], offsets)).max())
+    corners = np.array([(0, grid.width, 0, grid.width), (0, 0, grid.height, grid.height)])
+    return float(np.hypot(*(~reference.transform * grid.transform * corners - corners)).max())

@@ -9,7 +9,8 @@ from pathlib import Path
 import shapely
 from rasterio.crs import CRS
 
-from imrsf_d2.geo.map_grids import Bounds, Grid, cover, is_metric, metric_crs, move_bounds
+from imrsf_d2.geo.grids import Grid, cover
+from imrsf_d2.geo.projections import Bounds, is_metric, metric_crs, move_bounds
 from imrsf_d2.preparation.quadruplets.mosaics import LATTICE_TOLERANCE_PX, Mosaic
 
 __all__ = ["city_grid"]
@@ -67,10 +68,10 @@ def _fits(mosaic: Mosaic, resolution: float) -> bool:
 def _share(mosaic: Mosaic, extent: Bounds, crs: CRS) -> float:
     """The share of an extent that a mosaic's files show."""
     try:
-        extent = shapely.box(*move_bounds(extent, crs, mosaic.crs))
+        area = shapely.box(*move_bounds(extent, crs, mosaic.crs))
     except ValueError:
         return 0.0  # outside the domain of the projection
-    return extent.intersection(shapely.union_all([shapely.box(*bounds) for bounds in mosaic.bounds])).area / extent.area
+    return area.intersection(shapely.union_all([shapely.box(*bounds) for bounds in mosaic.bounds])).area / area.area
 
 
 def _name(mosaic: Mosaic) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imrsf_d2.geo.map_grids import Grid, longitude_latitude, move_bounds
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import longitude_latitude, move_bounds
 from imrsf_d2.geo.vectors import find_layer, read_features
 from imrsf_d2.geo.wrapping import meets, period
 from imrsf_d2.preparation.quadruplets.city_grid import city_grid

@@ -35,7 +35,7 @@ from imrsf_d2.utils.parallel import run_jobs
 __all__ = ["prepare_quadruplets"]
 
 # Raise this when the same input and parameters no longer give the same files.
-VERSION = 2
+VERSION = 3
 #: Names below the output.
 OWNED = (*SENSORS, LABELS, "splits", SUMMARY, RECORDS)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imrsf_d2.geo.decibel import from_db
 from imrsf_d2.geo.stored import Scaling
 from imrsf_d2.utils.errors import InputError
 
@@ -131,7 +132,7 @@ def decode(
     if sensor.name == "s1" and s1_unit == "db":
         # Before interpolation: the mean of two powers in decibel is not the mean power.
         with np.errstate(over="ignore"):
-            values = np.power(np.float32(10), values / np.float32(10), out=values)
+            values = from_db(values)
     elif sensor.name == "s1":
         if (wrong := values[:, valid & (values < 0).any(axis=0)]).size:
             raise InputError(

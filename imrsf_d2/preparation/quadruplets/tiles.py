@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from imrsf_d2.data.quadruplet_layout import LABELS
-from imrsf_d2.geo.map_grids import Grid
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.vectors import Layer, rasterize_labels
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.preparation.files import RECORDS
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
-from imrsf_d2.preparation.quadruplets.warping import resample_marked
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from imrsf_d2.utils.atomic import write_text
 
 __all__ = ["TileJob", "TileRecord", "TileWriter"]
@@ -103,7 +103,7 @@ class TileWriter:
             return TileRecord(f"{labeled} of {labels.size} px are labeled")
         rasters, sensors = {}, {}
         for sensor, mosaics in job.mosaics.items():
-            values, copied = resample_marked(mosaics, job.grid)
+            values, copied = fill_grid(mosaics, job.grid)
             if valid := int(np.count_nonzero(~np.isnan(values[0]))):
                 sensors[sensor] = (own := int(np.count_nonzero(copied)), valid - own)
                 rasters[sensor] = encode(SENSORS[sensor], values, self.nodata[sensor])

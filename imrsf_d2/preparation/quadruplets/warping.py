@@ -6,19 +6,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
-from rasterio.warp import reproject, transform
+from rasterio.warp import reproject
 
-from imrsf_d2.geo.map_grids import Grid
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import move_points
 from imrsf_d2.geo.wrapping import move_near, period
-from imrsf_d2.preparation.quadruplets.lattices import moved_near, place_on_lattice
+from imrsf_d2.preparation.quadruplets.lattices import moved_near
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic, read_window
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS
 
-__all__ = ["resample", "resample_marked"]
+__all__ = ["fill_grid"]
 
 # What one window of a scene may hold at a time, pixels times bands (64 MB); larger ones are read in quarters.
 LARGEST_WINDOW = 1 << 24
@@ -29,31 +28,23 @@ WIDEN_FROM = 2.2
 OUTLINE = 9
 
 
-def resample(mosaics: Sequence[Mosaic], grid: Grid) -> np.ndarray:
-    """The pixels of a grid, bilinearly interpolated (the nearest for classes), from the first mosaic that has them.
+def fill_grid(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of a grid, from the first mosaic that has data there.
 
-    A pixel has data if the scene's nearest pixel has; only valid pixels take part in its interpolation. Scenes finer
-    than half the grid's pixels are averaged with the kernel widened to the grid's pixels. Where the pixels of a scene
-    are those of the grid, they are copied.
+    Where the pixels of a scene are those of the grid, they are copied. Otherwise measurements are interpolated
+    bilinearly, and classes are taken from the nearest pixel. A pixel has data if the scene's nearest pixel has; only valid
+    pixels take part in its interpolation. Scenes finer than half the grid's pixels are averaged with the kernel widened to
+    the grid's pixels.
 
     Args:
         mosaics: of one sensor, not empty.
-        grid: the tile.
+        grid: of the tile.
 
     Returns:
-        [C, H, W] float32, NaN in all bands of a pixel without data.
+        values [C, H, W] float32, NaN in all bands of a pixel without data; and [H, W] bool, True where they are a scene's own.
 
     Raises:
         RasterError, ValueError: see `read_window`.
-    """
-    return resample_marked(mosaics, grid)[0]
-
-
-def resample_marked(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """As `resample`, and which pixels are a scene's own.
-
-    Returns:
-        values [C, H, W] float32 and [H, W] bool, True where they are copied; a pixel without data is not.
     """
     values = np.full((len(SENSORS[mosaics[0].sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     copied = np.zeros(values.shape[1:], dtype=bool)
@@ -61,7 +52,7 @@ def resample_marked(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, 
         empty = np.isnan(values[0])
         if not empty.any():
             break
-        if (corner := place_on_lattice(mosaic, grid)) is not None:
+        if (corner := mosaic.offset_of(grid)) is not None:
             found = read_window(mosaic, *corner, grid.height, grid.width)
             copied |= empty & ~np.isnan(found[0])
         else:
@@ -75,13 +66,13 @@ def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
     if center is None:
         return np.full((len(SENSORS[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     middle = float(center[0][0, 0])
-    values, *more = (_resample(copy, grid, middle) for copy in moved_near(mosaic, middle))
+    values, *more = (_project(copy, grid, middle) for copy in moved_near(mosaic, middle))
     for new in more:
         values = np.where(np.isnan(values[0]), new, values)
     return values
 
 
-def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
+def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     bands = len(SENSORS[mosaic.sensor].bands)
     values = np.full((bands, grid.height, grid.width), np.nan, dtype=np.float32)
     outline = _outline(mosaic, grid, middle)
@@ -103,14 +94,12 @@ def _resample(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     if bands * height * width > LARGEST_WINDOW and max(grid.height, grid.width) > 1:
         for rows in _halves(grid.height):
             for columns in _halves(grid.width):
-                part = grid.part(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-                values[:, rows, columns] = _resample(mosaic, part, middle)
+                values[:, rows, columns] = _project(mosaic, grid.part(rows, columns), middle)
         return values
     source = read_window(mosaic, top, left, height, width)
     if np.isnan(source[0]).all():
         return values
-    a = mosaic.transform
-    corner = Affine(a.a, a.b, a.c + a.a * left + a.b * top, a.d, a.e, a.f + a.d * left + a.e * top)
+    corner = mosaic.transform * Affine.translation(left, top)
     nearest = SENSORS[mosaic.sensor].categorical
 
     def project(move: float) -> np.ndarray:
@@ -152,11 +141,7 @@ def _places(mosaic: Mosaic, grid: Grid, count: int) -> tuple[np.ndarray, np.ndar
     if count == 1:
         left, right, bottom, top = *2 * [(left + right) / 2], *2 * [(bottom + top) / 2]
     xs, ys = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
-    try:
-        xs, ys = (np.reshape(side, (count, count)) for side in transform(grid.crs, mosaic.crs, xs.ravel(), ys.ravel()))
-    except (RasterioError, CPLE_BaseError):
-        return None
-    return (xs, ys) if (np.isfinite(xs) & np.isfinite(ys)).all() else None
+    return move_points(xs, ys, grid.crs, mosaic.crs)
 
 
 def _outline(
@@ -169,9 +154,7 @@ def _outline(
     xs, ys = places
     if turn := period(mosaic.crs):
         xs = move_near(xs, middle, turn)
-    inverse = ~mosaic.transform
-    rows = inverse.d * xs + inverse.e * ys + inverse.f
-    columns = inverse.a * xs + inverse.b * ys + inverse.c
+    columns, rows = ~mosaic.transform * (xs, ys)
 
     def scale(place: np.ndarray) -> float:
         down = np.abs(place[-1] - place[0]).max() / grid.height

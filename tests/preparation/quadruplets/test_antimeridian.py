@@ -5,13 +5,14 @@ import pytest
 import shapely
 from rasterio.crs import CRS
 
-from imrsf_d2.geo.map_grids import Grid, longitude_latitude, metric_crs, move_bounds
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
 from imrsf_d2.geo.wrapping import meets, smallest_arc, unwrap_polygons
 from imrsf_d2.preparation.quadruplets.exports import find_cities
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.plan import Planner
-from imrsf_d2.preparation.quadruplets.warping import resample
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from tests.preparation.quadruplets.scene_files import centers, from_utm, to_utm, write_layer, write_scene
 
 DEGREES, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(3857)
@@ -22,12 +23,12 @@ RADIUS = 6378137.0
 
 def grid_at(zone, longitude, size=48):
     x, y = to_utm(longitude, 71.1, zone)
-    return Grid(CRS.from_epsg(32600 + zone), round(x, -1) - 5 * size, round(y, -1) + 5 * size, 10.0, size, size)
+    return Grid.north_up(CRS.from_epsg(32600 + zone), round(x, -1) - 5 * size, round(y, -1) + 5 * size, 10.0, size, size)
 
 
 def seen(grid, zone):
     """Longitude, continuous from 179 to 181, and latitude of a grid's pixels, by Krueger's series."""
-    longitude, latitude = from_utm(*centers(grid.left, grid.top, 10, grid.height, grid.width), zone)
+    longitude, latitude = from_utm(*centers(grid.transform.c, grid.transform.f, 10, grid.height, grid.width), zone)
     return longitude % 360, latitude
 
 
@@ -76,7 +77,7 @@ FORMS = {
 def test_a_plane_across_180_degrees_stays_where_it_is_and_has_no_seam(tmp_path, form, place):
     zone, longitude = ZONES[place]
     grid = grid_at(zone, longitude)
-    found = resample(open_mosaics("dem", FORMS[form](tmp_path)), grid)[0]
+    found = fill_grid(open_mosaics("dem", FORMS[form](tmp_path)), grid)[0][0]
     # Float32 heights of about a kilometer, and Mercator's planes bend: a centimeter. One pixel of the scene is 2 m.
     np.testing.assert_allclose(found, height(*seen(grid, zone)), rtol=0, atol=0.01)
 
@@ -88,7 +89,7 @@ def test_halves_whose_pixels_do_not_line_up_meet_within_half_a_pixel(tmp_path):
         scene(tmp_path / "dem2.tif", 180.0, 180.0 + 180 * pixel, pixel, turn=-360),
     ]
     grid = grid_at(1, -180.0)
-    found = resample(open_mosaics("dem", paths), grid)[0]
+    found = fill_grid(open_mosaics("dem", paths), grid)[0][0]
     np.testing.assert_allclose(found, height(*seen(grid, 1)), rtol=0, atol=2000 * pixel / 2 + 0.01)
 
 
@@ -99,7 +100,7 @@ def test_a_raster_of_the_whole_world_has_no_edge(tmp_path, place):
     path = write_scene(tmp_path / "dnw.tif", values, left=-180, top=75, pixel=0.25, crs="EPSG:4326")
     grid = grid_at(zone, longitude)
     expected = np.floor((seen(grid, zone)[0] + 180) % 360 / 0.25) % 9
-    np.testing.assert_array_equal(resample(open_mosaics("dnw", [str(path)]), grid)[0], expected)
+    np.testing.assert_array_equal(fill_grid(open_mosaics("dnw", [str(path)]), grid)[0][0], expected)
 
 
 @pytest.mark.parametrize("west", [-160.1, 199.9])
@@ -108,17 +109,17 @@ def test_longitudes_from_0_to_360_are_those_from_minus_180(tmp_path, west):
     values = (1000 * (longitude - 199.9) + latitude).astype(np.float32)
     path = write_scene(tmp_path / "dem.tif", values, left=west, top=60.1, pixel=1e-3, crs="EPSG:4326")
     x, y = to_utm(-160.0, 60.0, 4)
-    grid = Grid(CRS.from_epsg(32604), round(x, -1) - 240, round(y, -1) + 240, 10.0, 48, 48)
-    found = resample(open_mosaics("dem", [str(path)]), grid)[0]
-    longitude, latitude = from_utm(*centers(grid.left, grid.top, 10, 48, 48), 4)
+    grid = Grid.north_up(CRS.from_epsg(32604), round(x, -1) - 240, round(y, -1) + 240, 10.0, 48, 48)
+    found = fill_grid(open_mosaics("dem", [str(path)]), grid)[0][0]
+    longitude, latitude = from_utm(*centers(grid.transform.c, grid.transform.f, 10, 48, 48), 4)
     np.testing.assert_allclose(found, 1000 * (longitude + 360 - 199.9) + latitude, rtol=0, atol=1e-3)
 
 
 def test_large_windows_across_180_degrees_are_read_in_parts(tmp_path, monkeypatch):
     mosaics, grid = open_mosaics("dem", FORMS["two sides"](tmp_path)), grid_at(1, -180.0)
-    whole = resample(mosaics, grid)
+    whole, _ = fill_grid(mosaics, grid)
     monkeypatch.setattr("imrsf_d2.preparation.quadruplets.warping.LARGEST_WINDOW", 100)
-    np.testing.assert_allclose(resample(mosaics, grid), whole, rtol=1e-6)
+    np.testing.assert_allclose(fill_grid(mosaics, grid)[0], whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -249,4 +250,4 @@ def test_the_plan_of_a_city_across_180_degrees_covers_its_labels_alone(tmp_path)
     assert {grid.crs.to_epsg() for grid in grids} <= {32601, 32660} and plan.elsewhere == {}
     assert 6 * 17 < len(grids) + plan.bare < 9 * 21
     for job in (plan.jobs[0], plan.jobs[len(plan.jobs) // 2], plan.jobs[-1]):
-        assert np.isfinite(resample(job.mosaics["dem"], job.grid)).all()
+        assert np.isfinite(fill_grid(job.mosaics["dem"], job.grid)[0]).all()

@@ -5,13 +5,13 @@ import pytest
 import rasterio
 from rasterio.crs import CRS
 
-from imrsf_d2.geo.map_grids import Grid
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
-from imrsf_d2.preparation.quadruplets.warping import resample
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from tests.preparation.quadruplets.scene_files import LEFT, TOP, write_scene
 
-GRID = Grid(CRS.from_epsg(32631), LEFT + 100, TOP - 100, 10, 16, 16)
+GRID = Grid.north_up(CRS.from_epsg(32631), LEFT + 100, TOP - 100, 10, 16, 16)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def write(tmp_path):
 
 
 def tile(sensor, *paths, **options):
-    return resample(open_mosaics(sensor, paths, **options), GRID)
+    return fill_grid(open_mosaics(sensor, paths, **options), GRID)[0]
 
 
 def flat(value, bands=1, dtype=np.int16, size=64):
@@ -74,7 +74,9 @@ def test_pieces_of_one_mosaic_may_have_different_scales(write):
     east = write("dem", flat(12300, size=64), 0.01, name="b", left=LEFT + 180)
     mosaics = open_mosaics("dem", [west, east])
     assert len(mosaics) == 1
-    np.testing.assert_allclose(resample(mosaics, Grid(GRID.crs, LEFT + 100, TOP - 20, 10, 8, 16)), 123.0, rtol=1e-6)
+    np.testing.assert_allclose(
+        fill_grid(mosaics, Grid.north_up(GRID.crs, LEFT + 100, TOP - 20, 10, 8, 16))[0], 123.0, rtol=1e-6
+    )
 
 
 def test_decibels_in_hundredths_are_decibels_before_they_become_power(write):

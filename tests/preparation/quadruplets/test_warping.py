@@ -7,26 +7,26 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
 
-from imrsf_d2.geo.map_grids import Grid
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.preparation.quadruplets import warping as resampling
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
-from imrsf_d2.preparation.quadruplets.warping import resample
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from tests.preparation.quadruplets.scene_files import LEFT, TOP, UTM, centers, from_utm, interpolate, to_utm, write_scene
 
-GRID = Grid(CRS.from_epsg(32631), LEFT + 400, TOP - 400, 10.0, 64, 64)
+GRID = Grid.north_up(CRS.from_epsg(32631), LEFT + 400, TOP - 400, 10.0, 64, 64)
 
 
 def tile(sensor, *paths, grid=GRID, **options):
-    return resample(open_mosaics(sensor, [str(path) for path in paths], **options), grid)
+    return fill_grid(open_mosaics(sensor, [str(path) for path in paths], **options), grid)[0]
 
 
 def offsets(x, y):
     """Two planes over the map, in pixels of the grid from its corner, as positive as power has to be."""
-    return np.stack([100 + (x - GRID.left) / 10, 100 + (GRID.top - y) / 10]).astype(np.float32)
+    return np.stack([100 + (x - GRID.transform.c) / 10, 100 + (GRID.transform.f - y) / 10]).astype(np.float32)
 
 
-EXPECTED = offsets(*centers(GRID.left, GRID.top, 10, 64, 64))
+EXPECTED = offsets(*centers(GRID.transform.c, GRID.transform.f, 10, 64, 64))
 
 
 @pytest.mark.parametrize("pixel, shift", [(10, 0), (10, 5), (10, 3.7), (20, 0), (20, 7), (7, 1), (2.5, 0), (4, 1)])
@@ -47,7 +47,7 @@ def test_a_plane_from_degrees_stays_where_it_is(tmp_path):
 
 
 def test_a_plane_from_the_next_utm_zone_stays_where_it_is(tmp_path):
-    longitude, latitude = from_utm(GRID.left + 320, GRID.top - 320, 31)
+    longitude, latitude = from_utm(GRID.transform.c + 320, GRID.transform.f - 320, 31)
     easting, northing = to_utm(longitude, latitude, 32)
     left, top = round(easting) - 1000, round(northing) + 1000
     x, y = centers(left, top, 10, 200, 200)
@@ -93,7 +93,7 @@ def test_other_resolutions_match_the_spelled_out_interpolation(tmp_path, rng, pi
     size = int(1100 / pixel)
     truth = rng.uniform(10, 20, (size, size)).astype(np.float32)
     truth[rng.random(truth.shape) < 0.02] = np.nan
-    small = Grid(GRID.crs, LEFT + 400, TOP - 400, 10.0, 24, 24)
+    small = Grid.north_up(GRID.crs, LEFT + 400, TOP - 400, 10.0, 24, 24)
     path = write_scene(tmp_path / "dem.tif", truth, pixel=pixel)
     places = (400 + 10 * (np.arange(24) + 0.5)) / pixel
     np.testing.assert_allclose(
@@ -132,7 +132,7 @@ def test_classes_from_degrees_are_the_pixels_under_the_centers(tmp_path, rng):
     west, north, pixel = *from_utm(LEFT - 50, TOP + 50, 31), 1e-4
     scene = rng.integers(0, 9, (150, 200), dtype=np.uint8)
     path = write_scene(tmp_path / "dnw.tif", scene, left=west, top=north, pixel=pixel, crs="EPSG:4326")
-    longitude, latitude = from_utm(*centers(GRID.left, GRID.top, 10, 64, 64), 31)
+    longitude, latitude = from_utm(*centers(GRID.transform.c, GRID.transform.f, 10, 64, 64), 31)
     rows, columns = (north - latitude) / pixel, (longitude - west) / pixel
     sure = (np.abs(rows - np.rint(rows)) > 1e-3) & (np.abs(columns - np.rint(columns)) > 1e-3)
     found = tile("dnw", path)[0]
@@ -240,7 +240,7 @@ def test_bands_are_picked_by_description(tmp_path, sensor, names, order):
     count = len(names or order)
     scene = np.ones((count, 70, 70), dtype=np.uint16) * np.arange(3, 3 + count, dtype=np.uint16)[:, None, None]
     path = write_scene(tmp_path / "x.tif", scene, names=names)
-    found = tile(sensor, path, grid=Grid(GRID.crs, LEFT, TOP, 10.0, 8, 8))
+    found = tile(sensor, path, grid=Grid.north_up(GRID.crs, LEFT, TOP, 10.0, 8, 8))
     assert found[:, 4, 4].tolist() == [3 + i for i in order]
 
 
@@ -252,7 +252,7 @@ def test_a_band_that_gdal_takes_for_alpha_is_one_of_the_sensors_if_its_number_sa
         file.write(scene)
     with rasterio.open(tmp_path / "s2.tif") as file:
         assert file.colorinterp[3] == ColorInterp.alpha
-    found = tile("s2", tmp_path / "s2.tif", grid=Grid(GRID.crs, LEFT, TOP, 10.0, 70, 70))
+    found = tile("s2", tmp_path / "s2.tif", grid=Grid.north_up(GRID.crs, LEFT, TOP, 10.0, 70, 70))
     np.testing.assert_array_equal(found, scene)
 
 
@@ -278,7 +278,7 @@ def test_the_bounds_of_a_mosaic_are_those_of_its_files(tmp_path, degrees):
 
 def test_a_tile_outside_the_domain_of_the_scenes_projection_has_no_data(tmp_path):
     path = write_scene(tmp_path / "dem.tif", np.ones((70, 70), np.float32))
-    antipode = Grid(CRS.from_epsg(32760), 500_000.0, 5_000_000.0, 10.0, 8, 8)
+    antipode = Grid.north_up(CRS.from_epsg(32760), 500_000.0, 5_000_000.0, 10.0, 8, 8)
     assert np.isnan(tile("dem", path, grid=antipode)).all()
 
 

@@ -1,0 +1,125 @@
+"""How one grid's pixels get onto another, through their places on the ground."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import move_points
+
+__all__ = ["Warp"]
+
+#: Points along each side of a grid where it is looked up on another.
+OUTLINE = 17
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How pixels get from one grid onto (a part of) another, through their places on the ground.
+
+    Neither the part that is asked for nor the part of the source that is read changes the kernel: GDAL would guess its width
+    from the two, and take another one along the edges of a scene, so it is told. What it does approximate row by row is the
+    map projection, by hundredths of a pixel.
+
+    Args:
+        source, target: both located.
+        part: rows and columns of the target that are wanted.
+        window: rows and columns of the source that these depend on.
+        scale: target pixels per source pixel along the rows and columns of the source, where the source is finer (then the
+            kernel is as wide as a target pixel); otherwise 1.
+    """
+
+    source: Grid
+    target: Grid
+    part: tuple[slice, slice]
+    window: tuple[slice, slice]
+    scale: tuple[float, float]
+
+    @classmethod
+    def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None) -> Warp:
+        """From the pixels of `source` to those of `target`, or of some of its rows and columns."""
+        everything = slice(0, target.height), slice(0, target.width)
+        window, scale = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0)
+        if (places := _places(source, target, everything)) is not None:
+            scale = _scale(places[0], target.shape), _scale(places[1], target.shape)
+        if part is not None:
+            places = _places(source, target, part)
+        if places is not None and all(map(_continuous, places)):
+            rows, columns = places
+            window = _reach(rows, source.height, scale[0]), _reach(columns, source.width, scale[1])
+        return cls(source, target, part or everything, window, scale)
+
+    def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Bring a raster from one grid onto the other.
+
+        A pixel is valid if the source pixel at its center is; measurements are interpolated bilinearly among the valid
+        source pixels alone, so what an invalid pixel holds never shows.
+
+        Args:
+            bands: [C, h, w] float32, the source's `window`; what invalid pixels hold does not matter.
+            valid: [h, w] bool, True = holds data.
+            categorical: class indices, which are taken from the nearest pixel.
+
+        Returns:
+            bands [C, H, W] float32 and validity [H, W] bool of the target's `part`. Invalid pixels hold anything.
+        """
+        here, there = self.source.part(*self.window), self.target.part(*self.part)
+        places = {
+            "src_transform": here.transform,
+            "src_crs": here.crs,
+            "dst_transform": there.transform,
+            "dst_crs": there.crs,
+        }
+        on_target = np.zeros(there.shape, dtype=np.uint8)
+        reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)
+        values = np.full((len(bands), *there.shape), np.nan, dtype=np.float32)
+        reproject(
+            np.where(valid, bands, np.float32(np.nan)),
+            values,
+            src_nodata=np.nan,
+            dst_nodata=np.nan,
+            resampling=Resampling.nearest if categorical else Resampling.bilinear,
+            YSCALE=self.scale[0],
+            XSCALE=self.scale[1],
+            **places,
+        )
+        return values, (on_target > 0) & np.isfinite(values).all(axis=0)
+
+
+def _places(source: Grid, target: Grid, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where points all over a part of the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner
+    of the first pixel. None if that cannot be said of all of them."""
+    rows, columns = (
+        np.linspace(side.start, side.stop, OUTLINE)[axis]
+        for side, axis in zip(part, ((slice(None), None), (None, slice(None))))
+    )
+    moved = move_points(*(target.transform * (columns, rows)), target.crs, source.crs)
+    if moved is None:
+        return None
+    columns, rows = ~source.transform * moved
+    return rows, columns
+
+
+def _scale(place: np.ndarray, shape: tuple[int, int]) -> float:
+    """Target pixels per source pixel along one axis of the source, at most 1."""
+    # Medians: where the source's coordinates jump, as at 180 degrees, one step is as long as the Earth is round.
+    down, across = (np.median(np.abs(np.diff(place, axis=axis))) * (OUTLINE - 1) / shape[axis] for axis in (0, 1))
+    return float(min(1.0, 1.0 / np.hypot(down, across)))
+
+
+def _continuous(place: np.ndarray) -> bool:
+    """True if what lies between neighboring points also lies between them in the source."""
+    steps = [np.abs(np.diff(place, axis=axis)) for axis in (0, 1)]
+    return all(step.max() <= 4 * np.median(step) + 4 for step in steps)
+
+
+def _reach(place: np.ndarray, size: int, scale: float) -> slice:
+    """The source pixels along one axis that the kernel reaches from these places; at least one, be it in vain."""
+    margin = math.ceil(1 / scale) + 2
+    first = min(max(math.floor(place.min()) - margin, 0), size - 1)
+    return slice(first, max(min(math.ceil(place.max()) + margin, size), first + 1))
