@@ -1,4 +1,4 @@
-"""Cut the tiles of DFC2023 track 2 and their labels to the size that models train on, or check a download.
+"""Cut the tiles of DFC2023 track 2 and their labels to the size that models are trained on, or check a download.
 
 Examples:
     python datasets/prepare_dfc2023.py --input /data/DFC2023 --check
@@ -21,23 +21,27 @@ def tile_size(text: str) -> int | None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("prepare dfc2023", __doc__)
-    parser.add_argument("--input", required=True, metavar="DIR", help="folder that holds track2; only read")
+    parser.add_argument("--input", required=True, metavar="DIR", help="folder that holds track2; it is not changed")
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--output", metavar="DIR", help="folder that gets track2; the same command resumes")
     action.add_argument(
-        "--check", action="store_true", help="list what is wrong and write nothing; exit code 1 if anything is"
+        "--output", metavar="DIR", help="folder to write track2 to; the same command resumes an interrupted run"
+    )
+    action.add_argument(
+        "--check",
+        action="store_true",
+        help="list everything that is wrong, without writing anything; the exit code is 1 if anything is",
     )
     parser.add_argument(
         "--tile-size",
         type=tile_size,
         default=argparse.SUPPRESS,
         metavar="PX",
-        help="side of a crop, a divisor of the tiles' 512 (default: 256); keep = whole tiles",
+        help="side of a crop, which must divide the side of the tiles, 512 (default: 256); keep = whole tiles",
     )
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     args = parser.parse_args(argv)
     if args.check and "tile_size" in args:
-        parser.error("--check looks at whole tiles: leave out --tile-size")
+        parser.error("--check reads whole tiles: leave out --tile-size")
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
@@ -45,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
     return exit_code(
         lambda: check(args.input, options) if args.check else prepare(args, options),
-        interrupted="interrupted; the same command goes on from here.",
+        interrupted="interrupted; the same command continues from here.",
     )
 
 
@@ -63,7 +67,7 @@ def prepare(args: argparse.Namespace, options: dict) -> None:
     outcome = prepare_dfc2023(args.input, args.output, tile_size=getattr(args, "tile_size", 256), **options)
     print(outcome.summary)
     print(
-        f"{outcome.tiles} tiles are in {args.output}, {outcome.cut} of them cut now."
+        f"{outcome.tiles} tiles are in {args.output}; {outcome.cut} of them were cut in this run."
         if outcome.cut
         else f"{args.output} already holds exactly this data; nothing to do."
     )

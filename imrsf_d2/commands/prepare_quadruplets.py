@@ -1,13 +1,14 @@
 """Make aligned tiles of Sentinel-1, Sentinel-2, elevation, Dynamic World and land-cover labels from your own exports.
 
-The input holds a folder for each city with s1*.tif, s2*.tif, dem*.tif, dnw*.tif (any CRS and resolution; several files
-of a sensor are one mosaic; a sensor may be missing) and one *.gpkg or *.shp. datasets/README.md says how to get them.
+The input holds a folder for each city, with s1*.tif, s2*.tif, dem*.tif, dnw*.tif (any CRS and resolution; several files
+of a sensor form one mosaic; a sensor may be missing) and one *.gpkg or *.shp. datasets/README.md says how to get them.
 
 Examples:
     python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets
     python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets --val-cities Nice Perth
 """
 
+import argparse
 import sys
 
 from imrsf_d2.commands.parsing import command_parser
@@ -15,34 +16,42 @@ from imrsf_d2.commands.parsing import command_parser
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("prepare quadruplets", __doc__)
-    parser.add_argument("--input", required=True, metavar="DIR", help="folder with a folder for each city; only read")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; the same command resumes")
-    parser.add_argument("--tile-size", type=int, default=256, metavar="PX", help="side of a tile (default: 256)")
-    parser.add_argument("--resolution", type=float, default=10.0, metavar="M", help="side of a pixel (default: 10)")
+    parser.add_argument(
+        "--input", required=True, metavar="DIR", help="folder that holds a folder for each city; it is not changed"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder to write to; the same command resumes an interrupted run"
+    )
+    parser.add_argument("--tile-size", type=int, default=256, metavar="PX", help="side of a tile in pixels (default: 256)")
+    parser.add_argument(
+        "--resolution", type=float, default=10.0, metavar="M", help="side of a pixel in meters (default: 10)"
+    )
     parser.add_argument(
         "--val-cities",
         nargs="*",
         metavar="CITY",
-        help="cities for validation, none for training only (default: about 13 %% of the tiles)",
+        help="cities for validation; without a name, all are for training (default: about 13 %% of the tiles)",
     )
     parser.add_argument(
-        "--merge-table", metavar="CSV", help="codes and their classes (default: imrsf_d2/data/datasets/land_cover.csv)"
+        "--merge-table", metavar="CSV", help="table of codes and classes (default: imrsf_d2/data/datasets/land_cover.csv)"
     )
-    parser.add_argument("--s1-unit", choices=("linear", "db"), default="linear", help="what the Sentinel-1 scenes hold")
     parser.add_argument(
-        "--code-column", default="code_2018", metavar="NAME", help="column of the codes (default: code_2018)"
+        "--s1-unit", choices=("linear", "db"), default="linear", help="unit of the Sentinel-1 scenes (default: linear)"
+    )
+    parser.add_argument(
+        "--code-column", default="code_2018", metavar="NAME", help="column of the class codes (default: code_2018)"
     )
     parser.add_argument(
         "--layer",
         metavar="NAME",
-        help="layer of the vector files, * for any text (default: the one with polygons and codes)",
+        help="layer of the vector files; * stands for any text (default: the polygon layer with the column of codes)",
     )
     parser.add_argument(
         "--min-labeled",
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="leave out tiles with fewer labeled pixels (default: 0.05)",
+        help="leave out tiles with a smaller share of labeled pixels (default: 0.05)",
     )
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
     args = parser.parse_args(argv)
@@ -51,10 +60,10 @@ def main(argv: list[str] | None = None) -> int:
 
     from imrsf_d2.utils.errors import exit_code
 
-    return exit_code(lambda: prepare(args), interrupted="interrupted; the same command goes on from here.")
+    return exit_code(lambda: prepare(args), interrupted="interrupted; the same command continues from here.")
 
 
-def prepare(args):
+def prepare(args: argparse.Namespace) -> None:
     from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
     from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 

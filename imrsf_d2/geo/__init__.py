@@ -1,1 +1,1 @@
-"""The one place that knows pixels and ground: raster files, grids, warping, mosaics, vectors."""
+"""Pixels on the ground: raster files, grids and warping between them, map projections, vector files."""

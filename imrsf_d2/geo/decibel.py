@@ -8,10 +8,10 @@ __all__ = ["from_db", "to_db"]
 
 
 def to_db(power: np.ndarray) -> np.ndarray:
-    """Linear power in decibel; what is not positive becomes infinite or NaN."""
+    """Linear power in decibels; power that is not positive becomes infinite or NaN."""
     return 10.0 * np.log10(power)
 
 
 def from_db(decibel: np.ndarray) -> np.ndarray:
-    """Decibel as linear power."""
+    """Decibels as linear power."""
     return 10.0 ** (decibel / 10.0)

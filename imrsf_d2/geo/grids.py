@@ -121,7 +121,7 @@ class Grid:
 
         Heights are left out: a system with heights, or another datum of the same place, is no other place.
         """
-        moved = move_points(*self._corners(), self.crs, crs)
+        moved = move_points(self._corners(), self.crs, crs)
         return None if moved is None else np.array(moved)
 
     def _corners(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,11 +21,16 @@ Bounds = tuple[float, float, float, float]
 WGS84 = CRS.from_epsg(4326)
 
 
-def move_points(
-    xs: ArrayLike, ys: ArrayLike, source: CRS | None, target: CRS | None
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The coordinates of places in another system, in arrays of the same shape; None if some have none there."""
-    xs, ys = np.asarray(xs), np.asarray(ys)
+def move_points(places: Iterable[ArrayLike], source: CRS | None, target: CRS | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """The x and y of places in another system.
+
+    Args:
+        places: their x and their y in `source`, of one shape.
+
+    Returns:
+        x and y in `target`, of the same shape; None if some of the places have none there.
+    """
+    xs, ys = map(np.asarray, places)
     if source == target:
         return xs, ys  # to the bit
     try:
@@ -65,7 +71,7 @@ def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
         ValueError: if it is nowhere, or the system itself has no place on Earth, as that of a construction site.
     """
     found = f"({x:g}, {y:g}) in {crs.to_string()[:60]}"  # a system without a code is a page of text
-    if (place := move_points([x], [y], crs, WGS84)) is None:
+    if (place := move_points(([x], [y]), crs, WGS84)) is None:
         raise InputError(f"{found} is no place on Earth")
     longitude, latitude = (float(side[0]) for side in place)
     if not (abs(longitude) <= 540 and abs(latitude) <= 90):

@@ -62,9 +62,9 @@ def read_raster(
     Args:
         path: anything GDAL opens, of any data type; a missing georeference is fine.
         modality: says how many bands there are and what their values mean.
-        size: (H, W) that the raster must have; None takes any.
+        size: (H, W) that the raster must have; None accepts any.
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
-            (radar power is averaged as power). None takes it as it lies.
+            (radar power is averaged as power). None keeps the raster's own grid.
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
@@ -76,7 +76,7 @@ def read_raster(
         RasterError: if the file cannot be read.
         SizeError: if the raster has another size.
         ValueError: if it is readable but not this modality: another number of bands, or values that are no class
-            index; or if it must be resampled and does not say where it lies; or if its SCALE and OFFSET make no sense.
+            index; or if it must be resampled and has no georeference; or if its SCALE and OFFSET cannot be applied.
     """
     path = os.fspath(path)
     warp = None
@@ -119,10 +119,10 @@ def read_raster(
 
 
 def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a raster of class indices as it is, and which of its pixels the file says hold data.
+    """Read a raster of class indices unchanged, and which of its pixels hold data according to the file.
 
     Args:
-        what: what it is, for messages.
+        what: what the raster is, for messages.
 
     Returns:
         band [H, W] in the file's data type; validity [H, W] bool.

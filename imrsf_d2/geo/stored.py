@@ -29,10 +29,10 @@ class Scaling:
 
     @classmethod
     def of(cls, file: rasterio.DatasetReader, numbers: Sequence[int], path: str) -> Scaling:
-        """Those of an open raster.
+        """The scaling of some bands of an open raster.
 
         Args:
-            numbers: of the bands, from 1.
+            numbers: of these bands, from 1.
             path: for messages.
 
         Raises:
@@ -70,20 +70,20 @@ class Scaling:
         return values
 
     def times(self, factors: Sequence[float]) -> Scaling:
-        """To the values in other units: each band's value times its factor."""
+        """The scaling that gives the values in other units: each band's values times its factor."""
         return Scaling(
             tuple(scale * factor for scale, factor in zip(self.scales, factors, strict=True)),
             tuple(offset * factor for offset, factor in zip(self.offsets, factors, strict=True)),
         )
 
     def refuse(self, path: str, what: str) -> None:
-        """See that a file of class indices, which are never scaled, does not ask for it.
+        """Refuse a SCALE or OFFSET in a file of class indices, which are never scaled.
 
         Args:
-            what: the class indices are of, for the message.
+            what: what the classes are of, for the message.
 
         Raises:
-            InputError: if it does.
+            InputError: if there is one.
         """
         if self.applies:
             raise InputError(
@@ -100,12 +100,12 @@ class Scaling:
 
 
 def kind_of(dtype: str) -> str:
-    """NumPy's letter for the kind of one of rasterio's data types: of "complex_int16", which NumPy does not have, too."""
+    """NumPy's letter for the kind of a data type of rasterio, even of "complex_int16", which NumPy does not have."""
     return "c" if dtype.startswith("complex") else np.dtype(dtype).kind
 
 
 def read_stored(file: rasterio.DatasetReader, numbers: Sequence[int], window: Window | None = None) -> np.ndarray:
-    """The stored numbers [C, H, W] of some bands in their data type; bands of several types in one that holds them all."""
+    """The stored numbers [C, H, W] of some bands in their data type; if these differ, in a type that holds them all."""
     if len({file.dtypes[number - 1] for number in numbers}) > 1:  # rasterio refuses to read these together
         return np.stack([file.read(number, window=window) for number in numbers])
     return file.read(list(numbers), window=window)

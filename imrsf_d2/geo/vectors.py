@@ -40,13 +40,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Features:
-    """What there is to know about a layer's features without their outlines: little enough to hold for a whole city.
+    """A layer's features without their outlines: small enough to keep in memory for a whole city.
 
     Args:
         ids: [N] int64, in the order of the file.
         bounds: [4, N] left, bottom, right, top in the layer's system, left < right.
         labels: [N] uint8, class index, or the ignored value.
-        turn: see `period`, of the layer's system.
+        turn: `period` of the layer's system.
     """
 
     ids: np.ndarray
@@ -61,7 +61,7 @@ class Features:
         return left, float(bottom.min()), right, float(top.max())
 
     def within(self, extent: Bounds) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and labels of those whose bounds meet a rectangle in the layer's system."""
+        """Ids and labels of the features whose bounds meet a rectangle in the layer's system."""
         left, bottom, right, top = self.bounds
         found = meets(left, right, extent[0], extent[2], self.turn) & (bottom <= extent[3]) & (top >= extent[1])
         return self.ids[found], self.labels[found]
@@ -71,17 +71,17 @@ def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None)
     """Find the layer of labels in a GeoPackage or shapefile.
 
     Args:
-        column: of the class codes, upper or lower case.
-        pattern: the layer's name, with * for any text; None takes the only polygon layer with that column.
+        column: of the class codes, in upper or lower case.
+        pattern: the layer's name, with * for any text; None chooses the only polygon layer with that column.
 
     Raises:
-        ValueError: if there is no such layer or several, or it has no CRS; says what there is.
+        ValueError: if there is no such layer or several, or it has no CRS; the message lists the layers.
     """
     layers = {str(name): str(kind) for name, kind in _read(pyogrio.list_layers, path)}
     polygons = [name for name, kind in layers.items() if "Polygon" in kind or "Surface" in kind or kind == "Unknown"]
     chosen = polygons if pattern is None else [name for name in layers if fnmatchcase(name, pattern)]
     fields = {name: [str(field) for field in _read(pyogrio.read_info, path, layer=name)["fields"]] for name in chosen}
-    # Urban Atlas files hold layers of boundaries beside the map; these have no codes.
+    # Urban Atlas files hold layers of boundaries besides the map; these have no codes.
     coded = [name for name in chosen if column.lower() in map(str.lower, fields[name])]
     if len(coded) == 1:
         info = _read(pyogrio.read_info, path, layer=coded[0])
@@ -91,30 +91,31 @@ def find_layer(path: str, column: str = CODE_COLUMN, pattern: str | None = None)
             raise InputError(
                 f"the coordinate reference system of layer {coded[0]!r} of {path} is not understood: {error}"
             ) from error
-        # GDAL "transforms" coordinates of a building site to anywhere; before 3.9, also those of a GeoPackage without a CRS.
+        # GDAL "transforms" local coordinates, as of a building site, without an error; before 3.9 also those of a GeoPackage
+        # without a CRS.
         if crs is None or not (crs.is_geographic or crs.is_projected) or '["Undefined ' in info["crs"]:
             found = f", found {info['crs'][:40]!r}" if crs else ""
             raise InputError(
-                f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth (a "
-                f"shapefile needs its .prj){found}, expected one. For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
+                f"the layer {coded[0]!r} of {path} has no coordinate reference system of the Earth{found}, expected "
+                "a geographic or projected one (a shapefile needs its .prj). For Urban Atlas: ogr2ogr -a_srs EPSG:3035 "
                 "OUTPUT INPUT."
             )
         return Layer(path, coded[0], next(f for f in fields[coded[0]] if f.lower() == column.lower()), crs)
     there = (
         "; ".join(
-            f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not looked at'})" for name, kind in layers.items()
+            f"{name} ({kind}: {', '.join(fields.get(name, ())) or 'columns not read'})" for name, kind in layers.items()
         )
         or "none"
     )
     if len(coded) > 1:
         raise InputError(
-            f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Name one "
-            "with --layer; * stands for any text, as in '*UA2018'."
+            f"{path} has {len(coded)} layers with the column {column!r}: {', '.join(coded)}. Choose one "
+            "with --layer, where * stands for any text, as in '*UA2018'."
         )
     wanted = "polygon layer" if pattern is None else f"layer {pattern!r}"
     raise InputError(
-        f"{path} has no {wanted} with the column {column!r}, found: {there}. Name the column with "
-        "--code-column, the layer with --layer."
+        f"{path} has no {wanted} with the column {column!r}, found: {there}. --code-column "
+        "chooses the column, --layer the layer."
     )
 
 
@@ -123,33 +124,33 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
 
     Args:
         classes: code -> class index, None for no data (`MergeTable.codes`).
-        ignore: label of features of no data.
+        ignore: label of features without data.
 
     Raises:
-        ValueError: if there is no feature, or codes are not in the table.
+        ValueError: if there is no feature, or a code is not in the table.
     """
     ids, bounds = _read(pyogrio.read_bounds, layer.path, layer=layer.name)
     _, code_ids, _, (codes,) = _read(
         pyogrio.raw.read, layer.path, layer=layer.name, columns=[layer.column], read_geometry=False, return_fids=True
     )
-    # No area, no pixel. GDAL says (0, 0, 0, 0) of empty geometries in some formats, NaN in others.
+    # Without an area there is no pixel. The bounds of an empty geometry are zeros in some formats, NaN in others.
     usable = (bounds[2] > bounds[0]) & (bounds[3] > bounds[1])
     if not usable.any():
         raise InputError(
-            f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of them with an "
+            f"the layer {layer.name!r} of {layer.path} has {len(ids)} features, none of which has an "
             "area, expected polygons."
         )
     if not np.array_equal(ids, code_ids):
-        raise InputError(f"{layer.path} has changed while it was read.")
+        raise InputError(f"{layer.path} changed while it was being read. Run the command again.")
     if not usable.all():
-        log.warning("%s: %d of %d features have no geometry and are left out.", layer.path, (~usable).sum(), len(ids))
+        log.warning("%s: %d of %d features have no area and are left out.", layer.path, (~usable).sum(), len(ids))
     distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
     if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct if code not in classes]:
         raise InputError(
             f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
-            f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Give each "
-            "a line CODE,NAME,CLASS in a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class is "
-            "no data), and name it with --merge-table."
+            f"lacks: {', '.join(unknown[:20])}{' ...' if len(unknown) > 20 else ''}. Add "
+            "a line CODE,NAME,CLASS for each to a copy of imrsf_d2/data/datasets/land_cover.csv (an empty class means "
+            "no data), and pass the copy as --merge-table."
         )
     labels = np.array([ignore if (label := classes[code]) is None else label for code in distinct], dtype=np.uint8)
     ids, bounds, turn = ids[usable], np.array(bounds[:, usable]), period(layer.crs)
@@ -159,7 +160,7 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
 
 
 def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float) -> None:
-    """Replace bounds that go around the world because their features lie on both sides of 180 degrees."""
+    """Replace the bounds of features on both sides of 180 degrees, which otherwise span the whole world."""
     wide = np.flatnonzero(bounds[2] - bounds[0] > turn / 2)
     if not len(wide):
         return
@@ -167,8 +168,8 @@ def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float)
     parts = unwrap_polygons(apart, turn)
     if count := sum(before is not after for before, after in zip(apart, parts)):
         log.warning(
-            "%s: %d polygons have sides of more than 180 degrees of longitude. They are taken to cross 180 "
-            "degrees, not to go around the world.",
+            "%s: %d polygons have sides of more than 180 degrees of longitude. They are assumed to cross the 180 "
+            "degree meridian, not to go around the world.",
             layer.path,
             count,
         )
@@ -180,7 +181,7 @@ def _settle_wide(layer: Layer, ids: np.ndarray, bounds: np.ndarray, turn: float)
 
 
 def rasterize_labels(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Grid, ignore: int) -> np.ndarray:
-    """The label of the polygon around each pixel's center; where polygons overlap, the last of the file.
+    """The label of the polygon around each pixel's center; where polygons overlap, that of the last in the file.
 
     Args:
         ids, labels: of the features to draw, in the order of the file (see `Features.within`).
@@ -198,8 +199,8 @@ def rasterize_labels(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Gr
         return canvas
     polygons, owner = _outlines(layer, ids), np.arange(len(ids))
     left, bottom, right, top = move_bounds(grid.bounds, grid.crs, layer.crs)
-    # A road network can be one polygon of a hundred kilometers, of which a tile needs little. What is straight in the
-    # layer's system bends in the grid's, but by no more than decimeters over the length of a tile.
+    # A road network can be one polygon of a hundred kilometers, of which a tile needs little. A line that is straight in
+    # the layer's system is curved in the grid's, but by decimeters at most over the length of a tile.
     margin = max(right - left, top - bottom) / 16
     if turn := period(layer.crs):
         polygons, owner = _moved_near(polygons, left - margin, right + margin, turn)
@@ -218,30 +219,30 @@ def rasterize_labels(layer: Layer, ids: np.ndarray, labels: np.ndarray, grid: Gr
 
 def _outlines(layer: Layer, ids: np.ndarray) -> np.ndarray:
     """The geometries of some features, in the order of the ids."""
-    # By id: this needs no spatial index, and keeps no more than one tile's polygons in memory.
+    # By id, which needs no spatial index, and keeps only one tile's polygons in memory.
     _, found, geometries, _ = _read(
         pyogrio.raw.read, layer.path, layer=layer.name, columns=[], fids=ids, force_2d=True, return_fids=True
     )
     if not np.array_equal(found, ids):
-        raise InputError(f"{layer.path} has changed while it was read.")
+        raise InputError(f"{layer.path} changed while it was being read. Run the command again.")
     return shapely.from_wkb(geometries, on_invalid="ignore")
 
 
 def _moved_near(geometries: np.ndarray, low: float, high: float, turn: float) -> tuple[np.ndarray, np.ndarray]:
-    """The parts of geometries as often as they meet low <= x <= high on a circle, and which geometry each is of."""
+    """The parts of geometries, moved by whole turns to each place where they meet low <= x <= high; and whose they are."""
     parts, owner = shapely.get_parts(geometries, return_index=True)
     parts = unwrap_polygons(parts, turn)
     left, _, right, _ = shapely.bounds(parts).T
     moves = [list(turns(*ends, low, high, turn)) if ends[0] == ends[0] else [] for ends in zip(left, right)]
     count = [len(of_part) for of_part in moves]
-    parts, owner, moves = np.repeat(parts, count), np.repeat(owner, count), np.array(sum(moves, []), dtype=float)
-    for i in np.flatnonzero(moves):
-        parts[i] = shapely.transform(parts[i], lambda points, by=moves[i] * turn: points + (by, 0))
+    parts, owner, shifts = np.repeat(parts, count), np.repeat(owner, count), turn * np.concatenate([[], *moves])
+    for i in np.flatnonzero(shifts):
+        parts[i] = shapely.transform(parts[i], lambda points, by=shifts[i]: points + (by, 0))
     return parts, owner
 
 
 def _repaired(geometries: np.ndarray) -> np.ndarray:
-    """Polygons as they are, those that cross themselves as the areas that they enclose."""
+    """The same polygons, but those that cross themselves become the areas that they enclose."""
     broken = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     if broken.any():
         geometries[broken] = shapely.make_valid(geometries[broken])
@@ -249,14 +250,14 @@ def _repaired(geometries: np.ndarray) -> np.ndarray:
 
 
 def _text(code: object) -> str:
-    """A code as the merge table writes it, empty for null: spreadsheets make shapefiles with 11100.0 for '11100'."""
+    """A code as the merge table writes it, empty for null. Spreadsheets make shapefiles that hold 11100.0 for '11100'."""
     if code is None or code != code:
         return ""
     return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()
 
 
 def _read(function, path: str, **options):
-    """Call pyogrio; its errors in one line with the file."""
+    """Call pyogrio, and report its errors in one line that names the file."""
     try:
         return function(path, **options)
     except (DataSourceError, DataLayerError) as error:

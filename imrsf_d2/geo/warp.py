@@ -20,16 +20,16 @@ OUTLINE = 17
 
 @dataclass(frozen=True)
 class Warp:
-    """How pixels get from one grid onto (a part of) another, through their places on the ground.
+    """How pixels get from one grid onto another, or onto a part of it, through their places on the ground.
 
-    Neither the part that is asked for nor the part of the source that is read changes the kernel: GDAL would guess its width
-    from the two, and take another one along the edges of a scene, so it is told. What it does approximate row by row is the
-    map projection, by hundredths of a pixel.
+    GDAL is told how wide the interpolation kernel is. It would guess the width from the part that is requested and the part
+    of the source that is read, and so use another kernel along the edges of a scene. It approximates the map projection
+    within a row, to hundredths of a pixel.
 
     Args:
         source, target: both located.
         part: rows and columns of the target that are wanted.
-        window: rows and columns of the source that these depend on.
+        window: rows and columns of the source that this part depends on.
         scale: target pixels per source pixel along the rows and columns of the source, where the source is finer (then the
             kernel is as wide as a target pixel); otherwise 1.
     """
@@ -42,7 +42,7 @@ class Warp:
 
     @classmethod
     def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None) -> Warp:
-        """From the pixels of `source` to those of `target`, or of some of its rows and columns."""
+        """From the pixels of `source` to those of `target`, or to some of its rows and columns."""
         everything = slice(0, target.height), slice(0, target.width)
         window, scale = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0)
         if (places := _places(source, target, everything)) is not None:
@@ -57,16 +57,16 @@ class Warp:
     def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
         """Bring a raster from one grid onto the other.
 
-        A pixel is valid if the source pixel at its center is; measurements are interpolated bilinearly among the valid
-        source pixels alone, so what an invalid pixel holds never shows.
+        A pixel is valid if the source pixel at its center is. Measurements are interpolated bilinearly from valid source
+        pixels only, so that the content of an invalid pixel never shows.
 
         Args:
-            bands: [C, h, w] float32, the source's `window`; what invalid pixels hold does not matter.
+            bands: [C, h, w] float32, the source's `window`; the content of invalid pixels does not matter.
             valid: [h, w] bool, True = holds data.
             categorical: class indices, which are taken from the nearest pixel.
 
         Returns:
-            bands [C, H, W] float32 and validity [H, W] bool of the target's `part`. Invalid pixels hold anything.
+            bands [C, H, W] float32 and validity [H, W] bool of the target's `part`. The content of invalid pixels is undefined.
         """
         here, there = self.source.part(*self.window), self.target.part(*self.part)
         places = {
@@ -93,12 +93,12 @@ class Warp:
 
 def _places(source: Grid, target: Grid, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray] | None:
     """Where points all over a part of the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner
-    of the first pixel. None if that cannot be said of all of them."""
+    of the first pixel. None if some of them have no place there."""
     rows, columns = (
         np.linspace(side.start, side.stop, OUTLINE)[axis]
         for side, axis in zip(part, ((slice(None), None), (None, slice(None))))
     )
-    moved = move_points(*(target.transform * (columns, rows)), target.crs, source.crs)
+    moved = move_points(target.transform * (columns, rows), target.crs, source.crs)
     if moved is None:
         return None
     columns, rows = ~source.transform * moved
@@ -107,19 +107,19 @@ def _places(source: Grid, target: Grid, part: tuple[slice, slice]) -> tuple[np.n
 
 def _scale(place: np.ndarray, shape: tuple[int, int]) -> float:
     """Target pixels per source pixel along one axis of the source, at most 1."""
-    # Medians: where the source's coordinates jump, as at 180 degrees, one step is as long as the Earth is round.
+    # Medians: where the source's coordinates jump, as at 180 degrees, one step spans the whole Earth.
     down, across = (np.median(np.abs(np.diff(place, axis=axis))) * (OUTLINE - 1) / shape[axis] for axis in (0, 1))
     return float(min(1.0, 1.0 / np.hypot(down, across)))
 
 
 def _continuous(place: np.ndarray) -> bool:
-    """True if what lies between neighboring points also lies between them in the source."""
+    """True if neighboring points of the target are neighbors in the source, too."""
     steps = [np.abs(np.diff(place, axis=axis)) for axis in (0, 1)]
     return all(step.max() <= 4 * np.median(step) + 4 for step in steps)
 
 
 def _reach(place: np.ndarray, size: int, scale: float) -> slice:
-    """The source pixels along one axis that the kernel reaches from these places; at least one, be it in vain."""
+    """The source pixels along one axis that the kernel reaches from these places; one of them even if it reaches none."""
     margin = math.ceil(1 / scale) + 2
     first = min(max(math.floor(place.min()) - margin, 0), size - 1)
     return slice(first, max(min(math.ceil(place.max()) + margin, size), first + 1))

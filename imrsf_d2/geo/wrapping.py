@@ -1,7 +1,7 @@
-"""Coordinates that come round again: longitudes, and the eastings of a Mercator map of the whole world.
+"""Coordinates that repeat around the world: longitudes, and the eastings of a Mercator map of the whole world.
 
-A place has as many of them as one likes, a turn apart: 180.1 degrees is -179.9. Files write a scene across 180 degrees
-as 179.9 to 180.1, in two parts of which one ends at 180 and the other begins at -180, or from 0 to 360.
+A place has many of them, one turn apart: 180.1 degrees is -179.9. A scene across 180 degrees is stored as 179.9 to 180.1, as
+two parts that end at 180 and begin at -180, or with longitudes from 0 to 360.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EQUATOR_M = 2 * math.pi * 6378137.0
 
 @functools.lru_cache(maxsize=64)
 def world_mercator(crs: CRS) -> bool:
-    """Whether a system, with or without heights, is one of the Mercator maps of the whole world."""
+    """Whether a system is a Mercator map of the whole world, with or without heights."""
     if not crs.is_projected:
         return False
     # Not by its code, which a system with heights does not have.
@@ -31,15 +31,15 @@ def world_mercator(crs: CRS) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def period(crs: CRS) -> float | None:
-    """How far it is once around the world along the x axis of a system, map units; None if x does not come round."""
+    """The length of one turn around the world along the x axis of a system, map units; None if x does not repeat."""
     if crs.is_geographic:
         return round(2 * math.pi / crs.units_factor[1], 9)
     return EQUATOR_M if world_mercator(crs) else None
 
 
-def move_near(xs: np.ndarray | float, center: float, turn: float) -> np.ndarray | float:
+def move_near(xs: np.ndarray, center: float, turn: float) -> np.ndarray:
     """The same places, at most half a turn from `center`."""
-    return xs + turn * np.round((center - np.asarray(xs)) / turn)
+    return xs + turn * np.round((center - xs) / turn)
 
 
 def turns(left: float, right: float, low: float, high: float, turn: float) -> range:
@@ -55,14 +55,14 @@ def meets(left: np.ndarray, right: np.ndarray, low: float, high: float, turn: fl
 
 
 def smallest_arc(left: np.ndarray, right: np.ndarray, turn: float | None) -> tuple[float, float]:
-    """The shortest stretch that holds intervals, on a circle unless `turn` is None.
+    """The shortest interval that contains all of some intervals, on a circle unless `turn` is None.
 
     Args:
         left, right: [N], left <= right, N >= 1.
-        turn: once around.
+        turn: length of the circle.
 
     Returns:
-        left, right with left <= right <= left + turn: one of them may lie beyond where the numbers begin again.
+        left, right with left <= right <= left + turn; one of them may lie outside the range of the input.
     """
     low, high = float(left.min()), float(right.max())
     if turn is None or high - low <= turn / 2:
@@ -70,7 +70,7 @@ def smallest_arc(left: np.ndarray, right: np.ndarray, turn: float | None) -> tup
     order = np.argsort(left % turn, kind="stable")
     starts = left[order] % turn
     ends = starts + (right - left)[order]
-    # How far the intervals up to each reach; what reaches over the end begins the circle again.
+    # How far each interval and those before it reach; one that crosses the end continues at the start.
     reach = np.maximum(np.maximum.accumulate(ends), ends.max() - turn)
     following = np.append(starts[1:], starts[0] + turn)
     widest = int(np.argmax(following - reach))
@@ -83,15 +83,15 @@ def smallest_arc(left: np.ndarray, right: np.ndarray, turn: float | None) -> tup
 
 
 def unwrap_polygons(polygons: np.ndarray, turn: float) -> np.ndarray:
-    """Polygons that jump from one end of the numbers to the other, with outlines that go on instead.
+    """Polygons whose outlines jump from one end of the map to the other, with continuous outlines instead.
 
-    A side longer than half a turn is taken for a jump. One of a whole turn is none: it is an edge of the world.
+    A side longer than half a turn counts as a jump; one of a whole turn does not, as it is an edge of the map.
 
     Args:
         polygons: [N] of one part each.
 
     Returns:
-        [N]; those without a jump are the same objects.
+        [N]; polygons without a jump are the same objects.
     """
     left, _, right, _ = shapely.bounds(polygons).T
     polygons = polygons.copy()
@@ -99,7 +99,7 @@ def unwrap_polygons(polygons: np.ndarray, turn: float) -> np.ndarray:
         rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons[i])]
         moves = [-np.cumsum(np.round(np.diff(ring[:, 0], prepend=ring[0, 0]) / turn)) for ring in rings]
         if not any(move.any() for move in moves) or any(move[-1] for move in moves):
-            continue  # no jump; or around a pole
+            continue  # no jump, or a polygon around a pole
         for ring, move in zip(rings, moves):
             ring[:, 0] += turn * move
         shell, *holes = rings

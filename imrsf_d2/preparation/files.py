@@ -6,5 +6,5 @@ __all__ = ["MARKER", "RECORDS", "SUMMARY"]
 MARKER = "prepared.json"
 #: Folder with a small file per finished tile, from which an interrupted run continues.
 RECORDS = ".prepared"
-#: For people.
+#: A table for people.
 SUMMARY = "summary.md"

@@ -1,1 +1,1 @@
-"""From a download of DFC2023 track 2 to tiles that models train on."""
+"""A download of DFC2023 track 2 becomes tiles of the size that models are trained on."""

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a copy of DFC2023, in one list."""
+"""A list of everything that is wrong with a copy of DFC2023."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Findings:
     """What `check_dfc2023` found.
 
     Attributes:
-        problems: file by file; a file can have several.
-        files: rasters that were looked at.
+        problems: sorted by file; a file can have several.
+        files: number of rasters that were checked.
     """
 
     problems: list[Problem]
@@ -33,7 +33,7 @@ class Findings:
 
     def __str__(self) -> str:
         if not self.problems:
-            return f"{self.files} rasters and their labels: no problem found"
+            return f"{self.files} rasters and their labels checked: no problem found"
         table = tabulate(
             [[p.file, p.problem, p.expected] for p in self.problems],
             headers=["file", "problem", "expected"],
@@ -41,13 +41,13 @@ class Findings:
             disable_numparse=True,
         )
         wrong = len({p.file for p in self.problems})
-        return f"{table}\n\n{len(self.problems)} problems in {wrong} files; {self.files} rasters looked at"
+        return f"{table}\n\n{len(self.problems)} problems in {wrong} files; {self.files} rasters checked"
 
 
 def check_dfc2023(source: str | os.PathLike, *, num_workers: int = 0, progress: bool = False) -> Findings:
-    """Look at every raster and at the labels, without stopping at a problem and without writing anything.
+    """Check every raster and the labels, without stopping at the first problem and without writing anything.
 
-    A tile that lacks a sensor has no problem.
+    A missing sensor is not a problem.
 
     Args:
         source: the folder that holds `track2`.
@@ -85,7 +85,7 @@ def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, 
     except FileNotFoundError:
         if not (source / "track2").is_dir():
             raise
-        problems.append(Problem(f"track2/{LABELS[0]}", "no such file", "the labels"))
+        problems.append(Problem(f"track2/{LABELS[0]}", "no such file", "a COCO file of labels"))
         return None
     shown = os.path.relpath(path, source)
     try:
@@ -95,7 +95,7 @@ def _read_labels(source: Path, problems: list[Problem]) -> dict[str, tuple[int, 
         problems.append(Problem(shown, str(error).replace(f"{path}: ", ""), "usable labels"))
     try:
         images = [(Path(image["file_name"]).name, (image["height"], image["width"])) for image in read_images(path)]
-    except ValueError:  # said above
+    except ValueError:  # already reported
         return None
     sizes = dict(images)
     for name, those in groupby(sorted(unmarked, key=_image_name), key=_image_name):
@@ -123,11 +123,11 @@ def _check_names(tiles: dict[str, dict[str, str]], sizes: dict | None, source: P
     for name in sorted({*tiles, *(sizes or ())}):
         file = os.path.relpath(next(iter(tiles[name].values())), source) if name in tiles else name
         if name not in tiles:
-            problems.append(Problem(file, "labels without a tile", f"a raster in one of {', '.join(FOLDERS)}"))
+            problems.append(Problem(file, "labels without a raster", f"a raster in one of {', '.join(FOLDERS)}"))
         elif sizes is not None and name not in sizes:
-            problems.append(Problem(file, "a tile without labels", "an image of this name in the labels"))
+            problems.append(Problem(file, "a raster without labels", "an image of this name in the labels"))
         try:
             city_of(name)
         except ValueError:
-            problems.append(Problem(file, "no city with labels in the name", f"one of {', '.join(CITIES)}"))
+            problems.append(Problem(file, "no labeled city in the name", f"one of {', '.join(CITIES)}"))
     return problems

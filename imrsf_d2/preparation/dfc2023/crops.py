@@ -1,4 +1,4 @@
-"""Windows of a raster as files of their own, in which nothing but the extent differs."""
+"""Windows of a raster as separate files that differ from it in their extent alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
 def tile_windows(height: int, width: int, size: int | None) -> list[Geometry]:
-    """The windows of `size` px that cover an image row by row, each pixel once; None is one window of all of it.
+    """The windows of `size` px that cover an image, row by row and without overlap; for None, one window of all of it.
 
     Raises:
         ValueError: if `size` does not divide height and width.
@@ -30,15 +30,15 @@ def tile_windows(height: int, width: int, size: int | None) -> list[Geometry]:
     if size is None:
         return [Geometry(0, 0, height, width)]
     if size < 1 or height % size or width % size:
-        raise InputError(f"windows of {size} px do not divide {width} x {height} px without a rest")
+        raise InputError(f"windows of {size} px do not divide {width} x {height} px without a remainder")
     return [Geometry(top, left, size, size) for top in range(0, height, size) for left in range(0, width, size)]
 
 
 def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str | os.PathLike]]) -> None:
     """Write windows of a raster as GeoTIFFs, each complete or absent.
 
-    Values, data type, CRS, no-data tag, mask, band names, scales and tags are the source's; the geotransform is
-    shifted to the window. Only computed statistics, which are of the whole, are left out. Compression is lossless.
+    Values, data type, CRS, no-data tag, mask, band names, scales and tags are those of the source; the geotransform is
+    shifted to the window. Stored statistics are left out, because they describe the whole. Compression is lossless.
 
     Args:
         source: the raster.
@@ -47,7 +47,7 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
     with quiet_gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(source) as file:
         bands = read_stored(file, file.indexes)
         mask = read_own_mask(file)
-        # One type for all bands, as in a GeoTIFF; rasterio's name for it, as NumPy has no complex whole numbers.
+        # A GeoTIFF has one type for all bands. By rasterio's name, as NumPy has no complex integers.
         dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
         profile = {
             "driver": "GTiff",
@@ -60,7 +60,7 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
             "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK",
         }
         for window, path in crops:
-            # A source without a georeference gives the identity; written down, it would become one.
+            # The identity stands for no georeference; written to a file, it would become one.
             transform = None
             if not file.transform.is_identity:
                 transform = file.transform * Affine.translation(window.left, window.top)

@@ -1,4 +1,4 @@
-"""Footprints cut along with their tile, to the pixel."""
+"""Footprints cut along with their tile, exact to the pixel."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["cut_footprint"]
 def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int, windows: Sequence[Geometry]) -> dict[int, dict]:
     """Cut one footprint into the parts that lie in each window.
 
-    The footprint is rasterized on the whole image and that mask is cut, so that the parts put together are the mask,
-    whatever rule decides about pixels on an edge.
+    The footprint is rasterized on the whole image, and the mask is cut: the parts then add up to the mask, whatever the
+    rule for pixels on an outline.
 
     Args:
         segmentation: see `segmentation_to_rle`.
@@ -25,9 +25,9 @@ def cut_footprint(segmentation: Sequence | Mapping, height: int, width: int, win
         windows: parts of the image, not turned.
 
     Returns:
-        Position of a window -> segmentation, bbox [x, y, w, h] and area (px) in that window, for each window that holds
-        a pixel of it. Polygons that lie wholly in a window stay polygons, shifted, if they give exactly this mask there
-        (parts of fewer than three points, which mark nothing, are left out); all else is a compressed run-length code.
+        Index of a window -> segmentation, bbox [x, y, w, h] and area (px) in that window, for each window that holds a
+        pixel of the footprint. Polygons inside a window remain polygons, shifted, if they rasterize to exactly this mask
+        there (parts of fewer than three points, which mark nothing, are left out); everything else becomes a compressed RLE.
     """
     whole = segmentation_to_rle(segmentation, height, width)
     x, y, w, h = (int(value) for value in coco_mask.toBbox(whole))
@@ -71,7 +71,7 @@ def _shift(polygons: Sequence[Sequence[float]], window: Geometry) -> list[list[f
             and max(ys) <= window.top + window.height
         ):
             return None
-        # Rounded, because 300.3 - 256 is 44.30000000000001 to a computer.
+        # Rounded, because 300.3 - 256 is 44.30000000000001 in floating point.
         shifted.append(
             [round(value - offset, 6) for point in zip(xs, ys) for value, offset in zip(point, (window.left, window.top))]
         )

@@ -1,4 +1,4 @@
-"""What a download of DFC2023 track 2 holds."""
+"""Files and folders in a download of DFC2023 track 2."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["raster_names", "track_folder"]
 
 
 def track_folder(source: Path) -> Path:
-    """The folder `track2` in what the user named.
+    """The folder `track2` in the folder that the user gave.
 
     Raises:
         FileNotFoundError: if there is none.
     """
     if not (source / "track2").is_dir():
-        hint = f"{source.resolve().parent}" if source.resolve().name == "track2" else "the folder that holds track2"
-        raise MissingFileError(f"no folder 'track2' in {source}; the input is {hint}.")
+        hint = source.resolve().parent if source.resolve().name == "track2" else "the folder that holds track2"
+        raise MissingFileError(f"no folder 'track2' in {source}; pass {hint} as input.")
     return source / "track2"
 
 
@@ -29,7 +29,7 @@ def raster_names(track: Path) -> dict[str, list[str]]:
         modality: sorted(
             name
             for name in os.listdir(folder)
-            # Side-cars (.aux.xml, .msk) belong to their raster, dot files to the operating system.
+            # Sidecar files (.aux.xml, .msk) belong to their raster, dot files to the operating system.
             if name.lower().endswith((".tif", ".tiff")) and not name.startswith(".")
         )
         for modality, folder in raster_folders(track).items()

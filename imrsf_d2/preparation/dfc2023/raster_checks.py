@@ -1,4 +1,4 @@
-"""What is wrong with the rasters of one tile. Reads every pixel, writes nothing."""
+"""Checks of the rasters of one tile, which read every pixel and write nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from rasterio.crs import CRS
 
 from imrsf_d2.data.decibel_checks import DECIBEL_HINT, share_of_decibels
 from imrsf_d2.geo.gdal import RasterError, opened
@@ -31,13 +32,14 @@ class Problem:
 
 
 def check_tile(item: tuple[Mapping[str, str], tuple[int, int] | None]) -> list[Problem]:
-    """Look at all rasters of a tile.
+    """Check all rasters of a tile.
 
     Args:
         item: path of each modality that the tile has; and (height, width) in the labels, None if it has none.
     """
     paths, labeled = item
-    problems, grids = [], {}
+    problems: list[Problem] = []
+    grids = {}
     for modality, path in paths.items():
         with _listed(path, problems):
             grid = _check_file(path, modality, problems)
@@ -51,7 +53,7 @@ def check_tile(item: tuple[Mapping[str, str], tuple[int, int] | None]) -> list[P
 
 @contextlib.contextmanager
 def _listed(path: str, problems: list[Problem]) -> Iterator[None]:
-    """One odd file must not end the check of all others: what nobody foresaw becomes a problem of the list, too."""
+    """An error that nobody foresaw becomes one more problem in the list, because a bad file must not end all other checks."""
     try:
         yield
     except Exception as error:
@@ -59,7 +61,7 @@ def _listed(path: str, problems: list[Problem]) -> Iterator[None]:
 
 
 def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
-    """Bands, data type, and every pixel. None if it cannot even be opened."""
+    """Check the bands, the data type, and every pixel of a file. Its grid; None if it cannot even be opened."""
     modality = BANDS[name]
     try:
         with opened(path, name) as file:
@@ -74,7 +76,7 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
         problems.append(Problem(path, f"{count} bands", f"{modality.channels} for {name}"))
         modality = dataclasses.replace(modality, channels=count, mean=(), std=())
     kind, title = DTYPE_KINDS[name]
-    # Whole numbers with a scale are as good: whole decimeters, say.
+    # Integers with a scale are as good: decimeters, say.
     if any(kind_of(dtype) != kind for dtype in dtypes) and not (
         scaled and kind == "f" and set(map(kind_of, dtypes)) <= set("iu")
     ):
@@ -84,7 +86,7 @@ def _check_file(path: str, name: str, problems: list[Problem]) -> Grid | None:
         if modality.transform == "db" and valid.mean() < 0.5 and (share := share_of_decibels(path, modality)) > 0.5:
             problems.append(Problem(path, f"{share:.0%} of the values are below 0", f"linear power; {DECIBEL_HINT}"))
         elif not valid.any():
-            problems.append(Problem(path, "no valid pixel", "data, or no file: a missing sensor"))
+            problems.append(Problem(path, "no valid pixel", "data, or no file if the sensor is missing"))
     except RasterError as error:
         problems.append(Problem(path, f"unreadable: {error.reason}", "a complete GeoTIFF"))
     except ValueError as error:
@@ -103,12 +105,12 @@ def _check_sizes(paths: Mapping, grids: Mapping[str, Grid], labeled: tuple | Non
 
 
 def _check_places(paths: Mapping, grids: Mapping[str, Grid], problems: list) -> None:
-    """Compare where the rasters lie with the first that says so; CRS and geotransform each where both have one."""
-    referenced = {modality: grid for modality, grid in grids.items() if grid.crs}
-    for modality, grid in referenced.items():
-        first, reference = next(iter(referenced.items()))
-        if grid.crs != reference.crs and not grid.equals(reference):  # heights or another datum move nothing
-            problems.append(Problem(paths[modality], f"CRS {_crs_text(grid)}", f"{_crs_text(reference)} as in {first}"))
+    """Compare the CRS and the geotransform of each raster with the first raster that has one."""
+    referenced = {modality: (grid, grid.crs) for modality, grid in grids.items() if grid.crs}
+    for modality, (grid, crs) in referenced.items():
+        first, (reference, expected) = next(iter(referenced.items()))
+        if crs != expected and not grid.equals(reference):  # a CRS with heights, or of another datum, moves nothing
+            problems.append(Problem(paths[modality], f"CRS {_crs_text(crs)}", f"{_crs_text(expected)} as in {first}"))
     placed = {modality: grid for modality, grid in grids.items() if not grid.transform.is_identity}
     for modality, grid in placed.items():
         first, reference = next(iter(placed.items()))
@@ -119,8 +121,8 @@ def _check_places(paths: Mapping, grids: Mapping[str, Grid], problems: list) -> 
             )
 
 
-def _crs_text(grid: Grid) -> str:
-    return grid.crs.to_string()[:40]  # a CRS without a code is a page of text
+def _crs_text(crs: CRS) -> str:
+    return crs.to_string()[:40]  # a CRS without a code is a page of text
 
 
 def _shift_px(grid: Grid, reference: Grid) -> float:

@@ -1,4 +1,4 @@
-"""What became of tiles and footprints, for people."""
+"""A summary of what became of tiles and footprints."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tabulate import tabulate
 
 from imrsf_d2.data.datasets.dfc2023 import SPLITS
 
-__all__ = ["summarize"]
+__all__ = ["dfc2023_summary"]
 
 COUNTS = ("tiles", "crops", "empty", "footprints", "parts", "cut", "slivers", "lost")
 
 
-def summarize(
+def dfc2023_summary(
     cities: Sequence[str], records: Sequence[Mapping], *, tile_size: int | None, min_pixels: int, unlabeled: int
 ) -> str:
     """A Markdown table, one row per city and split.
@@ -45,8 +45,8 @@ def summarize(
     return (
         f"DFC2023 track 2 in {size}.\n\n{table}\n\n"
         "- empty: crops left out because no sensor has a valid pixel there; crops without footprints are kept.\n"
-        "- footprints: in the tiles; parts: in the crops, which is what training and scoring see.\n"
-        "- cut: footprints that a crop's border divides.\n"
+        "- footprints: in the tiles; parts: in the crops, which training and evaluation use.\n"
+        "- cut: footprints divided by the border of a crop.\n"
         f"- slivers: parts of fewer than {min_pixels} px, dropped; lost: footprints of which no part is left.\n"
-        f"- Left out for want of labels: {unlabeled} tiles.\n"
+        f"- Tiles left out because they have no labels: {unlabeled}.\n"
     )

@@ -1,8 +1,7 @@
-"""One tile of DFC2023 cut into crops, with a record of what came of it.
+"""Cutting one tile of DFC2023 into crops, with a record of the result.
 
-The record is written when all of a tile's files are in place: a tile with a record is done, and a run that was
-interrupted goes on with the others. It names the size and time of the files that were read, so that a tile whose
-files were replaced is done again.
+The record is written when all files of a tile are there: a tile with a record is done, and an interrupted run continues
+with the others. It holds size and time of the files that were read, so that a tile whose files were replaced is cut again.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from imrsf_d2.preparation.files import RECORDS
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Cutter", "Tile"]
+__all__ = ["Cutter", "SourceTile"]
 
 
 @dataclass(frozen=True)
-class Tile:
-    """What cutting needs of a dataset dict, without the types of Detectron2, which takes seconds to import.
+class SourceTile:
+    """The part of a dataset dict that cutting needs, without the types of Detectron2, which takes seconds to import.
 
     Args:
-        name: of its files.
+        name: of its files, in each folder.
         height, width: px, as in the labels.
         paths: file of each modality that it has.
-        annotations: with segmentation, category_id and iscrowd.
+        annotations: segmentation, category_id and iscrowd of each.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Tile:
     annotations: Sequence[Mapping]
 
     @classmethod
-    def of(cls, sample: Mapping) -> Tile:
+    def of(cls, sample: Mapping) -> SourceTile:
         """The tile of a dict of `load_dfc2023`."""
         keys = ("segmentation", "category_id", "iscrowd")
         return cls(
@@ -59,10 +58,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cutter:
-    """How tiles are cut, and where to.
+    """Cuts tiles.
 
     Args:
-        output: the folder that gets `track2`.
+        output: the folder that `track2` is written to.
         tile_size: side of a crop, px; None keeps whole tiles.
         min_pixels: parts of a footprint with fewer pixels are dropped.
     """
@@ -71,8 +70,8 @@ class Cutter:
     tile_size: int | None
     min_pixels: int
 
-    def done(self, tile: Tile) -> dict | None:
-        """The record of a tile of which everything is in place, else None."""
+    def done(self, tile: SourceTile) -> dict | None:
+        """The record of a tile if all of its files are there, otherwise None."""
         try:
             record = json.loads(self._record(tile).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -80,28 +79,29 @@ class Cutter:
         files = [self._raster(modality, crop["file_name"]) for crop in record["crops"] for modality in record["sources"]]
         return record if record["sources"] == _sources(tile) and all(map(os.path.isfile, files)) else None
 
-    def cut(self, tile: Tile) -> dict:
+    def cut(self, tile: SourceTile) -> dict:
         """Write a tile's crops.
 
         Returns:
-            Its record: `crops` with file_name, height, width and annotations (segmentation, bbox, area, iscrowd,
-            category_id as in the tile); and the numbers of `empty` crops, `footprints`, those `cut` by a border, parts
-            dropped as `slivers`, and `lost` footprints of which nothing is left. Or `problem`, a text, alone.
+            The tile's record: `crops`, with file_name, height, width and annotations (segmentation, bbox, area, iscrowd,
+            category_id as in the tile); and the numbers of `empty` crops, of `footprints`, of those `cut` by a border, of
+            parts dropped as `slivers`, and of `lost` footprints, of which nothing is left. If the tile cannot be cut,
+            nothing but `problem`, a text.
         """
         sources = _sources(tile)
         try:
             valid = _valid_anywhere(tile)
         except ValueError as error:
             return {"problem": str(error)}
-        windows = tile_windows(*valid.shape, self.tile_size)
-        kept = [window.apply(valid).any() for window in windows]
+        windows = tile_windows(tile.height, tile.width, self.tile_size)
+        kept = [bool(window.apply(valid).any()) for window in windows]
         names = [self._crop_name(tile, window) for window in windows]
         for modality in BANDS.names:
             crops = []
             for window, name, keep in zip(windows, names, kept):
                 if keep and modality in tile.paths:
                     crops.append((window, self._raster(modality, name)))
-                else:  # may be there from a time when the tile had this sensor
+                else:  # may be left from an earlier run, when the tile had this sensor
                     self._raster(modality, name).unlink(missing_ok=True)
             if crops:
                 write_crops(tile.paths[modality], crops)
@@ -113,8 +113,8 @@ class Cutter:
         write_text(self._record(tile), json.dumps(record, separators=(",", ":")) + "\n")
         return record
 
-    def _cut_footprints(self, tile: Tile, windows: list[Geometry], kept: list[bool]) -> dict:
-        crops = [{"annotations": []} for _ in windows]
+    def _cut_footprints(self, tile: SourceTile, windows: list[Geometry], kept: list[bool]) -> dict:
+        crops: list[dict] = [{"annotations": []} for _ in windows]
         counts = {"footprints": 0, "cut": 0, "slivers": 0, "lost": 0}
         for annotation in tile.annotations:
             parts = cut_footprint(annotation["segmentation"], tile.height, tile.width, windows)
@@ -129,7 +129,7 @@ class Cutter:
                 )
         return {"crops": crops, **counts}
 
-    def _crop_name(self, tile: Tile, window: Geometry) -> str:
+    def _crop_name(self, tile: SourceTile, window: Geometry) -> str:
         name = Path(tile.name)
         if self.tile_size is None:
             return tile.name
@@ -138,18 +138,18 @@ class Cutter:
     def _raster(self, modality: str, name: str) -> Path:
         return self.output / "track2" / "train" / modality / name
 
-    def _record(self, tile: Tile) -> Path:
+    def _record(self, tile: SourceTile) -> Path:
         return self.output / RECORDS / f"{tile.name}.json"
 
 
-def _sources(tile: Tile) -> dict[str, list[int]]:
-    """Size and time of the tile's files, by modality."""
+def _sources(tile: SourceTile) -> dict[str, list[int]]:
+    """Size in bytes and time of change (ns) of the tile's files, by modality."""
     stats = {modality: os.stat(path) for modality, path in tile.paths.items()}
     return {modality: [stat.st_size, stat.st_mtime_ns] for modality, stat in stats.items()}
 
 
-def _valid_anywhere(tile: Tile) -> np.ndarray:
-    """[H, W] bool: some modality holds data there."""
+def _valid_anywhere(tile: SourceTile) -> np.ndarray:
+    """[H, W] bool, True where any modality holds data."""
     expected = (tile.height, tile.width)
     valid = np.zeros(expected, dtype=bool)
     for modality, path in tile.paths.items():

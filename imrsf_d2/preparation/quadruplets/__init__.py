@@ -1,1 +1,1 @@
-"""From exported scenes and vector labels to aligned land-cover tiles."""
+"""Exported scenes and vector labels become aligned land-cover tiles."""

@@ -1,4 +1,4 @@
-"""Which pixels a city's tiles are made of: those of its Sentinel-2 scenes, where that is possible."""
+"""The pixel grid of a city's tiles: that of its Sentinel-2 scenes, where possible."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["city_grid"]
 def city_grid(scenes: Sequence[Mosaic], extent: Bounds, crs: CRS, resolution: float) -> tuple[Grid, str]:
     """The grid over a city's labels.
 
-    It continues the pixels of the Sentinel-2 scenes whose pixels are squares of `resolution`, north up, in a metric
-    system, so that they are copied. Of several such lattices the one that shows most of the extent counts, of equals
-    the first. Without any, the corners are multiples of the resolution in the system of the first scene, or in the UTM
-    zone.
+    It continues the pixels of Sentinel-2 scenes with square pixels of size `resolution`, north up, in a metric system, so
+    that these can be copied. Among several such lattices it chooses the one that shows the largest share of the extent, or
+    the first of equals. Without any, the corners are multiples of the resolution, in the system of the first scene if that
+    is metric, otherwise in the UTM zone.
 
     Args:
         scenes: mosaics of Sentinel-2, one per lattice; may be empty.
@@ -30,7 +30,7 @@ def city_grid(scenes: Sequence[Mosaic], extent: Bounds, crs: CRS, resolution: fl
         resolution: m.
 
     Returns:
-        The grid; and why some of the scenes have to be resampled onto it, "" if none.
+        The grid; and the reason why some of the scenes have to be resampled onto it, "" if none have to be.
     """
     shares = [_share(mosaic, extent, crs) if _fits(mosaic, resolution) else 0.0 for mosaic in scenes]
     if any(shares):
@@ -52,8 +52,8 @@ def city_grid(scenes: Sequence[Mosaic], extent: Bounds, crs: CRS, resolution: fl
     return grid, (
         f"the pixels of {_name(odd)} are {math.hypot(a.a, a.d):g} x {math.hypot(a.b, a.e):g} {unit} in "
         f"{odd.crs.to_string()[:60]}{turned}, those of the tiles {resolution:g} x {resolution:g} m in "
-        f"{system.to_string()[:60]}. To keep values as they are, bring scenes of square pixels, north up, in a "
-        "metric system, and pass their size as --resolution"
+        f"{system.to_string()[:60]}. To keep values as they are, provide scenes with square pixels, north up, in a "
+        "metric system, and pass the size of a pixel as --resolution"
     )
 
 

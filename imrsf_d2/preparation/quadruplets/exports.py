@@ -1,4 +1,4 @@
-"""What a user exported: one folder per city with the scenes of each sensor and one vector file."""
+"""The user's exports: a folder per city, with the scenes of each sensor and one vector file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
-__all__ = ["City", "find_cities"]
+__all__ = ["CityExport", "find_exports"]
 
 RASTERS = (".tif", ".tiff")
 VECTORS = (".gpkg", ".shp")
-#: Rasters that users may take to be read; GeoTIFFs alone are.
+#: Files that a user may expect to be read; only GeoTIFFs are.
 OTHER_RASTERS = (".jp2", ".img", ".vrt", ".nc", ".hdf", ".h5", ".asc", ".zip", ".tar", ".gz")
 
 
 @dataclass(frozen=True)
-class City:
+class CityExport:
     """The files of one city.
 
     Args:
-        name: of its folder.
+        name: of its folder, and of the city.
         scenes: sensor -> paths, sorted; sensors without files are absent.
         vector: path of the vector file.
-        listing: file, relative to the city's folder -> [size in bytes, time of last change in seconds]; tells whether
-            this is still the same input.
+        listing: file, relative to the city's folder -> [size in bytes, time of last change in seconds]; shows whether
+            the input has changed.
         ignored: subfolders and rasters that are not read, relative to the city's folder.
     """
 
@@ -38,16 +38,16 @@ class City:
     ignored: tuple[str, ...] = ()
 
 
-def find_cities(root: str | os.PathLike) -> list[City]:
-    """Find the cities below a folder, by name.
+def find_exports(root: str | os.PathLike) -> list[CityExport]:
+    """Find the cities in a folder, sorted by name.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no folder of a city in it.
-        ValueError: if a city's folder holds a raster of no sensor, no raster, or not exactly one vector file.
+        ValueError: if a city's folder holds a raster that belongs to no sensor, no raster, or not exactly one vector file.
     """
     root = Path(root)
     if not root.is_dir():
-        raise MissingFileError(f"no folder {root}, expected the one that holds a folder for each city.")
+        raise MissingFileError(f"there is no folder {root}, expected one that holds a folder for each city.")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise MissingFileError(
@@ -57,11 +57,11 @@ def find_cities(root: str | os.PathLike) -> list[City]:
     return [_look_into(folder) for folder in folders]
 
 
-def _look_into(folder: Path) -> City:
+def _look_into(folder: Path) -> CityExport:
     if "#" in folder.name or folder.name != folder.name.strip():
         raise InputError(
-            f"{folder}: the name of a city must not hold '#' or end in a space, which lists of tiles do "
-            "not keep. Rename the folder."
+            f"{folder}: the name of a city must not contain '#', nor begin or end with a space, because lists of tiles "
+            "would lose them. Rename the folder."
         )
     scenes: dict[str, list[Path]] = {}
     for path in _files(folder, RASTERS):
@@ -72,7 +72,7 @@ def _look_into(folder: Path) -> City:
                 "Rename it, or move it out of the city's folder."
             )
         scenes.setdefault(sensor, []).append(path)
-    # A folder of that name says what its files are.
+    # Files in a folder with the name of a sensor may have any name.
     sensor_folders = [path for path in _visible(folder) if path.is_dir() and path.name.lower() in SENSORS]
     for path in sensor_folders:
         scenes.setdefault(path.name.lower(), []).extend(_files(path, RASTERS))
@@ -83,7 +83,7 @@ def _look_into(folder: Path) -> City:
         if path not in sensor_folders and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS)
     )
     if not any(scenes.values()):
-        found = f"no scenes but {ignored[0]}, which is not read" if ignored else "no scenes"
+        found = f"no scenes except {ignored[0]}, which is not read" if ignored else "no scenes"
         raise InputError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
     vectors = _files(folder, VECTORS)
     if len(vectors) != 1:
@@ -92,7 +92,7 @@ def _look_into(folder: Path) -> City:
             f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}, expected one *.gpkg "
             "or *.shp with the land cover."
         )
-    # A shapefile is several files of one name.
+    # A shapefile consists of several files of one name.
     parts = (
         [p for p in folder.iterdir() if p.is_file() and p.stem == vectors[0].stem]
         if vectors[0].suffix.lower() == ".shp"
@@ -101,7 +101,7 @@ def _look_into(folder: Path) -> City:
     files = sorted({*(path for paths in scenes.values() for path in paths), *parts})
     listing = {p.relative_to(folder).as_posix(): [p.stat().st_size, int(p.stat().st_mtime)] for p in files}
     paths = {sensor: tuple(map(os.fspath, scenes[sensor])) for sensor in SENSORS if scenes.get(sensor)}
-    return City(folder.name, paths, os.fspath(vectors[0]), listing, ignored)
+    return CityExport(folder.name, paths, os.fspath(vectors[0]), listing, ignored)
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:

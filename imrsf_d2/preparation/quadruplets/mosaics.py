@@ -1,4 +1,4 @@
-"""Scene files as they were exported: any number of pieces, windows of which are read as one raster."""
+"""Scenes as they were exported: any number of files, read as one raster."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Mosaic", "Piece", "open_mosaics", "read_window"]
 
-# Pieces of one export are cut between pixels; what is left of the difference is how degrees are rounded.
+# The pieces of one export are cut between pixels; the differences that remain come from rounded degrees.
 LATTICE_TOLERANCE_PX = 1e-3
-# Scenes are looked at in SAMPLES x SAMPLES places before work starts.
+# Scenes are checked in SAMPLES x SAMPLES windows before work starts.
 SAMPLES, SAMPLE_PX = 3, 64
 
 
@@ -33,7 +33,7 @@ class Piece:
 
     Args:
         path: of the file.
-        bands: numbers, from 1, in the order of the tiles.
+        bands: numbers, from 1, in the order that the tiles have.
         row, column: of its first pixel on the mosaic's lattice.
         height, width: px.
     """
@@ -48,13 +48,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Files of one sensor whose pixels lie on one lattice; where they overlap, the first valid pixel counts.
+    """Files of one sensor whose pixels lie on one lattice; where they overlap, the first valid pixel is taken.
 
     Args:
         sensor: a name of `SENSORS`.
         s1_unit: "linear" or "db".
-        crs, transform: of the lattice, which has no end.
-        pieces: in the order of their names.
+        crs, transform: of the lattice, which is infinite.
+        pieces: in the order in which they count.
     """
 
     sensor: str
@@ -65,7 +65,7 @@ class Mosaic:
 
     @property
     def bounds(self) -> list[Bounds]:
-        """Of each piece, in the CRS of the lattice."""
+        """The bounds of each piece, in the CRS of the lattice."""
         return [
             self._origin.part(
                 slice(piece.row, piece.row + piece.height), slice(piece.column, piece.column + piece.width)
@@ -84,19 +84,20 @@ class Mosaic:
 
 
 def open_mosaics(sensor: str, paths: Sequence[str], s1_unit: str = "linear") -> list[Mosaic]:
-    """Look at the files of one sensor and city, and put those of one lattice together.
+    """Check the files of one sensor and city, and join those that lie on one lattice.
 
     Args:
         sensor: a name of `SENSORS`.
-        paths: in the order in which they count.
+        paths: in the order in which they count where they overlap.
         s1_unit: of Sentinel-1 files, "linear" or "db".
 
     Returns:
-        One mosaic per lattice (CRS, pixel size and phase), in order of first appearance.
+        One mosaic per lattice, in order of first appearance. Lattices are compared by where their pixels lie, not by the
+        names of their CRS.
 
     Raises:
         RasterError: if a file cannot be read.
-        ValueError: if a file does not say where on Earth it lies, or has other bands or units than this sensor.
+        ValueError: if a file does not say where on Earth it lies, or its bands or units are not those of the sensor.
     """
     mosaics: list[Mosaic] = []
     for path in paths:
@@ -114,14 +115,14 @@ def open_mosaics(sensor: str, paths: Sequence[str], s1_unit: str = "linear") -> 
 
 
 def read_window(mosaic: Mosaic, row: int, column: int, height: int, width: int) -> np.ndarray:
-    """A window of the lattice, which may reach beyond all files.
+    """Read a window of the lattice, which may reach beyond all files.
 
     Returns:
         [C, H, W] float32 in the unit of the tiles, NaN in all bands of a pixel without data.
 
     Raises:
         RasterError: if a file cannot be read.
-        ValueError: if it holds what the sensor cannot measure.
+        ValueError: if it holds values that the sensor cannot measure.
     """
     values = np.full((len(SENSORS[mosaic.sensor].bands), height, width), np.nan, dtype=np.float32)
     for piece in mosaic.pieces:
@@ -162,20 +163,21 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
 
 
 def _check_place(file: DatasetReader, path: str) -> None:
-    """See that a file says where on Earth it lies."""
+    """Check that a file says where on Earth it lies."""
     where = f"(CRS {str(file.crs)[:60]}, transform {tuple(file.transform)[:6]})"
     if file.crs is None or file.transform.is_identity:
         raise InputError(
             f"{path} has no georeference {where}, expected a GeoTIFF on a map grid. If it has ground "
-            "control points: gdalwarp -t_srs EPSG:4326."
+            "control points, gdalwarp -t_srs EPSG:4326 makes one."
         )
     if file.transform.is_degenerate:
         raise InputError(
             f"{path} has pixels without an area {where}, expected a GeoTIFF on a map grid. gdal_edit.py "
             "-a_ullr gives it the right corners."
         )
+    x, y = file.xy(file.height // 2, file.width // 2)
     try:
-        longitude_latitude(*file.xy(file.height // 2, file.width // 2), file.crs)
+        longitude_latitude(x, y, file.crs)
     except ValueError as error:
         raise InputError(
             f"{path} does not say where on Earth it lies: its center {error}. gdal_edit.py -a_srs "
@@ -184,7 +186,7 @@ def _check_place(file: DatasetReader, path: str) -> None:
 
 
 def _read(file: DatasetReader, mosaic: Mosaic, piece: Piece, window: Window) -> np.ndarray:
-    """A window of one file, as `read_window`."""
+    """Read a window of one file; see `read_window`."""
     raw = read_stored(file, piece.bands, window)
     # Reflectance may be 0 in one band, over dark water; elsewhere the tag is a sentinel in whichever band it stands.
     valid = file_validity(file, piece.bands, raw, window, tag_in_all_bands=mosaic.sensor == "s2")

@@ -1,4 +1,4 @@
-"""Which tiles a city gets: everything about its files that can be known before work starts."""
+"""The tiles of a city, and everything about its files that can be checked before work starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imrsf_d2.geo.projections import longitude_latitude, move_bounds
 from imrsf_d2.geo.vectors import find_layer, read_features
 from imrsf_d2.geo.wrapping import meets, period
 from imrsf_d2.preparation.quadruplets.city_grid import city_grid
-from imrsf_d2.preparation.quadruplets.exports import City
+from imrsf_d2.preparation.quadruplets.exports import CityExport
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic, open_mosaics
 from imrsf_d2.preparation.quadruplets.tiles import TileJob
 from imrsf_d2.utils.errors import InputError
@@ -28,9 +28,9 @@ class CityPlan:
     Args:
         city: its name.
         jobs: tiles that may hold labels, by row and column.
-        bare: number of tiles that no feature touches.
-        elsewhere: sensor -> where its files lie, for the sensors of which no file meets the labels.
-        resampled: why Sentinel-2 scenes cannot all be copied, "" if they can (see `city_grid`).
+        bare: number of tiles without any feature.
+        elsewhere: sensor -> where its files lie, for sensors without a file that overlaps the labels.
+        resampled: why Sentinel-2 scenes cannot all be copied, "" if they can be (see `city_grid`).
     """
 
     city: str
@@ -42,11 +42,11 @@ class CityPlan:
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans cities.
+    """Plans the tiles of cities.
 
     Args:
-        tile_size: px.
-        resolution: m.
+        tile_size: side of a tile, px.
+        resolution: side of a pixel, m.
         s1_unit: of Sentinel-1 scenes, "linear" or "db".
         classes: code -> class index, None for no data.
         ignore: label of no data.
@@ -61,11 +61,11 @@ class Planner:
     code_column: str
     layer_pattern: str | None
 
-    def __call__(self, city: City) -> CityPlan:
-        """Look at all files of a city and lay out its tiles over the extent of its labels.
+    def __call__(self, city: CityExport) -> CityPlan:
+        """Check all files of a city, and lay out its tiles over the extent of its labels.
 
         Raises:
-            ValueError: if a file is not what its place says.
+            ValueError: if a file is not what is expected of its sensor.
         """
         mosaics = {sensor: tuple(open_mosaics(sensor, paths, self.s1_unit)) for sensor, paths in city.scenes.items()}
         layer = find_layer(city.vector, self.code_column, self.layer_pattern)
@@ -90,7 +90,7 @@ class Planner:
 
 
 def _meets(mosaic: Mosaic, grid: Grid) -> bool:
-    """Whether the outline of one of its files meets that of a grid."""
+    """Whether one of a mosaic's files overlaps a grid."""
     try:
         left, bottom, right, top = move_bounds(grid.bounds, grid.crs, mosaic.crs)
     except ValueError:  # the grid is outside the domain of the scene's projection
@@ -100,7 +100,7 @@ def _meets(mosaic: Mosaic, grid: Grid) -> bool:
 
 
 def _describe(mosaic: Mosaic, grid: Grid) -> str:
-    """Where a mosaic's first file lies, and where a grid."""
+    """Says where a mosaic's first file lies, and where a grid does."""
     places = (mosaic.bounds[0], mosaic.crs), (grid.bounds, grid.crs)
     here, there = (
         longitude_latitude((left + right) / 2, (bottom + top) / 2, crs) for (left, bottom, right, top), crs in places

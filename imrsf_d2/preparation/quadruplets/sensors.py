@@ -1,4 +1,4 @@
-"""What the values of each sensor's scenes mean, and how they are written in a tile."""
+"""What the values in each sensor's scenes mean, and how a tile stores them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Sensor:
 
     Args:
         name: of the folder, and what the names of its scenes start with.
-        bands: their descriptions as Earth Engine writes them, in the order of the tiles.
-        categorical: values are classes, which have no mean.
+        bands: their names in Earth Engine, in the order that the tiles have.
+        categorical: whether values are classes, which cannot be averaged.
         dtype: of the tiles.
     """
 
@@ -45,18 +45,18 @@ SENSORS = {
 }
 DYNAMIC_WORLD_CLASSES = 9
 DYNAMIC_WORLD_NODATA = 255
-# No land and no sea floor next to it is further from sea level; -9999, -32768 and the like are.
+# No land, nor sea floor near a coast, is further from sea level; no-data values such as -9999 and -32768 are.
 GREATEST_HEIGHT_M = 9000.0
-# A sample of fewer pixels says nothing about a scene.
+# A smaller sample of valid pixels says nothing about a scene.
 FEWEST_SAMPLED = 100
-# With a SCALE below the first, whole numbers become reflectance from 0 to 1 (1e-4 of ESA, 2.75e-5 of Landsat, 1/255); from
-# the second on they are, or become, reflectance x 10000. Between the two nobody can tell.
+# With a SCALE below the first, integers become reflectance from 0 to 1 (ESA's 1e-4, Landsat's 2.75e-5, 1/255); from the
+# second on they become reflectance x 10000. Between the two it cannot be told.
 LARGEST_REFLECTANCE_SCALE, LEAST_TILE_SCALE = 0.01, 0.5
 REFLECTANCE_UNIT = 10000.0
 
 
 def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) -> list[int]:
-    """Which bands of a scene to read: by description if the file has these descriptions, else all in their order.
+    """Which bands of a scene to read: those with the sensor's descriptions if the file has them, otherwise all in order.
 
     Args:
         descriptions: of the file's bands, without an alpha band.
@@ -66,9 +66,9 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
         Positions in `descriptions`, in the order of `sensor.bands`.
 
     Raises:
-        ValueError: if the bands cannot be told.
+        ValueError: if the bands cannot be identified.
     """
-    # Files of the Copernicus hub say B02 where Earth Engine says B2.
+    # Copernicus writes B02 where Earth Engine writes B2.
     found = [re.sub(r"^b0?(?=\d)", "b", (text or "").strip().lower()) for text in descriptions]
     wanted = [name.lower() for name in sensor.bands]
     if all(found.count(name) == 1 for name in wanted):
@@ -78,21 +78,21 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     names = ", ".join(sensor.bands)
     raise InputError(
         f"{path} has {len(found)} bands ({', '.join(text or 'no description' for text in descriptions)}), "
-        f"expected {len(wanted)} for {sensor.name!r} in the order {names}, or with these descriptions. "
-        f"In Earth Engine: image.select({list(sensor.bands)}); with GDAL: gdal_translate, -b NUMBER for "
+        f"expected {len(wanted)} for {sensor.name!r} in the order {names}, or bands with these descriptions. "
+        f"In Earth Engine, image.select({list(sensor.bands)}) selects them; in GDAL, gdal_translate with -b NUMBER for "
         f"each of {names}."
     )
 
 
 def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
-    """What makes the sensor's unit in the tiles of a scene's stored numbers (decibels, which no factor does, apart).
+    """The scaling from a scene's stored numbers to the unit of the tiles (before decibels become power, see `decode`).
 
     Args:
         scaling: of the scene's bands.
         path: for messages.
 
     Raises:
-        ValueError: if a map of classes has a scale, or the unit of reflectance cannot be told.
+        ValueError: if a map of classes has a scale, or the unit of reflectance is unclear.
     """
     if sensor.categorical:
         scaling.refuse(path, f"{sensor.name!r}")
@@ -102,7 +102,7 @@ def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
         scale for scale in scaling.scales if not (0 < scale < LARGEST_REFLECTANCE_SCALE or scale >= LEAST_TILE_SCALE)
     ]:
         raise InputError(
-            f"{path} has SCALE {unclear[0]:g}, expected about 0.0001, which makes reflectance from 0 to 1, or 1 for "
+            f"{path} has SCALE {unclear[0]:g}, expected about 0.0001, which gives reflectance from 0 to 1, or 1 for "
             f"reflectance x 10000. gdal_edit.py -scale NUMBER -offset NUMBER {path} sets them."
         )
     return scaling.times([REFLECTANCE_UNIT if scale < LARGEST_REFLECTANCE_SCALE else 1.0 for scale in scaling.scales])
@@ -114,8 +114,8 @@ def decode(
     """A scene's values in the unit of the tiles, ready to be interpolated.
 
     Args:
-        raw: [C, H, W] as stored, of any real data type; what marks missing data is looked for in these.
-        valid: [H, W] bool, what the file itself says about no data.
+        raw: [C, H, W] as stored, of any real data type; values that mark missing data are compared with these.
+        valid: [H, W] bool, see `file_validity`.
         scaling: of `to_tile_units`.
         path: for messages.
         s1_unit: of Sentinel-1 scenes, "linear" or "db".
@@ -124,13 +124,13 @@ def decode(
         [C, H, W] float32, NaN in all bands of a pixel without data.
 
     Raises:
-        ValueError: if valid pixels hold what this sensor cannot measure.
+        ValueError: if valid pixels hold values that the sensor cannot measure.
     """
     with np.errstate(over="ignore"):
         values = scaling.apply(raw).astype(np.float32)
     valid = valid & np.isfinite(values).all(axis=0)
     if sensor.name == "s1" and s1_unit == "db":
-        # Before interpolation: the mean of two powers in decibel is not the mean power.
+        # Before interpolation: the mean of two powers in decibels is not their mean power.
         with np.errstate(over="ignore"):
             values = from_db(values)
     elif sensor.name == "s1":
@@ -142,13 +142,13 @@ def decode(
     if sensor.name == "s1":
         valid &= ((values > 0) & (values < np.inf)).all(axis=0)  # without power no echo was recorded
     elif sensor.name == "s2":
-        valid &= (raw != 0).any(axis=0)  # Earth Engine writes masked pixels of whole numbers as 0, without a tag
+        valid &= (raw != 0).any(axis=0)  # Earth Engine writes masked pixels of integer images as 0, without a tag
     elif sensor.name == "dem":
         impossible = np.abs(values) > GREATEST_HEIGHT_M
         if scaling.applies and raw.dtype.kind == "i":
             impossible |= raw == np.iinfo(raw.dtype).min  # -32768 decimeters would pass for a height
         if (wrong := raw[:, valid & impossible.any(axis=0)]).size:
-            meant = f", which {scaling} make {scaling.apply(wrong[:1, :1, None]).item():g}" if scaling.applies else ""
+            meant = f" ({scaling.apply(wrong[:1, :1, None]).item():g} with {scaling})" if scaling.applies else ""
             raise InputError(
                 f"{path} holds {wrong.flat[0]:g}{meant}, expected meters above sea level. If this value means "
                 f"no data, tag it: gdal_edit.py -a_nodata {wrong.flat[0]:g} {path}"
@@ -167,7 +167,7 @@ def decode(
 
 
 def check_scale(sensor: Sensor, values: np.ndarray, path: str, s1_unit: str = "linear") -> None:
-    """See that a sample of a scene is in the unit that it is said to be in.
+    """Check that a sample of a scene is in the unit that it is supposed to have.
 
     Args:
         values: [C, ...] from `decode`, of pixels from all over the scene.
@@ -175,7 +175,7 @@ def check_scale(sensor: Sensor, values: np.ndarray, path: str, s1_unit: str = "l
         s1_unit: see `decode`.
 
     Raises:
-        ValueError: if it plainly is not.
+        ValueError: if it clearly is not.
     """
     values = values[:, ~np.isnan(values).any(axis=0)]
     if values.shape[1] < FEWEST_SAMPLED:
@@ -197,12 +197,12 @@ def encode(sensor: Sensor, values: np.ndarray, nodata: float) -> np.ndarray:
 
     Args:
         values: [C, H, W] float32, NaN = no data.
-        nodata: what no data becomes.
+        nodata: written where there is no data.
 
     Returns:
         [C, H, W] in the sensor's data type.
     """
     if sensor.name == "s2":
-        # From 1: readers take 0, the tag, in any band for no data, and reflectance may round to it over dark water.
+        # From 1: to readers, 0 (the no-data tag) in any band means no data, and dark water may be rounded to it.
         values = np.clip(np.rint(values), 1, np.iinfo(np.uint16).max)
     return np.where(np.isnan(values), np.float32(nodata), values).astype(sensor.dtype)

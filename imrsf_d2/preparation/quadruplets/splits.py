@@ -1,4 +1,4 @@
-"""Whole cities for training and for validation."""
+"""The split into training and validation, by whole cities."""
 
 from __future__ import annotations
 
@@ -9,40 +9,39 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["VAL_SHARE", "choose_val_cities", "unseen_classes"]
 
-#: Of the tiles, as in the paper: 783 of 6123.
+#: Share of the tiles for validation, as in the paper: 783 of 6123.
 VAL_SHARE = 0.13
-# A city that would take the held-out tiles beyond this multiple of the share is passed over.
+# A city that would raise the share above this multiple of VAL_SHARE is passed over.
 SLACK = 1.5
 
 
 def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None = None) -> list[str]:
-    """Choose the cities to hold out.
+    """Choose the cities to hold out for validation.
 
     Without `wanted`, cities are taken in an order that follows from their names alone until VAL_SHARE of the tiles is
-    reached; those too large for it are passed over. If all are, the smallest one is held out.
+    reached; cities that are too large are passed over. If all are, the smallest one is held out.
 
     Args:
         tiles: city -> number of its tiles, above 0.
-        wanted: the cities to hold out, if the user named them; may be empty, or all.
+        wanted: the cities to hold out, if the user named them; may be none or all.
 
     Returns:
         Names, sorted.
 
     Raises:
-        ValueError: if a wanted city has no tiles, or there is only one city and nobody said what to do with it.
+        ValueError: if a wanted city has no tiles, or there is only one city and `wanted` does not say what it is for.
     """
     if wanted is not None:
         if without := sorted(set(wanted) - set(tiles)):
             raise InputError(
                 f"--val-cities names {without[0]!r}, of which no tile is left. Do its scenes and labels "
-                "show the same place, and is --min-labeled low enough? Otherwise leave it out."
+                "show the same place, and is --min-labeled low enough? If so, leave it out."
             )
         return sorted(set(wanted))
     if len(tiles) < 2:
         raise InputError(
-            f"only {', '.join(tiles) or 'no city'} has tiles, and validation needs a city that was not "
-            "trained on. Say what it is for: --val-cities with its name for validation, --val-cities "
-            "without a name for training."
+            f"there are tiles of one city only ({', '.join(tiles)}), and validation needs a city that is not used for "
+            "training. --val-cities with its name uses the city for validation, --val-cities without a name for training."
         )
     total, held, chosen = sum(tiles.values()), 0, []
     for city in sorted(tiles, key=lambda name: hashlib.sha256(name.encode("utf-8")).digest()):
@@ -55,21 +54,21 @@ def choose_val_cities(tiles: Mapping[str, int], wanted: Collection[str] | None =
 
 
 def unseen_classes(pixels: Mapping[str, Mapping[int, int]], held_out: Collection[str], classes: Sequence[str]) -> list[str]:
-    """What a model is scored on and cannot have learned: classes that only held-out cities have.
+    """Classes that only held-out cities have: a model is evaluated on them and cannot have learned them.
 
     Args:
-        pixels: city -> class index -> its pixels; other indices are no class.
-        held_out: of these cities.
+        pixels: city -> class index -> number of its pixels; other indices are ignored.
+        held_out: those of the cities that are for validation.
         classes: names, in the order of their indices.
 
     Returns:
-        A warning for each such class of each city; none if no city is left to train on, as nobody means to then.
+        A warning for each such class of each city; none if all cities are held out, because nothing is trained then.
     """
     trained = [counts for city, counts in pixels.items() if city not in held_out]
     seen = {label for counts in trained for label, count in counts.items() if count}
     return [
-        f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so that no model can learn what "
-        "it is scored on here. Name other cities with --val-cities."
+        f"{city}: its class {name!r} ({counts[label]} px) occurs in no training city, so no model can learn it, but it "
+        "is part of the scores. Choose other cities with --val-cities."
         for city, counts in pixels.items()
         if city in held_out and trained
         for label, name in enumerate(classes)

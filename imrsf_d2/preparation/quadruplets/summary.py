@@ -1,4 +1,4 @@
-"""What became of each city's tiles, for people."""
+"""A summary of what became of each city's tiles."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tabulate import tabulate
 
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import SENSORS
-from imrsf_d2.preparation.quadruplets.exports import City
+from imrsf_d2.preparation.quadruplets.exports import CityExport
 from imrsf_d2.preparation.quadruplets.plan import CityPlan
 from imrsf_d2.preparation.quadruplets.tiles import TileRecord
 
-__all__ = ["city_warnings", "count_origins", "summarize"]
+__all__ = ["city_warnings", "count_origins", "quadruplets_summary"]
 
-#: Files named in a warning.
+#: Files listed in a warning.
 MAX_NAMED = 5
 
 
-def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -> list[str]:
-    """What the user probably meant otherwise: files that were not read, and sensors that came to nothing.
+def city_warnings(city: CityExport, plan: CityPlan, records: Collection[TileRecord]) -> list[str]:
+    """What the user probably did not intend: files that were not read, sensors without data, resampled Sentinel-2.
 
     Args:
-        city, plan: what there was.
-        records: what became of the plan's tiles.
+        city, plan: the city's files, and the tiles that they were to become.
+        records: what became of the tiles.
     """
     warnings = []
     if city.ignored:
@@ -41,9 +41,9 @@ def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -
         more = ", ..." if len(paths) > 1 else ""
         found = f"{city.name}: no tile has data of {sensor}, although there is {Path(paths[0]).name}{more}: "
         if sensor in plan.elsewhere:
-            warnings.append(f"{found}{plan.elsewhere[sensor]}. Is this the right file, and its coordinate system right?")
+            warnings.append(f"{found}{plan.elsewhere[sensor]}. Are the file and its coordinate system the right ones?")
         elif made:
-            warnings.append(f"{found}no pixel of it is valid where the tiles are. Does it hold anything but no data?")
+            warnings.append(f"{found}none of its pixels is valid where the tiles are. Does the file hold any data?")
     origins = count_origins(made).get("s2")
     if origins and origins["resampled"]:
         warnings.append(
@@ -54,11 +54,11 @@ def city_warnings(city: City, plan: CityPlan, records: Collection[TileRecord]) -
 
 
 def count_origins(records: Collection[TileRecord]) -> dict[str, dict[str, float]]:
-    """Per sensor, whether its values are those of the scenes.
+    """How many values of each sensor are those of the scenes, unchanged.
 
     Returns:
-        sensor -> {"copied": tiles with nothing but a scene's own pixels, "resampled": tiles with others, "resampled %":
-        share of the valid pixels of all tiles that are not a scene's own}; sensors without data are absent.
+        sensor -> {"copied": number of tiles with only copied pixels, "resampled": number of the others, "resampled %": share
+        of the valid pixels of all tiles that are resampled}; sensors without data are absent.
     """
     counts = {}
     for sensor in SENSORS:
@@ -74,7 +74,7 @@ def count_origins(records: Collection[TileRecord]) -> dict[str, dict[str, float]
     return counts
 
 
-def summarize(
+def quadruplets_summary(
     plans: Sequence[CityPlan],
     made: Mapping[str, Mapping[str, TileRecord]],
     splits: Mapping[str, str],

@@ -1,4 +1,4 @@
-"""One tile of the quadruplets: what a worker process does. Needs no detectron2, which takes seconds to import."""
+"""The work on one tile, done in worker processes. Detectron2 is not imported here, because it takes seconds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class TileJob:
 
     Args:
         name: `{City}_{row}_{column}`.
-        grid: its pixels.
-        mosaics: sensor -> where it is read from.
-        layer, ids, labels: the features that may lie in it (see `rasterize_labels`).
+        grid: where its pixels lie.
+        mosaics: sensor -> the scenes that it is read from.
+        layer, ids, labels: the features that may overlap it (see `rasterize_labels`).
     """
 
     name: str
@@ -46,8 +46,8 @@ class TileRecord:
     """What became of a tile.
 
     Args:
-        skipped: why there is none; "" if there is one.
-        sensors: those with data in it -> how many of their valid pixels are a scene's own, and how many are resampled.
+        skipped: why it was not made; "" if it was.
+        sensors: sensor with data in the tile -> number of its valid pixels that are copied, and that are resampled.
         pixels: label -> number of pixels.
     """
 
@@ -58,12 +58,12 @@ class TileRecord:
 
 @dataclass(frozen=True)
 class TileWriter:
-    """Makes tiles below a folder.
+    """Makes tiles.
 
     Args:
         root: the dataset's folder.
         nodata: folder -> no-data tag of its files.
-        min_labeled: share of a tile's pixels that must have a class.
+        min_labeled: least share of a tile's pixels that must have a class.
     """
 
     root: Path
@@ -71,7 +71,7 @@ class TileWriter:
     min_labeled: float
 
     def __call__(self, job: TileJob) -> TileRecord:
-        """Make a tile unless it is there: sensors first, then the labels, then the record that all of it is done."""
+        """Make a tile unless it is there already. The record that the tile is done is written last."""
         path = self.root / RECORDS / f"{job.name}.json"
         record = self._done(job.name, path)
         if record is None:
@@ -109,7 +109,7 @@ class TileWriter:
                 rasters[sensor] = encode(SENSORS[sensor], values, self.nodata[sensor])
         if not rasters:
             return TileRecord("no sensor has data")
-        # Labels last: a tile with labels is a tile that is complete.
+        # Labels last: a tile that has labels is complete.
         for folder, raster in {**rasters, LABELS: labels}.items():
             write_raster(
                 self.root / folder / f"{job.name}.tif",

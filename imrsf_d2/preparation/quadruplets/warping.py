@@ -1,4 +1,4 @@
-"""From scenes of any grid to the pixels of one tile."""
+"""Scenes on any grid become the pixels of one tile."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rasterio.warp import reproject
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import move_points
 from imrsf_d2.geo.wrapping import move_near, period
-from imrsf_d2.preparation.quadruplets.lattices import moved_near
+from imrsf_d2.preparation.quadruplets.antimeridian import moved_near
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic, read_window
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS
 
 __all__ = ["fill_grid"]
 
-# What one window of a scene may hold at a time, pixels times bands (64 MB); larger ones are read in quarters.
+# Largest window of a scene that is read at once, pixels times bands (64 MB); larger ones are read in quarters.
 LARGEST_WINDOW = 1 << 24
-# Source pixels per grid pixel from which the kernel is widened. Below it plain interpolation misses next to nothing and
-# is exact on planes, which a triangle of a pixel and a half is not: it is off by up to a twentieth of a pixel.
+# Source pixels per grid pixel from which the kernel is widened. Below that, plain interpolation misses very little and is
+# exact on planes, where a kernel of one and a half pixels is off by up to a twentieth of a pixel.
 WIDEN_FROM = 2.2
-# Places along each side of a tile where its outline on the scene is looked up.
+# Points along each side of a tile at which its outline on the scene is computed.
 OUTLINE = 9
 
 
@@ -79,7 +79,7 @@ def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     if outline is None:
         return values
     row_scale, column_scale, (top, left, bottom, right), (west, east) = outline
-    # The interpolation reaches one source pixel further, or one of the grid's where those are larger.
+    # The interpolation reaches one source pixel further, or one pixel of the grid where those are larger.
     row_margin, column_margin = math.ceil(max(1, 1 / row_scale)) + 1, math.ceil(max(1, 1 / column_scale)) + 1
     top, left = math.floor(top) - row_margin, math.floor(left) - column_margin
     height, width = math.ceil(bottom) + row_margin - top, math.ceil(right) + column_margin - left
@@ -104,7 +104,7 @@ def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
 
     def project(move: float) -> np.ndarray:
         projected = np.full_like(values, np.nan)
-        # tolerance=0: no approximation of the map projection. XSCALE, YSCALE: what GDAL would guess from the window.
+        # tolerance=0: the map projection is not approximated. XSCALE, YSCALE: otherwise GDAL guesses them from the window.
         reproject(
             source,
             projected,
@@ -124,7 +124,7 @@ def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     values = project(0)
     turn = period(mosaic.crs)
     if turn and max(-west, east) > turn / 2:
-        # Projections end at 180 degrees and go on from -180: the pixels beyond find theirs when the window is moved.
+        # Projections end at 180 degrees and continue from -180: pixels beyond are found when the window is moved by a turn.
         values = np.where(np.isnan(values[0]), project(-turn if east > turn / 2 else turn), values)
     return values
 
@@ -135,20 +135,20 @@ def _halves(length: int) -> list[slice]:
 
 
 def _places(mosaic: Mosaic, grid: Grid, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """x and y, [count, count], of places spread evenly over a grid (the middle if one) in the system of a mosaic; None
-    if some are outside its domain."""
+    """x and y, [count, count], of points spread evenly over a grid, in the system of a mosaic; for a count of 1, of the
+    center. None if some are outside the domain of the system."""
     left, bottom, right, top = grid.bounds
     if count == 1:
         left, right, bottom, top = *2 * [(left + right) / 2], *2 * [(bottom + top) / 2]
     xs, ys = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
-    return move_points(xs, ys, grid.crs, mosaic.crs)
+    return move_points((xs, ys), grid.crs, mosaic.crs)
 
 
 def _outline(
     mosaic: Mosaic, grid: Grid, middle: float
 ) -> tuple[float, float, tuple[float, float, float, float], tuple[float, float]] | None:
-    """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel), and
-    top, left, bottom, right in source pixels; then the least and greatest x. None if nowhere."""
+    """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel); top, left,
+    bottom, right in source pixels; smallest and largest x. None if it lies nowhere."""
     if (places := _places(mosaic, grid, OUTLINE)) is None:
         return None  # partly outside the domain of the scene's projection, so not in the scene
     xs, ys = places

@@ -9,7 +9,7 @@ from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
 from imrsf_d2.geo.wrapping import meets, smallest_arc, unwrap_polygons
-from imrsf_d2.preparation.quadruplets.exports import find_cities
+from imrsf_d2.preparation.quadruplets.exports import find_exports
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.plan import Planner
 from imrsf_d2.preparation.quadruplets.warping import fill_grid
@@ -244,7 +244,7 @@ def test_the_plan_of_a_city_across_180_degrees_covers_its_labels_alone(tmp_path)
     city = tmp_path / "Wrangel"
     write_layer(city / "ua.gpkg", blocks("split"), ["a", "b", "c"], crs="EPSG:4326", kind="Unknown")
     FORMS["two sides"](city)
-    plan = Planner(64, 10.0, "linear", {"a": 0, "b": 1, "c": 2}, 255, "code_2018", None)(*find_cities(tmp_path))
+    plan = Planner(64, 10.0, "linear", {"a": 0, "b": 1, "c": 2}, 255, "code_2018", None)(*find_exports(tmp_path))
     # 0.1 x 0.1 degrees at 71.1 degrees north: 111.5 * cos(71.1) * 0.1 = 3.6 km by 11.2 km, with the turn of a zone's edge
     grids = [job.grid for job in plan.jobs]
     assert {grid.crs.to_epsg() for grid in grids} <= {32601, 32660} and plan.elsewhere == {}

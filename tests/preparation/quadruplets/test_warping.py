@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
@@ -320,3 +322,46 @@ def test_a_truncated_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=f"cannot read {path}"):
         open_mosaics("dem", [str(path)])
+
+
+# --- any place and resolution
+
+
+@pytest.fixture(scope="module")
+def holed_scene(tmp_path_factory):
+    """Random heights with holes, and the mosaic of their file."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(100, 200, (60, 60)).astype(np.float32)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[20:30, 20:30] = np.nan
+    return values, open_mosaics("dem", [str(write_scene(tmp_path_factory.mktemp("scene") / "dem.tif", values))])
+
+
+@settings(max_examples=40)
+@given(left=st.floats(-150, 650), top=st.floats(-150, 650), resolution=st.sampled_from([3.0, 10.0, 17.0]))
+def test_a_pixel_has_data_where_the_nearest_has_and_its_value_lies_among_valid_ones(holed_scene, left, top, resolution):
+    values, mosaics = holed_scene
+    grid = Grid.north_up(GRID.crs, LEFT + left, TOP - top, resolution, 16, 16)
+    found, copied = fill_grid(mosaics, grid)
+    rows = (top + resolution * (np.arange(16) + 0.5)) / 10
+    columns = (left + resolution * (np.arange(16) + 0.5)) / 10
+    nearest = np.full((16, 16), np.nan)
+    inside = ((rows >= 0) & (rows < 60))[:, None] & ((columns >= 0) & (columns < 60))
+    at = np.clip(np.floor(rows).astype(int), 0, 59)[:, None], np.clip(np.floor(columns).astype(int), 0, 59)
+    nearest[inside] = values[at][inside]
+    # Half a billionth of a pixel from an edge, either neighbor is the nearest.
+    sure = (np.abs(rows - np.rint(rows)) > 1e-6)[:, None] & (np.abs(columns - np.rint(columns)) > 1e-6)
+    np.testing.assert_array_equal(np.isnan(found[0])[sure], np.isnan(nearest)[sure])
+    there = found[0][~np.isnan(found[0])]
+    assert there.size == 0 or 100 <= there.min() and there.max() <= 200
+    if copied.any():
+        np.testing.assert_array_equal(found[0][sure], nearest[sure])
+
+
+@given(left=st.integers(-40, 60), top=st.integers(-40, 60), height=st.integers(1, 30), width=st.integers(1, 30))
+def test_on_the_pixels_of_the_scene_every_value_is_copied(holed_scene, left, top, height, width):
+    values, mosaics = holed_scene
+    found, copied = fill_grid(mosaics, Grid.north_up(GRID.crs, LEFT + 10 * left, TOP - 10 * top, 10.0, height, width))
+    around = np.pad(values, 100, constant_values=np.nan)[100 + top : 100 + top + height, 100 + left : 100 + left + width]
+    np.testing.assert_array_equal(found[0], around)
+    np.testing.assert_array_equal(copied, ~np.isnan(around))

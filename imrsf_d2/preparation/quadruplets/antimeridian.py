@@ -1,4 +1,4 @@
-"""How the pixels of a mosaic lie to those of a grid, and to places on the other side of 180 degrees."""
+"""Mosaics as they are seen from the other side of 180 degrees."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["moved_near"]
 
 
 def moved_near(mosaic: Mosaic, middle: float) -> list[Mosaic]:
-    """A mosaic as it is seen from a place: with its pieces at most half the way around the world from there, so that
-    neighbors are neighbors in their numbers too.
+    """A mosaic as it is seen from a place: with its pieces at most half a turn around the world from there, so that
+    neighboring places have neighboring coordinates.
 
     Args:
         middle: x of the place, in the system of the mosaic.
 
     Returns:
-        One mosaic, unless once around the world is no whole number of pixels: then one for each move.
+        One mosaic, unless a turn around the world is not a whole number of pixels: then one for each number of turns.
     """
     turn = period(mosaic.crs)
     if turn is None:
