@@ -116,6 +116,11 @@ class Grid:
         expected = Affine.translation(column, row) * other._corner_pixels()
         return (row, column) if np.abs(np.subtract((columns, rows), expected)).max() < tolerance_px else None
 
+    def points(self, count: int) -> np.ndarray:
+        """Map coordinates [2, count, count] of points spread evenly from corner to corner; for a count of 1, of the center."""
+        across, down = ([side / 2] if count == 1 else np.linspace(0, side, count) for side in (self.width, self.height))
+        return np.array(self.transform * np.meshgrid(across, down))
+
     def corners(self, crs: CRS | None) -> np.ndarray | None:
         """The corners' map coordinates [2, 4] in some system; None if it has no place for them.
 

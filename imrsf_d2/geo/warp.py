@@ -43,16 +43,15 @@ class Warp:
     @classmethod
     def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None) -> Warp:
         """From the pixels of `source` to those of `target`, or to some of its rows and columns."""
-        everything = slice(0, target.height), slice(0, target.width)
         window, scale = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0)
-        if (places := _places(source, target, everything)) is not None:
+        if (places := _places(source, target)) is not None:
             scale = _scale(places[0], target.shape), _scale(places[1], target.shape)
         if part is not None:
-            places = _places(source, target, part)
+            places = _places(source, target.part(*part))
         if places is not None and all(map(_continuous, places)):
             rows, columns = places
             window = _reach(rows, source.height, scale[0]), _reach(columns, source.width, scale[1])
-        return cls(source, target, part or everything, window, scale)
+        return cls(source, target, part or (slice(0, target.height), slice(0, target.width)), window, scale)
 
     def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
         """Bring a raster from one grid onto the other.
@@ -91,15 +90,10 @@ class Warp:
         return values, (on_target > 0) & np.isfinite(values).all(axis=0)
 
 
-def _places(source: Grid, target: Grid, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where points all over a part of the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner
-    of the first pixel. None if some of them have no place there."""
-    rows, columns = (
-        np.linspace(side.start, side.stop, OUTLINE)[axis]
-        for side, axis in zip(part, ((slice(None), None), (None, slice(None))))
-    )
-    moved = move_points(target.transform * (columns, rows), target.crs, source.crs)
-    if moved is None:
+def _places(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where points all over the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner of the first
+    pixel. None if some of them have no place there."""
+    if (moved := move_points(target.points(OUTLINE), target.crs, source.crs)) is None:
         return None
     columns, rows = ~source.transform * moved
     return rows, columns

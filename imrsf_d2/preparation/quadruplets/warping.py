@@ -62,7 +62,7 @@ def fill_grid(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.nda
 
 
 def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
-    center = _places(mosaic, grid, 1)
+    center = move_points(grid.points(1), grid.crs, mosaic.crs)
     if center is None:
         return np.full((len(SENSORS[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     middle = float(center[0][0, 0])
@@ -134,22 +134,12 @@ def _halves(length: int) -> list[slice]:
     return [slice(0, middle), slice(middle, length)] if length > 1 else [slice(0, length)]
 
 
-def _places(mosaic: Mosaic, grid: Grid, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """x and y, [count, count], of points spread evenly over a grid, in the system of a mosaic; for a count of 1, of the
-    center. None if some are outside the domain of the system."""
-    left, bottom, right, top = grid.bounds
-    if count == 1:
-        left, right, bottom, top = *2 * [(left + right) / 2], *2 * [(bottom + top) / 2]
-    xs, ys = np.meshgrid(np.linspace(left, right, count), np.linspace(top, bottom, count))
-    return move_points((xs, ys), grid.crs, mosaic.crs)
-
-
 def _outline(
     mosaic: Mosaic, grid: Grid, middle: float
 ) -> tuple[float, float, tuple[float, float, float, float], tuple[float, float]] | None:
     """Where a grid lies on a lattice: grid pixels per source pixel along rows and columns (1 for a plain kernel); top, left,
     bottom, right in source pixels; smallest and largest x. None if it lies nowhere."""
-    if (places := _places(mosaic, grid, OUTLINE)) is None:
+    if (places := move_points(grid.points(OUTLINE), grid.crs, mosaic.crs)) is None:
         return None  # partly outside the domain of the scene's projection, so not in the scene
     xs, ys = places
     if turn := period(mosaic.crs):
