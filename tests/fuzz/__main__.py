@@ -13,15 +13,15 @@ from tests.fuzz.runner import BAD, run_cases, table
 
 HEAD = """# Damaged and odd inputs
 
-`python -m tests.fuzz --cases {cases} --seed {seed} --write docs/fuzzing.md` makes files by chance (rasters of every data type,
+`python -m tests.fuzz --cases {cases} --seed {seed} --write docs/fuzzing.md` generates random files (rasters of every data type,
 with no-data tags, scales, masks and alpha bands; label maps; COCO files; checkpoints), damages most of them (flipped bits,
 truncation, removed or replaced values, files of another kind), and reads each with the package, in a process of its own.
 "Right" means: a sensor's raster and a label map equal a plain pixel-by-pixel reading in float64; perfect predictions of a COCO
-file score AP 100; a model holds what the checkpoint holds. The other good end is an error that names the file. Wrong numbers,
-crashes, hangs (over a minute) and dead processes are failures; the test suite runs a few hundred cases.
+file score AP 100; a model holds what the checkpoint holds. The other correct result is an error that names the file. Wrong numbers,
+crashes, hangs (over a minute) and killed processes are failures; the test suite runs a few hundred cases.
 
-One failure is known that we cannot mend: of a deflate stream that was damaged so that it ends early, GDAL 3.10.3 reads the rest
-as whatever stood in memory, and says nothing (one of the 20,000 cases of `--seed 1`).
+One failure is known that cannot be fixed here: if a damaged deflate stream ends early, GDAL 3.10.3 silently fills the rest with
+whatever is in memory (one of the 20,000 cases of `--seed 1`).
 
 {seconds:.0f} s on {processes} process{plural}:
 

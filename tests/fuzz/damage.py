@@ -1,4 +1,4 @@
-"""Ways in which files go wrong: bytes that a disk or a network changed, content that somebody wrote otherwise."""
+"""Ways in which files go wrong: bytes that a disk or a network changed, content that was written wrongly."""
 
 from __future__ import annotations
 

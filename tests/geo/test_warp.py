@@ -33,7 +33,7 @@ def plane(x, y):
 
 
 def resample(bands, valid, source, target, categorical, part=None):
-    """Of bands [C, h, w] and validity [h, w] of all of `source`, what `target` or a part of it gets of them."""
+    """Bands [C, h, w] and validity [h, w] of all of `source` on `target`, or on a part of it."""
     warp = Warp.between(source, target, part)
     return warp.resample(bands[(slice(None), *warp.window)], valid[warp.window], categorical)
 

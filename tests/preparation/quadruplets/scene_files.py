@@ -1,4 +1,4 @@
-"""Scene and vector files as users bring them, and formulas to check what becomes of them."""
+"""Scene and vector files as users provide them, and formulas to check the results."""
 
 import warnings
 
@@ -141,7 +141,7 @@ CODES = ("11100", "23000", "50000", "92000")
 
 
 def write_city(root, name, *, left=CITY_LEFT, top=TOP, seed=0, ending=".gpkg"):
-    """Scenes of 150 px in three systems, and squares of 100 m over 130 x 130 px of them, the south-east left free."""
+    """Scenes of 150 px in three systems, and squares of 100 m over 130 x 130 px of them, except in the south-east."""
     rng, folder = np.random.default_rng(seed), root / name
     write_scene(folder / "s2.tif", rng.integers(1, 4000, (4, SIZE, SIZE), dtype=np.uint16), left=left, top=top)
     s1 = rng.uniform(0.01, 1, (2, SIZE, SIZE)).astype(np.float32)

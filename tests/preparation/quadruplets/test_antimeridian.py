@@ -1,4 +1,4 @@
-"""Longitudes come round again: scenes and labels across 180 degrees, however they are written."""
+"""Longitudes repeat: scenes and labels across 180 degrees, however they are stored."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The pixels of Sentinel-2 are kept wherever they can be, and where they cannot it is said why."""
+"""Sentinel-2 pixels are kept wherever possible; where they are not, the reason is given."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_pixels_are_the_same_within_a_thousandth(tmp_path, shift, pixel, place):
 
 @pytest.mark.parametrize("crs", ["EPSG:32631+5773", "EPSG:25831"], ids=["with heights", "of another datum"])
 def test_the_same_pixels_under_another_name_are_copied(tmp_path, crs):
-    """A file with heights, or of ETRS89, is written by another program; its pixels lie where they lie."""
+    """A CRS with heights, or of ETRS89, is another CRS, but its pixels lie in the same places."""
     west, east = (500_000.0, 5_070_000.0), (501_000.0, 5_070_000.0, {"crs": crs})
     (mosaic,) = scenes(tmp_path / "a", west, east)
     assert [(piece.row, piece.column) for piece in mosaic.pieces] == [(0, 0), (0, 100)]

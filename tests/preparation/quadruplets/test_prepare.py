@@ -138,7 +138,7 @@ def test_tiles_of_a_table_of_ones_own_are_registered_with_its_classes(prepare, t
 
 
 def test_sentinel_2_keeps_its_pixels_wherever_its_grid_begins(prepare, exports, tmp_path, capsys):
-    """Interpolated halfway, the values of this scene would keep half of their deviation."""
+    """Interpolated halfway, the values of this scene would keep half of their standard deviation."""
     folder = exports / "Aix_en_Provence"
     scene = np.random.default_rng(0).integers(1, 4000, (4, 150, 150), dtype=np.uint16)
     write_scene(folder / "s2.tif", scene, left=CITY_LEFT - 45, top=TOP + 75)
@@ -337,7 +337,7 @@ def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path)
 
 @pytest.mark.parametrize("crs, expected", [("EPSG:4326", 32631), ("EPSG:3857", 32631), ("EPSG:2154", 2154)])
 def test_tiles_are_in_meters(prepare, exports, tmp_path, crs, expected):
-    """Sentinel-2 in degrees or in world Mercator gives its place to the UTM zone of the labels."""
+    """If Sentinel-2 is in degrees or in world Mercator, the tiles are in the UTM zone of the labels."""
     folder = exports / "Aix_en_Provence"
     place = rasterio.warp.transform_bounds("EPSG:32631", crs, CITY_LEFT - 200, TOP - 1700, CITY_LEFT + 1700, TOP + 200)
     write_scene(

@@ -1,4 +1,4 @@
-"""Values arrive at the right place, and where there are none none are made up."""
+"""Values arrive at the right place, and none are made up where there is no data."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def tile(sensor, *paths, grid=GRID, **options):
 
 
 def offsets(x, y):
-    """Two planes over the map, in pixels of the grid from its corner, as positive as power has to be."""
+    """Two planes over the map, in pixels of the grid from its corner, positive, as power has to be."""
     return np.stack([100 + (x - GRID.transform.c) / 10, 100 + (GRID.transform.f - y) / 10]).astype(np.float32)
 
 
