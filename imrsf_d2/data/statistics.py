@@ -18,6 +18,7 @@ import yaml
 
 from imrsf_d2.data.decibel_checks import DECIBEL_HINT, check_decibels, share_of_decibels
 from imrsf_d2.data.sample_checks import check_rasters
+from imrsf_d2.data.windows import read_windows
 from imrsf_d2.geo.rasters import RasterError, read_raster
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
@@ -120,7 +121,8 @@ def dataset_statistics(
     samples = [sample for name in names for sample in DatasetCatalog.get(name)]
     check_rasters(samples, modalities.names, names)
     paths = [sample["modalities"] for sample in samples]
-    check_decibels(paths, modalities)
+    radar = [modality for modality in modalities if modality.transform == "db"]
+    check_decibels(read_windows(paths, radar), radar)
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):
         there = sorted({name for sample in paths for name, path in sample.items() if path is not None})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imrsf_d2.data.loaders import take_share
+from imrsf_d2.data.training_stream import take_share
 from imrsf_d2.engine.reconstruction_pictures import FOLDER
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
