@@ -24,7 +24,7 @@ def load_once(names: Iterable[str]) -> dict[str, list[dict]]:
     Returns:
         Name -> dataset dicts; the caller's own, as are those of every later `DatasetCatalog.get`.
     """
-    # Not at the top of the module: worker processes that look for files need no Detectron2, which takes seconds to import.
+    # Not at the top of the module: what looks for files alone does not need Detectron2, which takes seconds to import.
     from detectron2.data import DatasetCatalog
 
     _found.clear()

@@ -78,7 +78,7 @@ def test_a_training_on_masks_of_0_and_255_is_warned_of_and_its_evaluation_refuse
     register("land_train", labels(0, 255))
     val = register("land_val", labels(0, 1))
     check_datasets(config(), training=True)
-    assert "land_train: in the 2 label maps, no pixel is of 'building'." in caplog.text
+    assert "land_train: in the 2 label maps, no pixel is labeled 'building'." in caplog.text
     assert "write 'building' as 1" in caplog.text
     for sample in val:
         sample["sem_seg_file_name"] = DatasetCatalog.get("land_train")[0]["sem_seg_file_name"]
@@ -87,7 +87,7 @@ def test_a_training_on_masks_of_0_and_255_is_warned_of_and_its_evaluation_refuse
             check_datasets(config(), training)
     caplog.clear()
     check_datasets(config(TEST__ALLOW_SINGLE_CLASS=True), training=False)
-    assert "land_val: in the 2 label maps, no pixel is of 'building'" in caplog.text
+    assert "land_val: in the 2 label maps, no pixel is labeled 'building'" in caplog.text
 
 
 def test_pre_training_needs_no_labels(land, caplog):
