@@ -173,6 +173,13 @@ def test_clipping_a_square_at_the_corner():
     assert clip(move(Footprint((box(20, 20),)), 0.0, (-50, 0)), 96).rings == ()
 
 
+def test_a_border_between_the_legs_of_a_building_leaves_two_parts():
+    ring = np.array([(0, 0), (30, 0), (30, 20), (20, 20), (20, 10), (10, 10), (10, 20), (0, 20)], float)
+    clipped = clip(Footprint((ring - (0, 12),)), 96)  # worked: two legs of 10 x 8 px
+    assert sorted(len(part) for part in clipped.rings) == [4, 4]
+    assert rasterize(clipped, 96).sum() == 160 and not rasterize(clipped, 96)[:, 10:20].any()
+
+
 def test_rle_of_a_mask_that_starts_with_ones():
     mask = np.zeros((3, 2), bool)
     mask[0, 0] = mask[2, 1] = True  # worked, column by column: 1 0 0 0 0 1
