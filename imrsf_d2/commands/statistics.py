@@ -8,14 +8,14 @@ from imrsf_d2.commands.parsing import command_parser
 EXAMPLES = """
 Examples:
 
-Of the datasets in DATASETS.TRAIN:
+The datasets in DATASETS.TRAIN:
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml
 
-Of another one, with the radar clipped elsewhere (values are measured after TRANSFORM and CLIP):
+Another dataset, with another CLIP of the radar (values are measured after TRANSFORM and CLIP):
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml --dataset dfc2023_track2_val \\
         MODEL.IMRSF.MODALITIES "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-25, 0]}]"
 
-Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Datasets are expected in $DETECTRON2_DATASETS (default: datasets).
 """
 
 

@@ -1,4 +1,4 @@
-"""What is seen to before a training run or an evaluation starts, so that neither ends well with a wrong number."""
+"""What is checked before a training run or an evaluation starts, so that neither completes with a wrong number."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 
+from imrsf_d2.data.dataset_memory import load_once
 from imrsf_d2.data.decibel_checks import check_decibels
 from imrsf_d2.data.label_checks import (
     check_instances,
@@ -23,6 +24,7 @@ from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
 from imrsf_d2.data.value_checks import check_values
+from imrsf_d2.data.windows import read_windows
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, some_of
 
@@ -30,49 +32,38 @@ __all__ = ["check_datasets", "check_task"]
 
 logger = logging.getLogger(__name__)
 
-#: INPUT.DATASET_MAPPER_NAME -> the metadata's key of the classes
+#: INPUT.DATASET_MAPPER_NAME -> the key of the classes in the metadata
 CLASSES = {"imrsf_instance": "thing_classes", "imrsf_semantic": "stuff_classes"}
-Samples = Mapping[str, Sequence[Mapping]]
+Samples = Mapping[str, Sequence[dict]]
 
 
 def check_datasets(cfg: CfgNode, training: bool) -> None:
-    """See that the datasets of a config are what its model is to be trained and scored on.
+    """Check that the datasets of a config are what its model is to be trained and scored on.
 
-    Of label maps, radar and headers a bounded number is read; the log says how many.
+    They are loaded here, and remembered for the loaders and evaluators of the run (see `load_once`). Of label maps, values
+    and headers a bounded number is read; messages say how many.
 
     Args:
         cfg: of a training run, a pre-training run or an evaluation.
-        training: look at DATASETS.TRAIN as well as at DATASETS.TEST.
+        training: check DATASETS.TRAIN as well as DATASETS.TEST.
 
     Raises:
         InputError: on what cannot be meant: other classes or sensors than the model's, radar in decibels that is to be
             read as power, files of a sample in different places, or a test set on which a constant prediction is perfect.
         MissingFileError: if files are missing, or a sample has no raster.
     """
-    train = {name: DatasetCatalog.get(name) for name in cfg.DATASETS.TRAIN} if training else {}
-    test = {name: DatasetCatalog.get(name) for name in cfg.DATASETS.TEST}
+    loaded = load_once([*(cfg.DATASETS.TRAIN if training else ()), *cfg.DATASETS.TEST])
+    train = {name: loaded[name] for name in cfg.DATASETS.TRAIN} if training else {}
+    test = {name: loaded[name] for name in cfg.DATASETS.TEST}
     modalities = ModalitySet.from_config(cfg)
-    names = modalities.names
     check_task(cfg, [*train, *test])
     for group in ([list(train)] if train else []) + [[name] for name in test]:
-        check_rasters([sample for name in group for sample in {**train, **test}[name]], names, group)
-    for samples in train.values():
-        check_decibels([sample["modalities"] for sample in samples], modalities)
-    for samples in test.values():
-        check_decibels(
-            [sample["modalities"] for sample in samples], [modalities[name] for name in cfg.INPUT.TEST_MODALITIES or names]
-        )
-    for samples in (*train.values(), *test.values()):
-        check_values([sample["modalities"] for sample in samples], modalities)
-    if cfg.INPUT.ALIGN:
-        grid_of = SampleReader(modalities, names, tolerant=True, align=True).grid
-        for samples in (*train.values(), *test.values()):
-            check_overlap(spread_evenly(samples), names, grid_of)
-    elif not cfg.INPUT.IGNORE_PLACES:
-        for samples in train.values():
-            check_places(spread_evenly(samples), names)
-        for samples in test.values():
-            check_places(spread_evenly(samples), cfg.INPUT.TEST_MODALITIES or names)
+        check_rasters([sample for name in group for sample in loaded[name]], modalities.names, group)
+    read_at_test = tuple(cfg.INPUT.TEST_MODALITIES) or modalities.names
+    datasets = [(samples, modalities.names) for samples in train.values()]
+    datasets += [(samples, read_at_test) for samples in test.values()]
+    _check_values(datasets, modalities)
+    _check_places(cfg, datasets, modalities)
     if training:
         _warn_of_padding(cfg, train)
     if cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER:
@@ -84,13 +75,13 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
 
 
 def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
-    """See that mapper and classes are those of the datasets; otherwise a training run learns nothing, silently.
+    """Check that mapper and classes match the datasets; otherwise a training run would silently learn nothing.
 
     Args:
-        names: of registered datasets, which may have to be loaded first to know their classes.
+        names: of registered datasets; some know their classes only once they have been loaded.
 
     Raises:
-        InputError: if they are not, or two datasets have different classes.
+        InputError: if they do not, or if two datasets have different classes.
     """
     if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
         return  # others have their own heads, with their own keys
@@ -117,6 +108,30 @@ def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
         first = first or (name, list(classes))
 
 
+def _check_values(datasets: Sequence[tuple[Sequence[dict], Sequence[str]]], modalities: ModalitySet) -> None:
+    """Check the values of the sensors that are read of each dataset."""
+    checked = []
+    for samples, names in datasets:
+        chosen = [modalities[name] for name in names]
+        checked.append((read_windows([sample["modalities"] for sample in samples], chosen), chosen))
+    # Errors first: they make the warnings pointless.
+    for windows, chosen in checked:
+        check_decibels(windows, chosen)
+    for windows, chosen in checked:
+        check_values(windows, chosen)
+
+
+def _check_places(cfg: CfgNode, datasets: Sequence[tuple[Sequence[dict], Sequence[str]]], modalities: ModalitySet) -> None:
+    """Check where the sensors that are read of each dataset lie on the ground."""
+    if cfg.INPUT.ALIGN:
+        grid_of = SampleReader(modalities, modalities.names, tolerant=True, align=True).grid
+        for samples, names in datasets:
+            check_overlap(spread_evenly(samples), names, grid_of)
+    elif not cfg.INPUT.IGNORE_PLACES:
+        for samples, names in datasets:
+            check_places(spread_evenly(samples), names)
+
+
 def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: bool) -> None:
     if is_test:
         check_labels(name, samples)
@@ -140,7 +155,7 @@ def _warn_of_shared_files(train: Samples, test: Samples) -> None:
         if shared := shared_samples(trained, samples):
             logger.warning(
                 "%d of the %d images of %s have a raster or label map that DATASETS.TRAIN (%s) holds too, e.g. "
-                "%s: a score on what was trained on says nothing about other places.",
+                "%s: a score on training data says nothing about other places.",
                 len(shared),
                 len(samples),
                 name,

@@ -1,4 +1,4 @@
-"""One geometric transform for everything that shares a pixel grid: bands, validity, masks, label maps."""
+"""One geometric transform for everything on a sample's pixel grid: bands, validity, masks, label maps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Geometry", "draw_geometry"]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Cut a window, resize it if asked to, then turn and mirror it.
+    """Crop a window, resize it if asked to, then rotate it by quarter turns and mirror it.
 
     Args:
         top, left: the window's corner in the image, px.
-        height, width: its size, px; where it reaches beyond the image's lower or right edge it is filled.
+        height, width: its size, px; the part beyond the image's lower or right edge is filled.
         turns: quarter turns counter-clockwise, 0 to 3.
         mirror: flip left and right after turning.
-        resized: (height, width) that the window is brought to before turning; None leaves it.
+        resized: (height, width) that the window is resized to before turning; None leaves it.
     """
 
     top: int
@@ -48,7 +48,7 @@ class Geometry:
         return self.left + _nearest(self.width, self._size[1])
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """The rows and columns that it needs of an image of `size` (H, W)."""
+        """The rows and columns of an image of `size` (H, W) that it needs."""
         return (
             slice(self.top, min(self.top + self.height, size[0])),
             slice(self.left, min(self.left + self.width, size[1])),
@@ -60,7 +60,7 @@ class Geometry:
         return replace(self, top=0, left=0)
 
     def apply(self, array: np.ndarray, fill: np.ndarray | float = 0.0) -> np.ndarray:
-        """Transform [..., H, W], moving pixels and never mixing them, so that validity and classes stay exact.
+        """Transform [..., H, W] by moving pixels without ever mixing them, so that validity and classes stay exact.
 
         Args:
             array: any array whose last two axes are the image's grid.
@@ -75,33 +75,33 @@ class Geometry:
         return self._turn(window)
 
     def apply_measurements(
-        self, bands: np.ndarray, valid: np.ndarray, fill: Sequence[float]
+        self, bands: np.ndarray, valid: np.ndarray, fill: Sequence[float] | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Transform bands of which some pixels hold no data: as `apply`, but interpolating where it resizes.
 
-        A resized pixel is valid if the one at its center is, and its value is made of valid pixels alone.
+        A resized pixel is valid if the pixel at its center is, and its value is interpolated from valid pixels only.
 
         Args:
-            bands: [C, H, W] float32; what invalid pixels hold does not matter.
+            bands: [C, H, W] float32; the values of invalid pixels do not matter.
             valid: [H, W] bool.
-            fill: one value per band, for what lies beyond the image's edge, and for invalid pixels where it resizes.
+            fill: one value per band for pixels beyond the image's edge, and where it resizes for invalid pixels.
 
         Returns:
             bands [C, *output_size] and validity [*output_size].
         """
-        fill = np.asarray(fill, dtype=bands.dtype)[:, None, None]
+        values = np.asarray(fill, dtype=bands.dtype)[:, None, None]
         if self._size == (self.height, self.width):
-            return self.apply(bands, fill), self.apply(valid, False)
+            return self.apply(bands, values), self.apply(valid, False)
         moved_valid = self.apply(valid, False)
         counts = self._window(valid, False)
-        # Not times 0: what an invalid pixel holds may be NaN.
-        moved = self._turn(self._interpolate(np.where(counts, self._window(bands, fill), np.float32(0))))
+        # Not multiplied by 0: invalid pixels may be NaN.
+        moved = self._turn(self._interpolate(np.where(counts, self._window(bands, values), np.float32(0))))
         share = self._turn(self._interpolate(counts[None].astype(np.float32)))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(moved_valid, moved / share, fill), moved_valid
+            return np.where(moved_valid, moved / share, values), moved_valid
 
     def unturn(self, array: np.ndarray) -> np.ndarray:
-        """Undo turns and mirroring of a transformed array: a view of the resized window, for writing into it."""
+        """Undo turning and mirroring of a transformed array: a view of the resized window, to write into."""
         array = array[..., ::-1] if self.mirror else array
         return np.rot90(array, -self.turns, axes=(-2, -1))
 
@@ -121,8 +121,8 @@ class Geometry:
 
     def _interpolate(self, window: np.ndarray) -> np.ndarray:
         height, width = self._size
-        # Averaging over the area when shrinking: noise falls as it would in a coarser sensor. Where one side grows, OpenCV
-        # takes INTER_AREA for something else, which may leave out the pixel at the center.
+        # Average over the area when shrinking: noise decreases as in a coarser sensor. Where one side grows, OpenCV's
+        # INTER_AREA means something else, which may ignore the pixel at the center.
         shrinks = height <= self.height and width <= self.width
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.stack([cv2.resize(band, (width, height), interpolation=method) for band in window])
@@ -143,12 +143,12 @@ def draw_geometry(
 
     Args:
         size: (H, W) of the image.
-        crop: (height, width) that comes out before turning; None is the image's own size.
-        dihedral: one of the eight symmetries of a square, all equally likely.
+        crop: (height, width) of the result before turning; None is the image's own size.
+        dihedral: draw one of the eight symmetries of a square, all equally likely.
         rng: the sample's own generator.
-        scale: (least, most) factor by which things grow, drawn log-uniformly: large-scale jitter. The window is smaller
+        scale: (least, most) factor by which objects grow, drawn log-uniformly: large-scale jitter. The window is smaller
             or larger than `crop` by that factor and placed anywhere inside the image; an image smaller than the window
-            stands in its upper left corner.
+            is placed in its upper left corner.
     """
     height, width = out = crop or size
     if scale != (1.0, 1.0):
@@ -163,5 +163,5 @@ def draw_geometry(
 
 
 def _nearest(before: int, after: int) -> np.ndarray:
-    """For each of `after` pixels, the one of `before` in which its center lies."""
+    """For each of `after` pixels, the one among `before` pixels in which its center lies."""
     return (2 * np.arange(after) + 1) * before // (2 * after)

@@ -1,4 +1,4 @@
-"""Whether the ground truth holds the classes that a model is to learn, or to be scored on."""
+"""Whether the ground truth has the classes that a model is to learn, or to be scored on."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: So many samples of a dataset are looked at before work starts.
+#: How many samples of a dataset are looked at before work starts.
 LOOKED_AT = 200
-#: From this share of pixels on that are not labeled, a dataset is probably not what its user means.
+#: If at least this share of the pixels is not labeled, the labels are probably not what their user means.
 MOSTLY_UNLABELED = 0.95
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """What some label maps hold.
+    """How often each class occurs in some label maps.
 
     Args:
         pixels: [K] of each class.
-        unlabeled: pixels of none.
-        looked, total: label maps counted, and in the dataset.
+        unlabeled: pixels of no class.
+        looked, total: how many label maps were looked at, and how many the dataset has.
     """
 
     pixels: np.ndarray
@@ -49,18 +49,18 @@ class LabelCounts:
 
 
 def spread_evenly(samples: Sequence[Mapping], most: int = LOOKED_AT) -> list[Mapping]:
-    """At most so many samples, spread evenly over the dataset; all if there are no more."""
+    """At most `most` samples, spread evenly over the dataset."""
     count = min(most, len(samples))
     return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def count_labels(samples: Sequence[Mapping], num_classes: int, all_if_one: bool = False) -> LabelCounts:
-    """Count the classes in the label maps of LOOKED_AT samples that are spread evenly.
+    """Count the classes in the label maps of LOOKED_AT samples, spread evenly over the dataset.
 
     Args:
         samples: dataset dicts.
         num_classes: K.
-        all_if_one: where these hold one class or none, look on until another is found or all have been looked at.
+        all_if_one: if these have only one class or none, look at the others until a second class is found.
 
     Raises:
         RasterError, InputError: see `semantic_truth`.
@@ -80,11 +80,11 @@ def count_labels(samples: Sequence[Mapping], num_classes: int, all_if_one: bool 
 
 
 def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> None:
-    """Warn of a class that no pixel of some label maps is of, and of label maps that hold hardly any label.
+    """Warn of classes without a pixel, and of label maps with hardly any labeled pixel.
 
     Args:
         name: of the dataset.
-        found: of its label maps.
+        found: in its label maps.
         classes: names, in the order of the indices.
     """
     labeled = int(found.pixels.sum())
@@ -92,13 +92,13 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
     absent = [label for label, count in zip(classes, found.pixels, strict=True) if not count]
     problems = []
     if absent:
-        problems.append(f"no pixel is of {some_of(absent)}")
+        problems.append(f"no pixel is labeled {some_of(absent)}")
     if unlabeled >= MOSTLY_UNLABELED:
         problems.append(f"{percent(unlabeled)} of the pixels are not labeled")
     if problems:
         shares = ", ".join(f"{label} {percent(count / max(labeled, 1))}" for label, count in zip(classes, found.pixels))
         logger.warning(
-            "The labels of %s: in the %s, %s. Shares of the labeled pixels: %s; not labeled: %s of all.%s",
+            "The labels of %s: in the %s, %s. Shares of the labeled pixels: %s; not labeled: %s of all pixels.%s",
             name,
             f"{found.looked} label maps"
             if found.looked == found.total
@@ -111,34 +111,34 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
 
 
 def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool) -> None:
-    """Refuse to score on a dataset where a constant map is perfect.
+    """Refuse to score on a dataset where a constant prediction is perfect.
 
     Args:
         name: of the dataset.
-        pixels: [K] true pixels of each class, in all of it.
-        unlabeled: whether there are others.
+        pixels: [K] labeled pixels of each class, in the whole dataset.
+        unlabeled: whether there are pixels of no class.
         classes: K names.
         allow: TEST.ALLOW_SINGLE_CLASS.
 
     Raises:
-        InputError: if no pixel is labeled; or, unless allowed, all that are labeled are of one class of several.
+        InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class of several.
     """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
         raise InputError(
-            f"no pixel of {name!r} is labeled: there is nothing to compare with. A class index from 0 to "
-            f"{len(classes) - 1} was expected in its label maps, {IGNORE_LABEL} means 'not labeled'."
+            f"no pixel of {name!r} is labeled: there is nothing to compare predictions with. Expected class indices from 0 to "
+            f"{len(classes) - 1} in its label maps; {IGNORE_LABEL} means 'not labeled'."
         )
     if len(occurring) == 1 and len(classes) > 1 and not allow:
         raise InputError(
             f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
-            f"{', '.join(classes)}: whoever predicts {occurring[0]!r} everywhere would score mIoU 100."
-            f"{_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it all the same."
+            f"{', '.join(classes)}: to predict {occurring[0]!r} everywhere would score mIoU 100."
+            f"{_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
 
 
 def check_labels(name: str, samples: Sequence[Mapping]) -> None:
-    """See that there is something to compare predictions with.
+    """Check that there is something to compare predictions with.
 
     Raises:
         InputError: if no sample has a label.
@@ -161,7 +161,7 @@ def check_instances(name: str, samples: Sequence[Mapping], classes: Sequence[str
     counts = Counter(_categories(samples))
     if absent := [label for index, label in enumerate(classes) if not counts[index]]:
         logger.warning(
-            "The labels of %s: no annotation is of %s; those of %d images are %s.",
+            "The labels of %s: no annotation is labeled %s; those of %d images are %s.",
             name,
             some_of(absent),
             len(samples),
@@ -170,7 +170,7 @@ def check_instances(name: str, samples: Sequence[Mapping], classes: Sequence[str
 
 
 def percent(share: float) -> str:
-    """A share that never looks like nothing, or all, unless it is."""
+    """A share as text that reads 0% or 100% only if it is exactly that."""
     text = f"{share:.1%}"
     return {"0.0%": "under 0.1%", "100.0%": "over 99.9%"}.get(text, text) if 0 < share < 1 else text
 
@@ -189,11 +189,11 @@ def _count(sample: Mapping, num_classes: int) -> np.ndarray:
 
 
 def _hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
-    """What was probably meant by label maps of 0 and 255 alone, or by a no-data tag of 0."""
+    """What was probably meant by label maps of 0 and 255 only, or by a no-data tag of 0."""
     if unlabeled and not pixels[0] and len(classes) > 1:
         return (
             f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labeled: gdal_edit.py "
-            "-unsetnodata FILE takes the tag away."
+            "-unsetnodata FILE removes the tag."
         )
     if not (pixels[0] and unlabeled and not pixels[1:].any() and len(classes) > 1):
         return ""

@@ -1,4 +1,4 @@
-"""Label maps: one class index per pixel, from a file or from instance annotations."""
+"""Label maps: one class index per pixel, read from a file or rasterized from instance annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
 
-#: Pixels of no known class: not scored, and in training in the mask of no class (see docs/paper.md).
+#: Pixels of unknown class: not scored, and in training in no class's mask (see docs/paper.md).
 IGNORE_LABEL = 255
 
 
@@ -21,17 +21,17 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     """The label map of a dataset dict.
 
     Args:
-        sample: with `sem_seg_file_name` (a one-band raster of class indices; 255, and what the file itself marks as
-            no data, is not labeled), or else with `annotations`, which are rasterized (see `label_annotations`).
-        num_classes: checked against the labels if given.
+        sample: with `sem_seg_file_name` (a one-band raster of class indices; 255, and pixels that the file itself marks
+            as no data, are not labeled), or else with `annotations`, which are rasterized (see `label_annotations`).
+        num_classes: if given, class indices must be below it.
 
     Returns:
-        [H, W] uint8 class indices, IGNORE_LABEL where nothing is known.
+        [H, W] uint8 class indices, IGNORE_LABEL where the class is unknown.
 
     Raises:
         RasterError: if the file cannot be read.
-        ValueError: if it has several bands, complex numbers, another size than the sample, or values that are no class
-            index.
+        ValueError: if it has several bands, complex numbers, another size than the sample, or values that are not class
+            indices.
     """
     path = sample.get("sem_seg_file_name")
     if path is None:
@@ -40,7 +40,7 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     expected = (sample["height"], sample["width"])
     if band.shape != expected:
         raise InputError(
-            f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} as image {sample['image_id']!r}."
+            f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} like image {sample['image_id']!r}."
         )
     top = IGNORE_LABEL if num_classes is None else num_classes
     if band.dtype.kind == "c":
@@ -49,16 +49,16 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     if wrong.size:
         raise InputError(
             f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
-            f"{IGNORE_LABEL} where nothing is known (MODEL.SEM_SEG_HEAD.NUM_CLASSES)."
+            f"{IGNORE_LABEL} where the class is unknown (MODEL.SEM_SEG_HEAD.NUM_CLASSES)."
         )
     return np.where(valid, band, IGNORE_LABEL).astype(np.uint8)
 
 
 def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -> np.ndarray:
-    """Instances as a label map: 0 is background, category c becomes c + 1; holes of run-length codes stay holes.
+    """Instances as a label map: 0 is background, category c becomes class c + 1; holes of run-length codes stay holes.
 
     Args:
-        annotations: with `segmentation` and `category_id`. Where categories overlap, the highest wins.
+        annotations: with `segmentation` and `category_id`. Where categories overlap, the highest one wins.
         height, width: of the image, px.
 
     Returns:

@@ -1,4 +1,7 @@
-"""From a dataset dict to what a meta-architecture takes: draw, read, augment, add the targets."""
+"""From a dataset dict to the input of a meta-architecture: draw, read, augment, add the targets.
+
+Sensors that are missing, dropped or unreadable become validity in `imrsf_d2.data.reading`.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,16 @@ __all__ = [
     "build_mapper",
 ]
 
-#: Purpose of the generator of token masks.
+#: The purpose of the generator that draws token masks.
 _MASKS = 1
 
 
 class SampleMapper(ABC):
     """What the samples of all tasks have in common; a task adds its targets.
 
-    A training sample is a function of the seed and of `draw`, its place in the training stream, alone: which
-    modalities it keeps (drawn before reading, so that the others are never decoded), its window and scale, its turn and
-    mirroring, and its jitter.
+    A training sample depends only on the seed and on `draw`, its position in the training stream: which modalities it
+    keeps (drawn before reading, so that the others are never decoded), its window and scale, how it is turned and
+    mirrored, and its jitter.
 
     Args:
         modalities: the model's modalities.
@@ -50,9 +53,9 @@ class SampleMapper(ABC):
         scale: (least, most) factor of the large-scale jitter; (1, 1) is none.
         dihedral: turn and mirror training samples by the eight symmetries of a square.
         jitters: photometric jitter of training samples, by modality.
-        keep: the modalities used at test time, the others are never decoded; empty keeps all.
-        align, ignore_places: resample modalities on other grids, or do not look where they lie (see `SampleReader`).
-        num_classes: of the model, to check label maps against; None checks nothing.
+        keep: the modalities used at test time; the others are never decoded. Empty keeps all.
+        align, ignore_places: resample modalities on other grids; do not compare where they lie (see `SampleReader`).
+        num_classes: the model's, which label maps are checked against; None does not check them.
         seed: of the training samples' generators.
     """
 
@@ -124,16 +127,17 @@ class SampleMapper(ABC):
         """Read a sample.
 
         Args:
-            dataset_dict: see DESIGN section 3; with `draw` in training (`build_train_loader` adds it; without it the
-                sample follows numpy's global state, as in Detectron2).
+            dataset_dict: Detectron2's, with `modalities`, e.g. {"rgb": path, "sar": None} (see datasets/README.md); in
+                training with `draw`, which `build_train_loader` adds (without it the sample follows numpy's global
+                state, as in Detectron2).
 
         Returns:
-            image [C + M, H, W] float32, not normalized, then height, width, image_id, file_name and `modalities` (the
-            names of those in the image); in training also the targets.
+            image [C + M, H, W] float32, not normalized (see `assemble`), then height, width, image_id, file_name and
+            `modalities` (the names of those in the image); in training also the targets.
 
         Raises:
-            RasterError: if a file cannot be read at test time, or in training none of the sample's.
-            MissingFileError: if the sample has no file of any sensor, in training of any of the model's.
+            RasterError: if a file cannot be read at test time, or in training if none of the sample's files can.
+            MissingFileError: if the sample has no file of any sensor, or in training of any of the model's.
             ValueError: if files contradict the config, the annotations, or each other.
         """
         sample = {key: dataset_dict[key] for key in ("file_name", "height", "width", "image_id")}
@@ -142,7 +146,7 @@ class SampleMapper(ABC):
         if not available and (self.is_train or all(path is None for path in dataset_dict["modalities"].values())):
             raise MissingFileError(
                 f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}) has no file of any "
-                f"modality, expected one of {list(self.modalities.names)}: put it where the dataset "
+                f"modality, expected one of {list(self.modalities.names)}: put the file where the dataset "
                 "looks for it, or leave the image out."
             )
         if self.is_train:
@@ -162,23 +166,23 @@ class SampleMapper(ABC):
 
     @abstractmethod
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
-        """What the sample is to be compared with, as `geometry` leaves it: entries of the training sample."""
+        """The ground truth after `geometry`: further entries of the training sample."""
 
     def _generator(self, dataset_dict: Mapping, *purpose: int) -> np.random.Generator:
-        """The sample's own generator; each purpose has another one, so that none repeats another's numbers."""
+        """The sample's own generator; each purpose has its own, so that none repeats the numbers of another."""
         if "draw" in dataset_dict:
             return np.random.default_rng([self.seed, dataset_dict["draw"], *purpose])
         return np.random.default_rng(np.random.randint(2**31))
 
     def augment(self, rasters: Mapping[str, Raster], geometry: Geometry, rng: np.random.Generator) -> dict[str, Raster]:
-        """Move every modality by one transform, then jitter those that have a jitter."""
+        """Apply one transform to every modality, then jitter those that have a jitter."""
         augmented = {}
         for name, (bands, valid) in rasters.items():
             modality = self.modalities[name]
             if modality.categorical:
                 bands, valid = geometry.apply(bands, modality.mean[0]), geometry.apply(valid, False)
             elif modality.transform == "db" and geometry.resized:
-                # Radar adds up as power: the mean of decibels is lower, and its speckle falls too little.
+                # Radar adds up as power: a mean of decibels is too low, and reduces speckle too little.
                 power, valid = geometry.apply_measurements(from_db(bands), valid, from_db(np.asarray(modality.mean)))
                 bands = to_db(power)
             else:
@@ -209,8 +213,8 @@ class InstanceMapper(SampleMapper):
 class SemanticMapper(SampleMapper):
     """Samples for semantic segmentation.
 
-    `sem_seg` [H, W] int64 holds class indices and IGNORE_LABEL; `instances` the same as MaskFormer wants it, one mask
-    per class that occurs. Pixels of IGNORE_LABEL are in no mask.
+    `sem_seg` [H, W] int64 holds class indices and IGNORE_LABEL; `instances` holds the same as MaskFormer needs it, one
+    mask per class that occurs. Pixels of IGNORE_LABEL are in no mask.
     """
 
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
@@ -221,10 +225,10 @@ class SemanticMapper(SampleMapper):
 
 
 class PretrainMapper(SampleMapper):
-    """Samples for pre-training: no labels, but `mask_seed`, which the visible patches are drawn from.
+    """Samples for pre-training: without labels, with `mask_seed`, from which the visible patches are drawn.
 
-    Like all that is drawn of a sample it is a function of seed and draw, so that masks depend neither on the process
-    that a sample goes to nor on where a training run was interrupted.
+    Like everything random about a sample it depends only on seed and draw, so that masks depend neither on the process
+    that handles the sample nor on where the training run was interrupted.
     """
 
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
@@ -238,7 +242,7 @@ def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
     return instances
 
 
-#: The INPUT.DATASET_MAPPER_NAME whose training samples have no truth.
+#: The INPUT.DATASET_MAPPER_NAME whose training samples have no ground truth.
 PRETRAIN_MAPPER = "imrsf_pretrain"
 #: INPUT.DATASET_MAPPER_NAME -> class
 MAPPERS = {"imrsf_instance": InstanceMapper, "imrsf_semantic": SemanticMapper, PRETRAIN_MAPPER: PretrainMapper}
@@ -251,7 +255,7 @@ def build_mapper(cfg: CfgNode, is_train: bool, **changes):
         changes: arguments of the mapper that replace those from the config.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if no mapper has that name.
     """
     name = cfg.INPUT.DATASET_MAPPER_NAME
     if name not in MAPPERS:

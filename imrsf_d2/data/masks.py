@@ -1,4 +1,4 @@
-"""COCO segmentations of any form to pixel masks."""
+"""Pixel masks from COCO segmentations of any form."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ __all__ = [
     "segmentation_to_rle",
 ]
 
-#: x and y of three points: fewer enclose nothing.
+#: x and y of three points: fewer enclose no area.
 MIN_POLYGON_NUMBERS = 6
-#: How far a polygon may reach beyond an image. pycocotools follows every outline pixel by pixel, in 32-bit numbers.
+#: How far a polygon may extend beyond an image. pycocotools traces every outline pixel by pixel, in 32-bit numbers.
 MAX_COORDINATE_PX = 1_000_000
-#: Instances that a crop leaves with fewer pixels are dropped: such slivers cannot be told from their surroundings.
+#: Instances of which a crop leaves fewer pixels are dropped: such slivers cannot be recognized.
 MIN_INSTANCE_PIXELS = 4
 
 
 def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: int) -> dict:
-    """Bring a segmentation into compressed run-length form.
+    """Convert a segmentation to a compressed run-length code.
 
     Args:
-        segmentation: polygons [[x0, y0, x1, y1, ...], ...] in px, of which the union counts (COCO has no holes in
-            polygons, and parts of fewer than three points or outside the image mark nothing); or a run-length code
+        segmentation: polygons [[x0, y0, x1, y1, ...], ...] in px, which stand for their union (COCO polygons have no
+            holes; parts of fewer than three points or outside the image mark nothing); or a run-length code
             {"size": [H, W], "counts": list, str or bytes}, where holes stay holes.
         height, width: of the image, px.
 
     Raises:
-        ValueError: if a run-length code is for another size, no polygon has three points, or one reaches from the image
-            beyond MAX_COORDINATE_PX.
+        ValueError: if a run-length code is for another size, no polygon has three points, or one extends from the image
+            to beyond MAX_COORDINATE_PX.
     """
     if not isinstance(segmentation, Mapping):
-        # pycocotools takes four numbers, the line that a vanished part often leaves, for a box.
+        # pycocotools takes four numbers, which often remain of a part that shrank to a line, for a box.
         polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
         if not polygons:
             raise InputError("no polygon has three or more points")
@@ -52,7 +52,7 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
         farthest = max((value for polygon in polygons for value in (min(polygon), max(polygon))), key=abs)
         if abs(farthest) > MAX_COORDINATE_PX:
             raise InputError(
-                f"a polygon reaches from the image of {width} x {height} px to {farthest:.7g}, expected at "
+                f"a polygon extends from the image of {width} x {height} px to {farthest:.7g}, expected at "
                 f"most {MAX_COORDINATE_PX} px"
             )
         codes = coco_mask.frPyObjects(polygons, height, width)
@@ -69,8 +69,9 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
 def run_lengths(counts: str | bytes) -> np.ndarray:
     """The run lengths of a compressed code, zeros first.
 
-    The code is COCO's: base 32, least significant digit first, one character from '0' on each, whose bit 5 says that
-    more follow and whose last bit 4 is the sign; from the fourth run on, the difference to the run before the last.
+    In COCO's code each number is written in base 32, least significant digit first, one character ('0' + digit) per
+    digit. Bit 5 of a character says that another one follows; bit 4 of the last one is the sign. From the fourth run on,
+    the number is the difference from the run two before.
 
     Args:
         counts: the code.
@@ -79,7 +80,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
         [R] int64.
 
     Raises:
-        ValueError: if it breaks off within a number.
+        ValueError: if it ends within a number.
     """
     counts = counts.encode("ascii") if isinstance(counts, str) else counts
     digits = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
@@ -87,7 +88,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
         return digits
     last = digits & 0x20 == 0
     if not last[-1]:
-        raise InputError("the code breaks off within a number")
+        raise InputError("the code ends within a number")
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
@@ -100,7 +101,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
 
 
 def decode_box(rle: Mapping, x: int, y: int, width: int, height: int) -> np.ndarray:
-    """The part of a mask that lies in a box, without decoding the rest: buildings are small, tiles are large.
+    """The part of a mask inside a box, without decoding the rest: buildings are small, tiles are large.
 
     Args:
         rle: a compressed run-length code.
@@ -110,7 +111,7 @@ def decode_box(rle: Mapping, x: int, y: int, width: int, height: int) -> np.ndar
         [height, width] bool.
     """
     image_height = rle["size"][0]
-    # Runs go down the columns, so the box's columns are one stretch of them.
+    # Runs go down the columns, so the columns of the box are one contiguous part of them.
     edges = np.clip(np.cumsum(run_lengths(rle["counts"])), x * image_height, (x + width) * image_height)
     lengths = np.diff(edges, prepend=x * image_height)
     set_pixels = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
@@ -120,9 +121,9 @@ def decode_box(rle: Mapping, x: int, y: int, width: int, height: int) -> np.ndar
 def instance_masks(
     annotations: Sequence[Mapping], height: int, width: int, geometry: Geometry, min_pixels: int = 1
 ) -> tuple[np.ndarray, list[int]]:
-    """Rasterize the instances of an image as a transform leaves them.
+    """Rasterize the instances of an image after a transform.
 
-    Each shape is rasterized on the whole image's grid first and then cut, so that a mask never depends on the window.
+    Each shape is rasterized on the grid of the whole image first and then cut, so that a mask never depends on the window.
 
     Args:
         annotations: with `segmentation`.
@@ -131,16 +132,16 @@ def instance_masks(
         min_pixels: instances with fewer pixels left are dropped.
 
     Returns:
-        masks [n, h, w] bool, of the transform's output size; and for each the position of its annotation.
+        masks [n, h, w] bool, of the transform's output size; and the position of each one's annotation.
     """
     all_rows, all_columns = geometry.rows, geometry.columns
     pieces, kept = [], []
     for position, annotation in enumerate(annotations):
         if _lies_outside(annotation["segmentation"], geometry):
-            continue  # as most of a tile does
+            continue  # as most of a tile's instances do
         rle = segmentation_to_rle(annotation["segmentation"], height, width)
         x, y, w, h = (int(value) for value in coco_mask.toBbox(rle))
-        # The part of the window that shows the instance's box.
+        # The part of the window that the instance's box covers.
         rows, columns = slice(*np.searchsorted(all_rows, (y, y + h))), slice(*np.searchsorted(all_columns, (x, x + w)))
         if rows.start >= rows.stop or columns.start >= columns.stop:
             continue
@@ -149,7 +150,7 @@ def instance_masks(
             pieces.append((rows, columns, piece))
             kept.append(position)
     masks = np.zeros((len(pieces), *geometry.output_size), dtype=bool)
-    # Buildings are small: writing each one's box into place moves a hundredth of the pixels of turning whole masks.
+    # Buildings are small: writing only their boxes moves a hundredth of the pixels of turning whole masks.
     windows = geometry.unturn(masks)
     for window, (rows, columns, piece) in zip(windows, pieces):
         window[rows, columns] = piece
@@ -157,7 +158,7 @@ def instance_masks(
 
 
 def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
-    """True if polygons lie outside the window for sure; rasterizing them costs far more than looking at their extent."""
+    """True if polygons certainly lie outside the window; to rasterize them costs far more than to look at their extent."""
     if isinstance(segmentation, Mapping):
         return False
     polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
@@ -166,7 +167,7 @@ def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
 
 
 def _is_outside(polygon: Sequence[float], left: int, top: int, right: int, bottom: int) -> bool:
-    """True if a polygon marks no pixel of a rectangle for sure."""
+    """True if a polygon certainly marks no pixel of a rectangle."""
     x, y = polygon[0::2], polygon[1::2]
-    # A pixel of margin on each side: rasterizing rounds.
+    # A margin of one pixel on each side, as rasterizing rounds.
     return max(x) < left - 1 or min(x) > right + 1 or max(y) < top - 1 or min(y) > bottom + 1

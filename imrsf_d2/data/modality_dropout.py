@@ -15,13 +15,13 @@ STRATEGIES = ("uniform", "uniform_size")
 
 
 def draw_subset(available: Sequence[str], rng: np.random.Generator, strategy: str = "uniform") -> tuple[str, ...]:
-    """Draw a non-empty subset of the modalities that a sample has.
+    """Draw a non-empty subset of the modalities that a sample has (paper, III-F).
 
     Args:
-        available: names of what the sample has.
+        available: their names.
         rng: the sample's own generator.
-        strategy: "uniform": each of the 2^n - 1 non-empty subsets is equally likely;
-            "uniform_size": first the size, 1 to n, then the subset among those of that size.
+        strategy: "uniform" draws each of the 2^n - 1 non-empty subsets with equal probability; "uniform_size" draws first
+            the size, 1 to n, then a subset of that size.
 
     Returns:
         The subset in the order of `available`; empty only if nothing is available.

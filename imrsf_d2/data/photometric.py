@@ -1,4 +1,4 @@
-"""Photometric jitter: what a sensor would have measured on another day, in the terms of each kind of sensor."""
+"""Photometric jitter: what each kind of sensor might have measured on another day."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Jitter", "read_jitters"]
 
 @dataclass(frozen=True)
 class Jitter:
-    """How far the values of one modality are changed at random; 0 leaves them.
+    """How much the values of one modality are changed at random; 0 leaves them.
 
     Args:
-        brightness: largest shift of all bands together, in standard deviations of each (optical).
+        brightness: largest shift, common to all bands, in standard deviations of each band (optical).
         contrast: largest relative change of the distance from the mean, e.g. 0.2 for factors of 0.8 to 1.2 (optical).
-        speckle: standard deviation of a multiplicative noise of mean 1, gamma distributed as speckle is, independent in
+        speckle: standard deviation of multiplicative noise of mean 1, gamma distributed like speckle, independent in
             each pixel and band, in linear power whatever the modality's transform (SAR).
         offset: largest shift, in the modality's own units, e.g. meters (elevation).
 
@@ -47,15 +47,15 @@ class Jitter:
 
         Args:
             bands: [C, H, W] float32 in model units before normalization.
-            valid: [H, W] bool; the other pixels keep their values.
-            modality: whose bands they are.
+            valid: [H, W] bool; invalid pixels keep their values.
+            modality: that the bands belong to.
             rng: the sample's own generator.
 
         Returns:
             [C, H, W] float32, within the modality's clip.
         """
         mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (modality.mean, modality.std))
-        # Always drawn, so that changing one number of the config leaves the other draws as they were.
+        # Always drawn, so that changing one number in the config leaves the other draws unchanged.
         contrast, brightness, offset = rng.uniform(-1, 1, 3).astype(np.float32)
         result = bands
         if self.contrast or self.brightness or self.offset:
@@ -95,7 +95,9 @@ def read_jitters(entries: Iterable[Mapping], modalities: ModalitySet) -> dict[st
     for entry in entries:
         where = f"INPUT.PHOTOMETRIC: entry {entry!r}"
         if not isinstance(entry, Mapping) or "NAME" not in entry or set(entry) - {"NAME", *known}:
-            raise InputError(f"{where} is no mapping of NAME and {', '.join(known)}, e.g. {{NAME: rgb, CONTRAST: 0.2}}.")
+            raise InputError(
+                f"{where} is no mapping of NAME and any of {', '.join(known)}, e.g. {{NAME: rgb, CONTRAST: 0.2}}."
+            )
         name = entry["NAME"]
         if name not in modalities.names:
             raise InputError(f"{where} names an unknown modality; MODEL.IMRSF.MODALITIES has {list(modalities.names)}.")

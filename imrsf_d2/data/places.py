@@ -15,8 +15,8 @@ __all__ = ["SamplePlaces", "check_overlap", "check_places"]
 logger = logging.getLogger(__name__)
 
 REMEDY = (
-    "Their pixels would be taken for one place. Set INPUT.ALIGN True to resample them through their geotransforms, "
-    "or INPUT.IGNORE_PLACES True if these are wrong and the pixels do belong together."
+    "Their pixels would be taken for the same place. Set INPUT.ALIGN True to resample them by their geotransforms, "
+    "or INPUT.IGNORE_PLACES True if the geotransforms are wrong and the pixels do belong together."
 )
 
 
@@ -32,14 +32,14 @@ class SamplePlaces:
         self._first: tuple[str, str, Grid] | None = None
 
     def add(self, name: str, path: str, grid: Grid) -> None:
-        """Take in one more file.
+        """Add one more file.
 
         Args:
             name: what it holds.
-            grid: its own. One that does not say where it lies agrees with all, one of another size is not looked at.
+            grid: its own. One without a georeference agrees with all others; one of another size is not compared.
 
         Raises:
-            InputError: if it lies elsewhere than the first one that says where it lies.
+            InputError: if it lies elsewhere than the first file with a georeference.
         """
         if not grid.located:
             return
@@ -47,7 +47,7 @@ class SamplePlaces:
             self._first = name, path, grid
             return
         other, other_path, reference = self._first
-        # Nearly always the numbers are the same, which is found out sooner than where the corners lie.
+        # Nearly always the numbers are the same; comparing them is faster than comparing the corners on the ground.
         if grid == reference or grid.shape != reference.shape or grid.equals(reference):
             return
         raise InputError(
@@ -57,36 +57,39 @@ class SamplePlaces:
 
 
 def check_places(samples: Sequence[Mapping], names: Collection[str]) -> None:
-    """See that sensors and label maps of one sample show one place, from the headers of their files.
+    """Check by the headers of their files that the sensors and label map of each sample show the same place.
 
     Args:
         samples: dataset dicts.
-        names: the modalities to look at.
+        names: the modalities to check.
 
     Raises:
-        InputError: naming two files of the first sample that disagree, and how many disagree.
+        InputError: naming two files of the first sample that disagree, and the number of such samples.
     """
     problems = [problem for sample in samples if (problem := _problem(sample, names)) is not None]
     if problems:
-        more = f" So it is with {len(problems)} of the {len(samples)} images looked at." if len(problems) > 1 else ""
+        more = f" {len(problems)} of the {len(samples)} images looked at have such files." if len(problems) > 1 else ""
         raise InputError(f"{problems[0]}{more}")
 
 
 def check_overlap(samples: Sequence[Mapping], names: Collection[str], grid_of: Callable[[Mapping], Grid | None]) -> None:
-    """See that files which are to be resampled show anything of their samples' ground; there is a warning of those that do not.
+    """Check that files which are to be resampled show anything of their samples' ground, and warn of those that do not.
 
     Args:
         samples: dataset dicts.
-        names: the modalities to look at.
+        names: the modalities to check.
         grid_of: gives the grid that a sample's files are resampled onto (see `SampleReader.grid`).
 
     Raises:
         InputError: if all files of a modality that were looked at lie elsewhere.
     """
-    looked, elsewhere = dict.fromkeys(names, 0), {name: [] for name in names}
+    looked = dict.fromkeys(names, 0)
+    elsewhere: dict[str, list[str]] = {name: [] for name in names}
     for sample in samples:
         wanted = grid_of(sample)
-        for name in names if wanted is not None else ():
+        if wanted is None:
+            continue
+        for name in names:
             if (path := sample["modalities"].get(name)) is not None:
                 with contextlib.suppress(RasterError):  # reported when it is read
                     grid = read_grid(path)
@@ -98,8 +101,8 @@ def check_overlap(samples: Sequence[Mapping], names: Collection[str], grid_of: C
             continue
         text = f"{len(problems)} of the {looked[name]} files of {name!r} that were looked at show nothing of their images' ground"
         if len(problems) == looked[name]:
-            raise InputError(f"{text}, e.g. {problems[0]}. INPUT.ALIGN would take this sensor for missing everywhere.")
-        logger.warning("%s: %s. There the sensor is taken for missing.", text, some_of(problems, 3))
+            raise InputError(f"{text}, e.g. {problems[0]}. With INPUT.ALIGN this sensor would be missing everywhere.")
+        logger.warning("%s: %s. In these images the sensor counts as missing.", text, some_of(problems, 3))
 
 
 def _problem(sample: Mapping, names: Collection[str]) -> str | None:
@@ -117,6 +120,8 @@ def _problem(sample: Mapping, names: Collection[str]) -> str | None:
 
 def _place(grid: Grid) -> str:
     """Where a grid lies, in words."""
-    left, top, a = grid.transform.c, grid.transform.f, grid.transform
-    system = f"EPSG:{code}" if (code := grid.crs.to_epsg()) else grid.crs.to_string()
-    return f"a corner at ({left:.10g}, {top:.10g}) and pixels of {abs(a.a):.6g} x {abs(a.e):.6g} in {system}"
+    a, crs = grid.transform, grid.crs
+    if crs is None:
+        return "an unknown place"
+    system = f"EPSG:{code}" if (code := crs.to_epsg()) else crs.to_string()
+    return f"a corner at ({a.c:.10g}, {a.f:.10g}) and pixels of {abs(a.a):.6g} x {abs(a.e):.6g} in {system}"

@@ -1,6 +1,6 @@
-"""The layout of the quadruplets on disk: what whoever writes them and whoever reads them must agree on.
+"""The layout of the quadruplets on disk, for the code that writes them and the code that reads them.
 
-Bands (a pixel without data is NaN, or holds the file's no-data tag):
+Bands (with the value of pixels without data, which is the file's no-data tag):
     s1      float32 x 2, VV and VH backscatter, linear power; NaN
     s2      uint16 x 4, blue, green, red, near infrared, reflectance x 10000; 0
     dem     float32 x 1, meters above sea level; -9999
@@ -8,8 +8,8 @@ Bands (a pixel without data is NaN, or holds the file's no-data tag):
     labels  uint8 x 1, class 0 to 6 of `land_cover.csv`; 255
 
 Format, below the dataset's folder (`$DETECTRON2_DATASETS/quadruplets`):
-    {s1,s2,dem,dnw,labels}/{City}_{row}_{column}.tif    one name in all folders; a missing file is a missing sensor
-    splits/{train,val}.txt                              tile names without `.tif`, one a line; # starts a comment
+    {s1,s2,dem,dnw,labels}/{City}_{row}_{column}.tif    the same name in all folders; a missing file is a missing sensor
+    splits/{train,val}.txt                              tile names without `.tif`, one per line; # starts a comment
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The sensors of one sample: which are read, what happens to bad files, and the one tensor that they become."""
+"""The sensors of one sample, as one tensor: here a missing sensor becomes validity.
+
+`SampleReader.read` returns bands and validity of the sensors that hold data: not those whose path is None, whose file
+cannot be read in training, or of which no pixel is valid. `assemble` gives each modality a validity channel, which is 0
+everywhere for a sensor that is not there. Which pixels of a file hold data is decided in `imrsf_d2.geo.rasters`.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +30,11 @@ class SampleReader:
 
     Args:
         modalities: the model's modalities.
-        keep: those ever read.
-        tolerant: an unreadable file is a missing sensor (training); otherwise it is an error.
-        align: resample what lies on another grid than the sample's annotations; otherwise sizes must be equal.
-        ignore_places: without `align`, take files of one size pixel by pixel wherever they lie; otherwise files that lie
-            elsewhere than others of the sample are an error.
+        keep: those that are ever read.
+        tolerant: treat an unreadable file as a missing sensor (training); otherwise it is an error.
+        align: resample files on another grid than the sample's annotations; otherwise sizes must be equal.
+        ignore_places: without `align`, combine files of one size pixel by pixel wherever they lie; otherwise files that
+            lie elsewhere than others of the sample are an error.
     """
 
     def __init__(
@@ -65,11 +70,11 @@ class SampleReader:
         Args:
             sample: a dataset dict.
             names: modalities to read, of those in `paths`.
-            spare: tried in turn if none of `names` holds any data: a bad file must not end a long training.
+            spare: tried in turn if none of `names` holds any data: a bad file must not end a long training run.
             window: rows and columns of the sample to read; None reads all.
 
         Returns:
-            Bands and validity of those with at least one valid pixel: an area of no data is a missing sensor.
+            Bands and validity of those with at least one valid pixel: without any, the sensor counts as missing.
 
         Raises:
             RasterError: if a file cannot be read; when tolerant, only if no file of the sample can.
@@ -80,11 +85,15 @@ class SampleReader:
         size = (sample["height"], sample["width"])
         places = None if self.align or self.ignore_places else SamplePlaces(sample["image_id"])
         labels = sample.get("sem_seg_file_name")
-        if places is not None and labels is not None and labels not in self._placed:  # a header more, once per file
+        if (
+            places is not None and labels is not None and labels not in self._placed
+        ):  # opened once more, but only once per file
             with contextlib.suppress(RasterError):  # reported when it is read
                 places.add("labels", labels, read_grid(labels))
             self._placed.add(labels)
-        rasters, sizes, failed = {}, {}, []
+        rasters: dict[str, Raster] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        failed: list[RasterError] = []
         for name in [*names, *spare]:
             if name in spare and rasters:
                 break
@@ -94,6 +103,8 @@ class SampleReader:
                     paths[name], self.modalities[name], size=size, grid=grid, window=window, check_grid=check_grid
                 )
             except SizeError as error:
+                if error.found is None:
+                    raise
                 sizes[name] = error.found
                 continue
             except RasterError as error:
@@ -113,29 +124,29 @@ class SampleReader:
         return rasters
 
     def grid(self, sample: Mapping) -> Grid | None:
-        """The grid of the sample's annotations: of the label map, or of the first sensor of their size; else the ground
-        of the first sensor that says where it lies, in pixels of their number. None if no file says where it lies.
+        """The grid of the sample's annotations, None if no file has a georeference.
 
-        Headers alone are read, until the grid is found; those of dropped sensors too, for what is dropped must not move
-        the others.
+        It is the grid of the label map, or of the first sensor of the annotations' size; else the ground of the first
+        sensor with a georeference, divided into as many pixels as the annotations have. Only headers are read, until the
+        grid is found; those of dropped sensors too, as dropping a sensor must not move the others.
 
         Raises:
-            ValueError: if no file says where it lies, and their sizes differ.
+            ValueError: if no file has a georeference, and their sizes differ.
         """
         expected = (sample["height"], sample["width"])
         files = {"labels": sample.get("sem_seg_file_name")} | dict(sample["modalities"])
         grids = {}
         for name in ("labels", *self.modalities.names):
-            if files.get(name) is not None:
+            if (path := files.get(name)) is not None:
                 with contextlib.suppress(RasterError):  # reported when it is read
-                    grids[name] = grid = read_grid(files[name])
+                    grids[name] = grid = read_grid(path)
                     if grid.located and grid.shape == expected:
                         return grid
         located = [grid for grid in grids.values() if grid.located]
         if located:
             return located[0].scaled_to(*expected)
         if all(grid.shape == expected for grid in grids.values()):
-            return None  # nothing says where it lies, and nothing needs to be moved
+            return None  # there is no georeference, and nothing to resample
         seen = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in grids.items())
         raise InputError(
             f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
@@ -154,8 +165,8 @@ class SampleReader:
                 raise InputError(
                     f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
                     f"{size_text(sizes[other])} like {other!r} ({paths[other]}). All modalities of a sample "
-                    "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to have that "
-                    "done through their geotransforms."
+                    "must be on one pixel grid: resample one of them, or set INPUT.ALIGN True to resample them "
+                    "by their geotransforms."
                 )
             raise InputError(
                 f"{name!r} of image {image_id!r} is {size_text(size)} ({paths[name]}), expected "
@@ -163,14 +174,14 @@ class SampleReader:
             )
 
     def _report(self, error: RasterError) -> None:
-        """Say once per file (and worker process) that it cannot be read."""
+        """Warn once per file (and worker process) that it cannot be read."""
         if error.path not in self._reported:
             self._reported.add(error.path)
             logger.warning("%s Training goes on as if this sensor were missing there.", error)
 
 
 def assemble(modalities: ModalitySet, rasters: Mapping[str, Raster], size: tuple[int, int]) -> np.ndarray:
-    """Put a sample's modalities into the one tensor that travels.
+    """Put a sample's modalities into the one tensor that the model gets.
 
     Args:
         modalities: the model's modalities.
@@ -181,12 +192,11 @@ def assemble(modalities: ModalitySet, rasters: Mapping[str, Raster], size: tuple
         [C + M, H, W] float32: the bands in config order, then one validity channel per modality (1 = holds data). An
         absent modality has validity 0 and its bands hold the mean.
     """
-    image = np.empty((modalities.num_channels, *size), dtype=np.float32)
+    image = np.zeros((modalities.num_channels, *size), dtype=np.float32)
     for modality in modalities:
+        bands, validity = modalities.bands(modality.name), modalities.validity(modality.name)
         if modality.name in rasters:
-            bands, valid = rasters[modality.name]
+            image[bands], image[validity] = rasters[modality.name]
         else:
-            bands, valid = np.asarray(modality.mean, dtype=np.float32)[:, None, None], 0.0
-        image[modalities.bands(modality.name)] = bands
-        image[modalities.validity(modality.name)] = valid
+            image[bands] = np.asarray(modality.mean, dtype=np.float32)[:, None, None]
     return image

@@ -1,4 +1,4 @@
-"""What is seen to before anything is read: that samples have the model's sensors, and that no file is in two splits."""
+"""Checks that need no pixels: whether samples have the model's sensors, and whether two splits share a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from imrsf_d2.data.dataset_memory import find_file
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["check_rasters", "padding_share", "shared_samples", "with_sensors"]
@@ -16,22 +17,22 @@ __all__ = ["check_rasters", "padding_share", "shared_samples", "with_sensors"]
 logger = logging.getLogger(__name__)
 
 
-def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequence[str]) -> dict[str, int]:
-    """See that the samples have the model's sensors.
+def check_rasters(samples: Sequence[dict], names: Sequence[str], source: Sequence[str]) -> dict[str, int]:
+    """Check that samples have the model's sensors.
 
     Args:
         samples: dataset dicts.
         names: the model's modalities.
-        source: the datasets that the samples are of.
+        source: the datasets that the samples come from.
 
     Returns:
-        How many samples have each of their sensors.
+        For each sensor of the samples, how many of them name a file of it.
 
     Raises:
-        InputError: if there is no sample, one is not of our form, none has any of the modalities, or one that no sample knows may be misspelled, as
-            the samples have a sensor that the model does not know.
-        MissingFileError: if a sample has no file of any sensor. One that has files of other sensors than the model's alone
-            is counted in a warning.
+        InputError: if there is no sample, one has no `modalities`, none has any of the model's modalities, or one of these
+            may be misspelled: no sample knows it, while the samples have a sensor that the model does not know.
+        MissingFileError: if a sample has no file of any sensor. A warning counts those that have files of other sensors
+            than the model's only.
     """
     source, names = list(source), list(names)
     if not samples:
@@ -48,7 +49,7 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
             f"no sample of {source} has any of the model's modalities {names}; found {dict(counts)}. The "
             "NAMEs in MODEL.IMRSF.MODALITIES must be those of the dataset."
         )
-    known = {name for paths in files for name in paths}  # also those that no tile has a file of
+    known = {name for paths in files for name in paths}  # also sensors of which no tile has a file
     unknown, spare = [name for name in names if name not in known], sorted(set(counts) - set(names))
     if unknown and spare:
         raise InputError(
@@ -74,7 +75,7 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
     if unseen := len(samples) - len(with_sensors(samples, names)):
         logger.warning(
             "%d of the %d images of %s have none of the model's sensors %s, but others: training leaves them out, "
-            "and what is predicted for them at test time is predicted from nothing.",
+            "and at test time the model sees nothing of them.",
             unseen,
             len(samples),
             source,
@@ -83,7 +84,7 @@ def check_rasters(samples: Sequence[Mapping], names: Sequence[str], source: Sequ
     return dict(counts)
 
 
-def with_sensors(samples: Sequence[Mapping], names: Sequence[str]) -> list[Mapping]:
+def with_sensors(samples: Sequence[dict], names: Sequence[str]) -> list[dict]:
     """The samples that have a file of any of some modalities."""
     return [
         sample
@@ -93,21 +94,21 @@ def with_sensors(samples: Sequence[Mapping], names: Sequence[str]) -> list[Mappi
 
 
 def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Mapping]:
-    """The samples of `second` that have a raster or label map in common with any of `first`, under whatever name."""
+    """The samples of `second` that share a raster or label map with any of `first`, whatever its path is called."""
     seen = {_identity(path) for sample in first for path in _files(sample)}
     return [sample for sample in second if any(_identity(path) in seen for path in _files(sample))]
 
 
 def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)) -> float:
-    """How much of what is cut out of images lies beyond their edges.
+    """The share of the crops' pixels that lie beyond the edges of their images.
 
     Args:
         sizes: (H, W) of each image, px.
-        crop: (height, width) of what is cut out, px.
-        scale: (least, most) factor by which images grow before; of these the one nearest to 1 is looked at.
+        crop: (height, width) of the crops, px.
+        scale: (least, most) factor by which images are scaled before; the one nearest to 1 is considered.
 
     Returns:
-        The share of the pixels, from 0 to 1.
+        From 0 to 1.
     """
     window = np.asarray(crop) / np.clip(1.0, *scale)
     covered = np.minimum(np.asarray(sizes), window).prod(axis=1)
@@ -115,9 +116,9 @@ def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale
 
 
 def _exists(path: str | os.PathLike) -> bool:
-    """False if there is certainly no such file: GDAL opens more than files, as archives, addresses and parts of files."""
+    """False if there is certainly no such file: GDAL also opens archives, URLs and parts of files."""
     path = os.fspath(path)
-    return os.path.exists(path) or path.startswith("/vsi") or ":" in os.path.splitdrive(path)[1]
+    return path.startswith("/vsi") or ":" in os.path.splitdrive(path)[1] or find_file(path) is not None
 
 
 def _files(sample: Mapping) -> Iterator[str | os.PathLike]:
@@ -127,8 +128,4 @@ def _files(sample: Mapping) -> Iterator[str | os.PathLike]:
 
 def _identity(path: str | os.PathLike) -> object:
     """The same for all names of one file, links included."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return os.path.abspath(path)
-    return status.st_dev, status.st_ino
+    return find_file(path) or os.path.abspath(path)

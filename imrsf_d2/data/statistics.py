@@ -1,8 +1,8 @@
 """Mean and standard deviation of every band over a dataset's valid pixels, in the model's units.
 
-The variance is pooled: that of all pixels put together, not a mean of per-image variances, which leaves out how much
-images differ from one another and so comes out too small. Pixels stream through in float64; what is kept of each
-file is (count, mean, M2), merged by Chan, Golub and LeVeque's update.
+The variance is pooled: that of all pixels together, not a mean of per-image variances, which ignores how much images
+differ from one another and so is too small. Each file is reduced in float64 to (count, mean, M2), and these are merged
+by the update of Chan, Golub and LeVeque.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import yaml
 
 from imrsf_d2.data.decibel_checks import DECIBEL_HINT, check_decibels, share_of_decibels
 from imrsf_d2.data.sample_checks import check_rasters
+from imrsf_d2.data.windows import read_windows
 from imrsf_d2.geo.rasters import RasterError, read_raster
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
@@ -27,13 +28,13 @@ __all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statis
 
 logger = logging.getLogger(__name__)
 
-#: A CLIP that cuts a larger share of a band's pixels hides what the sensor saw.
+#: A CLIP that cuts a larger share of a band's pixels hides what the sensor measured.
 LARGEST_CUT = 0.01
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of some vectors: how many there are, their mean [C] and M2 [C], the sum of squared distances from it."""
+    """The count of some vectors, their mean [C], and M2 [C], the sum of their squared distances from it."""
 
     count: int
     mean: np.ndarray
@@ -41,13 +42,13 @@ class Moments:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Moments:
-        """Of values [C, n], n = 0 included."""
+        """The moments of values [C, n]; n may be 0."""
         values = values.astype(np.float64)
         mean = values.mean(axis=1) if values.size else np.zeros(len(values))
         return cls(values.shape[1], mean, ((values - mean[:, None]) ** 2).sum(axis=1))
 
     def merge(self, other: Moments) -> Moments:
-        """Of both put together."""
+        """Those of both together."""
         count = self.count + other.count
         if not count:
             return self
@@ -60,21 +61,21 @@ class Moments:
 
     @property
     def std(self) -> np.ndarray:
-        """[C] float64, that of a population; not a number if there is no vector."""
+        """[C] float64, the population's standard deviation; NaN if there is no vector."""
         return np.sqrt(self.m2 / self.count) if self.count else np.full_like(self.m2, np.nan)
 
 
 @dataclass(frozen=True)
 class DatasetStatistics:
-    """What is known about one modality of a dataset.
+    """The statistics of one modality of a dataset.
 
     Attributes:
         moments: of its valid pixels.
         classes: valid pixels of each class of a categorical modality, else empty.
-        pixels: of all files read, valid or not.
-        cut: [2, C], valid pixels below and above the CLIP of each band.
-        files, missing: samples whose file was read; that have none.
-        decibels: files that hold decibels where the modality has TRANSFORM: db.
+        pixels: number of pixels in all files read, valid or not.
+        cut: [2, C], valid pixels below and above CLIP in each band.
+        files, missing: number of samples whose file was read, and of samples without a file.
+        decibels: files that hold decibels although the modality has TRANSFORM: db.
         unreadable: messages about files that cannot be read.
     """
 
@@ -88,7 +89,7 @@ class DatasetStatistics:
     unreadable: list[str] = field(default_factory=list)
 
     def merge(self, other: DatasetStatistics) -> DatasetStatistics:
-        """Of both put together."""
+        """Those of both together."""
         return DatasetStatistics(
             self.moments.merge(other.moments),
             self.classes + other.classes,
@@ -107,10 +108,10 @@ def dataset_statistics(
     """`compute_statistics` of all samples of some registered datasets.
 
     Raises:
-        InputError: if a name is not registered or there is nothing to measure, and as `compute_statistics`.
-        MissingFileError: if a sample has no raster of any of the modalities.
+        InputError: if a name is not registered or there is nothing to measure; see also `compute_statistics`.
+        MissingFileError: if a sample has no file of any sensor.
     """
-    # Not at the top of the module: worker processes need no Detectron2, which takes seconds to import.
+    # Not at the top of the module: worker processes do not need Detectron2, which takes seconds to import.
     from detectron2.data import DatasetCatalog
 
     from imrsf_d2.data.datasets import check_registered
@@ -120,12 +121,13 @@ def dataset_statistics(
     samples = [sample for name in names for sample in DatasetCatalog.get(name)]
     check_rasters(samples, modalities.names, names)
     paths = [sample["modalities"] for sample in samples]
-    check_decibels(paths, modalities)
+    radar = [modality for modality in modalities if modality.transform == "db"]
+    check_decibels(read_windows(paths, radar), radar)
     statistics = compute_statistics(paths, modalities, num_workers, progress)
     if not any(found.moments.count for found in statistics.values()):
         there = sorted({name for sample in paths for name, path in sample.items() if path is not None})
         raise InputError(
-            f"there is nothing to measure: {', '.join(names)} holds files of "
+            f"there is nothing to measure: {', '.join(names)} has files of "
             f"{', '.join(there) or 'no sensor'}, expected some with valid pixels of "
             f"{', '.join(modalities.names)} (MODEL.IMRSF.MODALITIES)."
         )
@@ -135,22 +137,22 @@ def dataset_statistics(
 def compute_statistics(
     samples: Sequence[Mapping[str, str | None]], modalities: ModalitySet, num_workers: int = 0, progress: bool = False
 ) -> dict[str, DatasetStatistics]:
-    """Read all files of all samples.
+    """Compute the statistics of all files of all samples.
 
     Args:
         samples: path of each modality's file, None or no key where a sample lacks the sensor.
-        modalities: what to read; their MEAN and STD play no part.
+        modalities: what to read; their MEAN and STD do not matter.
         num_workers: processes; 0 = all cores. The result does not depend on it.
-        progress: show a bar on the terminal.
+        progress: show a progress bar on the terminal.
 
     Returns:
-        For each modality.
+        The statistics of each modality.
 
     Raises:
         ValueError: if there is no sample, a file contradicts its modality, or none of a modality's files can be read.
     """
     if not samples:
-        raise InputError("there is no sample to take statistics of.")
+        raise InputError("there is no sample to compute statistics of.")
     paths = [{name: sample[name] for name in modalities.names if sample.get(name) is not None} for sample in samples]
     results = run_jobs(partial(_sample_statistics, tuple(modalities)), paths, num_workers, progress)
     merged = {name: reduce(DatasetStatistics.merge, (result[name] for result in results)) for name in modalities.names}
@@ -162,7 +164,7 @@ def compute_statistics(
         if found.moments.count and (shares := found.cut / found.moments.count).max() > LARGEST_CUT:
             logger.warning(
                 "CLIP %s of modality %r cuts more than %.0f%% of a band's valid pixels: %s. Widen it, or the model "
-                "does not see these differences.",
+                "will not see these differences.",
                 list(modalities[name].clip),
                 name,
                 100 * LARGEST_CUT,
@@ -175,7 +177,7 @@ def modalities_yaml(entries: Sequence[Mapping], statistics: Mapping[str, Dataset
     """The config's list of modalities with the new MEAN and STD, to paste into a YAML file.
 
     Args:
-        entries: `MODEL.IMRSF.MODALITIES`. What is not measured stays as it is.
+        entries: `MODEL.IMRSF.MODALITIES`. What is not measured is left as it is.
         statistics: of `compute_statistics`.
     """
     lines = ["MODEL:", "  IMRSF:", "    MODALITIES:"]
@@ -197,7 +199,7 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
     if path is None:
         return DatasetStatistics(*nothing, missing=1)
     try:
-        # Unclipped, so that what CLIP cuts can be counted; a categorical modality has none, and cannot be copied.
+        # Unclipped, so that what CLIP cuts can be counted; categorical modalities have no CLIP, and cannot be copied.
         bands, valid = read_raster(path, modality if modality.clip is None else replace(modality, clip=None))
         decibels = modality.transform == "db" and valid.mean() < 0.5 and share_of_decibels(path, modality) > 0.5
     except RasterError as error:
@@ -215,7 +217,7 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
 
 
 def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistics) -> tuple[dict, str]:
-    """The entry with MEAN and STD where they can be told, as the config files order keys; and a remark."""
+    """The entry with MEAN and STD where there are any, its keys in the order of the config files; and a remark."""
     if not found.moments.count:
         return dict(entry), "; nothing to measure, left as it was"
     if modality.categorical:
@@ -230,7 +232,7 @@ def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistic
 
 
 def _round(mean: float, std: float) -> tuple[float, float]:
-    """Both to a thousandth of the deviation or finer: nothing beyond it matters to a normalized value."""
+    """Both rounded to a thousandth of the deviation or finer: more digits do not matter to a normalized value."""
     decimals = max(0, 3 - math.floor(math.log10(std))) if std > 0 else 3
     return round(mean, decimals), round(std, decimals)
 

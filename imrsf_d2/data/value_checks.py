@@ -1,14 +1,14 @@
-"""Measurements that a config's statistics do not fit: to the model such a sensor is one constant."""
+"""Measurements that a config's MEAN and STD do not fit: to the model such a sensor is a constant."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from imrsf_d2.data.decibel_checks import middle_window, some_files
-from imrsf_d2.geo.rasters import RasterError, read_raster
+from imrsf_d2.data.windows import Windows
+from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.modalities import Modality
 
 __all__ = ["check_values"]
@@ -20,35 +20,29 @@ logger = logging.getLogger(__name__)
 FAR, NARROW = 3.0, 0.05
 
 
-def check_values(samples: Sequence[Mapping[str, str | None]], modalities: Iterable[Modality]) -> None:
-    """Look into some files of each modality, and warn where MEAN and STD are of another unit; reads a few windows.
+def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
+    """Warn of modalities whose MEAN and STD are in another unit than their files.
 
     Args:
-        samples: path of each modality's file, None or no key where a sample lacks the sensor.
-        modalities: those to be read.
-
-    Raises:
-        InputError: if a file contradicts its modality.
+        windows: of a dataset, see `read_windows`.
+        modalities: those that were read; categorical ones have no unit.
     """
     for modality in modalities:
-        values = (
-            []
-            if modality.categorical
-            else [value for path in some_files(samples, modality.name) if (value := _normalized(path, modality)) is not None]
-        )
-        if not values:
+        files = [_normalized(values, modality) for values in windows.get(modality.name, {}).values()]
+        files = [values for values in files if values.size]
+        if not files:
             continue
-        low, median, high = np.quantile(np.concatenate(values, axis=1), (0.25, 0.5, 0.75), axis=1)
+        low, median, high = np.quantile(np.concatenate(files, axis=1), (0.25, 0.5, 0.75), axis=1)
         wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW))
         if len(wrong):
             band = int(wrong[0])
             logger.warning(
-                "Modality %r: in the %d files looked at, half the values of band %d lie within %.2g standard "
-                "deviations around %.3g of them from the mean, by MEAN %g and STD %g: they are of another unit, and "
-                "to the model this band is a constant. A file's SCALE and OFFSET are applied when it is read; "
-                "tools/compute_statistics.py measures MEAN and STD.",
+                "Modality %r: in the %d files looked at, half of the values of band %d lie within %.2g standard "
+                "deviations of each other, around %.3g standard deviations from the mean (MEAN %g, STD %g): they are in "
+                "another unit, and to the model this band is a constant. A file's SCALE and OFFSET are applied when it is "
+                "read; tools/compute_statistics.py measures MEAN and STD.",
                 modality.name,
-                len(values),
+                len(files),
                 band + 1,
                 high[band] - low[band],
                 median[band],
@@ -57,11 +51,10 @@ def check_values(samples: Sequence[Mapping[str, str | None]], modalities: Iterab
             )
 
 
-def _normalized(path: str, modality: Modality) -> np.ndarray | None:
-    """[C, n] of the middle of a file; None if it holds nothing, or cannot be read, which is said elsewhere."""
-    try:
-        bands, valid = read_raster(path, modality, window=middle_window(path))
-    except RasterError:
-        return None
-    shape = (-1, 1)
-    return (bands[:, valid] - np.reshape(modality.mean, shape)) / np.reshape(modality.std, shape) if valid.any() else None
+def _normalized(values: np.ndarray, modality: Modality) -> np.ndarray:
+    """[C, m] in standard deviations from the mean, after TRANSFORM and CLIP, of values [C, n] before them."""
+    if modality.transform == "db":
+        values = to_db(values[:, (values > 0).all(axis=0)])
+    if modality.clip is not None:
+        values = np.clip(values, *modality.clip)
+    return (values - np.reshape(modality.mean, (-1, 1))) / np.reshape(modality.std, (-1, 1))

@@ -21,7 +21,8 @@ from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 from torch.utils.data import DataLoader
 
-from imrsf_d2.data.loaders import DrawnSamples, build_test_loader, build_train_loader
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.data.training_stream import DrawnSamples
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining

@@ -1,12 +1,13 @@
-"""Building outlines: shapes in their own frame, placed, clipped to the tile, rasterized, written as COCO.
+"""Building outlines: drawn, placed, clipped to the tile, rasterized and written as COCO.
 
-The raster of an outline is what pycocotools makes of it, everywhere: a label can then never disagree with the scene.
-Coordinates are pixels, x to the right and y down, (0, 0) the outer corner of the first pixel.
+Outlines are rasterized by pycocotools everywhere, so that a label never disagrees with its scene. Coordinates are pixels,
+x to the right and y down; (0, 0) is the outer corner of the first pixel.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
 from pycocotools import mask as coco_mask
 
 
@@ -14,7 +15,7 @@ from pycocotools import mask as coco_mask
 class Footprint:
     """One building's outline: disjoint outer rings and the courtyards in them, each [K, 2] xy.
 
-    `axis` is the direction of the long side in radians and `center` the center, which the roof form needs.
+    `axis` is the direction of the long side in radians; it and `center` place the roof's ridge.
     """
 
     rings: tuple[np.ndarray, ...]
@@ -35,7 +36,7 @@ def draw_shape(rng: np.random.Generator, kind: str, width: float, depth: float) 
 
     Args:
         kind: one of `KINDS`.
-        width, depth: extent in px; wings and courtyards need more room, so they are enlarged where it is too small.
+        width, depth: extent in px; enlarged where a shape with wings or a courtyard would not fit.
     """
     if kind == "rectangle":
         return Footprint((box(width, depth),), kind=kind)
@@ -57,12 +58,12 @@ def draw_shape(rng: np.random.Generator, kind: str, width: float, depth: float) 
         return Footprint((box(width, depth),), (box(width * share, depth * share),), kind=kind)
     cut = rng.uniform(0.3, 0.42)
     far, start, stop = 1 - cut, 0.5 - cut / 2, 0.5 + cut / 2
-    corners = {
+    points = {
         "l": [(0, 0), (1, 0), (1, 1), (cut, 1), (cut, 0.5), (0, 0.5)],
         "t": [(0, 0), (1, 0), (1, 0.5), (far, 0.5), (far, 1), (cut, 1), (cut, 0.5), (0, 0.5)],
         "u": [(0, 0), (1, 0), (1, 1), (stop, 1), (stop, 0.5), (start, 0.5), (start, 1), (0, 1)],
     }[kind]
-    return Footprint(((np.array(corners) - 0.5) * (width, depth),), kind=kind)
+    return Footprint(((np.array(points) - 0.5) * (width, depth),), kind=kind)
 
 
 KINDS = ("rectangle", "l", "t", "u", "courtyard", "round", "parts")
@@ -83,31 +84,22 @@ def move(footprint: Footprint, angle: float, center: tuple[float, float]) -> Foo
     )
 
 
-def _clip_ring(ring: np.ndarray, size: int) -> np.ndarray:
-    """Sutherland-Hodgman: the ring cut to the square [0, size]^2; may be empty, [0, 2]."""
-    for axis, limit, sign in ((0, 0.0, 1), (0, size, -1), (1, 0.0, 1), (1, size, -1)):
-        if len(ring) == 0:
-            break
-        inside = (ring[:, axis] - limit) * sign
-        kept = []
-        for i in range(len(ring)):
-            a, b, da, db = ring[i - 1], ring[i], inside[i - 1], inside[i]
-            if (da < 0) != (db < 0):
-                kept.append(a + (b - a) * (da / (da - db)))
-            if db >= 0:
-                kept.append(b)
-        ring = np.array(kept).reshape(-1, 2)
-    return ring
-
-
 def clip(footprint: Footprint, size: int) -> Footprint:
     """The part of the outline inside the tile, on a grid of 0.01 px (what the JSON will hold)."""
-    rings = [np.round(_clip_ring(ring, size), 2) for ring in footprint.rings]
-    return replace(footprint, rings=tuple(ring for ring in rings if len(ring) >= 3))
+    return replace(footprint, rings=tuple(np.round(part, 2) for ring in footprint.rings for part in _clip_ring(ring, size)))
+
+
+def _clip_ring(ring: np.ndarray, size: int) -> list[np.ndarray]:
+    """The parts of a ring that lie in the square [0, size]^2."""
+    if ((ring >= 0) & (ring <= size)).all():
+        return [ring]
+    parts = shapely.get_parts(shapely.Polygon(ring).intersection(shapely.box(0, 0, size, size)))
+    # An outline that only touches the border leaves points or lines there, and one that lies outside an empty polygon.
+    return [shapely.get_coordinates(part)[:-1] for part in parts[shapely.area(parts) > 0]]
 
 
 def rasterize(footprint: Footprint, size: int) -> np.ndarray:
-    """The mask [size, size] bool of the outline, holes left out."""
+    """The mask [size, size] bool of the outline without its holes."""
     mask = _fill(footprint.rings, size)
     return mask & ~_fill(footprint.holes, size) if footprint.holes else mask
 
@@ -125,9 +117,10 @@ def to_coco(footprint: Footprint, mask: np.ndarray, form: str) -> dict:
     Args:
         mask: [H, W] bool, the rasterized outline.
         form: "polygon", "rle" (counts as a list) or "compressed" (counts as a string). Courtyards need one of the
-            latter two, because COCO polygons cannot have holes.
+            last two: COCO polygons have no holes.
     """
     encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    segmentation: list | dict
     if form == "polygon":
         segmentation = [ring.ravel().tolist() for ring in footprint.rings]
     elif form == "compressed":

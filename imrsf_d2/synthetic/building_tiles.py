@@ -1,12 +1,13 @@
 """A synthetic DFC2023 track 2: the folders, file names, rasters and COCO file of the labeled training part.
 
-Layout written (as on the real disk, where only the train part has labels):
+Layout (as published, where only the training part has labels):
     track2/train/{rgb,sar,dsm}/{SV|GF2}_{City}_{lat}_{lon}.tif
     track2/buildings_only_train.json
     synthetic.json                       what it was made with, and whether it is complete
-The split into train and val is made from the city in the file name, as for the real set.
+The city in a tile's name decides whether it belongs to train or val, as in the real dataset.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,22 +20,24 @@ from rasterio.warp import transform as transform_points
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.synthetic.building_shapes import to_coco
 from imrsf_d2.synthetic.cities import CITIES
-from imrsf_d2.synthetic.folders import check_request, claim_folder, mark_complete, write_json
+from imrsf_d2.synthetic.folders import check_request, claim_unwritten
 from imrsf_d2.synthetic.scene import PIXEL_M, Scene, make_scene
 from imrsf_d2.synthetic.simulated_sensors import render_dsm, render_rgb, render_sar
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
+from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import run_jobs
 
-# Raise this when the same parameters no longer give the same bytes.
+# Raise this when the same parameters no longer give the same pixels.
 GENERATOR_VERSION = 1
 LABELS = "track2/buildings_only_train.json"
-# Tiles without a single building, by (is val, index within the part): known places, so that no size moves them.
+SENSORS = ("rgb", "sar", "dsm")
+# Tiles without a single building, by (is val, index within the split): the same ones however many tiles are written.
 EMPTY_TILES = {(False, 2), (True, 9)}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildingRecipe:
     """What a tile depends on besides its own index."""
 
     size: int
@@ -46,13 +49,13 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Tile:
+class BuildingTile:
     """One rendered tile.
 
     Attributes:
-        epsg, origin: where its upper left corner lies, meters east and north in that zone.
+        epsg, origin: EPSG code of its UTM zone, and its upper left corner there, meters east and north.
         rgb, sar, dsm: [S, S, 3] uint8; [S, S] float32 linear power; [S, S] float32 meters.
-        forms: how each building of the scene is written, as in `footprints.to_coco`.
+        forms: the `form` of each building's annotation, see `to_coco`.
     """
 
     file_name: str
@@ -65,14 +68,14 @@ class Tile:
     forms: tuple[str, ...]
 
 
-def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
-    """Tile `index` of the train or val part; a function of these arguments alone, whatever else is generated."""
+def make_tile(recipe: BuildingRecipe, val: bool, index: int) -> BuildingTile:
+    """Tile `index` of the train or val split; a function of these arguments alone, whatever else is written."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([recipe.seed, int(val), index]).spawn(5)]
     cities = recipe.val_cities if val else recipe.train_cities
     name, number = cities[index % len(cities)], index // len(cities)
     city = CITIES[name]
     satellite = ("SV", "GF2")[streams[0].integers(2)]
-    # The sun stands in the south, or in the north on the southern half of the globe, before noon.
+    # Before noon the sun stands in the south-east, on the southern hemisphere in the north-east.
     azimuth = np.deg2rad((155 if city.lat > 0 else 35) + streams[0].uniform(-20, 20))
     nodata = index % recipe.sensors.nodata_every == min(7, recipe.sensors.nodata_every - 1)
 
@@ -86,10 +89,10 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
     # Tiles of a city stand in rows of 32, far enough apart never to overlap.
     row, column = divmod(number, 32)
     step = PIXEL_M * 512 * -(-recipe.size // 512)
-    (x,), (y,) = transform_points("EPSG:4326", f"EPSG:{city.epsg}", [city.lon], [city.lat])
+    x, y = city.position_m
     origin = (round(x) + column * step, round(y) - row * step)
     (lon,), (lat,) = transform_points(f"EPSG:{city.epsg}", "EPSG:4326", [origin[0]], [origin[1]])
-    return Tile(
+    return BuildingTile(
         f"{satellite}_{name}_{lat:.4f}_{lon:.4f}.tif",
         city.epsg,
         origin,
@@ -101,11 +104,11 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
     )
 
 
-def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> tuple[str, list[dict]]:
-    """Render and write one tile; returns its file name and its annotations without ids."""
+def _write_tile(recipe: BuildingRecipe, root: Path, item: tuple[bool, int]) -> tuple[str, list[dict]]:
+    """Render and write one tile; its file name, and its annotations without ids."""
     tile = make_tile(recipe, *item)
     place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
-    for sensor in ("rgb", "sar", "dsm"):
+    for sensor in SENSORS:
         image = getattr(tile, sensor)
         write_raster(
             root / sensor / tile.file_name,
@@ -139,19 +142,19 @@ def write_dfc2023(
         size: side of a tile in px of 0.5 m; a multiple of 32, at least 64.
         seed: two equal seeds give the same bytes, for any number of workers.
         num_workers: processes; 0 = all cores.
-        overwrite: replace synthetic data made with other parameters. Other data is never replaced.
+        overwrite: replace synthetic data made with other parameters. Data from elsewhere are never replaced.
 
     Returns:
-        False if exactly this data was already there and nothing was done.
+        False if exactly these data were already there and nothing was done.
 
     Raises:
-        ValueError: for a size, count, seed or city that cannot be had.
-        FileExistsError: if `output` holds other data (see `writing.claim_folder`).
+        ValueError: for a size, count, seed or city that cannot be used.
+        FileExistsError: if `output` holds other data (see `claim_folder`).
     """
     check_request(num_train, num_val, size, seed)
     if unknown := sorted({*train_cities, *val_cities} - set(CITIES)):
         raise InputError(f"unknown cities {unknown}; known are {sorted(CITIES)} (imrsf_d2/synthetic/cities.py).")
-    recipe = Recipe(size, seed, tuple(train_cities), tuple(val_cities), scene, sensors)
+    recipe = BuildingRecipe(size, seed, tuple(train_cities), tuple(val_cities), scene, sensors)
     parameters = {
         "layout": "dfc2023",
         "version": GENERATOR_VERSION,
@@ -160,22 +163,23 @@ def write_dfc2023(
         **asdict(recipe),
     }
     output = Path(output)
-    if not claim_folder(output, parameters, owned=["track2/train", LABELS], overwrite=overwrite):
+    claimed = claim_unwritten(output, parameters, owned=["track2/train", LABELS], overwrite=overwrite)
+    if claimed is None:
         return False
     root = output / "track2" / "train"
-    for sensor in ("rgb", "sar", "dsm"):
+    for sensor in SENSORS:
         (root / sensor).mkdir(parents=True, exist_ok=True)
     items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
     tiles = run_jobs(partial(_write_tile, recipe, root), items, num_workers, progress)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for file_name, labels in tiles:
         images.append({"id": len(images) + 1, "file_name": file_name, "width": size, "height": size})
         for label in labels:
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": images[-1]["id"], "category_id": 1, "iscrowd": 0, **label}
             )
-    write_json(
-        output / LABELS, {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}
-    )
-    mark_complete(output, parameters)
+    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "building"}]}
+    write_text(output / LABELS, json.dumps(coco, separators=(",", ":")) + "\n")
+    claimed.mark(complete=True)
     return True

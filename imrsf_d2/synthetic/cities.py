@@ -1,31 +1,49 @@
-"""The eleven labeled DFC2023 cities: where they lie and how they differ, a little."""
+"""Places on Earth for synthetic tiles, and the eleven labeled DFC2023 cities with what sets their scenes apart."""
 
 from dataclasses import dataclass
+
+from rasterio.warp import transform
 
 from imrsf_d2.geo.projections import utm_zone
 
 
 @dataclass(frozen=True)
-class City:
-    """Where tiles of a city are put and how its scenes lean.
+class Place:
+    """Where the tiles of a city lie.
 
     Attributes:
         lat, lon: a point in the city, degrees WGS84; tiles are laid out from there to the south-east.
-        density, greenery: factors on the number of buildings and of trees.
-        warm: share of the roofs that are tiles or brick; dry: share of the open ground that is soil or dry grass.
     """
 
     lat: float
     lon: float
+
+    @property
+    def epsg(self) -> int:
+        """The EPSG code of its UTM zone (WGS84)."""
+        return utm_zone(self.lon, self.lat)
+
+    @property
+    def position_m(self) -> tuple[float, float]:
+        """Meters east and north in its UTM zone."""
+        (x,), (y,) = transform("EPSG:4326", f"EPSG:{self.epsg}", [self.lon], [self.lat])
+        return x, y
+
+
+@dataclass(frozen=True)
+class City(Place):
+    """A city whose buildings are drawn.
+
+    Attributes:
+        density, greenery: factors on the number of buildings and of trees.
+        warm: share of the roofs that are tiles or brick.
+        dry: share of the open ground that is soil or dry grass.
+    """
+
     density: float
     greenery: float
     warm: float
     dry: float
-
-    @property
-    def epsg(self) -> int:
-        """The UTM zone of the city, as an EPSG code (WGS84)."""
-        return utm_zone(self.lon, self.lat)
 
 
 CITIES = {

@@ -1,75 +1,50 @@
-"""How every synthetic layout is written: folders marked until complete, never over real data."""
+"""What writing has in common for all synthetic layouts: checked numbers, and a folder that records what it was made with."""
 
-import json
-import os
-import shutil
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imrsf_d2.utils.atomic import write_text
-from imrsf_d2.utils.errors import InputError, OccupiedError
+from imrsf_d2.utils.claim import ClaimedFolder, claim_folder
+from imrsf_d2.utils.errors import InputError
 
+__all__ = ["MARKER", "check_request", "claim_unwritten"]
+
+#: What a dataset was made with, and whether it is complete.
 MARKER = "synthetic.json"
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write compact JSON, whole or not at all."""
-    write_text(path, json.dumps(content, separators=(",", ":")) + "\n")
-
-
 def check_request(num_train: int, num_val: int, size: int, seed: int) -> None:
-    """See that the numbers asked for can be had.
+    """Check the numbers that every layout asks for.
 
     Raises:
-        ValueError: naming what cannot.
+        ValueError: naming the one that cannot be used.
     """
     if size < 64 or size % 32:
         raise InputError(f"size is {size} px, expected a multiple of 32 and at least 64.")
     if num_train < 0 or num_val < 0 or num_train + num_val == 0 or seed < 0:
-        raise InputError(f"num_train={num_train}, num_val={num_val}, seed={seed}: expected none negative and a tile.")
+        raise InputError(
+            f"num_train={num_train}, num_val={num_val}, seed={seed}: expected no negative number and at least one tile."
+        )
 
 
-def claim_folder(output: Path, parameters: dict, owned: Sequence[str], overwrite: bool) -> bool:
-    """Decide whether `output` must be (re)written, and mark it as being written if so.
+def claim_unwritten(output: Path, parameters: Mapping, owned: Sequence[str], overwrite: bool) -> ClaimedFolder | None:
+    """Claim a folder for a synthetic dataset (see `claim_folder`), unless it already holds exactly this dataset.
 
     Args:
-        parameters: what the data follows from; JSON-able. Recorded in `synthetic.json`.
-        owned: names below `output` that the layout writes; the only ones ever looked at or removed.
+        parameters: JSON-able; what the data follow from.
+        owned: names below `output` that the layout writes.
+        overwrite: replace synthetic data made with other parameters.
 
     Returns:
-        False if the folder already holds exactly this data, complete.
+        None if there is nothing to write.
 
     Raises:
-        FileExistsError: if other data is there. Data without our marker is never removed, `overwrite` or not.
+        FileExistsError: if other data are there.
     """
-    marker = output / MARKER
-    parameters = json.loads(json.dumps(parameters))
-    present = [name for name in owned if (output / name).exists()]
-    if marker.exists():
-        found = json.loads(marker.read_text())
-        same = found.get("parameters") == parameters
-        if same and found.get("complete") and present == list(owned):
-            return False
-        if not same and not overwrite:
-            old = found.get("parameters", {})
-            differing = sorted(key for key in {*old, *parameters} if old.get(key) != parameters.get(key))
-            raise OccupiedError(
-                f"{output} holds synthetic data made with other parameters (differing: "
-                f"{', '.join(differing)}). Choose another --output, or replace it with --overwrite."
-            )
-        if not same:
-            for name in present:
-                (shutil.rmtree if (output / name).is_dir() else os.unlink)(output / name)
-    elif present:
-        raise OccupiedError(
-            f"{output}/{present[0]} exists and was not written by this command (no {MARKER} beside "
-            "it), so it is left alone. Choose another --output; --overwrite does not replace it."
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(marker, {"complete": False, "parameters": parameters})
-    return True
-
-
-def mark_complete(output: Path, parameters: dict) -> None:
-    """Record that everything is on disk; the last file written."""
-    write_json(output / MARKER, {"complete": True, "parameters": parameters})
+    claimed = claim_folder(output, MARKER, parameters, owned, overwrite=overwrite)
+    if claimed.complete:
+        if all((output / name).exists() for name in owned):
+            return None
+        claimed.mark(complete=False)
+    return claimed

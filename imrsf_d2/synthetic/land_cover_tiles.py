@@ -1,6 +1,6 @@
 """Synthetic quadruplets: the folders, file names and rasters of `data/quadruplet_layout.py`.
 
-Layout written:
+Layout:
     {s1,s2,dem,dnw,labels}/{City}_{row}_{column}.tif
     splits/{train,val}.txt
     synthetic.json                       what it was made with, and whether it is complete
@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from rasterio.transform import from_origin
-from rasterio.warp import transform as transform_points
 
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, split_file
 from imrsf_d2.geo.writing import write_raster
-from imrsf_d2.synthetic.folders import check_request, claim_folder, mark_complete
+from imrsf_d2.synthetic.folders import check_request, claim_unwritten
 from imrsf_d2.synthetic.landscape import PIXEL_M, Landscape, make_landscape
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
 from imrsf_d2.synthetic.orbit_sensors import add_clouds, beyond_edge, blobs, render_dem, render_dnw, render_s1, render_s2
@@ -24,14 +23,14 @@ from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.parallel import run_jobs
 
-# Raise this when the same parameters no longer give the same bytes.
+# Raise this when the same parameters no longer give the same pixels.
 GENERATOR_VERSION = 1
-# Tiles of a city lie in rows of so many.
+# The tiles of a city lie side by side in rows of this many.
 TILES_PER_ROW = 32
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LandCoverRecipe:
     """What a tile depends on besides its own index."""
 
     size: int
@@ -41,14 +40,14 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Tile:
+class LandCoverTile:
     """One rendered tile.
 
     Attributes:
-        name: as in the split files.
-        epsg, origin: where its upper left corner lies, meters east and north in that zone.
+        name: as in the lists of the splits.
+        epsg, origin: EPSG code of its UTM zone, and its upper left corner there, meters east and north.
         landscape: what is really there.
-        rasters: folder -> bands, with no-data values in place; a missing sensor is left out.
+        rasters: folder -> bands, no-data values included; without the sensors that the tile lacks.
     """
 
     name: str
@@ -58,8 +57,8 @@ class Tile:
     rasters: dict[str, np.ndarray]
 
 
-def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
-    """Tile `index` of the train or val part; a function of these arguments alone, whatever else is generated."""
+def make_tile(recipe: LandCoverRecipe, val: bool, index: int) -> LandCoverTile:
+    """Tile `index` of the train or val split; a function of these arguments alone, whatever else is written."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([recipe.seed, int(val), index]).spawn(6)]
     regions = VAL_REGIONS if val else TRAIN_REGIONS
     city, number = list(regions)[index % len(regions)], index // len(regions)
@@ -73,18 +72,19 @@ def make_tile(recipe: Recipe, val: bool, index: int) -> Tile:
         "dnw": render_dnw(streams[4], land, style),
         LABELS: land.label.copy(),
     }
-    _spoil(streams[5], rasters, index, style)
+    _leave_gaps(streams[5], rasters, index, style)
 
     row, column = divmod(number, TILES_PER_ROW)
-    (x,), (y,) = transform_points("EPSG:4326", f"EPSG:{region.epsg}", [region.lon], [region.lat])
+    x, y = region.position_m
     origin = (round(x, -1) + column * recipe.size * PIXEL_M, round(y, -1) - row * recipe.size * PIXEL_M)
-    return Tile(f"{city}_{row:04d}_{column:04d}", region.epsg, origin, land, rasters)
+    return LandCoverTile(f"{city}_{row:04d}_{column:04d}", region.epsg, origin, land, rasters)
 
 
-def _spoil(rng: np.random.Generator, rasters: dict[str, np.ndarray], index: int, style: OrbitStyle) -> None:
-    """Put no data into the rasters of the tiles whose turn it is, and drop a sensor from some.
+def _leave_gaps(rng: np.random.Generator, rasters: dict[str, np.ndarray], index: int, style: OrbitStyle) -> None:
+    """Fill parts of some tiles' rasters with no data, and drop a sensor of some tiles.
 
-    The turns follow from the index alone: known places, so that no size moves them and a small set shows each of them.
+    Which tiles follows from the index alone, so that it is the same ones however many tiles are written, and so that a
+    small dataset has each kind of gap.
     """
     size = rasters[LABELS].shape[0]
 
@@ -105,8 +105,8 @@ def _spoil(rng: np.random.Generator, rasters: dict[str, np.ndarray], index: int,
         del rasters[SENSORS[index // style.missing_every % len(SENSORS)]]
 
 
-def _write_tile(recipe: Recipe, root: Path, item: tuple[bool, int]) -> str:
-    """Render and write one tile; returns its name."""
+def _write_tile(recipe: LandCoverRecipe, root: Path, item: tuple[bool, int]) -> str:
+    """Render and write one tile; its name."""
     tile = make_tile(recipe, *item)
     place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
     for folder, bands in tile.rasters.items():
@@ -136,17 +136,17 @@ def write_quadruplets(
         size: side of a tile in px of 10 m; a multiple of 32, at least 64.
         seed: two equal seeds give the same bytes, for any number of workers.
         num_workers: processes; 0 = all cores.
-        overwrite: replace synthetic data made with other parameters. Other data is never replaced.
+        overwrite: replace synthetic data made with other parameters. Data from elsewhere are never replaced.
 
     Returns:
-        False if exactly this data was already there and nothing was done.
+        False if exactly these data were already there and nothing was done.
 
     Raises:
-        ValueError: for a size, count or seed that cannot be had.
-        FileExistsError: if `output` holds other data (see `writing.claim_folder`).
+        ValueError: for a size, count or seed that cannot be used.
+        FileExistsError: if `output` holds other data (see `claim_folder`).
     """
     check_request(num_train, num_val, size, seed)
-    recipe = Recipe(size, seed, landscape, sensors)
+    recipe = LandCoverRecipe(size, seed, landscape, sensors)
     parameters = {
         "layout": "quadruplets",
         "version": GENERATOR_VERSION,
@@ -155,14 +155,15 @@ def write_quadruplets(
         **asdict(recipe),
     }
     output = Path(output)
-    if not claim_folder(output, parameters, owned=[*SENSORS, LABELS, "splits"], overwrite=overwrite):
+    claimed = claim_unwritten(output, parameters, owned=[*SENSORS, LABELS, "splits"], overwrite=overwrite)
+    if claimed is None:
         return False
     for folder in (*SENSORS, LABELS, "splits"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
     names = run_jobs(partial(_write_tile, recipe, output), items, num_workers, progress)
     for split, part in (("train", names[:num_train]), ("val", names[num_train:])):
-        if part:  # a list without tiles is an error to the loader, a list that is not there is none
+        if part:  # the loader refuses an empty list, but not a missing one
             write_text(split_file(output, split), "".join(f"{name}\n" for name in part))
-    mark_complete(output, parameters)
+    claimed.mark(complete=True)
     return True

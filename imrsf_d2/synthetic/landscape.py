@@ -1,4 +1,4 @@
-"""One square of a synthetic landscape at 10 m: terrain, parcels of seven land-cover classes, roads and water."""
+"""One tile of a synthetic landscape at 10 m: terrain, parcels of seven land-cover classes, roads and water."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from imrsf_d2.synthetic.regions import Region
 from imrsf_d2.synthetic.scene import smooth_noise
 
 PIXEL_M = 10.0
-#: In the order of their labels (that of `data/datasets/land_cover.csv`).
+#: In the order of their class indices (as in `data/datasets/land_cover.csv`).
 CLASSES = ("urban fabric", "green urban", "roads", "cropland", "pastures", "trees", "water")
 URBAN, GREEN, ROADS, CROPLAND, PASTURES, TREES, WATER = range(len(CLASSES))
 #: What covers the ground of a pixel, which is all that S1 and S2 can see.
@@ -27,10 +27,10 @@ class Landscape:
 
     Attributes:
         label: [S, S] uint8 class.
-        cover: [S, S] uint8 what covers the pixel: in a town also grass, in a wood also a clearing.
-        patch: [S, S] int patch index, into the [P] arrays.
+        cover: [S, S] uint8 what covers the pixel: towns also have grass, and woods clearings.
+        patch: [S, S] int patch index into the [P] arrays.
         patch_class: [P] uint8.
-        stage: [P] uint8 how far a crop has grown: bare, sprouting, green, ripe, stubble.
+        stage: [P] uint8 growth stage of a crop: bare, sprouting, green, ripe, stubble.
         dryness: [P] float32 in [0, 1], from fresh to yellow grass.
         height_m: [S, S] float32 meters above sea level.
     """
@@ -45,7 +45,7 @@ class Landscape:
 
 
 def make_landscape(rng: np.random.Generator, size: int, region: Region, style: LandscapeStyle) -> Landscape:
-    """Draw a landscape: terrain first, then who settles where, then the roads between them."""
+    """Draw a landscape: terrain first, then the classes of the parcels, then the roads between them."""
     hills, water = _lay_terrain(rng, size, style)
     parcel, block = _divide(rng, size, style)
     parcel_class = _settle(rng, parcel, hills, region, style)
@@ -55,7 +55,7 @@ def make_landscape(rng: np.random.Generator, size: int, region: Region, style: L
     label[(road & ~water) | bridge] = ROADS
     label = absorb_slivers(label, style.mapping_unit_px)
 
-    # Water knows no parcels; what lies on both sides of a parcel's road does.
+    # All water is one patch; land on both sides of a parcel's road is one patch, too.
     key = np.where(label == WATER, 0, (parcel + 1) * len(CLASSES)) + label
     keys, patch = np.unique(key, return_inverse=True)
     patch, patch_class = patch.reshape(size, size), (keys % len(CLASSES)).astype(np.uint8)
@@ -76,7 +76,7 @@ def make_landscape(rng: np.random.Generator, size: int, region: Region, style: L
 
 def _lay_terrain(rng: np.random.Generator, size: int, style: LandscapeStyle) -> tuple[np.ndarray, np.ndarray]:
     """Heights [S, S] in units of the typical hill, 0 in the valleys, and where water stands."""
-    # The zero line of smooth noise winds like a river and never ends within the tile.
+    # The zero line of smooth noise winds like a river, and does not end within the tile.
     valley = np.abs(smooth_noise(rng, size, style.valley_px))
     bumps = 0.3 * smooth_noise(rng, size, style.valley_px / 2) + 0.08 * smooth_noise(rng, size, 12)
     hills = 0.7 * valley + bumps * np.clip(valley / 0.4, 0.15, 1)
@@ -87,7 +87,7 @@ def _lay_terrain(rng: np.random.Generator, size: int, style: LandscapeStyle) -> 
 
 
 def _scatter(rng: np.random.Generator, size: int, step: tuple[float, float]) -> np.ndarray:
-    """Points [K, 2] about `step` apart, over a square that holds the tile however it is turned."""
+    """Points [K, 2] about `step` apart, over a square that contains the tile however it is rotated."""
     ticks = [np.arange(-0.8 * size - 2 * s, 0.8 * size + 2 * s, s) for s in step]
     points = np.stack(np.meshgrid(*ticks), -1).reshape(-1, 2)
     return points + rng.uniform(-0.3, 0.3, points.shape) * step
@@ -102,7 +102,7 @@ def _divide(rng: np.random.Generator, size: int, style: LandscapeStyle) -> tuple
         grid[..., axis] += style.wobble_px * smooth_noise(rng, size, 30)
     grid = grid.reshape(-1, 2) @ turn
     scale = np.array([stretch, 1 / stretch])
-    # In the maximum metric, the ground nearest to a point is a near-rectangle along the axes: a field.
+    # In the maximum metric, the cell of a point is nearly a rectangle along the axes: a field.
     field, block = (
         cKDTree(_scatter(rng, size, tuple(side * scale)) / scale).query(grid / scale, p=np.inf)[1]
         for side in (style.parcel_px, style.block_px)
@@ -114,7 +114,7 @@ def _divide(rng: np.random.Generator, size: int, style: LandscapeStyle) -> tuple
 def _settle(
     rng: np.random.Generator, parcel: np.ndarray, hills: np.ndarray, region: Region, style: LandscapeStyle
 ) -> np.ndarray:
-    """The class [K] uint8 of each parcel: towns where people are, crops on flat, trees on steep or high ground."""
+    """The class [K] uint8 of each parcel: towns cluster, crops lie on flat ground, trees on steep or high ground."""
     size, area = len(parcel), np.bincount(parcel.ravel())
 
     def mean(field: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def _settle(
 def _build_roads(
     rng: np.random.Generator, parcel: np.ndarray, block: np.ndarray, parcel_class: np.ndarray, style: LandscapeStyle
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where roads run [S, S] along the edges of blocks and parcels, and which of them cross water."""
+    """The roads [S, S] bool along the edges of blocks and parcels, and those among them that may cross water [S, S] bool."""
     y, x, pairs = _edges(parcel)
     between_blocks = block[pairs[:, 0]] != block[pairs[:, 1]]
     fate = np.where(between_blocks, _draw_per_pair(rng, block[pairs]), 1.0)
@@ -165,7 +165,7 @@ def _edges(parcel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw_per_pair(rng: np.random.Generator, pairs: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1), one for each row of pairs [E, 2]; the same for the same two, whichever comes first."""
+    """Numbers [E] in [0, 1), one for each row of pairs [E, 2]; equal for equal pairs, in whichever order."""
     ends = np.sort(pairs, axis=1)
     kinds, kind = np.unique(ends[:, 0] * (ends.max(initial=0) + 1) + ends[:, 1], return_inverse=True)
     return rng.random(len(kinds))[kind]
@@ -183,10 +183,10 @@ def _lay_motorway(rng: np.random.Generator, mask: np.ndarray) -> None:
 
 
 def absorb_slivers(label: np.ndarray, least_px: int) -> np.ndarray:
-    """Let larger patches grow over every patch below `least_px`, unless it is enclosed by roads: then it becomes road.
+    """Let larger patches grow over every patch below `least_px`; one that is enclosed by roads becomes road.
 
     Args:
-        label: [S, S] uint8 class; roads may be of any size, and stop the growth.
+        label: [S, S] uint8 class; roads may be of any size, and no patch grows across them.
     """
     unknown = len(CLASSES)
     small = np.zeros(label.shape, bool)
@@ -207,12 +207,12 @@ def absorb_slivers(label: np.ndarray, least_px: int) -> np.ndarray:
 
 
 def _cover(rng: np.random.Generator, patch: np.ndarray, patch_class: np.ndarray, style: LandscapeStyle) -> np.ndarray:
-    """What covers each pixel [S, S] uint8: every patch its own mix, in clumps of the size of a house or a copse."""
+    """What covers each pixel [S, S] uint8: a mix of its own in every patch, in clumps of the size of a house or a copse."""
     mixes = np.array([dict(style.mixes)[name] for name in CLASSES])
     shares = rng.gamma(style.purity * mixes[patch_class] + 1e-9)
     below = np.cumsum(shares / shares.sum(1, keepdims=True), axis=1)[:, :-1]
     size = len(patch)
     clumps = 0.75 * smooth_noise(rng, size, 3) + 0.5 * rng.standard_normal((size, size))
-    # Uniform in [0, 1], so that shares of the mix are shares of the ground.
+    # Uniform in [0, 1], so that the shares of the mix are shares of the area.
     rank = ndtr(clumps / clumps.std())
     return (rank[..., None] > below[patch]).sum(-1).astype(np.uint8)

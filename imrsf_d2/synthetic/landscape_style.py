@@ -1,8 +1,9 @@
 """Every number that decides how hard the synthetic quadruplets are: what each sensor cannot see on its own.
 
-The defaults are tuned so that a small model needs all sensors (see `tests/data/test_synthetic_quadruplets.py` for what
-is promised). Lengths are meters (`_m`) or pixels of 10 m (`_px`); shares are probabilities, `_every` means one tile in
-so many, 0 none. The periods are prime to each other and to the ten training cities, so that no city gets more of them.
+The defaults are tuned so that a small model needs all sensors; `tests/synthetic/test_land_cover_tiles.py` says what is
+promised. Lengths are in meters (`_m`) or pixels of 10 m (`_px`); shares are probabilities; `_every` means one tile in that
+many, and 0 none. The periods are coprime to each other and to the number of training cities, so that no city gets more
+gaps than another.
 """
 
 from dataclasses import dataclass
@@ -10,25 +11,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LandscapeStyle:
-    """The world before any sensor looks at it.
+    """The landscape before any sensor images it.
 
     Attributes:
         block_px, parcel_px: typical side of a block between roads, and of a parcel of one class within it.
         elongation: (least, most) length over width of a parcel.
         wobble_px: how far parcel edges stray from straight lines.
-        mapping_unit_px: smaller patches are drawn to their neighbor (0.25 ha, as in Urban Atlas); roads are not.
+        mapping_unit_px: smaller patches are merged into a neighbor (0.25 ha, as in Urban Atlas); roads are not.
         valley_px: distance between valleys.
         wet: share of tiles whose valley holds a river or a lake.
         water_level: (least, most) height up to which such a valley is flooded, in units of the hills; log-uniform.
-        affinity: per class of land parcel, (constant, urbanity, height, slope): what makes a parcel become one of it.
-        gregarious: how much parcels of a class lie together (standard deviation of a smooth field per class).
-        whim: how much each parcel chooses for itself (scale of Gumbel noise).
+        affinity: per class, the weights of (constant, urbanity, height, slope) in a parcel's score for that class.
+        gregarious: how much parcels of a class cluster (standard deviation of a smooth field per class).
+        whim: how much the class of a parcel is left to chance (scale of Gumbel noise).
         lanes: share of the edges between blocks that are roads; main_roads: share of those that are wide.
         streets: share of the edges between parcels of a town that are roads.
         motorways: share of tiles crossed by one.
-        mixes: per class, the shares of what covers it: roof, paved, grass, crop, canopy, water.
-        purity: the higher, the more equal two parcels of a class (concentration of a Dirichlet distribution).
-        stages: concentration of the share of fields that are bare, sprouting, green, ripe, stubble; drawn per tile.
+        mixes: per class, the shares of its covers: roof, paved, grass, crop, canopy, water.
+        purity: the higher, the more alike are parcels of a class (concentration of a Dirichlet distribution).
+        stages: concentrations of the shares of fields that are bare, sprouting, green, ripe, stubble; drawn per tile.
     """
 
     block_px: float = 38.0
@@ -73,23 +74,23 @@ class OrbitStyle:
         s1_looks: looks averaged; speckle is gamma distributed with this shape.
         s1_blur_px: sigma of the resolution, which is coarser than the pixels.
         s1_spread_db: standard deviation between patches of one cover.
-        s1_roof_spread_db: the same for roofs, whose walls face the sensor or do not.
+        s1_roof_spread_db: the same for roofs, whose walls may or may not face the sensor.
         s1_windy: share of tiles whose water is rough.
         s1_slope_db: change on a slope of one meter per meter that faces the sensor.
         s1_floor_db: noise floor.
-        s2_blur_px: sigma of the optical point spread.
+        s2_blur_px: sigma of the optical point spread function.
         s2_spread: standard deviation of the logarithm of brightness between patches of one cover.
-        s2_color_spread: the same, for each band by itself.
+        s2_color_spread: the same, for each band independently.
         s2_noise: standard deviation of the texture and noise of pixels, relative.
         s2_haze: (least, most) share of contrast lost to the atmosphere.
         dem_noise_m: standard deviation of the height errors, a few pixels wide.
-        dnw_confusion: per class, the Dynamic World classes that a whole patch may be given, with their shares.
-        dnw_road_weight: weight of a road pixel, as built, against that of a pixel of the land beside it.
-        dnw_blur_px: sigma of the smoothing that merges thin things.
+        dnw_confusion: per class, the Dynamic World classes that a whole patch may be mapped as, with their shares.
+        dnw_road_weight: weight of a road pixel relative to a pixel of the land beside it.
+        dnw_blur_px: sigma of the smoothing, which thin objects do not survive.
         dnw_noise: how far outlines stray (standard deviation of the votes for a class).
         cloudy_every: tiles with clouds (no data in S2); cloud_share: (least, most) of the tile that they hide.
-        swath_every, survey_every, gap_every, border_every: tiles on the edge of a Sentinel-1 swath, of the DEM's
-            survey, with gaps in Dynamic World, and on the border of the mapped labels.
+        swath_every, survey_every, gap_every, border_every: tiles at the edge of a Sentinel-1 swath, at the edge of the
+            DEM, with gaps in Dynamic World, and at the edge of the labels.
         edge_share, gap_share: (least, most) of the tile that lies beyond such an edge, or in such gaps.
         missing_every: tiles that lack one sensor's file, each sensor in turn.
     """

@@ -1,8 +1,9 @@
-"""What four sources make of a landscape at 10 m: Sentinel-1, Sentinel-2, a height model, and a Dynamic World map."""
+"""Four sources image a landscape at 10 m: Sentinel-1, Sentinel-2, a height model, and a Dynamic World map."""
 
 import cv2
 import numpy as np
 
+from imrsf_d2.geo.decibel import from_db
 from imrsf_d2.synthetic.landscape import (
     CANOPY,
     CLASSES,
@@ -19,7 +20,7 @@ from imrsf_d2.synthetic.landscape import (
 from imrsf_d2.synthetic.landscape_style import OrbitStyle
 from imrsf_d2.synthetic.scene import smooth_noise
 
-#: Reflectance x 10000 in blue, green, red, near infrared: of crops by stage, of the others between or among several.
+#: Reflectance x 10000 in blue, green, red, near infrared: crops by stage, the others between or among several.
 ASPHALT = np.array((1000, 1080, 1130, 1400), np.float32)
 ROOFS = np.array([(800, 1000, 1550, 1950), (1300, 1380, 1430, 1650), (2100, 2200, 2250, 2500)], np.float32)
 STAGES = np.array(
@@ -36,7 +37,7 @@ GRASSES = np.array([(440, 780, 540, 3350), (850, 1180, 1350, 2400)], np.float32)
 TREES = np.array([(260, 420, 300, 2100), (360, 600, 420, 3100)], np.float32)
 WATERS = np.array([(450, 480, 330, 180), (800, 1000, 850, 480)], np.float32)
 HAZE = np.array((2300, 2150, 2050, 2400), np.float32)
-#: Backscatter in dB in VV, VH: of roofs, paved ground, grass and canopy; of crops by stage; of calm and rough water.
+#: Backscatter in dB in VV, VH: roofs, paved ground, grass and canopy; crops by stage; calm and rough water.
 ROOF_DB, PAVED_DB, GRASS_DB, CANOPY_DB = (-3.5, -11.0), (-12.0, -20.5), (-12.3, -19.0), (-9.5, -15.0)
 STAGES_DB = np.array([(-11.5, -20.0), (-12.3, -18.3), (-10.8, -15.6), (-11.2, -16.6), (-12.4, -18.8)], np.float32)
 WATERS_DB = np.array([(-20.0, -27.0), (-13.0, -22.5)], np.float32)
@@ -45,7 +46,7 @@ DNW_CLASSES = 9
 
 
 def render_s1(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> np.ndarray:
-    """Speckled backscatter: walls bright, water dark unless there is wind, crops by their volume.
+    """Speckled backscatter: bright walls, water dark unless there is wind, crops by their volume.
 
     Returns:
         [2, S, S] float32, VV and VH, linear power above 0.
@@ -56,7 +57,7 @@ def render_s1(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
         palette[cover] = decibel
     palette[CROP] = STAGES_DB[land.stage]
     palette[OPEN_WATER] = WATERS_DB[int(rng.random() < style.s1_windy)]
-    # Half of what makes patches differ changes both polarizations alike.
+    # Half of the variance between patches is common to both polarizations.
     alike = style.s1_spread_db / np.sqrt(2)
     palette += rng.normal(0, alike, (count, 2)) + rng.normal(0, alike, (count, 1))
     palette[ROOF] += rng.normal(0, style.s1_roof_spread_db, (count, 1))
@@ -64,13 +65,13 @@ def render_s1(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> n
     # Right-looking on ascending or descending passes: seen from the west or from the east.
     towards_east = np.gradient(land.height_m, PIXEL_M, axis=1) * rng.choice([-1, 1])
     decibel += np.clip(style.s1_slope_db * towards_east, -3, 3)[..., None]
-    power = cv2.GaussianBlur(10 ** (decibel / 10), (0, 0), style.s1_blur_px) + 10 ** (style.s1_floor_db / 10)
+    power = cv2.GaussianBlur(from_db(decibel), (0, 0), style.s1_blur_px) + from_db(style.s1_floor_db)
     power *= rng.gamma(style.s1_looks, 1 / style.s1_looks, (*shape, 2))
     return np.moveaxis(np.maximum(power, 1e-6), -1, 0).astype(np.float32)
 
 
 def render_s2(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> np.ndarray:
-    """Reflectance: crops in any stage, grass from fresh to yellow, roofs of any color, haze.
+    """Reflectance: crops at any stage, grass from fresh to yellow, roofs of any color, haze.
 
     Returns:
         [4, S, S] uint16, blue, green, red, near infrared x 10000; at least 1.
@@ -106,7 +107,7 @@ def render_dem(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> 
 
 
 def render_dnw(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> np.ndarray:
-    """A map [S, S] uint8 of the nine Dynamic World classes: whole patches wrong, thin things merged, outlines loose."""
+    """A map [S, S] uint8 of the nine Dynamic World classes: with whole patches wrong, thin objects lost, loose outlines."""
     confusion = np.zeros((len(CLASSES), DNW_CLASSES))
     for name, shares in style.dnw_confusion:
         confusion[CLASSES.index(name), [target for target, _ in shares]] = [share for _, share in shares]
@@ -117,14 +118,14 @@ def render_dnw(rng: np.random.Generator, land: Landscape, style: OrbitStyle) -> 
     for target in np.unique(given):
         vote = cv2.GaussianBlur(weight * (given == target), (0, 0), style.dnw_blur_px)
         vote += style.dnw_noise * smooth_noise(rng, len(weight), 4)
-        # Noise moves outlines; it does not make up a class that nothing nearby has.
+        # Noise moves outlines, but creates no class that is not nearby.
         near = cv2.dilate((given == target).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         votes[target, near] = vote[near]
     return votes.argmax(0).astype(np.uint8)
 
 
 def beyond_edge(rng: np.random.Generator, size: int, share: tuple[float, float]) -> np.ndarray:
-    """True [S, S] on one side of a slanted line, about `share` (least, most) of the tile."""
+    """True [S, S] on one side of an oblique line, on a share of the tile within `share` (least, most)."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[:size, :size]
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -132,13 +133,13 @@ def beyond_edge(rng: np.random.Generator, size: int, share: tuple[float, float])
 
 
 def blobs(rng: np.random.Generator, size: int, scale_px: float, share: tuple[float, float]) -> np.ndarray:
-    """True [S, S] in round spots of about `scale_px`, in all `share` (least, most) of the tile."""
+    """True [S, S] in round spots of about `scale_px`, on a share of the tile within `share` (least, most)."""
     field = smooth_noise(rng, size, scale_px) + 0.25 * smooth_noise(rng, size, scale_px / 4)
     return field > np.quantile(field, 1 - rng.uniform(*share))
 
 
 def add_clouds(rng: np.random.Generator, image: np.ndarray, share: tuple[float, float]) -> np.ndarray:
-    """Hide part of an image [4, S, S] behind clouds: 0 where masked, veiled around, as cloud masks leave it."""
+    """Hide part of an image [4, S, S] behind clouds: 0 where a cloud mask would be, brighter around it."""
     size = image.shape[1]
     hidden = blobs(rng, size, max(size / 4, 16), share)
     veil = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), 4)[None] * 0.6

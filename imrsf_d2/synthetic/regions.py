@@ -1,31 +1,25 @@
-"""The twelve cities of the synthetic quadruplets: where they lie and how their landscapes lean, a little."""
+"""The twelve cities of the synthetic quadruplets, and what sets the landscapes around them apart."""
 
 from dataclasses import dataclass
 
-from imrsf_d2.synthetic.cities import City
+from imrsf_d2.synthetic.cities import Place
 
 
 @dataclass(frozen=True)
-class Region:
-    """Where tiles of a city are put and how its landscape leans.
+class Region(Place):
+    """A city whose surrounding landscape is drawn.
 
     Attributes:
-        lat, lon: a point in the city, degrees WGS84; tiles are laid out from there to the south-east.
-        ground_m, relief_m: meters above sea level of the valleys, and typical height of the hills over them.
-        urban, wooded: added to how likely a parcel is built up or a forest (0 = as elsewhere).
+        ground_m, relief_m: height of the valleys above sea level, and typical height of the hills above them.
+        urban, wooded: added to how likely a parcel is built up or a forest; 0 leaves it.
         dry: share of the year in which grass is yellow.
     """
 
-    lat: float
-    lon: float
     ground_m: float
     relief_m: float
     urban: float
     wooded: float
     dry: float
-
-    # The same zones, whatever lies in them.
-    epsg = City.epsg
 
 
 TRAIN_REGIONS = {

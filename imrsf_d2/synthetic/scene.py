@@ -1,4 +1,4 @@
-"""One square of a synthetic town: what stands there, how high, and what color it is, before any sensor looks."""
+"""One tile of a synthetic town before any sensor images it: what stands there, how high it is, and its color."""
 
 from dataclasses import dataclass
 
@@ -34,9 +34,9 @@ ASPHALT = np.array((84, 86, 88), np.float32)
 
 @dataclass(frozen=True)
 class Building:
-    """A building: its outline, eave height, and whether the nDSM knows it.
+    """A building: its outline, eave height, and whether the nDSM contains it.
 
-    `label` [S, S] bool is the raster of the outline, `mask` the part of it that no neighbor in a row has taken.
+    `label` [S, S] bool is the rasterized outline, `mask` the part of it that no neighbor in a terraced row covers.
     """
 
     footprint: Footprint
@@ -51,11 +51,11 @@ class Scene:
     """Geometry and color on the 0.5 m grid; every array is [S, S] but `albedo`.
 
     Attributes:
-        buildings: in the order of their labels.
+        buildings: in the order of their annotations.
         roof_m: float32 height of buildings, the roof form included; 0 elsewhere.
         surveyed: bool, True where the nDSM sees the building.
         canopy_m: float32 height of tree crowns; 0 elsewhere.
-        decoy: bool, True on flat slabs that look like roofs.
+        decoy: bool, True on flat surfaces that look like roofs.
         road: bool, True on roads.
         albedo: [S, S, 3] float32 surface color in gray levels under full light, trees not included.
         axis: main street direction, radians.
@@ -72,7 +72,7 @@ class Scene:
 
 
 def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
-    """Noise [size, size] float32 with zero mean, about unit variance and features of `scale_px`."""
+    """Noise [size, size] float32 of zero mean and about unit variance, with features of about `scale_px`."""
     coarse = rng.standard_normal((int(size / scale_px) + 4,) * 2).astype(np.float32)
     full = cv2.resize(coarse, None, fx=scale_px, fy=scale_px, interpolation=cv2.INTER_CUBIC)
     y, x = rng.integers(0, max(int(scale_px), 1), 2)
@@ -80,14 +80,19 @@ def smooth_noise(rng: np.random.Generator, size: int, scale_px: float) -> np.nda
 
 
 def fill(rings: tuple[np.ndarray, ...], size: int) -> np.ndarray:
-    """A quick mask [size, size] uint8 of polygons, for everything that is not a label."""
+    """A quick mask [size, size] bool of polygons, for everything that is not a label."""
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(ring * 16 - 8).astype(np.int32) for ring in rings], 1, shift=4)
-    return mask
+    return mask.astype(bool)
+
+
+def _grow(mask: np.ndarray, reach_px: int) -> np.ndarray:
+    """The pixels [S, S] bool within `reach_px` of a mask, in a square around each."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach_px + 1,) * 2, np.uint8))).astype(bool)
 
 
 def make_scene(rng: np.random.Generator, size: int, city: City, style: SceneStyle, empty: bool = False) -> Scene:
-    """Draw a scene; `empty` leaves out the buildings but keeps everything that could be taken for one."""
+    """Draw a scene; `empty` leaves out the buildings, but nothing that looks like one."""
     town = _Town(rng, size, city, style)
     town.lay_ground()
     if not empty:
@@ -100,7 +105,7 @@ def make_scene(rng: np.random.Generator, size: int, city: City, style: SceneStyl
 
 
 class _Town:
-    """The scene under construction; `taken` marks the ground that is already used."""
+    """The scene under construction; `taken` marks ground that nothing else may be placed on."""
 
     def __init__(self, rng: np.random.Generator, size: int, city: City, style: SceneStyle):
         self.rng, self.size, self.city, self.style = rng, size, city, style
@@ -109,16 +114,15 @@ class _Town:
         shape = (size, size)
         self.buildings: list[Building] = []
         self.roof_m, self.canopy_m = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.surveyed, self.decoy, self.road = (np.zeros(shape, bool) for _ in range(3))
-        self.taken = np.zeros(shape, np.uint8)
+        self.surveyed, self.decoy, self.road, self.taken = (np.zeros(shape, bool) for _ in range(4))
         self.albedo = np.zeros((*shape, 3), np.float32)
 
     def count(self, bounds: tuple[float, float], factor: float = 1.0) -> int:
-        """How many of something to put on this tile, given the bounds per 128 x 128 px."""
+        """Draw how many of something this tile gets, given the bounds per 128 x 128 px."""
         return int(round(self.rng.uniform(*bounds) * factor * self.tiles))
 
     def lay_ground(self) -> None:
-        """Grass, dry ground and paving in soft-edged zones, then roads along the axis and across it."""
+        """Lay grass, dry ground and paving in zones with soft edges, then roads along the axis and across it."""
         rng, size = self.rng, self.size
         dry = rng.random() < self.city.dry
         colors = [
@@ -133,13 +137,13 @@ class _Town:
         for _ in range(int(round(rng.uniform(0, self.style.roads) * size / 128))):
             turn = self.axis + (np.pi / 2 if rng.random() < 0.4 else 0)
             road = move(Footprint((box(4 * size, rng.uniform(11, 17)),)), turn, tuple(rng.uniform(0, size, 2)))
-            mask = fill(road.rings, size).astype(bool)
+            mask = fill(road.rings, size)
             self.albedo[mask] = ASPHALT * rng.uniform(0.85, 1.3)
             self.road |= mask
-        self.taken |= cv2.dilate(self.road.astype(np.uint8), np.ones((3, 3), np.uint8))
+        self.taken |= _grow(self.road, 1)
 
     def build(self) -> None:
-        """Place buildings one group after the other; a group that fits nowhere is given up after some tries."""
+        """Place buildings, one group after the other, until there are enough or too many groups did not fit."""
         rng, style = self.rng, self.style
         wanted = max(1, self.count(style.buildings, self.city.density))
         for _ in range(12 * wanted + 20):
@@ -148,7 +152,7 @@ class _Town:
             group = self._draw_group()
             group = [clip(member, self.size) for member in group]
             masks = [rasterize(member, self.size) for member in group]
-            # The members of a row share a wall, so they are tested against what stood there before.
+            # The members of a row share walls, so they are tested only against what stood there before.
             if any(self.taken[mask].any() or mask.sum() < style.visible_px for mask in masks):
                 continue
             height = self._draw_height()
@@ -156,7 +160,7 @@ class _Town:
             for member, mask in zip(group, masks, strict=True):
                 self._add_building(member, mask, height if equal else height + float(rng.uniform(1.5, 5)))
             gap = int(rng.integers(3, 7))
-            self.taken |= cv2.dilate((self.roof_m > 0).astype(np.uint8), np.ones((2 * gap + 1,) * 2, np.uint8))
+            self.taken |= _grow(self.roof_m > 0, gap)
 
     def _draw_group(self) -> list[Footprint]:
         """One building, or a terraced row of them, in place."""
@@ -181,13 +185,13 @@ class _Town:
     def _roof_color(self, mask: np.ndarray) -> np.ndarray:
         rng = self.rng
         if rng.random() < self.style.camouflage:
-            around = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool) & (self.roof_m == 0)
+            around = _grow(mask, 4) & (self.roof_m == 0)
             return self.albedo[around].mean(0) * rng.uniform(0.93, 1.07)
         palette = ROOFS_WARM if rng.random() < self.city.warm else ROOFS_COOL
         return palette[rng.integers(len(palette))] * rng.uniform(0.85, 1.15)
 
     def _add_building(self, footprint: Footprint, label: np.ndarray, height_m: float) -> None:
-        """Raise one building: flat with clutter, gabled (ridge along the long side) or hipped."""
+        """Add one building: flat with clutter, gabled (ridge along the long side) or hipped."""
         rng = self.rng
         mask = label & (self.roof_m == 0)
         color = self._roof_color(mask)
@@ -210,29 +214,29 @@ class _Town:
         self.buildings.append(Building(footprint, label, mask, height_m, surveyed))
 
     def _clutter(self, mask: np.ndarray, color: np.ndarray) -> None:
-        """Boxes, hatches and stains on a flat surface, the same for roofs and decoys."""
+        """Paint boxes and stains on a flat surface, on roofs and decoys alike."""
         rng = self.rng
         ys, xs = np.nonzero(mask)
         for _ in range(int(rng.integers(0, 4))):
             at = rng.integers(len(ys))
             patch = move(Footprint((box(*rng.uniform(2, 7, 2)),)), self.axis, (xs[at], ys[at]))
-            self.albedo[fill(patch.rings, self.size).astype(bool) & mask] = color * rng.choice([0.7, 0.85, 1.2])
+            self.albedo[fill(patch.rings, self.size) & mask] = color * rng.choice([0.7, 0.85, 1.2])
 
     def lay_decoys(self) -> None:
-        """Courts, slabs and parking lots with the outlines, and often the colors, of buildings."""
+        """Place courts, slabs and parking lots with the outlines, and often the colors, of buildings."""
         style = self.style
         wanted, laid = self.count(style.decoys), 0
         for _ in range(12 * wanted):
             if laid >= wanted:
                 break
             for member in self._draw_group()[:1]:
-                mask = fill(member.rings, self.size).astype(bool) & ~fill(member.holes, self.size).astype(bool)
+                mask = fill(member.rings, self.size) & ~fill(member.holes, self.size)
                 if mask.sum() < style.visible_px or self.taken[mask].any():
                     continue
                 laid += 1
                 self._paint_decoy(member, mask)
                 self.decoy |= mask
-                self.taken |= cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+                self.taken |= _grow(mask, 3)
 
     def _paint_decoy(self, footprint: Footprint, mask: np.ndarray) -> None:
         rng, style = self.rng, self.style
@@ -241,11 +245,11 @@ class _Town:
         else:
             color = COURTS[rng.integers(len(COURTS))] * rng.uniform(0.85, 1.15)
         if rng.random() < style.decoy_rim:
-            # The strip lies wherever; the sun is not known here, and a hedge or kerb does not follow it either.
+            # On any side: where the sun stands is not known here, and a hedge or a curb does not depend on it either.
             shift = rng.uniform(2, 7)
             angle = rng.uniform(0, 2 * np.pi)
             strip = [ring + (shift * np.cos(angle), shift * np.sin(angle)) for ring in footprint.rings]
-            rim = fill(tuple(strip), self.size).astype(bool) & ~mask & (self.taken == 0)
+            rim = fill(tuple(strip), self.size) & ~mask & ~self.taken
             self.albedo[rim] *= rng.uniform(0.45, 0.7)
         self.albedo[mask] = color
         if rng.random() < style.decoy_ridge:
@@ -263,7 +267,7 @@ class _Town:
             self.albedo[lines.astype(bool) & mask] = 205
 
     def plant(self) -> None:
-        """Single trees, groves with the outline of a building, and trees leaning over the eaves."""
+        """Plant single trees, groves with the outline of a building, and trees that overhang a roof."""
         rng, style, size = self.rng, self.style, self.size
         open_ground = ~self.road & (self.roof_m == 0) & ~self.decoy
         spots = np.argwhere(open_ground)[:, ::-1] + 0.5
@@ -271,12 +275,13 @@ class _Town:
             return
         for xy in spots[rng.integers(len(spots), size=self.count(style.trees, self.city.greenery))]:
             self._tree(xy, rng.uniform(*style.tree_height_m), rng.uniform(3, 8))
+        least, most = np.log(style.side_px)
         for _ in range(self.count(style.groves, self.city.greenery)):
-            width, depth = np.exp(rng.uniform(*np.log(style.side_px), 2))
+            width, depth = np.exp(rng.uniform(least, most, 2))
             outline = move(
                 Footprint((box(width, depth),)), self.axis + rng.normal(0, 0.1), tuple(spots[rng.integers(len(spots))])
             )
-            inside = np.argwhere(fill(outline.rings, size).astype(bool) & open_ground)[:, ::-1] + 0.5
+            inside = np.argwhere(fill(outline.rings, size) & open_ground)[:, ::-1] + 0.5
             if len(inside) < style.visible_px:
                 continue
             height = rng.uniform(*style.tree_height_m)
@@ -290,7 +295,7 @@ class _Town:
                     self._tree(edge[rng.integers(len(edge))] + 0.5, min(height, 18.0), rng.uniform(4, 8))
 
     def _tree(self, xy: np.ndarray, height_m: float, radius_px: float) -> None:
-        """Raise a rounded crown around `xy` where it is higher than the canopy so far."""
+        """Add a rounded crown around `xy` where it is higher than the canopy so far."""
         x0, y0 = np.maximum(np.floor(xy - radius_px).astype(int), 0)
         x1, y1 = np.minimum(np.ceil(xy + radius_px).astype(int), self.size)
         y, x = np.mgrid[y0:y1, x0:x1] + 0.5

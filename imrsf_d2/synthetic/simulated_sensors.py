@@ -1,4 +1,4 @@
-"""What three sensors make of a scene: an RGB photograph, a SAR image, and a normalized surface model (nDSM)."""
+"""Three sensors image a scene: an RGB photograph, a SAR image, and a normalized surface model (nDSM)."""
 
 import cv2
 import numpy as np
@@ -10,9 +10,9 @@ TREE_COLORS = np.array([(52, 70, 40), (66, 82, 46), (84, 92, 50), (60, 74, 50)],
 
 
 def _shift(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
-    """The image moved by (dx, dy) px, bilinear, edges repeated."""
-    move = np.float32([[1, 0, dx], [0, 1, dy]])
-    return cv2.warpAffine(image, move, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    """The image moved by (dx, dy) px, interpolated bilinearly, its edges repeated."""
+    move, size = np.array([[1, 0, dx], [0, 1, dy]], np.float32), image.shape[1::-1]
+    return np.asarray(cv2.warpAffine(image, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def cast_shadow(height_m: np.ndarray, azimuth: float, elevation: float, most_px: int = 80) -> np.ndarray:
@@ -21,7 +21,7 @@ def cast_shadow(height_m: np.ndarray, azimuth: float, elevation: float, most_px:
     Returns:
         [H, W] float32 in [0, 1], 1 = in full shadow.
     """
-    # Unit vector from the light over the ground, in image axes: shadows fall that way.
+    # Unit vector on the ground away from the light, in image axes: shadows fall that way.
     away = np.array([-np.sin(azimuth), np.cos(azimuth)])
     drop = np.tan(elevation) * PIXEL_M
     reach = np.zeros_like(height_m)
@@ -61,7 +61,7 @@ def render_rgb(
     light = np.array([np.sin(sun_azimuth), -np.cos(sun_azimuth)])
     slope_y, slope_x = np.gradient(cv2.GaussianBlur(surface, (0, 0), 0.8))
     facing = -(slope_x * light[0] + slope_y * light[1])
-    # Only roofs and crowns have a slope worth shading; the jump at a wall is not one.
+    # Only the slopes of roofs and crowns are shaded, not the jumps at walls.
     inside = cv2.erode((surface > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) * 1.0
     strength = rng.uniform(*style.shadow)
     shade = 1 + np.clip(0.9 * facing, -0.35, 0.25) * inside * (strength / 0.6)
@@ -90,7 +90,7 @@ def render_rgb(
 
 
 def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np.ndarray:
-    """A multi-look SAR intensity image: walls facing the sensor bright, roofs laid over toward it, crowns rough.
+    """A multi-look SAR intensity image: bright walls that face the sensor, roofs laid over toward it, rough crowns.
 
     Returns:
         [S, S] float32, linear power within `style.sar_range`.
@@ -109,9 +109,9 @@ def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
     gain = np.zeros((size, size), np.float32)
     for building in scene.buildings:
         power[building.mask & roof] = style.sar_roof * rng.lognormal(0, 0.5)
-        gain[building.mask] = rng.lognormal(0, style.sar_wall_spread)  # cladding: metal against wood
+        gain[building.mask] = rng.lognormal(0, style.sar_wall_spread)  # metal reflects more than wood
     power[tree] = (style.sar_volume * np.exp(0.5 * smooth_noise(rng, size, 3)))[tree]
-    # Ground and roofs hidden behind something higher, seen along the radar's line of sight, return nothing.
+    # Ground and roofs that something higher hides from the radar return less.
     azimuth = np.arctan2(toward[0], -toward[1])
     power *= 1 - np.where(tree, 0.3, 0.6) * cast_shadow(surface, azimuth, np.pi / 2 - incidence)
 
@@ -122,13 +122,13 @@ def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
 
     cells = -(-size // style.sar_cell_px)
     coarse = cv2.resize(image, (cells, cells), interpolation=cv2.INTER_AREA)
-    coarse *= rng.gamma(style.sar_looks, 1 / style.sar_looks, coarse.shape)
-    fine = cv2.resize(coarse.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    speckled = coarse * rng.gamma(style.sar_looks, 1 / style.sar_looks, coarse.shape)
+    fine = cv2.resize(speckled.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
     return np.clip(fine * rng.uniform(0.85, 1.2), *style.sar_range).astype(np.float32)
 
 
 def _lay_over(power: np.ndarray, shift_px: np.ndarray, toward: np.ndarray) -> np.ndarray:
-    """Add up the power [S, S] after moving each pixel `shift_px` toward the sensor; what leaves the tile is lost."""
+    """The power [S, S] summed up after each pixel is moved `shift_px` toward the sensor; what leaves the tile is lost."""
     size = len(power)
     y, x = np.mgrid[:size, :size]
     x = np.rint(x + shift_px * toward[0]).astype(int)
@@ -139,21 +139,21 @@ def _lay_over(power: np.ndarray, shift_px: np.ndarray, toward: np.ndarray) -> np
 
 
 def _walls(roof_m: np.ndarray, toward: np.ndarray) -> np.ndarray:
-    """The double bounce [S, S] at the foot of walls: 0 to about 1, strongest for walls square to the sensor."""
+    """The double bounce [S, S] at the foot of walls: 0 to about 1, strongest where a wall faces the sensor squarely."""
     smooth = cv2.GaussianBlur((roof_m > 0).astype(np.float32), (0, 0), 1.0)
     slope_y, slope_x = np.gradient(smooth)
     facing = np.clip(-(slope_x * toward[0] + slope_y * toward[1]), 0, None) / 0.4
     length = np.hypot(slope_x, slope_y) / 0.4 + 1e-6
-    # Taller walls return more; slanted ones send the pulse elsewhere, hence the power of the cosine.
+    # Taller walls return more; oblique ones reflect the pulse away, hence the power of the cosine.
     wall_m = np.minimum(cv2.dilate(roof_m, np.ones((5, 5), np.uint8)), 15)
     return facing * (facing / length) ** 2 * np.sqrt(wall_m / 15)
 
 
 def render_dsm(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np.ndarray:
-    """A height model above ground from stereo matching: coarse, with wobbly edges, blind to new and low objects.
+    """A height model above ground as from stereo matching: coarse, with wavy edges, without new and low objects.
 
     Returns:
-        [S, S] float32 meters; 0 exactly on the ground.
+        [S, S] float32 meters; exactly 0 on the ground.
     """
     size = len(scene.roof_m)
     surface = np.maximum(np.where(scene.surveyed, scene.roof_m, 0), scene.canopy_m).astype(np.float32)

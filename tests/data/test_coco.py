@@ -180,7 +180,7 @@ def test_some_that_mark_nothing_are_counted_and_named_once(tmp_path, caplog):
 def test_outlines_are_finite_numbers(number, usable):
     for polygon in ([99, 5, 120, 5, 120, number], [number, 5, number, 5, 120, 5], [number, 5.0, number, 1e308, 120, number]):
         problem = segmentation_problem([polygon], SIZE, SIZE)
-        assert problem is None if usable else "with something else than finite numbers" in problem
+        assert problem is None if usable else "expected finite numbers" in problem
 
 
 def test_a_file_without_annotations_is_accepted(tmp_path):
@@ -191,7 +191,7 @@ def test_a_polygon_that_reaches_too_far_is_refused_and_not_drawn(tmp_path):
     """pycocotools would draw it pixel by pixel, and beyond 2**31 / 5 crash."""
     with pytest.raises(
         ValueError,
-        match=r"annotation 0 of 't.tif' has an unusable segmentation: a polygon reaches from the "
+        match=r"annotation 0 of 't.tif' has an unusable segmentation: a polygon extends from the "
         r"image of 64 x 64 px to -1e\+09, expected at most 1000000 px",
     ):
         load_coco(write(tmp_path, [[[5, 5, 9, 9, -1e9, 5]]]), CLASSES)

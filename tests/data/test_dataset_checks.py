@@ -8,6 +8,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from rasterio.transform import from_origin
 
 from imrsf_d2.data.dataset_checks import check_datasets, check_task
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
+from imrsf_d2.evaluation import build_evaluator
+from imrsf_d2.geo import rasters
 
 CLASSES = ["background", "building"]
 
@@ -75,7 +78,7 @@ def test_a_training_on_masks_of_0_and_255_is_warned_of_and_its_evaluation_refuse
     register("land_train", labels(0, 255))
     val = register("land_val", labels(0, 1))
     check_datasets(config(), training=True)
-    assert "land_train: in the 2 label maps, no pixel is of 'building'." in caplog.text
+    assert "land_train: in the 2 label maps, no pixel is labeled 'building'." in caplog.text
     assert "write 'building' as 1" in caplog.text
     for sample in val:
         sample["sem_seg_file_name"] = DatasetCatalog.get("land_train")[0]["sem_seg_file_name"]
@@ -84,7 +87,7 @@ def test_a_training_on_masks_of_0_and_255_is_warned_of_and_its_evaluation_refuse
             check_datasets(config(), training)
     caplog.clear()
     check_datasets(config(TEST__ALLOW_SINGLE_CLASS=True), training=False)
-    assert "land_val: in the 2 label maps, no pixel is of 'building'" in caplog.text
+    assert "land_val: in the 2 label maps, no pixel is labeled 'building'" in caplog.text
 
 
 def test_pre_training_needs_no_labels(land, caplog):
@@ -102,11 +105,9 @@ def test_files_that_are_trained_and_validated_on_are_counted_and_named(land, cap
     val[1]["sem_seg_file_name"] = train[0]["sem_seg_file_name"]
     val[3]["modalities"]["dsm"] = train[2]["modalities"]["dsm"]
     check_datasets(config(), training=True)
-    assert caplog.messages == [
-        "2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train) "
-        "holds too, e.g. 'land_val_1.tif', 'land_val_3.tif': a score on what was trained on says "
-        "nothing about other places."
-    ]
+    (message,) = caplog.messages
+    assert message.startswith("2 of the 5 images of land_val have a raster or label map that DATASETS.TRAIN (land_train)")
+    assert "'land_val_1.tif', 'land_val_3.tif'" in message
     caplog.clear()
     check_datasets(config(), training=False)
     assert not caplog.messages
@@ -181,3 +182,44 @@ def test_radar_in_decibels_is_refused_before_its_pixels_vanish(land, write_raste
         check_datasets(config(), training)
     if not training:
         check_datasets(config(INPUT__TEST_MODALITIES=["rgb"]), training)
+
+
+def test_a_sensor_that_is_not_read_at_test_time_is_not_looked_at(land, write_raster, caplog):
+    register, config = land
+    register("land_train", labels(0, 1), crs="EPSG:32631", transform=from_origin(500_000, 5_000_000, 10, 10))
+    val = register("land_val", labels(0, 1), crs="EPSG:32631", transform=from_origin(500_000, 5_000_000, 10, 10))
+    elsewhere = {"crs": "EPSG:32631", "transform": from_origin(900_000, 5_000_000, 10, 10)}
+    for sample in val:  # in another unit and another place
+        write_raster(Path(sample["modalities"]["dsm"]), np.full((8, 8), 1e4, np.float32), **elsewhere)
+    for changes in ({"INPUT__ALIGN": True}, {"INPUT__IGNORE_PLACES": True}):
+        check_datasets(config(INPUT__TEST_MODALITIES=["rgb"], **changes), training=False)
+    assert not caplog.messages
+    with pytest.raises(ValueError, match="2 of the 2 files of 'dsm' .* show nothing of their images' ground"):
+        check_datasets(config(INPUT__ALIGN=True), training=False)
+    assert "Modality 'dsm': in the 2 files looked at" in caplog.text
+
+
+def test_one_window_of_a_file_serves_all_checks_of_its_values(land, monkeypatch):
+    register, config = land
+    register("land_train", labels(0, 1))
+    register("land_val", labels(0, 1))
+    read, real = [], rasters._read
+    monkeypatch.setattr(rasters, "_read", lambda file, *args: read.append(file.name) or real(file, *args))
+    check_datasets(config(), training=True)
+    assert len(read) == len(set(read)) == 2 * 2 * 4  # three sensors and the labels of each of two samples
+
+
+def test_a_run_loads_each_dataset_once(land):
+    register, config = land
+    loads = []
+    for name in ("land_train", "land_val"):
+        samples = register(name, labels(0, 1))
+        DatasetCatalog.pop(name)
+        DatasetCatalog.register(name, lambda name=name, samples=samples: loads.append(name) or samples)
+    cfg = config()
+    check_datasets(cfg, training=True)
+    build_train_loader(cfg)
+    for _ in range(2):
+        build_test_loader(cfg, "land_val")
+        build_evaluator(cfg, "land_val")
+    assert sorted(loads) == ["land_train", "land_val"]

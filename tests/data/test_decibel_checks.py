@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pytest
 
-from imrsf_d2.data import decibel_checks
-from imrsf_d2.data.decibel_checks import check_decibels, share_of_decibels
+from imrsf_d2.data import decibel_checks, windows
+from imrsf_d2.data.decibel_checks import share_of_decibels
 from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
@@ -18,6 +18,10 @@ MODALITIES = ModalitySet([Modality("dem"), S1])
 def backscatter(seed=0, size=16):
     """Decibels [2, size, size] as Sentinel-1 has them over land."""
     return np.random.default_rng(seed).normal([[[-9]], [[-16]]], 3, (2, size, size)).astype(np.float32)
+
+
+def check_decibels(samples, modalities):
+    decibel_checks.check_decibels(windows.read_windows(samples, modalities), modalities)
 
 
 @pytest.fixture
@@ -77,11 +81,9 @@ def test_decibels_are_right_without_a_transform(samples):
 def test_a_bounded_number_of_windows_is_read(samples, monkeypatch):
     (sample,) = samples(1, 0, size=200)
     read = []
-    real = decibel_checks.read_raster
+    real = windows.read_raster
     monkeypatch.setattr(
-        decibel_checks,
-        "read_raster",
-        lambda path, modality, window: read.append(window) or real(path, modality, window=window),
+        windows, "read_raster", lambda path, modality, window: read.append(window) or real(path, modality, window=window)
     )
     check_decibels([sample] * 5000, MODALITIES)
     assert read == [(slice(36, 164), slice(36, 164))]  # twelve of one file, which is read once

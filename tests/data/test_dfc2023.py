@@ -209,22 +209,22 @@ def test_an_unusable_image_is_named(dfc2023, edit_labels, change, message):
         ({"image_id": [10]}, r"annotation 1 belongs to image \[10\], expected one of the ids"),
         ({"image_id": {}}, r"annotation 1 belongs to image \{\}, expected one of the ids"),
         ({"iscrowd": None}, "has iscrowd None, expected 0 or 1"),
-        ({"segmentation": {"size": [32, 32], "counts": ["5"]}}, "run lengths with '5', expected whole numbers from 0"),
+        ({"segmentation": {"size": [32, 32], "counts": ["5"]}}, "run lengths with '5', expected whole numbers of 0 or more"),
         ({"segmentation": {"size": [32, 32], "counts": [5, -2, 1021]}}, "run lengths with -2, expected whole numbers"),
         ({"segmentation": {"size": [32, 32], "counts": [1023.5, 0.5]}}, "run lengths with 1023.5, expected whole numbers"),
         ({"segmentation": {"size": [32, 32], "counts": 5}}, "run lengths 5, expected a list of numbers"),
         ({"segmentation": {"size": [32, 32], "counts": "\u00e9"}}, "run lengths that cannot be read"),
         ({"segmentation": {"size": "32", "counts": [1024]}}, "a run-length code of size 32, expected"),
         ({"segmentation": "0"}, "unusable segmentation: '0', expected polygons"),
-        ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "something else than finite numbers"),
-        ({"segmentation": [[1, 1, 2, 2, 3, 10**400]]}, "something else than finite numbers"),
+        ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "expected finite numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, 10**400]]}, "expected finite numbers"),
         ({"category_id": 7}, rf"annotation 1 of '{TILES[0]}' has category_id 7, expected one of \[1\]"),
         ({"image_id": 99}, "annotation 1 belongs to image 99, expected one of the ids of the file's 5 images"),
         ({"segmentation": []}, r"unusable segmentation: \[\], expected polygons"),
         ({"segmentation": None}, "unusable segmentation: None, expected polygons"),
         ({"segmentation": [[1, 1, 2, 2]]}, r"polygons of \[4\] numbers, expected x, y of three or more points in one"),
         ({"segmentation": [[1, 1, 2, 2, 3]]}, "a polygon of 5 numbers, expected x, y of three or more points"),
-        ({"segmentation": [[1, 1, 2, 2, 3, float("nan")]]}, "something else than finite numbers"),
+        ({"segmentation": [[1, 1, 2, 2, 3, float("nan")]]}, "expected finite numbers"),
         ({"segmentation": {"size": [8, 8], "counts": [64]}}, r"size \[8, 8\], expected \[height, width\] = \[32, 32\]"),
         ({"segmentation": {"size": [32, 32], "counts": [5, 5]}}, "add up to 10, expected height x width = 1024"),
         ({"segmentation": {"size": [32, 32], "counts": "0"}}, "add up to 0, expected height x width = 1024"),
@@ -241,7 +241,8 @@ def test_an_unusable_annotation_is_named(dfc2023, edit_labels, change, message):
 def test_an_empty_split_says_what_is_there(tmp_path):
     root = write_dfc2023_files(tmp_path, tiles=TILES[:3])
     with pytest.raises(
-        ValueError, match="'val' of .* is empty: it takes Copenhagen, Rio, Sydney, and .*: Berlin 1, NewYork 1, SaoLuis 1"
+        ValueError,
+        match="'val' of .* is empty: its cities are Copenhagen, Rio, Sydney, but .*: Berlin 1, NewYork 1, SaoLuis 1",
     ):
         load_dfc2023(root, "val")
 

@@ -1,14 +1,40 @@
-"""Large-scale jitter: where pixels land, and what becomes of validity and measurements when they are resized."""
+"""Transforms by hand: where pixels go, and what happens to validity and measurements when they are resized."""
 
 import numpy as np
-import pytest
 
 from imrsf_d2.data.geometry import Geometry, draw_geometry
-from imrsf_d2.data.masks import instance_masks
-from tests.raster_files import run_lengths
 
 RAMP = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
 ALL = np.ones((4, 4), dtype=bool)
+
+
+def test_the_eight_symmetries_of_a_square_by_hand():
+    square = np.array([[1, 2], [3, 4]])
+    results = [
+        Geometry(0, 0, 2, 2, turns, mirror).apply(square).ravel().tolist() for mirror in (False, True) for turns in range(4)
+    ]
+    assert results == [
+        [1, 2, 3, 4],
+        [2, 4, 1, 3],
+        [4, 3, 2, 1],
+        [3, 1, 4, 2],
+        [2, 1, 4, 3],
+        [4, 2, 3, 1],
+        [3, 4, 1, 2],
+        [1, 3, 2, 4],
+    ]
+
+
+def test_a_window_beyond_the_edge_is_filled():
+    image = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    result = Geometry(1, 0, 2, 3).apply(image, fill=np.array([-1.0, -2.0])[:, None, None])
+    assert result.tolist() == [[[2, 3, -1], [-1, -1, -1]], [[6, 7, -2], [-2, -2, -2]]]
+
+
+def test_windows_lie_inside_and_reach_every_corner():
+    drawn = [draw_geometry((10, 7), (8, 7), True, np.random.default_rng(i)) for i in range(400)]
+    assert {(g.top, g.left) for g in drawn} == {(0, 0), (1, 0), (2, 0)}
+    assert {(g.turns, g.mirror) for g in drawn} == {(t, m) for t in range(4) for m in (False, True)}
 
 
 def test_twice_as_large_by_hand():
@@ -37,36 +63,11 @@ def test_where_one_side_shrinks_and_the_other_grows_the_center_still_counts():
     assert valid.all() and bands.tolist() == [[[4.0, 4.0]]]
 
 
-@pytest.mark.parametrize("resized", [(2, 2), (3, 3), (6, 6), (9, 9)])
-@pytest.mark.parametrize("turns, mirror", [(0, False), (3, True)])
-def test_an_invalid_pixel_never_shows(resized, turns, mirror):
-    valid = ALL.copy()
-    valid[1, 2] = valid[3] = False
-    bands = np.where(valid, np.float32(7), np.float32(1e6))[None]
-    geometry = Geometry(0, 0, 4, 4, turns, mirror, resized)
-    moved, moved_valid = geometry.apply_measurements(bands, valid, [5.0])
-    np.testing.assert_array_equal(moved_valid, geometry.apply(valid))
-    np.testing.assert_allclose(moved[0][moved_valid], 7.0, rtol=1e-6)
-    assert (moved[0][~moved_valid] == 5.0).all() and (~moved_valid).any()
-
-
 def test_beyond_the_edge_is_invalid_after_resizing_too():
     bands, valid = Geometry(0, 0, 8, 8, resized=(4, 4)).apply_measurements(RAMP, ALL, [-1.0])
     assert valid.tolist() == [[True, True, False, False]] * 2 + [[False] * 4] * 2
     np.testing.assert_allclose(bands[0, :2, :2], [[2.5, 4.5], [10.5, 12.5]])
     assert (bands[0][~valid] == -1).all()
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [Geometry(1, 2, 5, 4, 1, False, (8, 8)), Geometry(0, 0, 12, 12, 2, True, (7, 5)), Geometry(3, 0, 3, 9, 3, True, (3, 9))],
-    ids=["grown", "shrunk", "as it is"],
-)
-def test_masks_move_exactly_with_the_image(geometry):
-    mask = (np.random.default_rng(1).random((9, 9)) < 0.5).astype(np.uint8)
-    masks, kept = instance_masks([{"segmentation": {"size": [9, 9], "counts": run_lengths(mask)}}], 9, 9, geometry)
-    assert kept == [0] and masks.shape[1:] == geometry.output_size
-    np.testing.assert_array_equal(masks[0], geometry.apply(mask) > 0)
 
 
 def test_scales_are_drawn_within_bounds_and_windows_inside():

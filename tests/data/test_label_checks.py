@@ -58,8 +58,8 @@ def test_masks_of_0_and_255_are_recognized(caplog):
     check_label_maps("mine_train", LabelCounts(np.array([30, 0]), 10, 5, 8), LANDS)
     (message,) = caplog.messages
     assert message == (
-        "The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is of 'building'. "
-        "Shares of the labeled pixels: background 100.0%, building 0.0%; not labeled: 25.0% of all. These "
+        "The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is labeled 'building'. "
+        "Shares of the labeled pixels: background 100.0%, building 0.0%; not labeled: 25.0% of all pixels. These "
         "look like masks of 0/255: 255 means 'not labeled' here; write 'building' as 1."
     )
 
@@ -68,8 +68,8 @@ def test_masks_of_0_and_255_are_recognized(caplog):
     "pixels, unlabeled, expected",
     [
         ([1, 4], 95, "in the 5 label maps, 95.0% of the pixels are not labeled."),
-        ([0, 0], 7, "no pixel is of 'background', 'building' and 100.0% of the pixels are not labeled."),
-        ([0, 9], 1, "no pixel is of 'background'."),
+        ([0, 0], 7, "no pixel is labeled 'background', 'building' and 100.0% of the pixels are not labeled."),
+        ([0, 9], 1, "no pixel is labeled 'background'."),
     ],
 )
 def test_what_is_rare_is_said_without_a_wrong_guess(caplog, pixels, unlabeled, expected):
@@ -89,7 +89,7 @@ def test_a_constant_truth_is_refused_unless_told_otherwise():
         ValueError,
         match="all labeled pixels of 'mine' are of the class 'background', expected at least "
         "two of background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
-        "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it all the same",
+        "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it nevertheless",
     ):
         refuse_one_class("mine", one, True, LANDS, allow=False)
     with pytest.raises(ValueError, match=r"mIoU 100\. TEST.ALLOW_SINGLE_CLASS"):
@@ -104,7 +104,9 @@ def test_a_constant_truth_is_refused_unless_told_otherwise():
 def test_classes_without_an_instance_are_named(caplog):
     samples = [{"annotations": [{"category_id": 1}, {"category_id": 1}, {"category_id": 0, "iscrowd": 1}]}, {}]
     check_instances("mine", samples, ["house", "shed"])
-    assert caplog.messages == ["The labels of mine: no annotation is of 'house'; those of 2 images are house 0, shed 2."]
+    assert caplog.messages == [
+        "The labels of mine: no annotation is labeled 'house'; those of 2 images are house 0, shed 2."
+    ]
 
 
 def test_a_dataset_without_labels_cannot_be_scored_on():

@@ -50,7 +50,7 @@ def test_a_label_that_is_no_class_names_file_and_value(tmp_path, write_raster, v
 
 def test_labels_of_another_size(tmp_path, write_raster):
     path = write_raster(tmp_path / "l.tif", np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError, match=r"l\.tif are 2 x 2 px, expected 3 x 2 px as image 'Lyon_0_0'"):
+    with pytest.raises(ValueError, match=r"l\.tif are 2 x 2 px, expected 3 x 2 px like image 'Lyon_0_0'"):
         semantic_truth(sample(path))
 
 

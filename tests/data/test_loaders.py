@@ -8,11 +8,10 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.samplers import TrainingSampler
-from detectron2.utils import comm
 from torch._utils import ExceptionWrapper
 
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
-from imrsf_d2.data.loaders import DrawnSamples, DrawSampler, build_test_loader, build_train_loader, take_share
+from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.geo.rasters import RasterError
 from tests.raster_files import TILES
 
@@ -29,10 +28,6 @@ def names(dfc2023):
         MetadataCatalog.remove(name)
 
 
-def take(sampler, count):
-    return list(itertools.islice(sampler, count))
-
-
 def batches(cfg, count, **arguments):
     return list(itertools.islice(build_train_loader(cfg, **arguments), count))
 
@@ -43,36 +38,6 @@ def assert_same(first, second):
         assert a["image_id"] == b["image_id"] and a["modalities"] == b["modalities"]
         assert torch.equal(a["image"], b["image"])
         assert torch.equal(a["instances"].gt_masks, b["instances"].gt_masks)
-
-
-# The stream
-
-
-def test_the_stream_is_detectron2s_with_its_places():
-    numbers = take(DrawSampler(7, seed=5), 40)
-    assert [number // 7 for number in numbers] == list(range(40))
-    assert [number % 7 for number in numbers] == take(TrainingSampler(7, seed=5), 40)
-
-
-@pytest.mark.parametrize("start", [1, 6, 7, 20])
-def test_a_later_start_is_the_rest_of_the_stream(start):
-    assert take(DrawSampler(7, seed=5, start=start), 30) == take(DrawSampler(7, seed=5), 30 + start)[start:]
-
-
-def test_processes_share_the_stream_out(monkeypatch):
-    whole = take(DrawSampler(7, seed=5, start=4), 30)
-    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
-    shares = []
-    for rank in range(3):
-        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
-        shares.append(take(DrawSampler(7, seed=5, start=4), 10))
-    assert [number for step in zip(*shares) for number in step] == whole
-
-
-def test_numbers_are_taken_apart_and_samples_left_alone():
-    samples = [{"name": "a"}, {"name": "b"}, {"name": "c"}]
-    drawn = DrawnSamples(samples, mapper=lambda d: d)
-    assert drawn[3 * 41 + 2] == {"name": "c", "draw": 41} and samples[2] == {"name": "c"}
 
 
 # Training
@@ -197,20 +162,8 @@ def test_a_share_is_a_fixed_choice_whatever_the_seed(make_config, names):
 def test_the_whole_share_is_the_stream_without_one(make_config, names):
     cfg = make_config(DATASETS__TRAIN=(names["train"],))
     assert cfg.DATALOADER.TRAIN_SHARE == 1.0
-    stream = take(TrainingSampler(3, seed=cfg.SEED), 16)
+    stream = itertools.islice(TrainingSampler(3, seed=cfg.SEED), 16)
     assert read_ids(cfg) == [10 + index for index in stream]
-
-
-def test_shares_are_nested_and_count_up_to_the_next_sample():
-    samples = [{"image_id": number} for number in range(100)]
-    before = []
-    for percent in range(1, 101):
-        chosen = take_share(samples, percent / 100)
-        assert len(chosen) == percent and [s for s in samples if s in chosen] == chosen
-        assert all(sample in chosen for sample in before)
-        before = chosen
-    assert len(take_share(samples, 0.101)) == 11 and len(take_share(samples, 1e-12)) == 1
-    assert [s["image_id"] for s in take_share(samples, 0.1)] != list(range(10))
 
 
 def test_a_share_is_logged_and_leaves_test_sets_alone(make_config, names, monkeypatch):

@@ -5,20 +5,16 @@ import os
 import numpy as np
 import pytest
 import torch
-from pycocotools import mask as coco_mask
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
-from imrsf_d2.data.geometry import Geometry, draw_geometry
+from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.mappers import InstanceMapper, build_mapper
-from imrsf_d2.data.masks import instance_masks, segmentation_to_rle
+from imrsf_d2.data.masks import instance_masks
 from imrsf_d2.geo.rasters import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.raster_files import SIZE, annotation, run_lengths, tile_arrays
-
-WHOLE = Geometry(0, 0, SIZE, SIZE)
-SQUARES = [Geometry(0, 0, 3, 3, turns, mirror) for mirror in (False, True) for turns in range(4)]
+from tests.raster_files import SIZE, annotation, tile_arrays
 
 
 @pytest.fixture
@@ -37,101 +33,7 @@ def truncate(path):
         file.truncate(os.path.getsize(path) // 2)
 
 
-# Geometry
-
-
-def test_the_eight_symmetries_of_a_square_by_hand():
-    square = np.array([[1, 2], [3, 4]])
-    results = [
-        Geometry(0, 0, 2, 2, turns, mirror).apply(square).ravel().tolist() for mirror in (False, True) for turns in range(4)
-    ]
-    assert results == [
-        [1, 2, 3, 4],
-        [2, 4, 1, 3],
-        [4, 3, 2, 1],
-        [3, 1, 4, 2],
-        [2, 1, 4, 3],
-        [4, 2, 3, 1],
-        [3, 4, 1, 2],
-        [1, 3, 2, 4],
-    ]
-
-
-def test_a_window_beyond_the_edge_is_filled():
-    image = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    result = Geometry(1, 0, 2, 3).apply(image, fill=np.array([-1.0, -2.0])[:, None, None])
-    assert result.tolist() == [[[2, 3, -1], [-1, -1, -1]], [[6, 7, -2], [-2, -2, -2]]]
-
-
-def test_windows_lie_inside_and_reach_every_corner():
-    drawn = [draw_geometry((10, 7), (8, 7), True, np.random.default_rng(i)) for i in range(400)]
-    assert {(g.top, g.left) for g in drawn} == {(0, 0), (1, 0), (2, 0)}
-    assert {(g.turns, g.mirror) for g in drawn} == {(t, m) for t in range(4) for m in (False, True)}
-
-
-# Masks
-
-
-def test_polygon_and_run_lengths_of_one_shape_agree():
-    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    mask[3:9, 5:12] = 1
-    box = [5, 3, 12, 3, 12, 9, 5, 9]
-    forms = [
-        [box],
-        {"size": [SIZE, SIZE], "counts": run_lengths(mask)},
-        {"size": [SIZE, SIZE], "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()},
-    ]
-    masks, kept = instance_masks([{"segmentation": form} for form in forms], SIZE, SIZE, WHOLE)
-    assert kept == [0, 1, 2]
-    for result in masks:
-        np.testing.assert_array_equal(result, mask.astype(bool))
-
-
-def test_courtyards_stay_holes_and_parts_stay_together():
-    ring = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    ring[4:14, 4:14] = 1
-    ring[7:11, 7:11] = 0
-    parts = [[0, 0, 4, 0, 4, 4, 0, 4], [20, 20, 24, 20, 24, 24, 20, 24]]
-    masks, _ = instance_masks(
-        [{"segmentation": {"size": [SIZE, SIZE], "counts": run_lengths(ring)}}, {"segmentation": parts}], SIZE, SIZE, WHOLE
-    )
-    np.testing.assert_array_equal(masks[0], ring.astype(bool))
-    assert masks[1].sum() == 32 and masks[1, 1, 1] and masks[1, 21, 21] and not masks[1, 10, 10]
-
-
-@pytest.mark.parametrize(
-    "geometry",
-    [*SQUARES, Geometry(1, 2, 3, 3, 1, True), Geometry(4, 4, 3, 3)],
-    ids=lambda g: f"{g.top},{g.left},{g.turns},{g.mirror}",
-)
-def test_masks_move_exactly_with_the_image(geometry):
-    mask = np.array([[1, 1, 0, 0, 0], [1, 0, 0, 1, 0], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], dtype=np.uint8)
-    masks, _ = instance_masks([{"segmentation": {"size": [5, 5], "counts": run_lengths(mask)}}], 5, 5, geometry)
-    np.testing.assert_array_equal(masks[0], geometry.apply(mask).astype(bool))
-
-
-def test_instances_outside_or_too_small_are_dropped():
-    boxes = [[0, 0, 2, 0, 2, 2, 0, 2], [10, 10, 20, 10, 20, 20, 10, 20], [18, 0, 30, 0, 30, 1, 18, 1]]
-    window = Geometry(0, 8, 12, 12)
-    masks, kept = instance_masks([{"segmentation": [box]} for box in boxes], SIZE, SIZE, window, min_pixels=4)
-    assert kept == [1] and masks.shape == (1, 12, 12) and masks.sum() == 2 * 10
-    nothing, _ = instance_masks([{"segmentation": [boxes[0]]}], SIZE, SIZE, Geometry(8, 8, 4, 6, turns=1))
-    assert nothing.shape == (0, 6, 4)
-
-
-def test_run_lengths_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"\[8, 4\], expected \[4, 8\]"):
-        segmentation_to_rle({"size": [8, 4], "counts": [32]}, 4, 8)
-
-
 # The mapper
-
-
-def test_a_part_that_shrank_to_a_line_marks_nothing():
-    square, line = [1, 1, 1, 4, 4, 4, 4, 1], [5, 5, 7, 7]
-    assert segmentation_to_rle([square, line], 8, 8) == segmentation_to_rle([square], 8, 8)
-    with pytest.raises(ValueError, match="no polygon has three or more points"):
-        segmentation_to_rle([line], 8, 8)
 
 
 def test_a_training_sample_has_the_tensors_that_maskformer_wants(plain, sample):
@@ -204,7 +106,7 @@ def test_validity_and_masks_move_with_the_pixels(make_config, sample):
     )
     mapper = build_mapper(cfg, is_train=True)
     whole = build_mapper(make_config(), is_train=False)(sample)["image"].reshape(8, -1)
-    truth, _ = instance_masks(sample["annotations"], SIZE, SIZE, WHOLE)
+    truth, _ = instance_masks(sample["annotations"], SIZE, SIZE, Geometry(0, 0, SIZE, SIZE))
     footprint = torch.from_numpy(truth.any(0)).reshape(-1)
     seen = set()
     for draw in range(30):

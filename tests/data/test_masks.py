@@ -1,54 +1,69 @@
-"""Run-length codes and the masks of a window, against pycocotools."""
+"""Masks and run-length codes by hand; test_mask_properties.py compares any with pycocotools."""
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.geometry import Geometry
-from imrsf_d2.data.masks import decode_box, instance_masks, run_lengths
+from imrsf_d2.data.masks import instance_masks, run_lengths, segmentation_to_rle
 from tests import raster_files
+from tests.raster_files import SIZE
+
+WHOLE = Geometry(0, 0, SIZE, SIZE)
 
 
-def masks():
-    generator = np.random.default_rng(0)
-    for height, width in [(1, 1), (7, 5), (5, 7), (64, 48)]:
-        for density in (0.0, 0.02, 0.5, 0.98, 1.0):
-            yield (generator.random((height, width)) < density).astype(np.uint8)
-    large = np.zeros((1000, 900), np.uint8)
-    large[300:700, 100:800] = 1
-    large[400:500, 300:600] = 0
-    yield large
+def test_polygon_and_run_lengths_of_one_shape_agree():
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[3:9, 5:12] = 1
+    box = [5, 3, 12, 3, 12, 9, 5, 9]
+    forms = [
+        [box],
+        {"size": [SIZE, SIZE], "counts": raster_files.run_lengths(mask)},
+        {"size": [SIZE, SIZE], "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()},
+    ]
+    masks, kept = instance_masks([{"segmentation": form} for form in forms], SIZE, SIZE, WHOLE)
+    assert kept == [0, 1, 2]
+    for result in masks:
+        np.testing.assert_array_equal(result, mask.astype(bool))
 
 
-@pytest.mark.parametrize("mask", list(masks()), ids=lambda mask: f"{mask.shape}, {mask.mean():.2f}")
-def test_runs_and_boxes_are_those_of_pycocotools(mask):
-    rle = coco_mask.encode(np.asfortranarray(mask))
-    assert run_lengths(rle["counts"]).tolist() == raster_files.run_lengths(mask)
-    assert run_lengths(rle["counts"].decode()).tolist() == raster_files.run_lengths(mask)
-    height, width = mask.shape
-    for x, y, w, h in [(0, 0, width, height), (width // 2, height // 3, width - width // 2, height // 2)]:
-        box = decode_box(rle, x, y, w, h)
-        assert box.dtype == bool
-        np.testing.assert_array_equal(box, mask[y : y + h, x : x + w] > 0)
+def test_courtyards_stay_holes_and_parts_stay_together():
+    ring = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    ring[4:14, 4:14] = 1
+    ring[7:11, 7:11] = 0
+    parts = [[0, 0, 4, 0, 4, 4, 0, 4], [20, 20, 24, 20, 24, 24, 20, 24]]
+    masks, _ = instance_masks(
+        [{"segmentation": {"size": [SIZE, SIZE], "counts": raster_files.run_lengths(ring)}}, {"segmentation": parts}],
+        SIZE,
+        SIZE,
+        WHOLE,
+    )
+    np.testing.assert_array_equal(masks[0], ring.astype(bool))
+    assert masks[1].sum() == 32 and masks[1, 1, 1] and masks[1, 21, 21] and not masks[1, 10, 10]
+
+
+def test_instances_outside_or_too_small_are_dropped():
+    boxes = [[0, 0, 2, 0, 2, 2, 0, 2], [10, 10, 20, 10, 20, 20, 10, 20], [18, 0, 30, 0, 30, 1, 18, 1]]
+    window = Geometry(0, 8, 12, 12)
+    masks, kept = instance_masks([{"segmentation": [box]} for box in boxes], SIZE, SIZE, window, min_pixels=4)
+    assert kept == [1] and masks.shape == (1, 12, 12) and masks.sum() == 2 * 10
+    nothing, _ = instance_masks([{"segmentation": [boxes[0]]}], SIZE, SIZE, Geometry(8, 8, 4, 6, turns=1))
+    assert nothing.shape == (0, 6, 4)
+
+
+def test_run_lengths_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"\[8, 4\], expected \[4, 8\]"):
+        segmentation_to_rle({"size": [8, 4], "counts": [32]}, 4, 8)
+
+
+def test_a_part_that_shrank_to_a_line_marks_nothing():
+    square, line = [1, 1, 1, 4, 4, 4, 4, 1], [5, 5, 7, 7]
+    assert segmentation_to_rle([square, line], 8, 8) == segmentation_to_rle([square], 8, 8)
+    with pytest.raises(ValueError, match="no polygon has three or more points"):
+        segmentation_to_rle([line], 8, 8)
 
 
 def test_a_code_that_breaks_off():
-    with pytest.raises(ValueError, match="breaks off within a number"):
+    with pytest.raises(ValueError, match="ends within a number"):
         run_lengths(coco_mask.encode(np.zeros((90, 90), np.uint8, order="F"))["counts"][:-1])
     assert run_lengths(b"").tolist() == []
-
-
-@pytest.mark.parametrize("axis", [0, 1], ids=["columns", "rows"])
-@pytest.mark.parametrize("first", [2, 24], ids=["the first", "the last"])
-def test_no_instance_on_a_line_at_the_edge_of_a_window_is_lost(axis, first):
-    """Polygons of 6 x 5 px that end or start around it, in tenths of a pixel, against the whole image's masks."""
-    window, seen = Geometry(8, 8, 16, 16), set()
-    for start in first + np.arange(-20, 21) / 10:
-        corners = np.array([[start, 12], [start + 6, 12], [start + 6, 17], [start, 17]])
-        polygon = [corners[:, :: -1 if axis else 1].ravel().tolist()]
-        whole = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygon, 40, 40))) > 0
-        expected = window.apply(whole)
-        masks, kept = instance_masks([{"segmentation": polygon}], 40, 40, window)
-        assert kept == ([0] if expected.any() else []) and np.array_equal(masks, expected[None][: len(kept)])
-        seen.add(int(expected.sum()))
-    assert seen >= {0, 5, 10}  # none, one and two lines of five pixels

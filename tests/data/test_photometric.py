@@ -81,7 +81,7 @@ def test_the_config_says_which_modality_gets_what():
     [
         (
             [{"NAME": "rgb", "GAMMA": 1}],
-            r"INPUT\.PHOTOMETRIC: entry .*'GAMMA'.* is no mapping of NAME and BRIGHTNESS, CONTRAST",
+            r"INPUT\.PHOTOMETRIC: entry .*'GAMMA'.* is no mapping of NAME and any of BRIGHTNESS, CONTRAST",
         ),
         ([{"BRIGHTNESS": 1}], "is no mapping of NAME and"),
         ([{"NAME": "lidar", "OFFSET": 1}], r"unknown modality; MODEL\.IMRSF\.MODALITIES has \['sar', 'rgb', 'dsm', 'dnw'\]"),

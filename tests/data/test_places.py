@@ -184,7 +184,7 @@ def test_sensors_to_be_resampled_must_show_something_of_their_images_ground(tmp_
     assert caplog.messages[0].startswith(
         "1 of the 2 files of 's1' that were looked at show nothing of their images' ground: "
     )
-    with pytest.raises(InputError, match="1 of the 1 files of 's1' .* INPUT.ALIGN would take this sensor for missing"):
+    with pytest.raises(InputError, match="1 of the 1 files of 's1' .* With INPUT.ALIGN this sensor would be missing"):
         check_overlap(samples[1:], ["s1"], grid_of)
 
 

@@ -167,7 +167,7 @@ def test_the_default_table_merges_27_classes_into_seven():
     "text, message",
     [
         ("code,name\n1,a\n", r"has the columns \['code', 'name'\], expected among them 'class'"),
-        ("code,class\n1,a\n1,b\n", "has the code '1' twice"),
+        ("code,class\n1,a\n1,b\n", "lists the code '1' twice"),
         ("code,class\n1,\n", "names 0 classes, expected 1 to 255"),
     ],
 )

@@ -87,6 +87,15 @@ def test_files_in_two_splits_are_found_under_any_name(samples, tmp_path):
     assert shared_samples(train, val) == val[1:4]
 
 
+def test_no_file_is_looked_for_twice(samples, monkeypatch):
+    asked, real = [], os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: asked.append(path) or real(path, **options))
+    check_rasters(samples, NAMES, ["mine"])
+    assert with_sensors(samples, NAMES) == samples and shared_samples(samples[:6], samples[6:]) == []
+    files = [str(path) for path in asked if str(path).endswith(".tif")]
+    assert len(files) == len(set(files)) == 24
+
+
 def test_padding_by_hand():
     assert padding_share([(64, 64)], (256, 256)) == 1 - 1 / 16
     # Half of the first, all of the second.

@@ -1,7 +1,5 @@
-"""The synthetic DFC2023 layout: files, labels, determinism, and what each sensor can and cannot see."""
+"""The synthetic DFC2023: files, labels, and what each sensor can and cannot see."""
 
-import json
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -13,43 +11,33 @@ from rasterio.warp import transform as transform_points
 from scipy import ndimage
 
 from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES, load_dfc2023
-from imrsf_d2.synthetic import building_tiles as dfc2023
-from imrsf_d2.synthetic import folders as writing
+from imrsf_d2.synthetic import building_tiles
 from imrsf_d2.synthetic.building_shapes import KINDS, Footprint, box, clip, draw_shape, move, rasterize, to_coco
-from imrsf_d2.synthetic.building_tiles import Recipe, make_tile, write_dfc2023
+from imrsf_d2.synthetic.building_tiles import LABELS, BuildingRecipe, BuildingTile, make_tile
 from imrsf_d2.synthetic.cities import CITIES
+from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.synthetic.scene import PIXEL_M, make_scene
 from imrsf_d2.synthetic.simulated_sensors import cast_shadow, render_dsm, render_rgb, render_sar
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
 
-SIZE = 64
-RECIPE = Recipe(128, 0, TRAIN_CITIES, VAL_CITIES, SceneStyle(), SensorStyle())
+RECIPE = BuildingRecipe(128, 0, TRAIN_CITIES, VAL_CITIES, SceneStyle(), SensorStyle())
 BARE = SceneStyle(buildings=(0, 0), decoys=(0, 0), trees=(0, 0), groves=(0, 0))
-
-
-def write(output: Path, num_train: int = 4, num_val: int = 2, seed: int = 0, **options) -> bool:
-    options = {"size": SIZE, "train_cities": TRAIN_CITIES, "val_cities": VAL_CITIES, "num_workers": 1, **options}
-    return write_dfc2023(output, num_train=num_train, num_val=num_val, seed=seed, **options)
-
-
-def all_bytes(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("synthetic")
-    assert write(output, num_train=24, num_val=10, size=128)
+    assert write_layout("dfc2023", output, num_train=24, num_val=10, size=128, seed=0, num_workers=1)
     return output
 
 
 @pytest.fixture(scope="module")
 def coco(folder) -> COCO:
-    return COCO(str(folder / dfc2023.LABELS))
+    return COCO(str(folder / LABELS))
 
 
 @pytest.fixture(scope="module")
-def tiles() -> list[dfc2023.Tile]:
+def tiles() -> list[BuildingTile]:
     return [make_tile(RECIPE, False, i) for i in range(3, 27)]
 
 
@@ -78,13 +66,19 @@ def test_rasters_have_the_real_types_and_lie_in_their_city(folder, coco, sensor,
 def test_known_utm_zones():
     zones = {name: city.epsg for name, city in CITIES.items()}
     assert (zones["Berlin"], zones["Rio"], zones["Sydney"], zones["NewYork"]) == (32633, 32723, 32756, 32618)
-    assert len(set(zones.values())) == 8  # as FACTS: eight zones
+    assert len(set(zones.values())) == 8
 
 
 def test_first_tiles_lie_in_train_cities_and_the_rest_in_val_cities(coco):
     cities = [coco.imgs[i]["file_name"].split("_")[1] for i in range(1, 35)]
     assert set(cities[:24]) == set(TRAIN_CITIES) and set(cities[24:]) == set(VAL_CITIES)
     assert set(CITIES) == {*TRAIN_CITIES, *VAL_CITIES}
+
+
+def test_an_unknown_city_is_named(tmp_path):
+    with pytest.raises(ValueError, match="unknown cities.*Atlantis"):
+        write_layout("dfc2023", tmp_path / "new", num_train=1, num_val=1, size=64, seed=0, val_cities=("Atlantis",))
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_loader_of_the_real_set_reads_it(folder, coco):
@@ -95,9 +89,9 @@ def test_the_loader_of_the_real_set_reads_it(folder, coco):
 
 
 def test_tiles_never_overlap(monkeypatch):
-    monkeypatch.setattr(dfc2023, "make_scene", lambda rng, size, *_, **__: make_scene(rng, 64, CITIES["Rio"], BARE))
+    monkeypatch.setattr(building_tiles, "make_scene", lambda rng, size, *_, **__: make_scene(rng, 64, CITIES["Rio"], BARE))
     for size in (128, 512, 544):
-        recipe = Recipe(size, 0, ("Berlin",), ("Rio",), BARE, SensorStyle())
+        recipe = BuildingRecipe(size, 0, ("Berlin",), ("Rio",), BARE, SensorStyle())
         origins = np.array([make_tile(recipe, False, i).origin for i in (0, 1, 31, 32, 33)])
         apart = np.abs(origins[:, None] - origins).max(-1)
         assert apart[~np.eye(5, dtype=bool)].min() >= size * PIXEL_M
@@ -179,79 +173,17 @@ def test_clipping_a_square_at_the_corner():
     assert clip(move(Footprint((box(20, 20),)), 0.0, (-50, 0)), 96).rings == ()
 
 
+def test_a_border_between_the_legs_of_a_building_leaves_two_parts():
+    ring = np.array([(0, 0), (30, 0), (30, 20), (20, 20), (20, 10), (10, 10), (10, 20), (0, 20)], float)
+    clipped = clip(Footprint((ring - (0, 12),)), 96)  # worked: two legs of 10 x 8 px
+    assert sorted(len(part) for part in clipped.rings) == [4, 4]
+    assert rasterize(clipped, 96).sum() == 160 and not rasterize(clipped, 96)[:, 10:20].any()
+
+
 def test_rle_of_a_mask_that_starts_with_ones():
     mask = np.zeros((3, 2), bool)
     mask[0, 0] = mask[2, 1] = True  # worked, column by column: 1 0 0 0 0 1
     assert to_coco(Footprint(()), mask, "rle")["segmentation"] == {"size": [3, 2], "counts": [0, 1, 4, 1]}
-
-
-# --- determinism and folders
-
-
-def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path):
-    write(tmp_path / "one"), write(tmp_path / "two", num_workers=2)
-    one = all_bytes(tmp_path / "one")
-    assert one == all_bytes(tmp_path / "two") and len(one) == 6 * 3 + 2
-    assert not [name for name in one if name.endswith(".tmp")]
-
-
-def test_a_tile_does_not_depend_on_how_many_there_are_and_seeds_differ(tmp_path):
-    write(tmp_path / "few"), write(tmp_path / "more", num_train=5, num_val=3), write(tmp_path / "other", seed=1)
-    few, more, other = (all_bytes(tmp_path / name) for name in ("few", "more", "other"))
-    rasters = {name for name in few if name.endswith(".tif")}
-    assert all(few[name] == more[name] for name in rasters)
-    assert not any(few[name] == other.get(name) for name in rasters)
-
-
-def test_second_run_does_nothing_and_other_parameters_need_overwrite(tmp_path):
-    assert write(tmp_path, 1, 1) and not write(tmp_path, 1, 1)
-    before = all_bytes(tmp_path)
-    with pytest.raises(FileExistsError, match=r"differing: num_train.*--overwrite") as error:
-        write(tmp_path, 2, 1)
-    assert str(tmp_path) in str(error.value) and all_bytes(tmp_path) == before
-    assert write(tmp_path, 2, 1, overwrite=True)
-    assert len(json.loads((tmp_path / dfc2023.LABELS).read_text())["images"]) == 3
-
-
-def test_an_interrupted_run_is_taken_up_again(tmp_path):
-    write(tmp_path, 1, 1)
-    before = all_bytes(tmp_path)
-    (tmp_path / dfc2023.LABELS).unlink()
-    marker = json.loads((tmp_path / writing.MARKER).read_text())
-    writing.write_json(tmp_path / writing.MARKER, {**marker, "complete": False})
-    assert write(tmp_path, 1, 1) and all_bytes(tmp_path) == before
-
-
-def test_data_of_unknown_origin_is_never_removed(tmp_path):
-    precious = tmp_path / "track2" / "train" / "rgb" / "precious.tif"
-    precious.parent.mkdir(parents=True)
-    precious.write_text("real")
-    with pytest.raises(FileExistsError, match="was not written by this command"):
-        write(tmp_path, overwrite=True)
-    assert precious.read_text() == "real" and len(all_bytes(tmp_path)) == 1
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"size": 100}, "multiple of 32"),
-        ({"num_train": -1}, "num_train=-1"),
-        ({"val_cities": ("Atlantis",)}, "unknown cities.*Atlantis"),
-    ],
-)
-def test_wrong_parameters_are_named_before_anything_is_written(tmp_path, wrong, message):
-    with pytest.raises(ValueError, match=message):
-        write(tmp_path / "new", **wrong)
-    assert not (tmp_path / "new").exists()
-
-
-def test_command_writes_then_finds_nothing_to_do_then_refuses(tmp_path, capsys):
-    main = runpy.run_path(str(Path(__file__).parents[2] / "datasets" / "make_synthetic.py"))["main"]
-    command = ["--layout", "dfc2023", "--output", str(tmp_path), "--num-val", "1", "--size", "64", "--num-workers", "1"]
-    assert main([*command, "--num-train", "1"]) == 0 and (tmp_path / dfc2023.LABELS).exists()
-    assert main([*command, "--num-train", "1"]) == 0 and "nothing to do" in capsys.readouterr().out
-    assert main([*command, "--num-train", "2"]) == 2 and "--overwrite" in capsys.readouterr().err
-    assert main([*command, "--num-train", "2", "--overwrite"]) == 0
 
 
 # --- sensors

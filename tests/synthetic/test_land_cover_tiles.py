@@ -1,7 +1,5 @@
-"""The synthetic quadruplets: files, split, determinism, and what each sensor can and cannot tell of land cover."""
+"""The synthetic quadruplets: files, split, and what each sensor can and cannot tell of land cover."""
 
-import json
-import runpy
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,8 +14,7 @@ from scipy import ndimage
 from imrsf_d2.data.datasets.land_cover import read_merge_table
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, city_of
-from imrsf_d2.synthetic import folders as writing
-from imrsf_d2.synthetic.land_cover_tiles import Recipe, Tile, make_tile, write_quadruplets
+from imrsf_d2.synthetic.land_cover_tiles import LandCoverRecipe, LandCoverTile, make_tile
 from imrsf_d2.synthetic.landscape import (
     CLASSES,
     CROPLAND,
@@ -30,6 +27,7 @@ from imrsf_d2.synthetic.landscape import (
     make_landscape,
 )
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
+from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.synthetic.orbit_sensors import beyond_edge, blobs, render_dnw, render_s1
 from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
 
@@ -41,16 +39,6 @@ DNW_OF_CLASS = {URBAN: 6, CROPLAND: 4, PASTURES: 2, TREES: 1, WATER: 0}
 NUM_TRAIN, NUM_VAL, SIZE = 45, 5, 64
 
 
-def write(output: Path, num_train: int = 4, num_val: int = 2, seed: int = 0, **options) -> bool:
-    return write_quadruplets(
-        output, num_train=num_train, num_val=num_val, seed=seed, **{"size": 64, "num_workers": 1, **options}
-    )
-
-
-def all_bytes(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def split_of(folder: Path, split: str) -> list[str]:
     return (folder / "splits" / f"{split}.txt").read_text().split()
 
@@ -58,20 +46,20 @@ def split_of(folder: Path, split: str) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("quadruplets")
-    assert write(output, NUM_TRAIN, NUM_VAL, size=SIZE)
+    assert write_layout("quadruplets", output, num_train=NUM_TRAIN, num_val=NUM_VAL, size=SIZE, seed=0, num_workers=1)
     return output
 
 
 @pytest.fixture(scope="module")
-def tiles() -> list[Tile]:
+def tiles() -> list[LandCoverTile]:
     """Fifty training tiles of 128 px without a gap anywhere."""
-    return [make_tile(Recipe(128, 0, LandscapeStyle(), CLEAR), False, i) for i in range(50)]
+    return [make_tile(LandCoverRecipe(128, 0, LandscapeStyle(), CLEAR), False, i) for i in range(50)]
 
 
 @pytest.fixture(scope="module")
-def other_tiles() -> list[Tile]:
+def other_tiles() -> list[LandCoverTile]:
     """Twenty of the validation cities."""
-    return [make_tile(Recipe(128, 0, LandscapeStyle(), CLEAR), True, i) for i in range(20)]
+    return [make_tile(LandCoverRecipe(128, 0, LandscapeStyle(), CLEAR), True, i) for i in range(20)]
 
 
 # --- files
@@ -122,7 +110,7 @@ def test_known_utm_zones():
 def test_tiles_of_a_city_lie_side_by_side_at_the_place_that_their_name_says():
     places = {}
     for index in (0, 10, 310, 320, 330):
-        tile = make_tile(Recipe(64, 0, LandscapeStyle(), CLEAR), False, index)
+        tile = make_tile(LandCoverRecipe(64, 0, LandscapeStyle(), CLEAR), False, index)
         places[tile.name] = tile.origin
     x, y = places["Lyon_0000_0000"]
     # Worked: 64 px of 10 m a step; 32 tiles a row, so the last of the first row is number 31.
@@ -151,83 +139,8 @@ def test_the_loader_of_the_real_set_reads_it(folder):
     assert [i for i, sample in enumerate(val) if None in sample["modalities"].values()] == [3]
 
 
-def test_one_part_alone_can_be_written_and_read(tmp_path):
-    assert write(tmp_path, 2, 0) and len(load_quadruplets(tmp_path, "train")) == 2
-    assert not write(tmp_path, 2, 0)
-
-
 def test_classes_are_those_of_the_real_layout():
     assert read_merge_table().classes == CLASSES
-
-
-# --- determinism and folders
-
-
-def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path):
-    write(tmp_path / "one"), write(tmp_path / "two", num_workers=2)
-    one = all_bytes(tmp_path / "one")
-    assert one == all_bytes(tmp_path / "two")
-    assert len(one) == 6 * 5 - 1 + 3  # the fourth training tile lacks a sensor; two splits and the marker
-
-
-def test_a_tile_does_not_depend_on_how_many_there_are_and_seeds_differ(tmp_path):
-    write(tmp_path / "few"), write(tmp_path / "more", num_train=5, num_val=3), write(tmp_path / "other", seed=1)
-    few, more, other = (all_bytes(tmp_path / name) for name in ("few", "more", "other"))
-    rasters = {name for name in few if name.endswith(".tif")}
-    assert all(few[name] == more[name] for name in rasters)
-    assert not any(few[name] == other[name] for name in rasters)
-
-
-def test_second_run_does_nothing_and_other_parameters_need_overwrite(tmp_path):
-    assert write(tmp_path, 1, 1) and not write(tmp_path, 1, 1)
-    before = all_bytes(tmp_path)
-    with pytest.raises(FileExistsError, match=r"differing: num_train, sensors.*--overwrite"):
-        write(tmp_path, 2, 1, sensors=CLEAR)
-    assert all_bytes(tmp_path) == before
-    assert write(tmp_path, 2, 1, overwrite=True) and len(split_of(tmp_path, "train")) == 2
-
-
-def test_an_interrupted_run_is_taken_up_again(tmp_path):
-    write(tmp_path, 1, 1)
-    before = all_bytes(tmp_path)
-    (tmp_path / "splits" / "train.txt").unlink()
-    marker = json.loads((tmp_path / writing.MARKER).read_text())
-    writing.write_json(tmp_path / writing.MARKER, {**marker, "complete": False})
-    assert write(tmp_path, 1, 1) and all_bytes(tmp_path) == before
-
-
-def test_data_of_unknown_origin_is_never_removed(tmp_path):
-    precious = tmp_path / "s2" / "precious.tif"
-    precious.parent.mkdir()
-    precious.write_text("real")
-    with pytest.raises(FileExistsError, match="was not written by this command"):
-        write(tmp_path, overwrite=True)
-    assert precious.read_text() == "real" and len(all_bytes(tmp_path)) == 1
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"size": 100}, "size is 100 px.*multiple of 32"),
-        ({"size": 32}, "at least 64"),
-        ({"num_train": -1}, "num_train=-1"),
-        ({"num_train": 0, "num_val": 0}, "a tile"),
-        ({"seed": -1}, "seed=-1"),
-    ],
-)
-def test_wrong_parameters_are_named_before_anything_is_written(tmp_path, wrong, message):
-    with pytest.raises(ValueError, match=message):
-        write(tmp_path / "new", **wrong)
-    assert not (tmp_path / "new").exists()
-
-
-def test_command_writes_then_finds_nothing_to_do_then_refuses(tmp_path, capsys):
-    main = runpy.run_path(str(Path(__file__).parents[2] / "datasets" / "make_synthetic.py"))["main"]
-    command = ["--layout", "quadruplets", "--output", str(tmp_path), "--num-val", "1", "--size", "64", "--num-workers", "1"]
-    assert main([*command, "--num-train", "1"]) == 0 and split_of(tmp_path, "train") == ["Lyon_0000_0000"]
-    assert main([*command, "--num-train", "1"]) == 0 and "nothing to do" in capsys.readouterr().out
-    assert main([*command, "--num-train", "2"]) == 2 and "--overwrite" in capsys.readouterr().err
-    assert main([*command, "--num-train", "2", "--overwrite"]) == 0
 
 
 # --- landscape
@@ -290,7 +203,7 @@ def test_crops_lie_flatter_than_trees_and_water_lowest(tiles):
 # --- gaps
 
 
-def gaps_of(tile: Tile) -> dict[str, bool]:
+def gaps_of(tile: LandCoverTile) -> dict[str, bool]:
     r = tile.rasters
     return {
         "cloudy_every": "s2" in r and bool((r["s2"] == 0).any()),
@@ -303,7 +216,7 @@ def gaps_of(tile: Tile) -> dict[str, bool]:
 
 
 def test_gaps_come_at_their_stated_rates_and_to_every_city():
-    recipe = Recipe(64, 0, LandscapeStyle(), OrbitStyle())
+    recipe = LandCoverRecipe(64, 0, LandscapeStyle(), OrbitStyle())
     gaps = [gaps_of(make_tile(recipe, False, index)) for index in range(130)]
     for period in PERIODS:
         where = np.flatnonzero([gap[period] for gap in gaps])
@@ -311,12 +224,12 @@ def test_gaps_come_at_their_stated_rates_and_to_every_city():
         # One less where the sensor that the gap is in is missing altogether.
         assert 130 // every - 1 <= len(where) <= 130 // every + 1 and set(np.diff(where)) <= {every, 2 * every}
         assert np.gcd(every, len(TRAIN_REGIONS)) == np.gcd(every, len(VAL_REGIONS)) == 1
-    clear = Recipe(64, 0, LandscapeStyle(), CLEAR)
+    clear = LandCoverRecipe(64, 0, LandscapeStyle(), CLEAR)
     assert not any(any(gaps_of(make_tile(clear, False, index)).values()) for index in range(8))
 
 
 def test_each_sensor_is_missing_in_its_turn():
-    recipe = Recipe(64, 0, LandscapeStyle(), OrbitStyle(missing_every=5))
+    recipe = LandCoverRecipe(64, 0, LandscapeStyle(), OrbitStyle(missing_every=5))
     missing = [set(FOLDERS) - set(make_tile(recipe, False, index).rasters) for index in range(20)]
     assert [list(m) for m in missing if m] == [["s1"], ["s2"], ["dem"], ["dnw"]]
 
@@ -388,7 +301,7 @@ def test_speckle_has_the_stated_number_of_looks(tiles):
     assert power.mean() ** 2 / power.var() == pytest.approx(OrbitStyle().s1_looks, rel=0.15)
 
 
-def features(tile: Tile) -> dict[str, np.ndarray]:
+def features(tile: LandCoverTile) -> dict[str, np.ndarray]:
     """What a pixel [N, F] shows of itself and its near surroundings, per sensor; Dynamic World as its class [N]."""
     r = tile.rasters
     dem = cv2.blur(r["dem"], (9, 9))

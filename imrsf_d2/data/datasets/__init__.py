@@ -1,4 +1,4 @@
-"""The built-in datasets: importing this package registers their names; nothing is read before one is used."""
+"""The built-in datasets: importing this package registers their names; a dataset is read when it is first used."""
 
 from collections.abc import Iterable
 
@@ -10,8 +10,8 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["NAMES", "check_registered", "register_dfc2023", "register_quadruplets"]
 
-#: What is registered here.
-NAMES = []
+#: The names that are registered here.
+NAMES: list[str] = []
 
 for _split in ("train", "val"):
     register_dfc2023(f"dfc2023_track2_{_split}", root=None, split=_split)
@@ -21,14 +21,14 @@ for _split in ("train", "val"):
 
 
 def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
-    """See that there are datasets of these names.
+    """Check that datasets of these names are registered.
 
     Args:
         names: to look for.
         where: the key or option they come from, for the message.
 
     Raises:
-        ValueError: if one is not registered, here or by the user.
+        ValueError: if one is registered neither here nor by the user.
     """
     for name in names:
         if name not in DatasetCatalog:

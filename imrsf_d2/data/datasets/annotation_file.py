@@ -1,4 +1,4 @@
-"""COCO files, each parsed once in a process however many loaders and scorers read it."""
+"""COCO files, each parsed once per process however many loaders and evaluators read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FileVersion", "file_version", "read_annotation_file", "without_colle
 
 #: A file's path and the marks by which a rewritten one is told from it.
 FileVersion = tuple[str, int, int, int, int]
-#: Files that are kept: of a training run and its test sets. Each takes about as much memory as on the disk.
+#: Files that are kept: those of a training run and its test sets. Each takes about as much memory as on disk.
 MOST_FILES = 4
 
 
@@ -24,7 +24,7 @@ def file_version(path: str | os.PathLike) -> FileVersion:
     """What identifies the content of a file without reading it.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no such file.
     """
     state = os.stat(path)
     return os.path.abspath(path), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
@@ -37,15 +37,15 @@ def read_annotation_file(path: str | os.PathLike) -> dict:
         path: the JSON file.
 
     Returns:
-        What the file holds, `images`, `annotations` and `categories` among it as lists whose items are not looked at. It
-        is the caller's own: changing it changes nothing for the next one.
+        The content of the file, with the lists `images`, `annotations` and `categories`, whose items are not checked. It
+        is the caller's own: changing it does not affect the next caller.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file, what was found and what was expected.
     """
     # Kept as bytes: nobody can change them by mistake, and worker processes do not copy them page by page as they do
-    # objects, whose counts of references change.
+    # objects, whose reference counts change.
     packed = _packed(file_version(path))
     with without_collection():
         return marshal.loads(packed)
@@ -75,7 +75,7 @@ def _parse(path: str) -> dict:
 
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
-    """Make a million small objects, none of them garbage, without Python's looking through them again and again."""
+    """Create millions of small objects without Python's garbage collector traversing them again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-"""A COCO instance file as dataset dicts, checked whole before training starts.
+"""A COCO instance file as dataset dicts, checked completely before training starts.
 
-Unlike Detectron2's loader it names what is wrong instead of skipping it, and keeps every segmentation as it is.
+Unlike Detectron2's loader it says what is wrong instead of skipping it, and keeps every segmentation as it is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: pycocotools counts the pixels of an image in 32 bits.
 MAX_PIXELS = 2**32 - 1
-#: Files that were checked, and for which classes: none is checked, or warned of, twice in a process.
-_checked = set()
+#: Files that were checked, and for which classes: no file is checked, or warned of, twice in a process.
+_checked: set[tuple] = set()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def load_coco(path: str | os.PathLike, classes: Collection) -> list[dict]:
 
 
 def check_coco(path: str | os.PathLike, classes: Collection) -> list[Unmarked]:
-    """Check a COCO instance file whole.
+    """Check a COCO instance file completely.
 
     Args:
         path, classes: as of `load_coco`.
@@ -93,14 +93,14 @@ def check_coco(path: str | os.PathLike, classes: Collection) -> list[Unmarked]:
         The annotations that mark no pixel of their image, in the order of the file.
 
     Raises:
-        ValueError: as `load_coco`, but for that no annotation marks a pixel.
+        ValueError: as `load_coco`, but not if no annotation marks a pixel.
     """
     data = read_annotation_file(path)
     return _check_annotations(data, {image["image_id"]: image for image in _images(data, path)}, classes, path)
 
 
 def read_images(path: str | os.PathLike) -> list[dict]:
-    """Read the images of a COCO file, whatever its annotations are like.
+    """Read the images of a COCO file without looking at its annotations.
 
     Args:
         path: the JSON file.
@@ -115,7 +115,7 @@ def read_images(path: str | os.PathLike) -> list[dict]:
 
 
 def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike) -> None:
-    """See that a file calls no category by the name of another class; other names may be in another language.
+    """Check that a file gives no category the name of another class; other names may be in another language.
 
     Args:
         categories: of the file.
@@ -123,7 +123,7 @@ def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike)
         path: of the file.
 
     Raises:
-        ValueError: naming the category: its score would be called by the wrong name.
+        ValueError: naming the category: its score would be reported under the wrong name.
     """
     for category in categories:
         if not isinstance(category, Mapping) or not _is_id(category.get("id")) or category["id"] not in classes:
@@ -139,7 +139,7 @@ def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike)
 
 
 def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
-    images = {}
+    images: dict[float | str, dict] = {}
     for image in data["images"]:
         _expect(isinstance(image, Mapping), f"{path}: the file", "the image", image, "an object")
         missing = [key for key in ("id", "file_name", "height", "width") if key not in image]
@@ -150,7 +150,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
             )
         image_id, name, where = image["id"], image["file_name"], f"{path}: image {image['id']!r}"
         _expect(isinstance(name, str) and os.path.basename(name) != "", where, "file_name", name, "the name of a raster")
-        # Only Windows takes a backslash for the start of a folder: elsewhere the rasters would not be found.
+        # Only on Windows does a backslash separate folders: elsewhere the rasters would not be found.
         _expect("\\" not in name, where, "file_name", name, f"folders with '/', {name.replace(chr(92), '/')!r}")
         _expect(_is_id(image_id), f"{path}: image {name!r}", "id", image_id, "a number or a text")
         for key in ("height", "width"):
@@ -178,7 +178,7 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
 
 
 def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path: str | os.PathLike) -> list[Unmarked]:
-    """See that every annotation can be used; those that mark no pixel are returned."""
+    """Check that every annotation can be used; return those that mark no pixel."""
     if isinstance(classes, Mapping):
         check_names(data["categories"], classes, path)
     classes, unmarked = list(classes), []
@@ -187,13 +187,17 @@ def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path
         if "id" not in annotation:
             raise InputError(
                 f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
-                "of its own in each."
+                "that no other annotation has."
             )
         where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
         _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number or a text")
         if not _is_id(image_id) or image_id not in images:
             alike = next((i for i in images if str(i) == str(image_id)), None)
-            hint = "" if alike is None else (f" There is an image {alike!r}: a number and a text differ, write both alike.")
+            hint = (
+                ""
+                if alike is None
+                else (f" There is an image {alike!r}: a number and a text differ, write both the same way.")
+            )
             raise InputError(
                 f"{where} belongs to image {image_id!r}, expected one of the ids of the file's {len(images)} images.{hint}"
             )
@@ -213,7 +217,7 @@ def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path
             if not problem and marks_nothing(segmentation, *size):
                 unmarked.append(Unmarked(annotation["id"], image["file_name"], segmentation_extent(segmentation)))
         except InputError as error:
-            problem = error
+            problem = str(error)
         if problem:
             raise InputError(f"{where} has an unusable segmentation: {problem}.")
     return unmarked
@@ -225,12 +229,12 @@ def _report_unmarked(unmarked: Sequence[Unmarked], annotations: int, path: str |
     if len(unmarked) == annotations:
         raise InputError(
             f"{path}: none of the {annotations} annotations marks a pixel of its image, e.g. {unmarked[0]}. "
-            "Expected pixels, counted from the image's upper left corner to the right and down; map "
-            "coordinates and degrees must be converted first."
+            "Expected pixels, counted from the image's upper left corner to the right and down: convert map "
+            "coordinates or degrees first."
         )
     names = "; ".join(map(str, unmarked[:3]))
     logger.warning(
-        "%s: %d of %d annotations mark no pixel of their image and count for nothing: %s%s",
+        "%s: %d of %d annotations mark no pixel of their image and are ignored: %s%s",
         path,
         len(unmarked),
         annotations,
@@ -245,7 +249,7 @@ def _expect(met: bool, where: str, key: str, found: object, expected: str) -> No
 
 
 def _is_id(value: object) -> bool:
-    """Others have no order, are no keys of a dict, or differ from themselves."""
+    """Whether a value can be an id: others cannot be sorted, are no keys of a dict, or differ from themselves."""
     return (
         isinstance(value, str)
         or isinstance(value, (int, float))

@@ -64,10 +64,10 @@ TASKS = ("instance", "semantic")
 def city_of(file_name: str) -> str:
     """The city in `{SV|GF2}_{City}_{lat}_{lon}.tif`, in this module's spelling.
 
-    Case, accents, blanks, hyphens and underscores within the name do not matter, nor what follows it ("New_York_City").
+    Case, accents, spaces, hyphens and underscores within the name do not matter, nor what follows it ("New_York_City").
 
     Raises:
-        ValueError: if it is none of the labeled cities.
+        ValueError: if it is not one of the labeled cities.
     """
     words = _plain(Path(file_name).name.partition("_")[2])
     for city in CITIES:
@@ -102,13 +102,13 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
         raise MissingFileError(
             f"no DFC2023 tiles at {track / 'train'}, expected the folders rgb, sar and dsm (or height) there. "
             f"{describe_root()}; it must name the folder that holds dfc2023/track2. datasets/README.md shows the layout; "
-            "datasets/make_synthetic.py writes synthetic tiles to try things out."
+            "datasets/make_synthetic.py writes synthetic tiles to start with."
         )
     labels = label_file(track)
     samples = load_coco(labels, CLASSES)
-    cities = Counter()
+    cities: Counter[str] = Counter()
     for sample in samples:
-        # Whatever folder the file names, the rasters of all modalities go by the last part.
+        # Whatever folder the file names, only the last part is the name of the rasters.
         sample["file_name"] = Path(sample["file_name"]).name
         sample["city"] = city_of(sample["file_name"])
         cities[sample["city"]] += 1
@@ -116,7 +116,7 @@ def load_dfc2023(root: str | os.PathLike | None, split: str) -> list[dict]:
     if not samples:
         found = ", ".join(f"{city} {count}" for city, count in sorted(cities.items()))
         raise InputError(
-            f"the split {split!r} of {labels} is empty: it takes {', '.join(SPLITS[split])}, and the file "
+            f"the split {split!r} of {labels} is empty: its cities are {', '.join(SPLITS[split])}, but the file "
             f"has these tiles: {found}."
         )
     _attach_rasters(samples, folders)
@@ -144,7 +144,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
         samples = load_dfc2023(root, split)
         labels = os.fspath(label_file(dataset_root(root, "dfc2023") / "track2"))
         if metadata.json_file != labels:
-            # Registered before the data, or $DETECTRON2_DATASETS, were in place. Metadata cannot be overwritten.
+            # Registered before the data or $DETECTRON2_DATASETS were in place. Metadata cannot be overwritten.
             del metadata.json_file
             metadata.json_file = labels
         return samples
@@ -164,7 +164,7 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
 
 
 def label_file(track: Path) -> Path:
-    """The label file below the folder `track2`, wherever the release has it.
+    """The label file below the folder `track2`, in either place where releases have it.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -189,7 +189,7 @@ def raster_folders(track: Path) -> dict[str, Path]:
 
 
 def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
-    """Fill in `modalities`, and make `file_name` the path of the first raster that there is."""
+    """Fill in `modalities`, and make `file_name` the path of the first raster that exists."""
     listings = {modality: set(os.listdir(folder)) for modality, folder in folders.items()}
     without = []
     for sample in samples:
@@ -212,5 +212,5 @@ def _attach_rasters(samples: list[dict], folders: dict[str, Path]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Only the letters and digits, without accents and case."""
+    """The letters and digits of a text, without accents and case."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii() and c.isalnum()).lower()

@@ -1,7 +1,7 @@
 """Quadruplets: land cover from Sentinel-1, Sentinel-2, elevation and a Dynamic World map, at 10 m.
 
-Features: tiles of one pixel grid each (256 x 256 px in the paper: 6123 tiles from twelve cities); no public download,
-`datasets/prepare_quadruplets.py` makes the layout from a user's own export.
+Features: tiles whose files share one pixel grid (in the paper 6123 tiles of 256 x 256 px from twelve cities). They cannot
+be downloaded; `datasets/prepare_quadruplets.py` makes them from a user's own export.
 
 Bands and format: `imrsf_d2.data.quadruplet_layout`.
 
@@ -30,7 +30,7 @@ from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["load_quadruplets", "register_quadruplets"]
 
-#: For pictures: red, green, blue of the classes of the default table, and of others in turn.
+#: For figures: red, green, blue of the classes of the default table; the others take FURTHER_COLORS in turn.
 COLORS = {
     "urban fabric": (200, 30, 40),
     "green urban": (140, 220, 0),
@@ -69,7 +69,7 @@ def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
             if shared:
                 raise InputError(
                     f"{split_file(root, split)} and {split_file(root, other)} share the city {shared[0]!r}; "
-                    "a score on tiles beside training tiles says nothing about new places."
+                    "a score on tiles next to training tiles says nothing about new places."
                 )
     listings = {name: set(os.listdir(root / name)) if (root / name).is_dir() else set() for name in (*SENSORS, LABELS)}
     for what, folders in (("labels", [LABELS]), ("raster of any sensor", SENSORS)):
@@ -104,14 +104,14 @@ def register_quadruplets(
 ) -> None:
     """Give a copy of the dataset a name for DATASETS.TRAIN and DATASETS.TEST. Reads no tile yet.
 
-    The classes are those that the dataset's `prepared.json` names, by the table that the tiles were made with. They are
-    looked up again when the tiles are loaded, as these may be made, or $DETECTRON2_DATASETS set, only after this.
+    The classes are those in the dataset's `prepared.json`, from the table that the tiles were made with. They are looked up
+    again when the tiles are loaded, as the tiles may be made, or $DETECTRON2_DATASETS be set, after this.
 
     Args:
         name: not yet registered.
         root, split: see `load_quadruplets`.
-        merge_table: the table that the labels were made with, for tiles without a `prepared.json`; None for the default
-            one.
+        merge_table: the table that the labels were made with, for tiles without a `prepared.json`; None is the default
+            table.
     """
     given = read_merge_table(DEFAULT_TABLE if merge_table is None else merge_table).classes
     metadata = MetadataCatalog.get(name).set(ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic", split=split)
@@ -134,12 +134,12 @@ def register_quadruplets(
     DatasetCatalog.register(name, load)
     try:
         _name_classes(metadata, find_classes())
-    except InputError:  # to be raised when the tiles are loaded: most who import this package use none of them
+    except InputError:  # raised again when the tiles are loaded: most users of this package never load them
         _name_classes(metadata, given)
 
 
 def _name_classes(metadata: Metadata, classes: Sequence[str]) -> None:
-    """Give a dataset its classes, in place of others if it has some."""
+    """Give a dataset its classes, replacing those it may have."""
     if metadata.get("stuff_classes") == list(classes):
         return
     colors = [COLORS.get(label) or FURTHER_COLORS[i % len(FURTHER_COLORS)] for i, label in enumerate(classes)]
@@ -154,12 +154,12 @@ def _read_split(root: Path, split: str) -> list[str]:
         raise MissingFileError(
             f"no list of tiles at {path}. {describe_root()}; it must name the folder that holds quadruplets. "
             "datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your scenes, "
-            "datasets/make_synthetic.py writes synthetic tiles to try things out."
+            "datasets/make_synthetic.py writes synthetic tiles to start with."
         )
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     tiles = [line for line in lines if line]
     if not tiles:
-        raise InputError(f"{path} lists no tiles, expected one name a line.")
+        raise InputError(f"{path} lists no tiles, expected one name per line.")
     repeated = [tile for tile, count in Counter(tiles).items() if count > 1]
     if repeated:
         raise InputError(f"{path} lists {repeated[0]!r} twice.")

@@ -1,4 +1,4 @@
-"""Where the datasets live."""
+"""Where the datasets are on disk."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def dataset_root(root: str | os.PathLike | None, name: str) -> Path:
 
 
 def describe_root() -> str:
-    """What the environment says, for messages."""
+    """The setting of $DETECTRON2_DATASETS, for messages."""
     return f"$DETECTRON2_DATASETS is {os.environ.get('DETECTRON2_DATASETS', 'not set (default: datasets)')}"

@@ -1,4 +1,4 @@
-"""What can be wrong with the segmentation of an annotation."""
+"""What may be wrong with the segmentation of an annotation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
     """What makes a segmentation unusable, or None.
 
     Args:
-        segmentation: whatever a file gives as one.
+        segmentation: whatever a file has in its place.
         height, width: of its image, px.
     """
     if isinstance(segmentation, Mapping):
@@ -34,8 +34,8 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
             found = f"of {len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)
             return f"a polygon {found}, expected x, y of three or more points"
         if not _are_finite(polygon):
-            return f"a polygon {polygon} with something else than finite numbers"
-    # A part of a footprint that shrank to a line marks nothing; a footprint of such parts alone is a mistake.
+            return f"a polygon {polygon}, expected finite numbers"
+    # A part of a footprint that shrank to a line marks nothing; a footprint that consists of such parts is a mistake.
     if all(len(polygon) < MIN_POLYGON_NUMBERS for polygon in segmentation):
         return f"polygons of {[len(p) for p in segmentation]} numbers, expected x, y of three or more points in one"
     return None
@@ -56,7 +56,7 @@ def segmentation_extent(segmentation: Sequence | Mapping) -> str:
 
 def _are_finite(values: list) -> bool:
     """True if all are finite numbers."""
-    try:  # most are, which their sum tells many times sooner
+    try:  # most are, and their sum shows it many times faster
         if NUMBERS.issuperset(map(type, values)) and math.isfinite(sum(values)):
             return True
     except OverflowError:  # whole numbers that no float can hold
@@ -65,7 +65,7 @@ def _are_finite(values: list) -> bool:
 
 
 def _runs_problem(counts: Sequence[int] | str | None, pixels: int) -> str | None:
-    """What is wrong with the lengths of a run-length code for so many pixels, or None."""
+    """What is wrong with the run lengths of a code for this many pixels, or None."""
     if not isinstance(counts, (list, str, type(None))):
         return f"run lengths {counts!r}, expected a list of numbers or a compressed code"
     try:
@@ -73,8 +73,8 @@ def _runs_problem(counts: Sequence[int] | str | None, pixels: int) -> str | None
     except ValueError as error:
         return f"run lengths that cannot be read ({error}), expected height x width = {pixels}"
     if wrong := [run for run in runs if type(run) is not int or run < 0]:
-        return f"run lengths with {wrong[0]!r}, expected whole numbers from 0"
-    # pycocotools fills what a short code leaves open with whatever stands in memory.
+        return f"run lengths with {wrong[0]!r}, expected whole numbers of 0 or more"
+    # pycocotools leaves the rest of a short code uninitialized.
     if sum(runs) != pixels:
         return f"run lengths that add up to {sum(runs)}, expected height x width = {pixels}"
     return None
