@@ -14,17 +14,11 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
+from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
-from imrsf_d2.evaluation.report import (
-    MEANINGS,
-    describe_machine,
-    describe_versions,
-    main_score,
-    markdown_table,
-    subset_table,
-)
+from imrsf_d2.evaluation.report import MEANINGS, main_score, markdown_table, subset_table
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title

@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
 
+from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -29,7 +30,7 @@ from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
 from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
-from imrsf_d2.evaluation.report import describe_machine, describe_versions, main_score
+from imrsf_d2.evaluation.report import main_score
 from imrsf_d2.evaluation.summary import Estimate, Summary, summarize
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.modalities import ModalitySet, subset_title

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import math
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-import imrsf_d2
 from imrsf_d2.utils.errors import InputError
-from imrsf_d2.utils.parallel import usable_cores
 
-__all__ = [
-    "MEANINGS",
-    "describe_machine",
-    "describe_versions",
-    "main_score",
-    "markdown_table",
-    "subset_table",
-    "subset_ticks",
-]
+__all__ = ["MEANINGS", "main_score", "markdown_table", "subset_table", "subset_ticks"]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], centerd: int = 0) -> str:
@@ -108,50 +94,3 @@ def subset_table(rows: Sequence[Mapping], names: Sequence[str]) -> str:
 def subset_ticks(subset: Sequence[str], names: Sequence[str]) -> list[str]:
     """A check mark for each modality that a subset has, blank for the others."""
     return ["✓" if name in subset else "" for name in names]
-
-
-def describe_machine() -> str:
-    """Kind of processor or GPU, and how many cores this process may use."""
-    import torch
-
-    cores = usable_cores()
-    text = f"{_cpu_model()}, {cores} core{'s' * (cores != 1)}"
-    if torch.cuda.is_available():
-        text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return text
-
-
-def describe_versions(packages: Sequence[str] = ("torch", "torchvision", "numpy", "pycocotools")) -> str:
-    """Versions that numbers may depend on, ours first."""
-    parts = [f"imrsf_d2 {imrsf_d2.__version__}{_commit()}", f"Python {platform.python_version()}"]
-    for package in packages:
-        try:
-            parts.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(parts)
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The source's commit, where it is a git checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            cwd=Path(imrsf_d2.__file__).parent,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f" ({result.stdout.strip()})"
