@@ -79,7 +79,7 @@ def test_predictions_of_a_checkpoint_with_several_subsets(visualize, tmp_path, c
     "options, opts, message",
     [
         (["--number", "0"], [], "--number is 0, expected 1 or more"),
-        (["--subset", "rgb"], [], "--subset is for --split test"),
+        (["--subset", "rgb"], [], "--subset needs --split test"),
         (["--split", "test", "--subset", "rgb+lidar"], [], "--subset names the unknown modality 'lidar'"),
         (["--split", "test", "--subset", "rgb+rgb"], [], "--subset names the modality 'rgb' twice"),
         (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
