@@ -11,7 +11,6 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 
 from imrsf_d2.data.loaders import read_test_samples
@@ -22,6 +21,7 @@ from imrsf_d2.engine.launching import launch_run
 from imrsf_d2.engine.modality_files import write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
+from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
@@ -159,7 +159,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     """The work of each process."""
     cfg = load_config(args.config_file, args.opts)
     setup_run(cfg, args)
-    model = build_model(cfg)
+    model = Trainer.build_model(cfg)
     if args.importance_images:
         check_importance(model)
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
