@@ -1,4 +1,4 @@
-"""Look at what a model is fed in training or at test time, at the ground truth, and at what the model predicts."""
+"""Draw the inputs of a model in training or at test time, the ground truth, and the predictions of a checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -12,45 +12,44 @@ Examples:
 The first 16 samples of the training stream, after augmentation and modality dropout:
     $ python tools/visualize.py --config-file configs/dfc2023_instance.yaml --output output/look --number 16
 
-What a checkpoint finds in test tiles with all sensors, and with two of them:
+The predictions of a checkpoint for test tiles, from all sensors and from two of them:
     $ python tools/visualize.py --config-file configs/dfc2023_instance.yaml --output output/look --split test \\
         --subset sar+rgb+dsm --subset rgb+dsm MODEL.WEIGHTS output/instance/model_final.pth
 
-Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth; --split train of a pre-training run's config
-shows the inputs alone. Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Without MODEL.WEIGHTS, --split test shows the inputs and the ground truth; --split train with the config of a
+pre-training run shows only the inputs. Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
 def parse(argv):
     parser = command_parser("visualize", __doc__, EXAMPLES)
     parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the figures")
     parser.add_argument(
         "--split",
         choices=("train", "test"),
         default="train",
-        help="DATASETS.TRAIN as training sees it (default), or DATASETS.TEST",
+        help="DATASETS.TRAIN as it is used in training (default), or DATASETS.TEST",
     )
-    parser.add_argument("--number", type=int, default=8, metavar="N", help="how many samples (default: 8)")
+    parser.add_argument("--number", type=int, default=8, metavar="N", help="number of samples (default: 8)")
     parser.add_argument(
         "--subset",
         action="append",
         metavar="A+B",
-        help="test: modalities to keep, e.g. rgb+dsm; repeat to compare several (default: those in "
+        help="with --split test: the modalities to use, e.g. rgb+dsm; give it several times to compare subsets (default: "
         "INPUT.TEST_MODALITIES, which is all unless set)",
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides")
     return parser.parse_args(argv)
 
 
 def load_model(cfg, args):
-    from detectron2.modeling import build_model
-
     from imrsf_d2.engine.checkpointer import Checkpointer
     from imrsf_d2.engine.configuration import setup_run
+    from imrsf_d2.engine.trainer import Trainer
 
     setup_run(cfg, args)
-    model = build_model(cfg)
+    model = Trainer.build_model(cfg)
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
     return model
 
@@ -69,8 +68,8 @@ def draw(args):
     if args.number < 1:
         raise InputError(f"--number is {args.number}, expected 1 or more.")
     if args.subset and args.split == "train":
-        raise InputError("--subset is for --split test; training draws the subsets itself (INPUT.MODALITY_DROPOUT).")
-    # A log and the config are written beside the pictures of a model, not into the folder of its training.
+        raise InputError("--subset needs --split test; in training, subsets are drawn at random (INPUT.MODALITY_DROPOUT).")
+    # The log and the config are written to the folder of the figures, not to that of the training run.
     cfg = load_config(args.config_file, [*args.opts, "OUTPUT_DIR", args.output])
     modalities = ModalitySet.from_config(cfg)
     subsets = [modalities.check_subset(subset.split("+"), "--subset") for subset in args.subset or ()]
@@ -79,11 +78,11 @@ def draw(args):
         return draw_training_sheets(cfg, args.output, args.number)
     if cfg.MODEL.WEIGHTS and is_pretraining(cfg):
         raise InputError(
-            f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training run predicts nothing to "
-            "show beside the truth. Its reconstructions are drawn while it trains, below its OUTPUT_DIR."
+            f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}, expected none: a pre-training model predicts nothing that could be "
+            "shown beside the ground truth. Its reconstructions are drawn during training, in its OUTPUT_DIR."
         )
     if not cfg.MODEL.WEIGHTS:
-        print("MODEL.WEIGHTS is empty: only the inputs and the ground truth are shown.")
+        print("MODEL.WEIGHTS is empty: only the inputs and the ground truth are drawn.", flush=True)
     model = load_model(cfg, args) if cfg.MODEL.WEIGHTS else None
     subsets = subsets or [modalities.check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")]
     return draw_test_sheets(cfg, model, subsets, args.output, args.number)

@@ -14,18 +14,13 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
+from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
-from imrsf_d2.evaluation.report import (
-    MEANINGS,
-    describe_machine,
-    describe_versions,
-    main_score,
-    markdown_table,
-    subset_table,
-)
+from imrsf_d2.evaluation.scores import MEANINGS, main_score
 from imrsf_d2.evaluation.sweep import sweep_subsets
+from imrsf_d2.evaluation.tables import markdown_table, subset_table
 from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.utils.atomic import write_text
@@ -155,7 +150,7 @@ def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], ta
             f"- Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}",
             f"- Versions: {describe_versions()}",
             "",
-            markdown_table(["phase", "seconds"], [*phases, ["total", f"{sum(seconds.values()):.0f}"]], centerd=1),
+            markdown_table(["phase", "seconds"], [*phases, ["total", f"{sum(seconds.values()):.0f}"]], centered=1),
             "",
             "A phase that was kept from an earlier run shows the time it took then.",
             "",

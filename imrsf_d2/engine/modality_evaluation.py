@@ -1,88 +1,90 @@
-"""What tools/evaluate_modalities.py does: every subset of a model's sensors, a report, charts, importance maps."""
+"""The command of the sweep: checks, evaluation in one or more processes, report."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from detectron2.utils import comm
-from torch import nn
 
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.launching import launch_run
+from imrsf_d2.engine.modality_files import write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
-from imrsf_d2.evaluation.bootstrap import LEVEL
+from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation.coverage import Coverage
-from imrsf_d2.evaluation.importance import check_importance, importance_maps, write_importance
-from imrsf_d2.evaluation.modality_report import class_scores, sweep_csv, sweep_json, sweep_markdown
+from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
-from imrsf_d2.evaluation.report import describe_machine, describe_versions, main_score
-from imrsf_d2.evaluation.summary import Estimate, Summary, summarize
-from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
-from imrsf_d2.modalities import ModalitySet, subset_title
-from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.evaluation.summary import summarize
+from imrsf_d2.evaluation.sweep import sweep_subsets
+from imrsf_d2.evaluation.sweep_report import score_table
+from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError
-from imrsf_d2.visualization import choose_tiles
-from imrsf_d2.visualization.charts import draw_bars, draw_heat_map
-from imrsf_d2.visualization.importance import draw_importance
 
-__all__ = ["evaluate_modalities", "read_subsets"]
+__all__ = ["SweepOutput", "evaluate_modalities", "read_subsets"]
 
 logger = logging.getLogger(__name__)
 
-REPORT, SHEET = "modalities.md", "modalities.csv"
-IMPORTANCE = "importance"
 
-
-def evaluate_modalities(args: argparse.Namespace) -> Path:
-    """Evaluate a model with subsets of its modalities, or with those of them that an interrupted call left over.
+@dataclass(frozen=True)
+class SweepOutput:
+    """What a sweep came to.
 
     Args:
-        args: config_file, opts (KEY VALUE changes), output (folder), subsets (text as for `read_subsets`, or None for
+        report: path of the report.
+        table: the scores of all subsets, as Markdown.
+    """
+
+    report: Path
+    table: str
+
+
+def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
+    """Evaluate a model with subsets of its modalities; subsets that an interrupted run finished are kept.
+
+    Args:
+        args: config_file, opts (KEY VALUE overrides), output (folder), subsets (text as for `read_subsets`, or None for
             all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), resamples and
             seed (of the bootstrap), importance (whether to write maps) and importance_images (of how many images).
 
     Returns:
-        The path of the report, which the first process writes.
+        The report, which the first process writes, and its first table; None in the other processes.
 
     Raises:
-        ValueError, OSError: on what `load_config`, `setup_run`, `Checkpointer.load`, `SweepRecord.claim` and the
-            readers of datasets refuse; and if an argument is out of range, there are no weights or labels, or
-            importance maps are asked for of a model without Bi-LSTM attention.
+        ValueError, OSError: see `load_config`, `setup_run`, `Checkpointer.load`, `SweepRecord.claim` and the readers of
+            datasets; also if an argument is out of range, there are no weights or no labels, or importance maps are
+            requested of a model without Bi-LSTM attention.
     """
     processes = all_processes(args.num_gpus)
     for option, least in (("resamples", 0), ("seed", 0), ("subsets_per_pass", 0), ("importance_images", 1)):
         if getattr(args, option) < least:
             raise InputError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
-    # The log and the config are written beside the scores, not into the folder of the training.
+    # The log and the config are written to the folder of the scores, not to that of the training run.
     opts = [*args.opts, "OUTPUT_DIR", args.output]
     cfg = load_config(args.config_file, opts)
     check_predicts(cfg)
-    subsets = read_subsets(args.subsets, ModalitySet.from_config(cfg))
+    wanted = read_subsets(args.subsets, ModalitySet.from_config(cfg))
     dataset = _dataset(cfg)
     _check_weights(cfg)
     if args.importance and not cfg.MODEL.IMRSF.BILSTM:
         raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
     samples = read_test_samples(cfg, dataset)
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
-    subsets = coverage.choose(subsets, "--subsets")
+    subsets = coverage.choose(wanted, "--subsets")
     record = SweepRecord(args.output)
     if is_first_process():
         record.claim(sweep_identity(cfg, dataset, samples))
-    if args.importance or any(record.row(subset) is None for subset in subsets):
+    if args.importance or not all(record.has(subset) for subset in subsets):
         launch_run(
             argparse.Namespace(
                 config_file=args.config_file,
@@ -98,19 +100,21 @@ def evaluate_modalities(args: argparse.Namespace) -> Path:
             ),
             _evaluate,
         )
-    if not is_first_process():
-        return record.folder / REPORT
-    return _write_report(cfg, coverage, record, subsets, args, processes)
+    return _finish(cfg, coverage, record, subsets, args, processes) if is_first_process() else None
 
 
 def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]] | None:
-    """Read a choice of subsets.
+    """Parse the subsets to evaluate.
 
     Args:
-        text: e.g. "rgb+dsm,sar"; None, which is returned as it is, for all of the sensors that the dataset has.
+        text: e.g. "rgb+dsm,sar"; None for all, which is returned as None.
+        modalities: those that may be named.
+
+    Returns:
+        The names of each subset, in the order of `modalities`.
 
     Raises:
-        ValueError: if a subset is empty, named twice, or names an unknown modality or one twice.
+        ValueError: if a subset is empty or repeated, or names an unknown modality or the same one twice.
     """
     if text is None:
         return None
@@ -118,8 +122,8 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
     for part in text.split(","):
         if not part.strip():
             raise InputError(
-                f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and "
-                f"subsets by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}."
+                f"--subsets is {text!r}, which has an empty subset, expected modalities joined by + and subsets "
+                f"separated by commas, e.g. {'+'.join(modalities.names)},{modalities.names[0]}."
             )
         subset = modalities.check_subset((name.strip() for name in part.split("+")), "--subsets")
         if subset in subsets:
@@ -129,11 +133,11 @@ def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, .
 
 
 def _dataset(cfg: CfgNode) -> str:
-    """The one dataset to evaluate on."""
+    """The dataset to evaluate on, checked."""
     names = list(cfg.DATASETS.TEST)
     if len(names) != 1:
         raise InputError(
-            f"DATASETS.TEST names {len(names)} datasets {names}, expected one: append DATASETS.TEST \"('name',)\"."
+            f"DATASETS.TEST names {len(names)} datasets {names}, expected exactly one: append DATASETS.TEST \"('name',)\"."
         )
     check_run(cfg, eval_only=True)
     return names[0]
@@ -146,14 +150,16 @@ def _check_weights(cfg: CfgNode) -> None:
             "MODEL.WEIGHTS is empty, which would score random weights: append MODEL.WEIGHTS path/to/model_final.pth."
         )
     if "://" not in path and not os.path.isfile(path):
-        raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
+        raise MissingFileError(
+            f"MODEL.WEIGHTS is {path!r}, but there is no such file: append MODEL.WEIGHTS path/to/model_final.pth."
+        )
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    """What each process does."""
+    """The work of each process."""
     cfg = load_config(args.config_file, args.opts)
     setup_run(cfg, args)
-    model = build_model(cfg)
+    model = Trainer.build_model(cfg)
     if args.importance_images:
         check_importance(model)
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
@@ -169,30 +175,21 @@ def _evaluate(args: argparse.Namespace) -> None:
         subsets_per_pass=args.subsets_per_pass,
     )
     if args.importance_images and comm.is_main_process():
-        _write_importance(cfg, model, dataset, args.importance_images)
+        write_importance_maps(cfg.OUTPUT_DIR, cfg, model, dataset, args.importance_images)
 
 
-def _write_importance(cfg: CfgNode, model: nn.Module, dataset: str, number: int) -> None:
-    folder = Path(cfg.OUTPUT_DIR) / IMPORTANCE
-    samples = read_test_samples(cfg, dataset)
-    chosen = [samples[position] for position in choose_tiles(samples, number)]
-    for done, item in enumerate(importance_maps(cfg, model, chosen), start=1):
-        write_importance(folder, item)
-        draw_importance(folder / f"{item.name}.png", item, ModalitySet.from_config(cfg))
-        logger.info("Importance maps: %d of %d images.", done, len(chosen))
-
-
-def _write_report(
+def _finish(
     cfg: CfgNode,
     coverage: Coverage,
     record: SweepRecord,
     subsets: Sequence[tuple[str, ...]],
     args: argparse.Namespace,
     processes: int,
-) -> Path:
+) -> SweepOutput:
+    """Derive everything from the recorded subsets, and write it."""
     coverage = coverage.with_data({name: ids for subset in subsets for name, ids in record.sensors(subset).items()})
     names, dataset = coverage.existing, coverage.dataset
-    # Of a sensor without a single valid pixel in all of its files, no row could differ from one without it.
+    # Without a single valid pixel in all of its files, a sensor adds nothing to any subset.
     subsets = [subset for subset in subsets if set(subset) <= set(names)]
     if not subsets:
         raise InputError(
@@ -201,79 +198,9 @@ def _write_report(
         )
     rows = [record.row(subset) for subset in subsets]
     images = {subset: record.images(subset) for subset in subsets}
-    logger.info("Bootstrap: %d resamples of %d subsets.", args.resamples, len(subsets))
+    logger.info("Bootstrap: %d resamples of %d subsets", args.resamples, len(subsets))
     summary = summarize(
         names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples, args.seed, coverage
     )
-    folder = record.folder
-    pictures = _draw_charts(folder, rows, summary, f"{summary.metric} on {dataset}")
-    if args.importance:
-        pictures |= {path.stem: f"{IMPORTANCE}/{path.name}" for path in sorted((folder / IMPORTANCE).glob("*.png"))}
-    made_with = [
-        f"Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
-        f"Weights: {cfg.MODEL.WEIGHTS}",
-        f"Data: {dataset}, {summary.num_images} images",
-        f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {processes} "
-        f"process{'es' * (processes != 1)}; {sum(row['seconds'] for row in rows):.0f} s for the subsets",
-        f"Versions: {describe_versions()}",
-        f"Every score: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET}), there in percent",
-    ]
-    write_text(folder / RESULTS_FILE, sweep_json(dataset, cfg.MODEL.WEIGHTS, rows, summary))
-    write_text(folder / SHEET, sweep_csv(rows, names, summary.covered))
-    write_text(folder / REPORT, sweep_markdown(rows, summary, pictures, made_with))
-    return folder / REPORT
-
-
-def _draw_charts(folder: Path, rows: Sequence[Mapping], summary: Summary, heading: str) -> dict[str, str]:
-    """Title -> file name of each chart; where there is none, the title says why and the file name is empty."""
-    pictures, whiskers = {}, f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
-    number = summary.num_images
-    titles = {subset: subset_title(subset) for subset in summary.scores}
-    tiles = summary.covered.images
-    labels = [
-        title if tiles[subset] == number else f"{title}\nin {tiles[subset]} of {number} tiles"
-        for subset, title in titles.items()
-    ]
-    partial = {
-        place: _fraction(summary.covered.scores[subset]) for place, subset in enumerate(titles) if tiles[subset] < number
-    }
-    blind = summary.blind, main_score(summary.blind_results)[2] / 100
-    draw_bars(
-        folder / "subsets.png",
-        labels,
-        [_fraction(score) for score in summary.scores.values()],
-        heading,
-        summary.metric + whiskers,
-        blind,
-        partial,
-        ("all tiles", "tiles that have any of the sensors"),
-    )
-    pictures[heading] = "subsets.png"
-    if summary.losses:
-        title = f"{heading}: loss when one sensor is missing"
-        if summary.complete_images < number:
-            title += f"\non the {summary.complete_images} of {number} tiles that have all"
-        draw_bars(
-            folder / "losses.png",
-            [f"without {name.upper()}" for name in summary.losses],
-            [_fraction(loss) for loss in summary.losses.values()],
-            title,
-            f"{summary.metric} lost{whiskers}",
-        )
-        pictures["What is lost when one sensor is missing"] = "losses.png"
-    elif not summary.complete_images:
-        pictures["No chart of losses: no tile has every sensor."] = ""
-    else:
-        pictures["No chart of losses: that needs the complete input, and the ones that lack one sensor."] = ""
-    metric, by_class = class_scores(rows)
-    if by_class:
-        values = np.array(list(by_class.values()), dtype=float) / 100
-        draw_heat_map(folder / "classes.png", list(by_class), list(titles.values()), values, f"{metric} of each class")
-        pictures[f"{metric} of each class"] = "classes.png"
-    else:
-        pictures["No chart by class: the dataset has one class."] = ""
-    return pictures
-
-
-def _fraction(percent: Estimate) -> Estimate:
-    return Estimate(*(value / 100 for value in (percent.value, percent.low, percent.high)))
+    report = write_sweep(record.folder, cfg, dataset, rows, summary, processes, args.importance)
+    return SweepOutput(report, score_table(rows, summary))

@@ -1,4 +1,4 @@
-"""Pictures of reconstructions while a model is being pre-trained: the same samples with the same masks every time."""
+"""Figures of reconstructions during pre-training, always of the same samples with the same masks."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ __all__ = ["FOLDER", "ReconstructionPictures", "picture_hooks"]
 
 logger = logging.getLogger(__name__)
 
-#: Below OUTPUT_DIR: the pictures, and the arrays that they show.
+#: Below OUTPUT_DIR: the figures, and the arrays that they show.
 FOLDER = "reconstructions"
 
 
 def picture_hooks(cfg: CfgNode) -> list[HookBase]:
-    """What draws reconstructions, for the main process of a pre-training run that wants them."""
+    """The hook that draws reconstructions; none if PICTURES.PERIOD is 0, and none in other processes than the first."""
     wanted = cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD > 0 and comm.is_main_process()
     return [ReconstructionPictures(cfg)] if wanted else []
 
 
 class ReconstructionPictures(HookBase):
-    """Draws what the model reconstructs of a few samples, every PICTURES.PERIOD iterations and after the last.
+    """Draws the reconstructions of a few samples, every PICTURES.PERIOD iterations and after the last one.
 
-    Writes OUTPUT_DIR/reconstructions/iter_<iteration>.png and, for `draw_progress`, .npz, numbered as checkpoints are;
-    the picture goes to TensorBoard too. It changes nothing about the training: its random numbers neither.
+    Writes OUTPUT_DIR/reconstructions/iter_<iteration>.png and, for `draw_progress`, .npz, numbered as checkpoints are. The
+    figure also goes to TensorBoard. The training run is not affected: its random numbers are restored.
 
     Args:
-        cfg: of a pre-training run; the samples are PICTURES.SAMPLES of the first of DATASETS.TEST, or of DATASETS.TRAIN if
-            that is empty.
+        cfg: of a pre-training run; PICTURES.SAMPLES samples are taken from the first dataset of DATASETS.TEST, or of
+            DATASETS.TRAIN if that is empty.
     """
 
     def __init__(self, cfg: CfgNode):
@@ -56,20 +56,20 @@ class ReconstructionPictures(HookBase):
         self._samples: list[dict] = []
 
     def before_train(self) -> None:
-        """Read the samples, before time is spent on a training run.
+        """Read the samples, so that an unreadable one stops the training run at its start.
 
         Raises:
-            RasterError, ValueError: as the mapper does.
+            RasterError, ValueError: see the mapper.
         """
         with _untouched_generators(self.cfg.MODEL.DEVICE):
             self._samples = _read_samples(self.cfg)
 
     def after_step(self) -> None:
-        """Draw, if it is time to."""
+        """Draw, if this iteration is one of those with a figure."""
         done = self.trainer.iter + 1
         if done % self.cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD == 0 or done >= self.trainer.max_iter:
             model = self.trainer.model
-            # One process alone: nothing may wait for the others.
+            # This runs in the first process only, so no forward pass may wait for the others.
             model = model.module if isinstance(model, DistributedDataParallel) else model
             with _untouched_generators(self.cfg.MODEL.DEVICE):
                 self._draw([self._reconstruct(model, sample) for sample in self._samples])
@@ -94,22 +94,22 @@ class ReconstructionPictures(HookBase):
         write_reconstructed(path.with_suffix(".npz"), samples, self.modalities)
         draw_reconstructions(path, samples, self.modalities, f"Iteration {iteration}")
         self.trainer.storage.put_image(FOLDER, np.moveaxis(read_image(str(path), format="RGB"), -1, 0))
-        logger.info("Reconstructions drawn: %s", path)
+        logger.info("Reconstructions: %s", path)
 
 
 def _read_samples(cfg: CfgNode) -> list[dict]:
-    """Samples spread evenly over the dataset, complete and not augmented, but cropped as in training."""
+    """Samples spread evenly over the dataset, with all modalities and not augmented, but cropped as in training."""
     dataset = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)[0]
     samples = read_test_samples(cfg, dataset)
     mapper = build_mapper(cfg, is_train=True, dropout=None, dihedral=False, scale=(1.0, 1.0), jitters={}, seed=0)
-    # Without their annotations, which would draw the choice to the crowded ones.
+    # Without annotations, by which crowded tiles would be preferred.
     positions = choose_tiles([{}] * len(samples), cfg.MODEL.IMRSF.PRETRAIN.PICTURES.SAMPLES)
     return [mapper({**samples[position], "draw": position}) for position in positions]
 
 
 @contextlib.contextmanager
 def _untouched_generators(device: str) -> Iterator[None]:
-    """Leave the global random numbers of torch and numpy as they were."""
+    """Restore the states of the global random number generators of torch and numpy afterwards."""
     state = np.random.get_state()
     on_gpu = torch.device(device).type == "cuda"
     try:

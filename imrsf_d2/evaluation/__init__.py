@@ -1,4 +1,4 @@
-"""Scores: evaluators for one pass, the sweep over all subsets of modalities, tables."""
+"""Evaluators of a dataset, and the sweep over all subsets of the modalities with its tables and reports."""
 
 from imrsf_d2.evaluation.build import build_evaluator
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator

@@ -1,4 +1,4 @@
-"""How much a score owes to the images that happened to be in the dataset: the bootstrap over images."""
+"""The bootstrap over images: how much a score depends on which images are in the dataset."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 __all__ = ["LEVEL", "interval", "resample_counts"]
 
-#: Share of the resamples that an interval holds.
+#: Fraction of the resamples that an interval contains.
 LEVEL = 0.95
 
 
 def resample_counts(num_images: int, resamples: int, seed: int) -> np.ndarray:
-    """Draw as many images as there are, with replacement, many times.
+    """Draw bootstrap resamples: each time as many images as there are, with replacement.
 
     Args:
         num_images: I.
         resamples: R.
-        seed: of the draws. Scores that are to be compared must be of the same draws.
+        seed: of the draws; scores can be compared only on the same draws.
 
     Returns:
         [R, I] int64: how often each image was drawn; each row sums to I.
@@ -33,10 +33,11 @@ def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """The percentile interval of resampled values.
 
     Args:
-        values: [R]; NaN where a resample has no score, which is left out.
+        values: [R]; NaN, where the score of a resample is not defined, is left out.
+        level: fraction of the values that the interval contains.
 
     Returns:
-        (low, high); NaN without a single value.
+        (low, high); NaN if all values are.
     """
     known = values[~np.isnan(values)]
     if not len(known):

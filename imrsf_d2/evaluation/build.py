@@ -1,4 +1,4 @@
-"""From a dataset's `evaluator_type` to its evaluator."""
+"""The evaluator of a dataset, by the `evaluator_type` in its metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_evaluator"]
 
-#: evaluator_type -> the switch of MODEL.MASK_FORMER.TEST for what it scores, and what that is
+#: evaluator_type -> the switch in MODEL.MASK_FORMER.TEST for the output that it scores, and that output's name
 OUTPUTS = {"imrsf_instance": ("INSTANCE_ON", "instances"), "imrsf_semantic": ("SEMANTIC_ON", "label maps")}
 
 
@@ -20,19 +20,21 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
     """The evaluator for a registered dataset.
 
     Args:
-        output_dir: where it may write what it found; None writes none.
+        cfg: of the model to evaluate.
+        dataset_name: a registered name.
+        output_dir: where the evaluator writes predictions; None writes none.
 
     Raises:
-        ValueError: if the dataset's metadata names no evaluator of ours, the model does not give what it scores, or the
-            labels cannot be scored.
+        ValueError: if the dataset's `evaluator_type` is not one of ours, the model does not produce the output that is
+            scored, or the labels cannot be used.
     """
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if kind in OUTPUTS and cfg.MODEL.META_ARCHITECTURE == "MaskFormer":  # others have no such switches
+    if kind in OUTPUTS and cfg.MODEL.META_ARCHITECTURE == "MaskFormer":  # other architectures have no such switches
         switch, what = OUTPUTS[kind]
         if not cfg.MODEL.MASK_FORMER.TEST[switch]:
             raise InputError(
                 f"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the dataset {dataset_name!r} is "
-                f"scored by {what} (its evaluator_type is {kind!r}), which the model would not give."
+                f"evaluated on {what} (its evaluator_type is {kind!r}), which the model would not output."
             )
     if kind == "imrsf_instance":
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)

@@ -1,4 +1,4 @@
-"""Which sensor the model listens to, patch by patch: beta of the Bi-LSTM attention (paper, eq. 3)."""
+"""The weight of each sensor in the fusion tokens, patch by patch: beta of the Bi-LSTM attention (paper, III-B, eq. 3)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,15 +27,15 @@ __all__ = ["ImportanceMap", "check_importance", "importance_maps", "write_import
 
 @dataclass(frozen=True)
 class ImportanceMap:
-    """What each modality contributed to the fusion tokens of one image.
+    """The weights of the modalities in the fusion tokens of one image.
 
     Args:
         name: of the image, without folders.
         image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized.
-        beta: modality -> [Hp, Wp] float32 from 0 to 1, which sum to 1 over the modalities of a patch; NaN where the
+        beta: modality -> [Hp, Wp] float32 from 0 to 1; over the modalities of a patch they sum to 1. NaN where the
             modality is absent. The patches of the last row and column may reach beyond the image.
         patch_size: px.
-        grid: of the patches on the ground, or None if the image does not say where it lies.
+        grid: georeference of the patches; None if the image has none.
     """
 
     name: str
@@ -45,20 +46,20 @@ class ImportanceMap:
 
 
 def check_importance(model: nn.Module) -> None:
-    """See that a model has the attention whose weights are shown.
+    """Check that a model has the Bi-LSTM attention.
 
     Raises:
-        ValueError: if it has no Bi-LSTM attention.
+        InputError: if it has no Bi-LSTM attention.
     """
     if getattr(getattr(model, "backbone", None), "bilstm", None) is None:
         raise InputError(
             "importance maps show the weights of the Bi-LSTM attention, which this model does not have "
-            "(MODEL.IMRSF.BILSTM False, or another backbone)."
+            "(MODEL.IMRSF.BILSTM is False, or it has another backbone)."
         )
 
 
 def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) -> Iterator[ImportanceMap]:
-    """The maps of some images, each with all the modalities that it has.
+    """The importance maps of some images, each computed with all modalities that the image has.
 
     Args:
         cfg: the config the model was built from.
@@ -71,7 +72,7 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
     check_importance(model)
     modalities = ModalitySet.from_config(cfg)
     mapper = build_mapper(cfg, is_train=False, keep=modalities.names)
-    backbone = model.backbone
+    backbone: Any = model.backbone
     patch = backbone.patch_size
     for sample in samples:
         image = mapper(sample)["image"]
@@ -83,7 +84,7 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
         beta = beta.float().cpu().numpy()
         rows, columns = (-(-side // patch) for side in image.shape[1:])
         ground = mapper.reader.grid(sample)
-        if ground is not None:  # that of whole patches: the last ones may reach beyond the image
+        if ground is not None:  # extended to whole patches, as the last ones may reach beyond the image
             ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
         yield ImportanceMap(
             Path(sample["file_name"]).stem,
@@ -99,9 +100,10 @@ def write_importance(folder: str | os.PathLike, item: ImportanceMap) -> list[Pat
 
     Args:
         folder: gets `<modality>/<name>.tif`.
+        item: the maps.
 
     Returns:
-        The paths.
+        The paths of the files.
     """
     where = {} if item.grid is None else {"crs": item.grid.crs, "transform": item.grid.transform}
     paths = [Path(folder) / modality / f"{item.name}.tif" for modality in item.beta]

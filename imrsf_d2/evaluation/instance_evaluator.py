@@ -1,4 +1,4 @@
-"""COCO AP of instance masks, and of boxes that are computed from the masks."""
+"""COCO AP of instance masks, and of boxes computed from the masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imrsf_d2.evaluation.instance_truth import read_truth
 from imrsf_d2.evaluation.masks import masks_to_rles, rle_to_area, rle_to_box
 from imrsf_d2.evaluation.matching import match_instances
 from imrsf_d2.evaluation.per_image import InstanceImages
-from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 
@@ -35,15 +35,15 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def coco_eval(truth: COCO, found: COCO, task: str, max_detections: int = 100) -> COCOeval:
-    """COCO's scores of predictions, by faster-coco-eval where it is installed: the same numbers, many times sooner.
+    """Compute COCO's scores, with faster-coco-eval where it is installed: the same numbers in a fraction of the time.
 
     Args:
-        truth, found: the annotations and the predictions; left with marks of the evaluation.
+        truth, found: the ground truth and the predictions; the evaluation adds keys to both.
         task: "bbox" or "segm".
         max_detections: per image.
 
     Returns:
-        A finished evaluation with `stats` and `eval`, as pycocotools' own.
+        A finished evaluation with `stats` and `eval`, as in pycocotools.
     """
     try:
         from faster_coco_eval import COCOeval_faster
@@ -52,9 +52,9 @@ def coco_eval(truth: COCO, found: COCO, task: str, max_detections: int = 100) ->
     except ImportError:
         from detectron2.evaluation.coco_evaluation import COCOevalMaxDets
 
-        evaluation = COCOevalMaxDets(truth, found, task)  # pycocotools' own summary knows no number but 100
+        evaluation = COCOevalMaxDets(truth, found, task)  # the summary of pycocotools itself needs a limit of 100
     evaluation.params.maxDets = [1, 10, max_detections]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints; the same numbers are logged
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what is logged here
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -64,17 +64,17 @@ def coco_eval(truth: COCO, found: COCO, task: str, max_detections: int = 100) ->
 class InstanceEvaluator(DatasetEvaluator):
     """AP, AP50, AP75 and AP by size, in percent, for `segm` and `bbox`, over the images of one registered split.
 
-    Differs from Detectron2's evaluator in four ways: predicted boxes come from the masks (MaskFormer's are all zero);
-    only the split's images count, though its JSON may hold others; a prediction without a single pixel is not one; and
-    a model that predicts nothing scores 0, not NaN.
+    It differs from Detectron2's evaluator in four ways: predicted boxes are computed from the masks (MaskFormer's are all
+    zero); only the images of the split count, although its JSON may have others; predictions without a pixel are left
+    out; and a model without predictions scores 0, not NaN.
 
-    The labels are read once: an evaluator may be used again after `reset`.
+    The labels are read once: an evaluator can be used again after `reset`.
 
     Args:
         dataset_name: a registered dataset whose metadata has `json_file`.
-        output_dir: where `coco_instances_results.json` goes; None writes nothing.
+        output_dir: folder for `coco_instances_results.json`; None writes nothing.
         max_detections: per image; COCO's 100 unless this is more.
-        distributed: gather the predictions of all processes.
+        distributed: whether to gather the predictions of all processes.
 
     Raises:
         ValueError: see `read_truth`.
@@ -90,51 +90,51 @@ class InstanceEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything taken in."""
+        """Discard all predictions."""
         self._predictions: list[dict] = []
         self._evaluation: COCOeval | None = None  # of the masks
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Take in the predictions for some images.
+        """Add the predictions for some images.
 
         Args:
-            inputs: mapped samples; only their `image_id` is looked at.
+            inputs: mapped samples; only their `image_id` is used.
             outputs: {"instances": Instances with pred_masks [n, H, W], scores and pred_classes} each.
 
         Raises:
-            ValueError: if the model gives no instances, or classes that the dataset does not have, or an image or its
-                size are not those of the labels.
+            ValueError: if the model outputs no instances, or classes that the dataset does not have, or if an image is not
+                part of the dataset or its size differs from that of the labels.
         """
         for sample, output in zip(inputs, outputs, strict=True):
             if "instances" not in output:
                 raise InputError(
-                    f"the model gives {sorted(output)}, no instances to score: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True."
+                    f"the model outputs {sorted(output)}, expected instances: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True."
                 )
             if sample["image_id"] not in self._truth.image_numbers:
                 raise InputError(
-                    f"there are predictions for an image {sample['image_id']!r}, which is none of the "
-                    f"{len(self._truth.image_ids)} of {self._truth.name!r}."
+                    f"there are predictions for the image {sample['image_id']!r}, expected one of the "
+                    f"{len(self._truth.image_ids)} images of {self._truth.name!r}: evaluate on the loader of that dataset."
                 )
             self._predictions += self._as_results(output["instances"], sample["image_id"])
 
     def _as_results(self, instances: Instances, image_id) -> list[dict]:
-        """In COCO's form, of the instances that mark at least one pixel."""
-        # Compared where they are: a quarter of the bytes leave the GPU.
+        """The instances with at least one pixel, as COCO results."""
+        # Compared on the GPU, so that a quarter of the bytes is copied from it.
         masks = (instances.pred_masks > 0.5).cpu().numpy()
         rles = masks_to_rles(masks)
         labels = self._truth.coco.imgs[self._truth.image_numbers[image_id]]
         if len(masks) and masks.shape[1:] != (labels["height"], labels["width"]):
             raise InputError(
-                f"image {image_id!r} of {self._truth.name!r} is predicted at {masks.shape[1]} x "
-                f"{masks.shape[2]} px (height x width), its labels are of {labels['height']} x "
-                f"{labels['width']}: `height` and `width` of its sample must be those of the labels."
+                f"the prediction for image {image_id!r} of {self._truth.name!r} is {masks.shape[1]} x {masks.shape[2]} px "
+                f"(height x width), its labels are {labels['height']} x {labels['width']} px: `height` and `width` of its "
+                "sample must be those of the labels."
             )
         scores, indices = instances.scores.tolist(), instances.pred_classes.tolist()
         classes, results = self._truth.classes, []
         for rle, score, index in zip(rles, scores, indices, strict=True):
             if not 0 <= index < len(classes):
                 raise InputError(
-                    f"the model predicts the class {index}, {self._truth.name!r} has {len(classes)} "
+                    f"the model predicts the class {index}, but {self._truth.name!r} has {len(classes)} "
                     f"({', '.join(classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES."
                 )
             if rle_to_area(rle):
@@ -150,20 +150,20 @@ class InstanceEvaluator(DatasetEvaluator):
         return results
 
     def evaluate(self) -> dict:
-        """Score everything taken in.
+        """Score all predictions.
 
         Returns:
-            {"segm": {"AP": ..., "AP50": ..., ...}, "bbox": {...}}; empty on other processes than the first.
+            {"segm": {"AP": ..., "AP50": ..., ...}, "bbox": {...}}; empty in other processes than the first.
         """
         results = self._predictions
         if self._distributed:
-            results = list(itertools.chain(*comm.gather(results)))  # of nothing on other processes
+            results = list(itertools.chain(*comm.gather(results)))  # an empty list in other processes
             if not comm.is_main_process():
                 return {}
         if not results:
-            logger.warning("No instance was predicted in any image: AP is 0.")
+            logger.warning("No instances were predicted in any image of %r: AP is 0.", self._truth.name)
         scores = {task: self._score(results, task) for task in TASKS}
-        logger.info(
+        logger.debug(
             "%s, in percent:\n%s",
             self._truth.name,
             markdown_table(
@@ -175,7 +175,7 @@ class InstanceEvaluator(DatasetEvaluator):
         return scores
 
     def per_image(self) -> InstanceImages:
-        """What each image contributed to the AP50 of the masks; after `evaluate`, on the first process."""
+        """What each image contributes to the AP50 of the masks; to be called after `evaluate`, in the first process."""
         return match_instances(self._evaluation, self._truth.image_ids)
 
     def _score(self, results: Sequence[dict], task: str) -> dict[str, float]:
@@ -184,7 +184,7 @@ class InstanceEvaluator(DatasetEvaluator):
             self._evaluation = evaluation
         scores = {metric: _percent(value) for metric, value in zip(METRICS, evaluation.stats)}
         if len(self._truth.classes) > 1:
-            precision = evaluation.eval["precision"][:, :, :, 0, -1]  # thresholds, recalls, categories; of all sizes
+            precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU thresholds, recalls, categories] for all sizes
             for number, name in enumerate(self._truth.classes, start=1):
                 own = precision[:, :, list(evaluation.params.catIds).index(number)]
                 scores[f"AP-{name}"] = _percent(own[own > -1].mean() if (own > -1).any() else -1)
@@ -192,5 +192,5 @@ class InstanceEvaluator(DatasetEvaluator):
 
 
 def _percent(value: float) -> float:
-    """COCO says -1 where there is nothing to find."""
+    """COCO scores -1 where there is no ground truth."""
     return 100.0 * float(value) if value >= 0 else float(np.nan)

@@ -1,8 +1,8 @@
-"""The labels of a split in the one form that every COCO scorer takes: masks of images and classes numbered from 1.
+"""The ground truth of a split in a form that every COCO evaluator accepts: images and classes are numbered from 1.
 
-pycocotools cannot sort ids of mixed types, faster-coco-eval holds ids as 64-bit integers, and neither says which line of
-its results belongs to which class: here image n is the n-th of the split and category k the k-th class, whatever the file
-calls them.
+pycocotools cannot sort ids of mixed types, faster-coco-eval stores ids as 64-bit integers, and neither says which row of
+its results belongs to which class. Here, image n is the n-th of the split and category k the k-th class, whatever their
+ids in the file.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class InstanceTruth:
 
     Args:
         name: of the dataset.
-        coco: images numbered 1 to I, those without annotations among them, where every detection is a false one;
-            categories 1 to K; annotations numbered from 1 (pycocotools takes a match with number 0 for none), with
-            run-length codes, boxes and areas of the masks, as the predictions have them (a footprint's polygon can differ
-            from its rasterized mask by a pixel).
-        image_ids: I ids of the dataset; that of image number n is the one at n - 1.
-        classes: K names; the number of the class at k is k + 1.
-        categories: category id of the file -> position in `classes`. Several may be one class.
+        coco: images numbered 1 to I, including those without annotations, in which every prediction is a false positive;
+            categories 1 to K; annotations numbered from 1 (pycocotools treats a match with number 0 as none), with RLEs,
+            and boxes and areas computed from the masks like those of predictions (those of a polygon can differ by a
+            pixel).
+        image_ids: I ids of the dataset; image number n has the id at position n - 1.
+        classes: K names; the class at position k has the number k + 1.
+        categories: category id in the file -> position in `classes`. Several categories may map to one class.
     """
 
     name: str
@@ -55,17 +55,17 @@ class InstanceTruth:
 
     @functools.cached_property
     def category_of_class(self) -> dict:
-        """A category id of the file for each position in `classes`: the first where there are several."""
-        return {index: category for category, index in reversed(self.categories.items())}
+        """The category id in the file for each position in `classes`, the first where there are several."""
+        return {index: category for category, index in reversed([*self.categories.items()])}
 
     def found(self, results: Sequence[Mapping], task: str) -> COCO:
-        """Predictions as a COCO dataset beside `coco`.
+        """Predictions as a COCO dataset to compare with `coco`.
 
         Args:
-            results: in COCO's form, with ids of the dataset.
-            task: "bbox" or "segm", which they are compared by.
+            results: COCO results with the ids of the dataset.
+            task: "bbox" or "segm": what is compared.
         """
-        # COCO writes into what it is given, and would take a box's area for that of the mask it stands beside.
+        # COCO modifies what it is given; with both a box and a mask, it would use the area of the box for the mask.
         unused = "bbox" if task == "segm" else "segmentation"
         numbered = [
             {
@@ -79,37 +79,37 @@ class InstanceTruth:
         with contextlib.redirect_stdout(io.StringIO()):
             if numbered:
                 found = self.coco.loadRes(numbered)
-            else:  # which loadRes does not take
+            else:  # which loadRes does not accept
                 found.dataset = {**self.coco.dataset, "annotations": []}
                 found.createIndex()
         return found
 
 
 def read_truth(dataset_name: str) -> InstanceTruth:
-    """Read the labels of a registered split; its JSON may hold other images too.
+    """Read the ground truth of a registered split; its JSON may also have other images.
 
     Args:
-        dataset_name: of a dataset whose metadata has `json_file` and `thing_classes`, and with
-            `thing_dataset_id_to_contiguous_id` the position of each category id of the file among them.
+        dataset_name: of a dataset whose metadata has `json_file` and `thing_classes`, and optionally
+            `thing_dataset_id_to_contiguous_id`: the category ids in the file and their positions in `thing_classes`.
 
     Raises:
         ValueError: if images of the split share an id or are not in the file, the metadata's classes are not the file's,
             a segmentation cannot be read, or there are annotations and none can be scored.
     """
-    # First, because reading a dataset may correct where its metadata says the labels are.
+    # First, because loading a dataset may update `json_file` in its metadata.
     samples = DatasetCatalog.get(dataset_name)
     image_ids = Counter(sample["image_id"] for sample in samples)
     repeated = [image_id for image_id, count in image_ids.items() if count > 1]
     if repeated:
         raise InputError(
             f"{image_ids[repeated[0]]} samples of {dataset_name!r} have the image_id {repeated[0]!r}, expected "
-            "an id of its own for each."
+            "a different one for each."
         )
     metadata = MetadataCatalog.get(dataset_name)
     path, classes = metadata.json_file, tuple(metadata.thing_classes)
     if len(set(classes)) < len(classes):
         raise InputError(
-            f"thing_classes of {dataset_name!r} are {list(classes)}, expected names that differ: each has a score."
+            f"thing_classes of {dataset_name!r} are {list(classes)}, expected each name once, as there is a score per name."
         )
     categories = metadata.get("thing_dataset_id_to_contiguous_id") or {index: index for index in range(len(classes))}
     if set(categories.values()) != set(range(len(classes))):
@@ -125,7 +125,7 @@ def read_truth(dataset_name: str) -> InstanceTruth:
     if unknown:
         raise InputError(
             f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}: "
-            f"{dataset_name!r} and {path} must be of the same images."
+            f"{dataset_name!r} and {path} must have the same images."
         )
     _check_classes(
         samples,
@@ -151,21 +151,23 @@ def read_truth(dataset_name: str) -> InstanceTruth:
 def _check_classes(
     samples: Sequence[Mapping], file_categories: Sequence, categories: Mapping, classes: Sequence[str], dataset_name: str
 ) -> None:
-    """See that a model learns the classes in the order that it is scored in."""
+    """Check that the classes have the same order in training and in evaluation."""
     learned = Counter(annotation["category_id"] for sample in samples for annotation in sample.get("annotations", ()))
     scored = Counter(categories[category] for category in file_categories if category in categories)
-    if learned != scored and learned.total() == scored.total():  # a loader may leave some out
+    if learned != scored and learned.total() == scored.total():  # a loader may leave some annotations out
         counts = [", ".join(f"{name} {count[index]}" for index, name in enumerate(classes)) for count in (learned, scored)]
         raise InputError(
-            f"the samples of {dataset_name!r} have these annotations of its thing_classes: {counts[0]}; by "
-            f"thing_dataset_id_to_contiguous_id {dict(categories)} its file has: {counts[1]}. The categories "
-            "must be in the same order in both."
+            f"the samples of {dataset_name!r} have these numbers of annotations of its thing_classes: {counts[0]}; its file, "
+            f"with thing_dataset_id_to_contiguous_id {dict(categories)}, has: {counts[1]}. The categories must be in the "
+            "same order in both."
         )
 
 
 def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: Mapping, path: str) -> list[dict]:
-    """Those of the split that can be scored; what is wrong with the others is said."""
-    annotations, unmarked, foreign = [], [], Counter()
+    """The annotations of the split that can be scored; one warning for those that cannot."""
+    annotations: list[dict] = []
+    unmarked: list = []
+    foreign: Counter = Counter()
     for annotation in data["annotations"]:
         image = images.get(annotation["image_id"])
         if image is None:
@@ -194,17 +196,17 @@ def _annotations(data: Mapping, images: Mapping, numbers: Mapping, categories: M
     problems = []
     if foreign:
         problems.append(
-            f"{foreign.total()} are of the categories {sorted(foreign, key=str)}, which the dataset's "
-            f"thing_dataset_id_to_contiguous_id {dict(categories)} does not have"
+            f"{foreign.total()} have the categories {sorted(foreign, key=str)}, which are not in the dataset's "
+            f"thing_dataset_id_to_contiguous_id {dict(categories)}"
         )
     if unmarked:
-        problems.append(f"{len(unmarked)} mark no pixel of their image, e.g. {unmarked[0]!r}")
+        problems.append(f"{len(unmarked)} have no pixel in their image, e.g. the one with id {unmarked[0]!r}")
     if problems and not annotations:
         raise InputError(f"{path}: none of the {total} annotations of the split can be scored: {'; '.join(problems)}.")
     if problems:
         log_first_n(
             logging.WARNING,
-            f"{path}: of the {total} annotations of the split {'; '.join(problems)}: they are left out of the score.",
+            f"{path}: of the {total} annotations of the split, {'; '.join(problems)}. They are not scored.",
             key="message",
             name=__name__,
         )

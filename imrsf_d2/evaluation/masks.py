@@ -1,4 +1,4 @@
-"""COCO segmentations in every form they come in, as run-length codes, boxes and outlines."""
+"""COCO segmentations and masks as RLEs, and RLEs as boxes, areas and masks."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ __all__ = ["annotation_to_rle", "masks_to_rles", "rle_to_area", "rle_to_box", "r
 
 
 def annotation_to_rle(annotation: dict, height: int, width: int) -> dict:
-    """The mask of an annotation as one compressed run-length code.
+    """The mask of an annotation as a compressed RLE.
 
     Args:
-        annotation: with a `segmentation`: a list of polygons, or a run-length code, compressed or not.
+        annotation: its `segmentation` is a list of polygons or an RLE, compressed or not.
         height, width: of its image, in px.
 
     Raises:
-        ValueError: if the segmentation is none of these, empty, or made for another image size.
+        ValueError: if the segmentation is none of these, empty, or for another image size.
     """
     where = f"annotation {annotation.get('id', '?')} of image {annotation.get('image_id', '?')}"
     if not annotation.get("segmentation"):
-        raise InputError(f"{where} has no segmentation, expected polygons or a run-length code.")
+        raise InputError(f"{where} has no segmentation, expected polygons or an RLE.")
     try:
         return segmentation_to_rle(annotation["segmentation"], height, width)
-    except Exception as error:  # pycocotools raises whatever its C code came across
+    except Exception as error:  # pycocotools raises errors of many types
         raise InputError(
             f"{where}: its segmentation {str(annotation['segmentation'])[:60]} cannot be read: {error}"
         ) from error
 
 
 def masks_to_rles(masks: np.ndarray) -> list[dict]:
-    """Masks as compressed run-length codes, the same as pycocotools' `encode` gives.
+    """Masks as compressed RLEs, identical to those of pycocotools' `encode`.
 
-    That reads every pixel of every mask in the order of the columns. An object takes a few columns of a tile: only
-    those are looked at here.
+    `encode` reads every pixel of every mask, column by column. An object covers few columns of a tile, and only those are
+    read here.
 
     Args:
         masks: [n, H, W] bool.
 
     Returns:
-        n codes {"size": [H, W], "counts": bytes}.
+        n RLEs {"size": [H, W], "counts": bytes}.
     """
     if not len(masks):
         return []
     height, width = masks.shape[1:]
     codes = []
-    for mask, marked in zip(masks, masks.any(axis=1)):
+    for mask, marked in zip(masks, np.asarray(masks.any(axis=1))):
         columns = np.flatnonzero(marked)
         first, last = (columns[0], columns[-1] + 1) if len(columns) else (0, 0)
         # Runs go down the columns; the pixels around the object's columns are one run each.
@@ -60,15 +60,15 @@ def masks_to_rles(masks: np.ndarray) -> list[dict]:
 
 
 def rle_to_box(rle: dict) -> list[float]:
-    """[x, y, width, height] in px of the pixels set in a run-length code; zeros for an empty mask."""
+    """The bounding box of an RLE as [x, y, width, height] in px; zeros for an empty mask."""
     return [float(value) for value in mask_util.toBbox(rle)]
 
 
 def rle_to_area(rle: dict) -> float:
-    """The number of pixels set in a run-length code."""
+    """The number of pixels of an RLE."""
     return float(mask_util.area(rle))
 
 
 def rle_to_mask(rle: dict) -> np.ndarray:
-    """A run-length code as a [H, W] bool array."""
+    """An RLE as a [H, W] bool array."""
     return mask_util.decode(rle).astype(bool)

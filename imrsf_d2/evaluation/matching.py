@@ -1,4 +1,4 @@
-"""Which detections of an image are right, as COCO decides it."""
+"""Which predictions are true positives, by COCO's rules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["match_instances"]
 
 
 def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5) -> InstanceImages:
-    """Match the detections of every image with its objects, by the overlaps that an evaluation has computed.
+    """Match the predictions of every image with its ground truth, by the IoUs that an evaluation has computed.
 
     Args:
-        evaluation: a finished one, by pycocotools or faster-coco-eval, of images numbered 1 to I and categories
+        evaluation: a finished one of pycocotools or faster-coco-eval, with images numbered 1 to I and categories
             numbered 1 to K.
-        image_ids: I ids by which the images go in the result.
-        min_iou: of a match; 0.5 gives the AP50.
+        image_ids: the I ids of the images in the result.
+        min_iou: IoU that a match needs; 0.5 for AP50.
     """
     truth, found = (_by_cell(coco) for coco in (evaluation.cocoGt, evaluation.cocoDt))
     objects = np.zeros((len(image_ids), len(evaluation.cocoGt.cats)), dtype=np.int64)
@@ -32,9 +32,8 @@ def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5
         confidence = np.array([annotation["score"] for annotation in found[cell]], dtype=float)
         if not len(confidence):
             continue
-        confidence = confidence[np.argsort(-confidence, kind="stable")][
-            : evaluation.params.maxDets[-1]
-        ]  # as `ious` has them
+        order = np.argsort(-confidence, kind="stable")[: evaluation.params.maxDets[-1]]  # that of the rows of `ious`
+        confidence = confidence[order]
         match = np.full(len(confidence), -1)
         if len(crowd):
             match = _match(np.asarray(evaluation.ious[cell]), crowd, min_iou)
@@ -49,7 +48,7 @@ def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5
 
 
 def _by_cell(coco: COCO) -> dict[tuple[int, int], list[dict]]:
-    """The annotations of each image number and category number, in their order."""
+    """The annotations of each image number and category number, in the order of the dataset."""
     cells = defaultdict(list)
     for annotation in coco.dataset["annotations"]:
         cells[annotation["image_id"], annotation["category_id"]].append(annotation)
@@ -57,20 +56,21 @@ def _by_cell(coco: COCO) -> dict[tuple[int, int], list[dict]]:
 
 
 def _match(ious: np.ndarray, crowd: np.ndarray, min_iou: float) -> np.ndarray:
-    """Give each detection the object that it overlaps most.
+    """Match each prediction with the ground truth that it overlaps most.
 
     Args:
-        ious: [D, G] of detections by falling confidence and objects.
-        crowd: [G] bool, True = matches any number of detections, but none that has an object.
+        ious: [D, G] of D predictions in descending order of confidence and G ground-truth objects.
+        crowd: [G] bool, True = a crowd, which any number of predictions may match if they match nothing else.
+        min_iou: IoU that a match needs.
 
     Returns:
-        [D] index of its object, -1 for none.
+        [D] index of the matched object, -1 for none.
     """
     match, taken = np.full(len(ious), -1), np.zeros(len(crowd), dtype=bool)
     least = min(min_iou, 1 - 1e-10)
     close = ious >= least
     for detection in np.flatnonzero(close.any(axis=1)):
-        # Of equal overlaps COCO takes the last.
+        # Of equal IoUs, COCO takes the last.
         for group in (close[detection] & ~crowd & ~taken, close[detection] & crowd):
             candidates = np.flatnonzero(group)[::-1]
             if len(candidates):

@@ -1,7 +1,7 @@
-"""What each image contributes to a score, so that the score of any collection of the images can be had at once.
+"""What each image contributes to a score, from which the score of any collection of the images follows quickly.
 
-A collection is given by how often each image is in it: `counts` [R, I], R collections of I images. All ones is the data
-set itself; the rows of `bootstrap.resample_counts` are its bootstrap resamples.
+R collections of I images are given by how often each image is in them: `counts` [R, I]. A row of ones is the dataset
+itself; the rows of `bootstrap.resample_counts` are its bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from imrsf_d2.utils.atomic import write_atomically
 
 __all__ = ["InstanceImages", "SemanticImages", "load_images", "save_images"]
 
-#: COCO's: precision is read off at these recalls.
+#: COCO averages precision over these recalls.
 RECALLS = np.linspace(0.0, 1.0, 101)
-#: Numbers held at once while collections are scored; more collections are scored in turn.
+#: Array elements in memory at once; collections are scored in chunks of this size.
 MAX_NUMBERS = 4_000_000
 
 
@@ -51,17 +51,17 @@ class SemanticImages:
 
 @dataclass(frozen=True)
 class InstanceImages:
-    """Instances of I images and C categories, matched with the truth at one intersection over union.
+    """Predicted instances of I images and C categories, matched with the ground truth at one IoU threshold.
 
-    Detections matched with a crowd are left out: COCO counts them neither as right nor as wrong.
+    Predictions that match a crowd are left out: COCO counts them neither as true nor as false positives.
 
     Args:
         image_ids: I ids.
-        objects: [I, C] number of objects to find, crowds not counted.
-        image: [n] index of each detection's image.
+        objects: [I, C] number of ground-truth objects without crowds.
+        image: [n] index of each prediction's image.
         category: [n] index of its category.
-        confidence: [n].
-        right: [n] bool, True = matched with an object.
+        confidence: [n] its score.
+        right: [n] bool, True = true positive.
     """
 
     image_ids: tuple
@@ -72,19 +72,19 @@ class InstanceImages:
     right: np.ndarray
 
     def scores(self, counts: np.ndarray) -> np.ndarray:
-        """AP of collections in percent, as COCO computes it of images that are there as often as `counts` says.
+        """AP of collections in percent, as COCO computes it for a dataset with each image as often as in `counts`.
 
         Args:
             counts: [R, I] how often each image is in each collection.
 
         Returns:
-            [R], the mean over the categories that occur; NaN where a collection has nothing to find.
+            [R], the mean over the categories that occur; NaN for a collection without ground-truth objects.
         """
         by_category = [self._average_precision(counts, category) for category in range(self.objects.shape[1])]
         return 100.0 * _mean_of_known(np.stack(by_category, axis=-1))
 
     def _average_precision(self, counts: np.ndarray, category: int) -> np.ndarray:
-        """[R] of one category."""
+        """AP of one category: [R]."""
         chosen = np.flatnonzero(self.category == category)
         chosen = chosen[np.argsort(-self.confidence[chosen], kind="stable")]
         step = max(1, MAX_NUMBERS // max(1, len(chosen)))
@@ -96,31 +96,31 @@ class InstanceImages:
         )
 
     def _precision_at_recalls(self, counts: np.ndarray, chosen: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """[R]: mean over RECALLS of the best precision at that recall or a higher one."""
-        # A detection of an image that is there twice counts twice at once. COCO lists it twice; but the precision
-        # between the two is never the best from there on, so it is never read off.
+        """Mean over RECALLS of the best precision at that recall or a higher one: [R]."""
+        # COCO would list the predictions of a repeated image one by one; here they are added at once. The scores agree, as
+        # the precision in between is never the best at that recall or a higher one.
         times = counts[:, self.image[chosen]]
-        right = np.cumsum(times * self.right[chosen], axis=1)
+        correct = np.cumsum(times * self.right[chosen], axis=1)
         listed = np.cumsum(times, axis=1)
-        best = np.maximum.accumulate((right / (listed + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
-        best = np.pad(best, ((0, 0), (0, 1)))  # beyond the highest recall precision is 0
+        best = np.maximum.accumulate((correct / (listed + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
+        best = np.pad(best, ((0, 0), (0, 1)))  # precision is 0 beyond the highest recall
         scores = np.full(len(counts), np.nan)
         for row in np.flatnonzero(total):
-            places = np.searchsorted(right[row] / total[row], RECALLS, side="left")
+            places = np.searchsorted(correct[row] / total[row], RECALLS, side="left")
             scores[row] = best[row, places].mean()
         return scores
 
 
 def save_images(path: str | os.PathLike, images: SemanticImages | InstanceImages) -> None:
-    """Write what images contribute to a compressed .npz file, atomically."""
+    """Write the contributions of images to a compressed .npz file, atomically."""
     arrays = {field.name: getattr(images, field.name) for field in fields(images)}
-    # Ids are numbers or texts; as JSON both come back as they were, and no pickle is needed.
+    # Ids are numbers or strings; JSON keeps their types without pickling.
     arrays |= {"kind": type(images).__name__, "image_ids": json.dumps(list(images.image_ids))}
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_images(path: str | os.PathLike) -> SemanticImages | InstanceImages:
-    """Read what `save_images` wrote."""
+    """Read a file written by `save_images`."""
     kinds = {kind.__name__: kind for kind in (SemanticImages, InstanceImages)}
     with np.load(path) as file:
         arrays = dict(file)
@@ -129,7 +129,7 @@ def load_images(path: str | os.PathLike) -> SemanticImages | InstanceImages:
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean along the last axis without the NaNs; NaN where nothing else is there."""
+    """Mean along the last axis over all but NaN; NaN if all are."""
     known = ~np.isnan(values)
     number = known.sum(axis=-1)
     return np.where(number > 0, np.where(known, values, 0.0).sum(axis=-1) / np.maximum(number, 1), np.nan)

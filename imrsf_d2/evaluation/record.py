@@ -1,4 +1,4 @@
-"""A folder of finished subsets, which says what they were computed with, so that a killed sweep goes on in it."""
+"""The finished subsets of a sweep in a folder, with what they were computed from, so that an interrupted sweep can be resumed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from imrsf_d2.utils.keys import flat_keys
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 
 MARKER = "sweep.json"
-#: In the folder of each subset: its row, written last, what each image contributed, and which hold data of its sensors.
+#: In the folder of each subset: its row (written last), the contribution of each image, and the images with data per sensor.
 ROW, IMAGES, SENSORS = "scores.json", "images.npz", "sensors.json"
-#: Parts of the config that the scores follow from. Of MODEL and INPUT all counts that is not known to be harmless, so
-#: that a new key is never forgotten.
+#: The parts of the config that the scores depend on; of these, all keys count but those in IGNORED, so that no new key is
+#: forgotten.
 KEYS = ("MODEL", "INPUT", "SOLVER.AMP", "TEST.DETECTIONS_PER_IMAGE")
-#: What is harmless: where the weights lie, as their content is compared, who computes, and what is of training alone or
-#: set anew for each subset.
+#: Keys without an effect on the scores: the path of the weights, whose content is compared, the device, and keys that are
+#: used in training only or set by the sweep.
 IGNORED = (
     "MODEL.WEIGHTS",
     "MODEL.DEVICE",
@@ -39,14 +39,14 @@ IGNORED = (
     "INPUT.SCALE_JITTER",
     "INPUT.TEST_MODALITIES",
 )
-#: What the digests stand for that differ where something has changed: nobody reads a digest.
+#: What to say instead of two digests that differ.
 CONTENTS = {
-    "images": "the images have changed (their ids, sizes, or which sensors they have)",
+    "images": "the images have changed (ids, sizes or available sensors)",
     "labels": "the labels have changed",
-    "rasters": "rasters have changed (in size or time of change, which `cp -p` and `rsync -a` keep)",
+    "rasters": "rasters have changed (size or modification time, which `cp -p` and `rsync -a` preserve)",
     "weights": "the weights have changed",
 }
-#: So many of the differences from another run are named in a message.
+#: At most this many differences are named in a message.
 NAMED = 3
 
 
@@ -54,76 +54,77 @@ class SweepRecord:
     """The finished subsets of one model on one dataset.
 
     Args:
-        folder: holds `sweep.json` and a folder for each subset.
+        folder: has `sweep.json` and a folder for each subset.
     """
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
 
     def claim(self, identity: Mapping[str, object]) -> None:
-        """Take the folder for a sweep, or go on with the one that is there.
+        """Use the folder for a sweep, or resume the same sweep in it.
 
         Args:
-            identity: what the scores follow from, as from `sweep_identity`.
+            identity: what the scores depend on, as returned by `sweep_identity`.
 
         Raises:
-            FileExistsError: if the folder holds something else, or finished subsets with another identity.
-            NotADirectoryError: if it is a file, or lies in one.
+            FileExistsError: if the folder has other content, or finished subsets with another identity.
+            NotADirectoryError: if the folder, or one of its parents, is a file.
         """
         in_the_way = next(path for path in (self.folder, *self.folder.absolute().parents) if os.path.lexists(path))
         if not in_the_way.is_dir():
             raise NotAFolderError(
                 f"the output {self.folder} cannot be made: {in_the_way} is a file, expected a folder. Choose another output."
             )
-        identity = json.loads(json.dumps(identity))
+        now = dict(json.loads(json.dumps(identity)))  # with tuples as lists, as in the file
         marker = self.folder / MARKER
         if not marker.is_file():
             present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp")
             if present:
                 raise OccupiedError(
-                    f"{self.folder} holds {present[0]!r} and no {MARKER}: it is not the output of a "
-                    "sweep over modalities, so it is left alone. Choose another output."
+                    f"{self.folder} has {present[0]!r} but no {MARKER}, so it is not the output of a sweep over modalities and is "
+                    "left as it is. Choose another output."
                 )
-            write_text(marker, json.dumps(identity, indent=1))
+            write_text(marker, json.dumps(now, indent=1))
             return
         try:
             before = dict(json.loads(marker.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise OccupiedError(f"{marker} is not what this tool writes there ({error}). Choose another output.") from error
+            raise OccupiedError(f"{marker} was not written by this command ({error}). Choose another output.") from error
         differing = [
-            _difference(key, before.get(key), identity.get(key))
-            for key in identity | before
-            if before.get(key) != identity.get(key)
+            _difference(key, before.get(key), now.get(key)) for key in now | before if before.get(key) != now.get(key)
         ]
-        if differing and not any(self.folder.glob(f"*/{ROW}")):  # nothing to mix with: a start that failed, say
-            write_text(marker, json.dumps(identity, indent=1))
+        if differing and not any(self.folder.glob(f"*/{ROW}")):  # no scores to mix with, e.g. after a start that failed
+            write_text(marker, json.dumps(now, indent=1))
         elif differing:
             more = f" (and {len(differing) - NAMED} more)" if len(differing) > NAMED else ""
             raise OccupiedError(
-                f"{self.folder} holds the scores of another run: {'; '.join(differing[:NAMED])}{more}. "
+                f"{self.folder} has the scores of another sweep: {'; '.join(differing[:NAMED])}{more}. "
                 "Choose another output, or delete that folder."
             )
 
-    def row(self, subset: Sequence[str]) -> dict | None:
-        """The row of a finished subset, as `sweep_subsets` returns it; None if it is not finished."""
-        path = self.folder / subset_label(subset) / ROW
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    def has(self, subset: Sequence[str]) -> bool:
+        """Whether a subset is finished."""
+        return (self.folder / subset_label(subset) / ROW).is_file()
+
+    def row(self, subset: Sequence[str]) -> dict:
+        """The row of a finished subset, as `sweep_subsets` returns it."""
+        return json.loads((self.folder / subset_label(subset) / ROW).read_text(encoding="utf-8"))
 
     def images(self, subset: Sequence[str]) -> SemanticImages | InstanceImages:
-        """What each image contributed to a finished subset's score."""
+        """What each image contributes to a finished subset's score."""
         return load_images(self.folder / subset_label(subset) / IMAGES)
 
     def sensors(self, subset: Sequence[str]) -> dict[str, list]:
-        """For each modality of a finished subset, the ids of the images that hold data of it."""
+        """For each modality of a finished subset, the ids of the images with data of it."""
         return json.loads((self.folder / subset_label(subset) / SENSORS).read_text(encoding="utf-8"))
 
     def keep(self, row: Mapping, images: SemanticImages | InstanceImages, sensors: Mapping[str, Sequence]) -> None:
         """Record a subset as finished.
 
         Args:
-            row: of `sweep_subsets`.
-            images: what each contributed to its score.
-            sensors: modality -> ids of the images that hold data of it.
+            row: as returned by `sweep_subsets`.
+            images: what each contributes to its score.
+            sensors: modality -> ids of the images with data of it.
         """
         folder = self.folder / subset_label(row["modalities"])
         save_images(folder / IMAGES, images)
@@ -132,16 +133,18 @@ class SweepRecord:
 
 
 def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) -> dict[str, object]:
-    """What the scores of a sweep follow from: the data, the weights' content, and the keys of the config that matter.
+    """What the scores of a sweep depend on: the data, the weights and the relevant keys of the config.
 
-    Labels and weights count by their content. Rasters, which are many times larger, count by size and time of change, so a
-    copy that does not keep times (`cp` without `-p`) is another run. Where files lie does not count.
+    Labels and weights are compared by content. Rasters, which are many times larger, are compared by size and modification
+    time, so a copy with new times (`cp` without `-p`) counts as a change. Paths are not compared.
 
     Args:
-        samples: dataset dicts of the dataset.
+        cfg: of the model.
+        dataset_name: a registered name.
+        samples: its dataset dicts.
 
     Returns:
-        A flat JSON-able mapping.
+        A flat mapping that can be written as JSON.
 
     Raises:
         RasterError: if a label map cannot be read.
@@ -152,7 +155,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         images.update(json.dumps([[sample.get(key) for key in ("image_id", "height", "width")], has]).encode())
         labels.update(json.dumps(sample.get("annotations"), default=str).encode())
         if path := sample.get("sem_seg_file_name"):
-            # What is no plain file, but in an archive or on a server, is read as the scorer reads it.
+            # What is not a plain file, e.g. in an archive or on a server, is read as the evaluator reads it.
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
         rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
@@ -163,7 +166,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         "rasters": rasters.hexdigest(),
         "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
         "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
-        # Pairs, as JSON makes texts of a mapping's keys.
+        # Pairs, because the keys of a mapping become strings in JSON.
         "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
         "ignore_label": metadata.get("ignore_label"),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
@@ -180,7 +183,7 @@ def _difference(key: str, before: object, now: object) -> str:
 
 
 def _content(path: str) -> str:
-    """Stands for what a file holds."""
+    """A digest of the content of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -189,7 +192,7 @@ def _content(path: str) -> str:
 
 
 def _state(path: str) -> list[int] | None:
-    """Size and time of change (ns) of a file; None of what is no file (a VSI path, say) or not there."""
+    """Size and modification time (ns) of a file; None for a missing file, or a path that is not a file (e.g. of GDAL's VSI)."""
     try:
         state = os.stat(path)
     except OSError:

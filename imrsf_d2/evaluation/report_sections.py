@@ -1,153 +1,132 @@
-"""Parts of a sweep's report (Markdown): which tiles have which sensors, what remains without some, what each is worth."""
+"""Sections of a sweep's report (Markdown): which tiles have data, what each subset retains, what each sensor contributes."""
 
 from __future__ import annotations
 
 import math
 
-from imrsf_d2.evaluation.report import markdown_table, subset_ticks
+from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.summary import Estimate, Kept, Summary
+from imrsf_d2.evaluation.tables import markdown_table, subset_ticks
 from imrsf_d2.modalities import subset_title
 
-__all__ = ["coverage_section", "kept_section", "lacks_tiles", "lowest_section", "worth_section"]
+__all__ = ["contribution_section", "coverage_section", "incomplete_table", "lacks_tiles", "retention_section"]
+
+INTERVAL = f"{LEVEL:.0%} interval"
 
 
 def lacks_tiles(summary: Summary) -> bool:
-    """Whether a subset was also scored on tiles that have none of its sensors."""
+    """Whether a subset was also scored on tiles without data of any of its sensors."""
     return any(number < summary.num_images for number in summary.covered.images.values())
 
 
 def coverage_section(summary: Summary) -> str:
-    """How many tiles have the sensors, and what that means for the scores."""
-    parts = []
+    """The number of tiles with data of each sensor, and what follows for the scores if some have none."""
+    counts = {**summary.having, **dict.fromkeys(summary.absent, 0)}
+    rows = [[name.upper(), str(number), str(summary.empty.get(name, 0))] for name, number in counts.items()]
+    if len(summary.names) > 1:
+        rows.append([subset_title(summary.names), str(summary.complete_images), ""])
+    parts = [
+        markdown_table(
+            ["sensor", f"tiles with data, of {summary.num_images}", "files without a valid pixel"], rows, centered=1
+        )
+    ]
     if summary.absent:
-        absent = ", ".join(map(repr, summary.absent))
-        parts.append(
-            f"No tile of this dataset has {absent}, which the model knows: the subsets are of the sensors that exist."
-        )
-    if summary.complete_images == summary.num_images:
-        parts.append(f"Each of the {summary.num_images} tiles has every {'other ' * bool(summary.absent)}sensor.")
-    else:
-        parts.append(
-            f"**Not every tile has every sensor.** Tiles that have all: {summary.complete_images} of "
-            f"{summary.num_images} ({_having(summary)})."
-        )
+        parts.append("A sensor that no tile has is left out of the subsets.")
     if summary.empty:
-        empty = ", ".join(f"{number} of {name.upper()}" for name, number in summary.empty.items())
-        parts.append(f"A file without a single valid pixel counts as missing: {empty}.")
+        parts.append("A file without a valid pixel counts as a missing sensor.")
     if lacks_tiles(summary):
         parts.append(
-            "The scores above are of all tiles, so a low one may mean a weak sensor or many tiles without it. "
-            f"The {summary.metric} where there are data stands in a table of its own below."
+            "Scores are computed over all tiles, so a low one may be due to a weak sensor or to many tiles without it. The "
+            f"{summary.metric} on the tiles with data is in a table of its own below."
         )
-    return " ".join(parts)
+    return "\n\n".join(parts)
 
 
-def kept_section(summary: Summary, kept: Kept) -> str:
-    """What each subset scores and what share of the complete input's score that is.
+def retention_section(summary: Summary, kept: Kept) -> str:
+    """The score of each subset, and its ratio to the score of the complete input.
 
     Args:
-        kept: the summary itself, or a part of it that is of fewer images.
+        summary: of the sweep.
+        kept: `summary` itself for all tiles, or `summary.covered` for the tiles with data of the subset.
     """
     partial = kept is summary.covered
+    metric = summary.metric
     header = [
         *map(str.upper, summary.names),
-        *(["tiles", f"{summary.metric}, all tiles"] if partial else []),
-        f"{summary.metric}, these tiles" if partial else summary.metric,
-        "interval",
+        *(["tiles", f"{metric}, all tiles", f"{metric}, these tiles"] if partial else [metric]),
+        INTERVAL,
         "retention",
-        "interval",
+        INTERVAL,
     ]
-    lines = []
+    rows = []
     for subset, score in kept.scores.items():
         retention = kept.retention.get(subset, Estimate(math.nan))
-        counted = [str(kept.images[subset]), _number(summary.scores[subset].value / 100)] if partial else []
-        lines.append(
-            [
-                *subset_ticks(subset, summary.names),
-                *counted,
-                _number(score.value / 100),
-                _interval(score, 100),
-                _number(retention.value),
-                _interval(retention, 1),
-            ]
-        )
-    parts = [markdown_table(header, lines, centerd=len(summary.names))]
+        on_all = [str(kept.images[subset]), _number(summary.scores[subset].value / 100)] if partial else []
+        rows.append([*subset_ticks(subset, summary.names), *on_all, *_percent(score), *_cells(retention)])
+    parts = [markdown_table(header, rows, centered=len(summary.names))]
     if partial:
-        parts.append("These tiles: those that have at least one of the subset's sensors.")
+        parts.append("These tiles: those with data of at least one sensor of the subset.")
     if kept.retention:
-        same = " on the same tiles" if partial else ""
-        parts.append(f"Retention is the score over that of the complete input{same}.")
+        parts.append(f"Retention: score divided by that of the complete input{' on the same tiles' if partial else ''}.")
     else:
-        parts.append(f"Retention needs the complete input ({subset_title(summary.names)}), which was not evaluated.")
+        parts.append(f"Retention needs the score of the complete input ({subset_title(summary.names)}): not evaluated.")
     return "\n\n".join(parts)
 
 
-def lowest_section(summary: Summary, kept: Kept) -> str:
-    """Mean and minimum over the incomplete subsets, of which there must be one."""
-    number = len([subset for subset in kept.scores if subset != summary.names])
-    all_of_them = len(kept.scores) == 2 ** len(summary.names) - 1
-    which = "incomplete subsets" if all_of_them else "incomplete subsets that were evaluated"
-    return (
-        f"- Mean over the {number} {which}: {_text(kept.mean_incomplete)}\n"
-        f"- Worst case: {subset_title(kept.worst)}, {_text(kept.scores[kept.worst])}"
-    )
+def incomplete_table(summary: Summary, kept: Kept) -> str:
+    """Mean and minimum over the incomplete subsets that were evaluated; empty if there are none.
+
+    Args:
+        summary, kept: as for `retention_section`.
+    """
+    if kept.mean_incomplete is None or kept.worst is None:
+        return ""
+    incomplete, existing = len(kept.scores.keys() - {summary.names}), 2 ** len(summary.names) - 2
+    number = f"all {existing}" if incomplete == existing else f"{incomplete} of {existing}"
+    rows = [
+        ["mean", *_percent(kept.mean_incomplete)],
+        [f"lowest: {subset_title(kept.worst)}", *_percent(kept.scores[kept.worst])],
+    ]
+    return markdown_table([f"{number} incomplete subsets", summary.metric, INTERVAL], rows, centered=1)
 
 
-def worth_section(summary: Summary) -> str:
+def contribution_section(summary: Summary) -> str:
     """Shapley values and losses, or why there are none."""
     if not summary.complete_images:
+        return "Shapley values need tiles with data of every sensor: there are none."
+    if not summary.shapley or summary.ends is None:
         return (
-            f"No Shapley values: none of the {summary.num_images} tiles has every sensor ({_having(summary)}), so there "
-            "is no tile on which each sensor could be added to all the others."
+            f"Shapley values need the scores of all {2 ** len(summary.names) - 1} subsets: {len(summary.scores)} "
+            "evaluated. Run the command again without --subsets to evaluate the others too."
         )
-    if not summary.shapley:
-        return (
-            f"Shapley values need the scores of all {2 ** len(summary.names) - 1} subsets; {len(summary.scores)} "
-            "were evaluated here. Run again without --subsets to have the others evaluated too."
-        )
-    lines = []
-    for name, worth in summary.shapley.items():
-        loss = summary.losses.get(name, Estimate(math.nan))
-        lines.append(
-            [
-                name.upper(),
-                _number(worth.value / 100),
-                _interval(worth, 100),
-                _number(loss.value / 100),
-                _interval(loss, 100),
-            ]
-        )
-    parts = []
+    rows = [
+        [name.upper(), *_percent(value), *_percent(summary.losses.get(name, Estimate(math.nan)))]
+        for name, value in summary.shapley.items()
+    ]
+    parts = [markdown_table(["sensor", "Shapley value", INTERVAL, "loss without it", INTERVAL], rows, centered=1)]
     if summary.complete_images < summary.num_images:
-        blind, complete = summary.ends
+        none, complete = (_percent(end)[0] for end in summary.ends)
         parts.append(
-            f"This table is of the {summary.complete_images} of {summary.num_images} tiles that have every "
-            f"sensor. On these the complete input scores {summary.metric} {_text(complete)}, and the predictor "
-            f"that looks at none {_text(blind)}."
+            f"On the {summary.complete_images} of {summary.num_images} tiles with data of every sensor, where the complete "
+            f"input scores {summary.metric} {complete} and a predictor that uses no sensor {none}."
         )
-    parts.append(markdown_table(["sensor", "Shapley value", "interval", "loss without it", "interval"], lines, centerd=1))
     parts.append(
-        f"The Shapley value is a sensor's mean gain in {summary.metric} over all orders in which the "
-        "sensors could be added, from a predictor that looks at none (the last row of the first table) to the "
-        "complete input; the values sum to the difference of the two. The loss is what the complete input loses "
-        "when this one sensor is missing."
+        f"Shapley value: the mean gain in {summary.metric} when the sensor is added, over all orders of adding the sensors "
+        "one by one to none. The values add up to the difference between the complete input and no sensor. Loss: the score "
+        "of the complete input minus that without this one sensor."
     )
     return "\n\n".join(parts)
 
 
-def _having(summary: Summary) -> str:
-    return ", ".join(f"{name.upper()} {number}" for name, number in summary.having.items())
+def _percent(estimate: Estimate) -> list[str]:
+    """Value and interval of a score in percent, as fractions of 1."""
+    return _cells(Estimate(estimate.value / 100, estimate.low / 100, estimate.high / 100))
 
 
-def _text(estimate: Estimate) -> str:
-    between = _interval(estimate, 100)
-    return _number(estimate.value / 100) + (f" ({between})" if between else "")
-
-
-def _interval(estimate: Estimate, unit: float) -> str:
+def _cells(estimate: Estimate) -> list[str]:
     known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
-    return f"{estimate.low / unit:.3f} to {estimate.high / unit:.3f}" if known else ""
+    return [_number(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}" if known else ""]
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "n/a"  # what is kept of nothing is infinite, or no number
+    return f"{value:.3f}" if math.isfinite(value) else "n/a"  # a ratio to a score of 0 is infinite or undefined

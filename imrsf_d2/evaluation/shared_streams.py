@@ -1,8 +1,9 @@
-"""One model, many subsets of an image's modalities: what does not depend on the subset is computed once."""
+"""Predictions of one model from many subsets of an image's modalities; what the subsets share is computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -10,23 +11,23 @@ __all__ = ["SubsetModel", "shares_streams"]
 
 
 def shares_streams(model: nn.Module) -> bool:
-    """Whether the subsets of an image have something in common that `SubsetModel` computes only once.
+    """Whether the subsets of an image share computations that `SubsetModel` does only once.
 
-    They have with our backbone, whose modality streams see themselves alone. With full attention, or with zeros in the
-    place of absent modalities, or with another backbone, they have not.
+    This is so for our backbone, in which the tokens of a modality attend only to that modality. It is not so with full
+    attention, with zeros in place of absent modalities, or with another backbone.
     """
     return getattr(getattr(model, "backbone", None), "shares_streams", False)
 
 
 class SubsetModel(nn.Module):
-    """Gives, for complete inputs, what a model predicts from each of several subsets of their modalities.
+    """Predicts from each of several subsets of the modalities of complete inputs.
 
-    Each modality's stream passes through the encoder once, the fusion tokens once per subset
-    (`IncompleteMultimodalEncoder.encode_subsets`). The model's own forward then runs once per subset, unchanged: only
-    its `backbone` is replaced meanwhile by one that hands out what was encoded.
+    Each modality is encoded once, the fusion tokens once per subset (`IncompleteMultimodalEncoder.encode_subsets`). Then
+    the unchanged forward of the model runs once per subset; meanwhile its `backbone` is replaced by one that returns what
+    was encoded.
 
     Args:
-        model: of `shares_streams`, whose forward asks its `backbone` once.
+        model: one that `shares_streams`, whose forward calls its `backbone` once.
         subsets: names of modalities.
     """
 
@@ -42,10 +43,10 @@ class SubsetModel(nn.Module):
             inputs: mapped samples with all modalities of all subsets.
 
         Yields:
-            The model's output with each subset, in order, computed when it is asked for: only the features of all
-            subsets are in memory together, not their full-size masks.
+            The model's output for each subset, in order, computed on demand: only the features of all subsets are in memory
+            together, not their full-size masks.
         """
-        backbone = self.model.backbone
+        backbone: Any = self.model.backbone
         encoded = _EncodedOnce(backbone, self.subsets)
         for left in reversed(range(len(self.subsets))):
             self.model.backbone = encoded
@@ -53,14 +54,14 @@ class SubsetModel(nn.Module):
                 output = self.model(inputs)
             finally:
                 self.model.backbone = backbone
-            assert encoded.num_left == left, f"{type(self.model).__name__} must ask its backbone once per call."
+            assert encoded.num_left == left, f"{type(self.model).__name__} must call its backbone once per forward."
             yield output
 
 
 class _EncodedOnce(nn.Module):
-    """A backbone that computes the maps of all subsets when first asked, and gives those of one subset a time."""
+    """A backbone that computes the maps of all subsets in its first call, and returns those of one subset per call."""
 
-    def __init__(self, backbone: nn.Module, subsets: list[tuple[str, ...]]):
+    def __init__(self, backbone: Any, subsets: list[tuple[str, ...]]):
         super().__init__()
         self._backbone = backbone
         self._subsets = subsets
@@ -68,6 +69,7 @@ class _EncodedOnce(nn.Module):
 
     @property
     def num_left(self) -> int:
+        """The number of subsets whose maps have not been returned yet."""
         return len(self._maps or ())
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""From the scores of subsets to what a reader wants to know: what is kept, what is lost, what a sensor is worth."""
+"""What follows from the scores of the subsets: retention, losses without a sensor, and each sensor's contribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from imrsf_d2.evaluation.bootstrap import interval, resample_counts
 from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
-from imrsf_d2.evaluation.report import main_score
+from imrsf_d2.evaluation.scores import main_score
 from imrsf_d2.evaluation.shapley import shapley_values
 from imrsf_d2.evaluation.trivial import trivial_images
 from imrsf_d2.modalities import subset_label
@@ -34,14 +34,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the subsets score on some images, in percent but for `retention`, which is a fraction of 1.
+    """Scores of the subsets on some images, in percent; `retention` is a fraction of 1.
 
     Args:
-        images: of how many images each subset's score is.
+        images: number of images that each subset is scored on.
         scores: of each evaluated subset, in order.
         retention: score / score of the complete input on the same images; empty if that was not evaluated.
-        mean_incomplete: mean score over the incomplete subsets that were evaluated; None if there is none.
-        worst: the lowest scoring of them; None if there is none.
+        mean_incomplete: mean score over the incomplete subsets that were evaluated; None if there are none.
+        worst: the incomplete subset with the lowest score; None if there are none.
     """
 
     images: Mapping[Subset, int]
@@ -53,21 +53,24 @@ class Kept:
 
 @dataclass(frozen=True)
 class Summary(Kept):
-    """Scores over all images and what is derived from them, in percent but for `retention`.
+    """Scores on all images and what is derived from them, in percent; `retention` is a fraction of 1.
 
     Args:
-        names: the modalities that any image has, in config order; those that none has are `absent`.
-        metric: the score that everything is about, e.g. "AP50".
-        num_images, resamples, seed: of the bootstrap over images, the same draws for every subset.
-        blind: what the predictor does that looks at nothing, and `blind_results` its results.
-        having: how many images have each modality; `empty`: how many have a file of it without a single valid pixel,
-            which is none. Only those modalities that have such files.
-        covered: the same scores over the images that have at least one modality of the subset.
-        complete_images: how many images have all of `names`: what is lost and what a sensor is worth is of these.
-        losses: score of the complete input minus that without one sensor; of the sensors for which both are known.
-        shapley: of each sensor; empty unless all subsets were evaluated and an image has all sensors. The values sum
-            to `ends`: the score of the complete input minus that of the predictor that looks at nothing.
-        ends: (looks at nothing, complete input); None without `shapley`.
+        names: the modalities that at least one image has, in config order.
+        absent: the modalities of the model that no image has.
+        metric: the metric of all scores, e.g. "AP50".
+        num_images, resamples, seed: of the bootstrap over images; its draws are the same for every subset.
+        blind: what a predictor that uses no sensor predicts, in words.
+        blind_results: its results, like those of an evaluator.
+        having: number of images with data of each modality.
+        empty: number of files of each modality without a valid pixel, which count as missing; without the modalities that
+            have no such file.
+        covered: the same on the images with data of at least one modality of the subset.
+        complete_images: number of images with data of all `names`, on which `losses` and `shapley` are computed.
+        losses: score of the complete input minus that without one sensor, for the sensors for which both are known.
+        shapley: value of each sensor; empty unless all subsets were evaluated and an image has data of all sensors. The
+            values sum to the difference of `ends`.
+        ends: scores of (the predictor that uses no sensor, the complete input); None without `shapley`.
     """
 
     names: Subset
@@ -96,16 +99,16 @@ def summarize(
     seed: int = 0,
     coverage: Coverage | None = None,
 ) -> Summary:
-    """Derive everything, with percentile intervals of a bootstrap over images that all subsets share.
+    """Derive a summary, with percentile intervals from a bootstrap over images.
 
     Args:
-        names: the modalities that any image has, in config order.
-        rows: of `sweep_subsets`, at least one.
-        images: what each image contributed to each row's main score.
-        classes: names of the classes of label maps, for the best constant one.
-        resamples: of the bootstrap; 0 leaves the intervals out.
+        names: the modalities that at least one image has, in config order.
+        rows: as returned by `sweep_subsets`, at least one.
+        images: what each image contributes to each row's main score.
+        classes: names of the classes of label maps, from which the best constant label map is chosen.
+        resamples: of the bootstrap; 0 for no intervals.
         seed: of its draws.
-        coverage: which image has which modality; None: each has all.
+        coverage: which image has which modality; None: every image has all.
 
     Raises:
         ValueError: if the subsets were evaluated on different images.
@@ -115,9 +118,8 @@ def summarize(
     for subset, own in images.items():
         if own.image_ids != image_ids:
             raise InputError(
-                f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images that are not the "
-                f"{len(image_ids)} of {subset_label(next(iter(images)))}; only scores of the same images "
-                "can be compared."
+                f"{subset_label(subset)} was evaluated on {len(own.image_ids)} images, which are not the "
+                f"{len(image_ids)} images of {subset_label(next(iter(images)))}: evaluate all subsets on the same images."
             )
     evaluated = [tuple(row["modalities"]) for row in rows]
     everywhere = np.ones(len(image_ids), dtype=bool)
@@ -168,17 +170,23 @@ def summarize(
 def _scorer(
     results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages], counts: np.ndarray
 ) -> Callable[[Subset, np.ndarray], np.ndarray]:
-    """A function of a subset and of the images [I] bool to score it on, which gives [1 + R] percent.
+    """A function that scores a subset on chosen images.
 
-    Position 0 is of those images themselves, the others are of their part in each of the resamples `counts` [R, I]:
-    whatever is derived of the scores is derived for all alike.
+    Args:
+        results: of each subset on all images.
+        images: what each image contributes.
+        counts: [R, I] resamples.
+
+    Returns:
+        (subset, chosen [I] bool) -> [1 + R] scores in percent: the first on the chosen images, the others on those of them
+        that are in each resample. What is derived from the scores can so be derived for all resamples at once.
     """
     draws = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])
 
     @functools.cache
-    def score(subset: Subset, chosen: bytes) -> np.ndarray:
-        chosen = np.frombuffer(chosen, dtype=bool)
-        if chosen.all():  # the evaluator's own, to the last digit
+    def score(subset: Subset, mask: bytes) -> np.ndarray:
+        chosen = np.frombuffer(mask, dtype=bool)
+        if chosen.all():  # exactly as in the results
             return np.append(main_score(results[subset])[2], images[subset].scores(counts))
         return images[subset].scores(draws * chosen)
 
@@ -186,7 +194,7 @@ def _scorer(
 
 
 def _kept(score: Callable[[Subset, np.ndarray], np.ndarray], chosen: Mapping[Subset, np.ndarray], names: Subset) -> Kept:
-    """What each subset scores on its images [I] bool."""
+    """Score each subset on its images [I] bool."""
     values = {subset: score(subset, tiles) for subset, tiles in chosen.items()}
     incomplete = [subset for subset in chosen if subset != names]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""What a predictor scores that looks at nothing: the zero of every table."""
+"""The scores of a predictor that uses no sensor, to which all other scores are compared."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ NOTHING = "nothing predicted"
 
 
 def trivial_results(dataset_name: str) -> tuple[str, dict]:
-    """The best that can be scored on a dataset without looking at any sensor.
+    """The scores that need no sensor on a dataset.
 
-    Instances: nothing is predicted. Label maps: one class everywhere, the one that scores best on this very dataset,
-    which is more than a predictor could know.
+    Instances: nothing is predicted. Label maps: the same class everywhere; the one with the best score on this dataset,
+    which a real predictor could not know.
 
     Args:
         dataset_name: a registered dataset.
 
     Returns:
-        What is predicted, in words; and results as of the dataset's evaluator.
+        What is predicted, in words; and results like those of the dataset's evaluator.
 
     Raises:
-        ValueError: if not a single pixel is labeled.
+        ValueError: if no pixel is labeled.
     """
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.evaluator_type == "imrsf_instance":
         return NOTHING, _no_instances()
-    samples = DatasetCatalog.get(dataset_name)  # first, as a dataset may know its classes only then
+    samples = DatasetCatalog.get(dataset_name)  # first, as the classes of a dataset may be known only after loading it
     classes = list(metadata.stuff_classes)
     counts = np.zeros(256, dtype=np.int64)
     for sample in samples:
@@ -49,14 +49,14 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
 def trivial_images(
     images: SemanticImages | InstanceImages, classes: Sequence[str]
 ) -> tuple[str, dict, SemanticImages | InstanceImages]:
-    """The same predictor on images whose truth is known from an evaluation.
+    """The same for images that have been evaluated, without reading their ground truth again.
 
     Args:
-        images: of any evaluation on the dataset.
-        classes: the names of its label maps' classes.
+        images: what each image contributes to any evaluation on the dataset.
+        classes: names of the classes of label maps.
 
     Returns:
-        What is predicted and its results, as `trivial_results`; and what each image contributes to them.
+        What is predicted and its results, as returned by `trivial_results`; and what each image contributes to them.
     """
     if isinstance(images, InstanceImages):
         none = {
@@ -78,7 +78,7 @@ def _no_instances() -> dict:
 
 
 def _best_constant(counts: np.ndarray, classes: list[str]) -> tuple[int, str, dict]:
-    """The class that scores best as the same everywhere, given the true pixels [K] of each: index, words, results."""
+    """The class that scores best if predicted everywhere, by the true pixels [K] of each: its index, words, results."""
     by_class = []
     for constant in range(len(classes)):
         confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Charts of a sweep over subsets: what each scores, what each missing sensor costs, which classes suffer."""
+"""Bar charts of scores with their intervals, and heat maps of scores by class."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from imrsf_d2.visualization.figures import save_figure
 
 __all__ = ["draw_bars", "draw_heat_map"]
 
-#: Height of a bar or cell with the room around it, and width of a figure's drawing, inches.
+#: Height of a bar or cell with the space around it, and width of a figure, inches.
 LINE, WIDTH = 0.34, 6.0
 BAR, MARK, REFERENCE, PARTIAL = "#4c78a8", "#222222", "#b22222", "#d7e3f0"
-#: Above this share of the scale a cell is so dark that its number is written in white.
+#: In cells with a value above this the number is written in white.
 DARK = 0.55
 
 
@@ -36,11 +36,14 @@ def draw_bars(
     """Write a PNG with one horizontal bar per label, the first on top, and its interval.
 
     Args:
-        estimates: one each, in the unit of the axis; NaN draws no bar.
-        caption: of the axis.
-        reference: name and value of a line to compare the bars with.
-        partial: position of a label -> the same of a part of the images: a second, hatched bar below the first.
-        legend: what the bars, and what the hatched ones are of; shown if there are hatched ones.
+        path: of the PNG.
+        labels: one per bar.
+        estimates: one per label, in the unit of the axis; NaN draws no bar.
+        title: heading of the figure.
+        caption: label of the axis.
+        reference: name and value of a vertical line to compare the bars with.
+        partial: position of a label -> the estimate on a part of the images: a second, hatched bar below the first.
+        legend: names of the bars and of the hatched bars; shown if there are hatched ones.
     """
     partial = partial or {}
     figure = Figure(
@@ -48,7 +51,7 @@ def draw_bars(
     )
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    places = np.arange(len(labels))
+    places = range(len(labels))
     thin = dict.fromkeys(partial, 0.4)
     _draw_bars(
         axis,
@@ -87,7 +90,7 @@ def draw_bars(
 def _draw_bars(
     axis: Axes, places: Sequence[float], heights: Sequence[float], estimates: Sequence[Estimate], **style
 ) -> None:
-    """Draw bars with their intervals and their values in writing."""
+    """Draw bars with their intervals, and their values as text."""
     axis.barh(places, [estimate.value for estimate in estimates], height=heights, **style)
     for place, estimate in zip(places, estimates):
         if not math.isnan(estimate.low):
@@ -100,11 +103,13 @@ def _draw_bars(
 def draw_heat_map(
     path: str | os.PathLike, rows: Sequence[str], columns: Sequence[str], values: np.ndarray, title: str
 ) -> None:
-    """Write a PNG of scores by class and subset.
+    """Write a PNG with a colored cell per score, and the score in it.
 
     Args:
+        path: of the PNG.
         rows, columns: their titles.
-        values: [rows, columns] from 0 to 1; NaN, where a class does not occur, is left blank.
+        values: [rows, columns] from 0 to 1; NaN is left blank.
+        title: heading of the figure.
     """
     figure = Figure(figsize=(2.0 + 0.62 * len(columns), LINE * len(rows) + 2.4), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""Pictures of which sensor the model listens to where."""
+"""Figures of how much each sensor contributes to the fusion tokens, patch by patch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ __all__ = ["draw_importance"]
 def draw_importance(path: str | os.PathLike, item: ImportanceMap, modalities: ModalitySet) -> None:
     """Write a PNG with a column per modality: the image above, its weight in the fusion tokens below.
 
-    Patches in which a modality is absent are hatched.
+    Patches without data of a modality are hatched.
+
+    Args:
+        path: of the PNG.
+        item: the image and its weights.
+        modalities: in the layout of the image.
     """
     height, width = item.image.shape[1:]
     figure, axes = new_grid((height, width), 2, len(modalities))
@@ -41,7 +46,7 @@ def draw_importance(path: str | os.PathLike, item: ImportanceMap, modalities: Mo
             extent=(-0.5, columns * patch - 0.5, rows * patch - 0.5, -0.5),
         )
         hatch(below, np.isnan(beta), scale=(patch, patch))
-        below.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), title=f"weight, mean {np.nanmean(beta):.2f}")
+        below.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), title=f"weight (mean {np.nanmean(beta):.2f})")
         below.title.set_fontsize(9)
     figure.colorbar(scale, ax=axes[1].tolist(), fraction=0.02, pad=0.01).ax.tick_params(labelsize=7)
     save_figure(figure, path, f"{item.name}: weights of the sensors in the fusion tokens")

@@ -1,10 +1,9 @@
-"""Colors and names of classes."""
+"""Names and colors of classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,8 +18,9 @@ __all__ = ["KeyEntry", "Palette", "dataset_palette", "modality_palette"]
 RGB = tuple[float, float, float]
 
 
-class KeyEntry(NamedTuple):
-    """A line of a picture's key; sorts by class index."""
+@dataclass(frozen=True, order=True)
+class KeyEntry:
+    """A class in the key of a panel; sorts by class index."""
 
     index: int
     name: str
@@ -33,10 +33,10 @@ class Palette:
 
     Args:
         names: of the classes, in the order of their indices.
-        colors: one (red, green, blue) in 0..1 for each; empty for twenty distinct ones, over and over.
+        colors: (red, green, blue) in 0..1 for each; empty for twenty distinct ones, which repeat.
 
     Raises:
-        ValueError: if there are not as many colors as names.
+        ValueError: if the numbers of colors and names differ.
     """
 
     names: tuple[str, ...]
@@ -44,10 +44,12 @@ class Palette:
 
     def __post_init__(self) -> None:
         if not self.colors:
-            twenty = matplotlib.colormaps["tab20"].colors
-            object.__setattr__(self, "colors", tuple(twenty[i % len(twenty)] for i in range(len(self.names))))
+            twenty = matplotlib.colormaps["tab20"]  # called with an integer, it gives the color of that number
+            object.__setattr__(self, "colors", tuple(twenty(i % twenty.N)[:3] for i in range(len(self.names))))
         if len(self.colors) != len(self.names):
-            raise InputError(f"there are {len(self.colors)} colors for the {len(self.names)} classes {self.names}.")
+            raise InputError(
+                f"there are {len(self.colors)} colors for the {len(self.names)} classes {self.names}, expected one each."
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,7 +59,7 @@ class Palette:
 
         Args:
             labels: [H, W] class indices, of any type.
-            known: [H, W] bool, False = the label means nothing and may have any value.
+            known: [H, W] bool, False = not labeled; the label may then have any value.
             other: color of those pixels.
 
         Returns:
@@ -67,22 +69,22 @@ class Palette:
         return table[np.where(known, labels, len(self)).astype(np.int64)]
 
     def key(self, labels: np.ndarray) -> set[KeyEntry]:
-        """The entries of the classes that occur among some labels."""
+        """The entries of the classes that occur in `labels`."""
         return {KeyEntry(i, self.names[i], self.colors[i]) for i in np.unique(labels).astype(np.int64).tolist()}
 
 
-#: Dynamic World as its authors publish it.
+#: The official colors of Dynamic World.
 DYNAMIC_WORLD = Palette(
     ("water", "trees", "grass", "flooded vegetation", "crops", "shrub and scrub", "built", "bare", "snow and ice"),
     tuple(map(to_rgb, ("#419BDF", "#397D49", "#88B053", "#7A87C6", "#E49635", "#DFC35A", "#C4281B", "#A59B8F", "#B39FE1"))),
 )
 
-#: Official palettes by the usual names of the maps.
+#: Official palettes by the usual names of the modalities.
 _MAPS = {"dnw": DYNAMIC_WORLD}
 
 
 def modality_palette(modality: Modality) -> Palette:
-    """The palette of a categorical modality: the official one if its name and number of classes are known."""
+    """The palette of a categorical modality: the official one if there is one for its name and number of classes."""
     official = _MAPS.get(modality.name)
     if official is not None and len(official) == modality.classes:
         return official
@@ -93,16 +95,16 @@ def dataset_palette(metadata: Metadata) -> Palette:
     """The palette of a semantic dataset.
 
     Args:
-        metadata: with `stuff_classes` and, unless any colors will do, `stuff_colors` (0 to 255).
+        metadata: with `stuff_classes` and optionally `stuff_colors` (0 to 255).
 
     Raises:
-        ValueError: if there are no classes, or not as many colors.
+        ValueError: if there are no classes, or the numbers of classes and colors differ.
     """
     names: Sequence[str] = metadata.get("stuff_classes") or ()
     if not names:
         raise InputError(
-            f"the metadata of the dataset {metadata.name!r} have no stuff_classes, expected the names of "
-            "the classes of its label maps."
+            f"the metadata of the dataset {metadata.name!r} has no stuff_classes, expected the names of "
+            "the classes in its label maps: set them with MetadataCatalog.get(name).set(stuff_classes=[...])."
         )
     colors = metadata.get("stuff_colors") or ()
     return Palette(tuple(names), tuple(tuple(value / 255 for value in color) for color in colors))

@@ -1,4 +1,4 @@
-"""Pictures of what a model reconstructs of samples from the few patches that it saw."""
+"""Figures of what a pre-trained model reconstructs from the visible patches of samples."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ from imrsf_d2.visualization.views import INVALID, View, display_limits, modality
 
 __all__ = ["draw_progress", "draw_reconstructions"]
 
-#: Color of masked patches: blank paper, where missing data are hatched.
+#: Color of masked patches; missing data, which is hatched, is INVALID.
 MASKED: RGB = (1.0, 1.0, 1.0)
-#: Width of a panel, inches: there are three for each modality.
+#: Width of a panel, inches; there are three per modality.
 PANEL = 1.7
 HEADING = 8
-#: A scale spans at least this share of the modality's standard deviation: flat ground should not show rounding errors.
+#: A scale spans at least this fraction of the modality's standard deviation, so that flat ground shows no rounding errors.
 MIN_SPAN = 0.1
 
 
 def draw_reconstructions(
     path: str | os.PathLike, samples: Sequence[ReconstructedSample], modalities: ModalitySet, title: str
 ) -> None:
-    """Write a PNG with one row per sample: of each modality the input, what the encoder saw, the reconstruction.
+    """Write a PNG with one row per sample: for each modality the input, what the encoder saw, and the reconstruction.
 
-    A modality's three panels of a sample share one scale. Masked patches are blank, missing data hatched.
+    These three panels share one scale. Masked patches are blank, missing data is hatched.
 
     Args:
-        title: its heading, to which the share of visible patches is added.
+        path: of the PNG.
+        samples: at least one.
+        modalities: in the layout of the samples' images.
+        title: heading of the figure; the percentage of visible patches is appended.
     """
     size = samples[0].image.shape[1:]
     figure, axes = new_grid(size, len(samples), 3 * len(modalities), PANEL)
@@ -57,15 +60,18 @@ def draw_reconstructions(
 def draw_progress(
     path: str | os.PathLike, pictures: Mapping[str, str | os.PathLike], modalities: ModalitySet, title: str, sample: int = 0
 ) -> None:
-    """Write a PNG of how a reconstruction became better: a row per modality, a column per moment of the training.
+    """Write a PNG of how a reconstruction improves: a row per modality, a column per moment of the training run.
 
     Args:
-        pictures: heading of a column -> file of `write_reconstructed`, all of the same samples with the same masks;
-            where a modality is absent, its scale is that of the last one.
-        sample: which of the files' samples, from 0.
+        path: of the PNG.
+        pictures: heading of a column -> file written by `write_reconstructed`, all with the same samples and masks. The
+            scale of an absent modality is that of its last reconstruction.
+        modalities: in the layout of the samples' images.
+        title: heading of the figure.
+        sample: position of the sample in the files, from 0.
 
     Raises:
-        ValueError: if a file has other samples or masks than the first one, or no such sample, or as
+        ValueError: if a file has other samples or masks than the first one, or no such sample; also see
             `read_reconstructed`.
     """
     moments = [_read_sample(file, modalities, sample) for file in pictures.values()]
@@ -73,8 +79,8 @@ def draw_progress(
     for moment, file in zip(moments, pictures.values()):
         if moment.name != first.name or not np.array_equal(moment.visible, first.visible):
             raise InputError(
-                f"{os.fspath(file)} shows {moment.name!r}, expected {first.name!r} with the masks of "
-                f"{os.fspath(first_file)}: pictures of different training runs cannot be compared."
+                f"{os.fspath(file)} has the sample {moment.name!r}, expected {first.name!r} with the masks of "
+                f"{os.fspath(first_file)}: give files of one training run."
             )
     size = first.image.shape[1:]
     figure, axes = new_grid(size, len(modalities), 2 + len(moments), PANEL)
@@ -88,21 +94,23 @@ def draw_progress(
 def _read_sample(file: str | os.PathLike, modalities: ModalitySet, number: int) -> ReconstructedSample:
     samples = read_reconstructed(file, modalities)
     if not 0 <= number < len(samples):
-        raise InputError(f"{os.fspath(file)} has {len(samples)} samples, expected one of number {number}, from 0.")
+        raise InputError(
+            f"{os.fspath(file)} has {len(samples)} samples, so there is no sample {number}: give 0 to {len(samples) - 1}."
+        )
     return samples[number]
 
 
 def _draw_panels(
     axes: Sequence[Axes], moments: Sequence[ReconstructedSample], modalities: ModalitySet, name: str
 ) -> set[KeyEntry]:
-    """Draw one modality of a sample on axes [2 + moments]: the input, what was seen, each reconstruction.
+    """Draw one modality of a sample on axes [2 + moments]: the input, the visible patches, each reconstruction.
 
     Returns:
         The classes that occur.
     """
     sample = moments[0]
     images = [_as_image(moment.predicted, modalities) for moment in moments]
-    # One scale for all, or nothing could be compared.
+    # One scale for all, so that colors can be compared.
     limits = display_limits(sample.image, modalities, name) or display_limits(images[-1], modalities, name)
     if limits is not None:
         widen = max(MIN_SPAN * max(modalities[name].std) - (limits[1] - limits[0]), 0) / 2
@@ -125,14 +133,14 @@ def _draw_panels(
 
 
 def _write_headings(axes: Sequence[Axes], reconstructions: Sequence[str], first_line: str = "") -> None:
-    """Head the columns of panels; the count of patches that stands over the second one stays."""
+    """Write the headings of columns; that of the second one keeps the number of patches that is already there."""
     count = axes[1].get_title()
     for axis, heading in zip(axes, ("input", f"seen: {count}" if count else "seen", *reconstructions)):
         axis.set_title(first_line + heading, fontsize=HEADING)
 
 
 def _seen(given: View | None, sample: ReconstructedSample, index: int) -> View | None:
-    """The view of a modality with its masked patches blank; None if it has no patch to be seen."""
+    """The view of a modality with its masked patches blank; None if it is absent."""
     present, visible = sample.present[index], sample.visible[index]
     if given is None or not present.any():
         return None
@@ -146,6 +154,6 @@ def _seen(given: View | None, sample: ReconstructedSample, index: int) -> View |
 
 
 def _as_image(predicted: np.ndarray, modalities: ModalitySet) -> np.ndarray:
-    """Bands [C, H, W] as an image [C + M, H, W]: every modality is everywhere, but where it is not a number."""
+    """Bands [C, H, W] as an image [C + M, H, W] in which all finite pixels are valid."""
     finite = [np.isfinite(predicted[modalities.bands(name)]).all(axis=0) for name in modalities.names]
     return np.concatenate([predicted, finite])

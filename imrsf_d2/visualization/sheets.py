@@ -1,4 +1,4 @@
-"""Pictures of a config's data and model, a few samples to a sheet."""
+"""Figures of a config's data and of a model's predictions, a few samples per sheet."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from imrsf_d2.visualization.tiles import choose_tiles, predict_samples, training
 
 __all__ = ["SHEET_ROWS", "draw_test_sheets", "draw_training_sheets"]
 
-#: Samples to a sheet: more would not fit on a screen.
+#: Samples per sheet: more would not fit on a screen.
 SHEET_ROWS = 8
 
 
 def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -> Iterator[Path]:
-    """Show the first samples of the training stream: what the model is fed, and what its output is compared with.
+    """Draw the first samples of the training stream: the inputs of the model and the ground truth.
 
-    Of a pre-training run, the inputs alone.
+    For a pre-training run, there are only inputs.
 
     Args:
-        output: gets train_1.png, train_2.png, ..., of SHEET_ROWS samples each.
+        cfg: of a training run.
+        output: folder for train_1.png, train_2.png, ..., with SHEET_ROWS samples each.
         number: of samples.
 
     Yields:
-        The path of each picture, once it is written.
+        The path of each sheet, once it is written.
 
     Raises:
         ValueError: see `training_tiles`.
@@ -52,38 +53,41 @@ def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -
 def draw_test_sheets(
     cfg: CfgNode, model: nn.Module | None, subsets: Sequence[Sequence[str]], output: str | os.PathLike, number: int
 ) -> Iterator[Path]:
-    """Show samples of each test set with subsets of the modalities.
+    """Draw samples of each test set with subsets of the modalities.
 
     Args:
-        model: with its weights; None for the inputs and the truth alone.
+        cfg: the config the model was built from.
+        model: with its weights loaded; None for the inputs and the ground truth only.
         subsets: names of modalities.
-        output: gets a folder for each dataset with `<subset>_1.png`, `<subset>_2.png`, ..., of SHEET_ROWS samples
-            each, and with a model and several subsets overview_1.png, ..., which compares them.
+        output: gets a folder for each dataset with `<subset>_1.png`, `<subset>_2.png`, ..., with SHEET_ROWS samples
+            each; with a model and several subsets also overview_1.png, ..., which compares them.
         number: of samples, see `choose_tiles`.
 
     Yields:
-        The path of each picture, once it is written.
+        The path of each sheet, once it is written.
 
     Raises:
         ValueError: if a subset or dataset is unknown, or there is no dataset.
     """
     modalities = ModalitySet.from_config(cfg)
-    subsets = [modalities.check_subset(subset, "the subset") for subset in subsets]
+    checked = [modalities.check_subset(subset, "the subset") for subset in subsets]
     if not cfg.DATASETS.TEST:
-        raise InputError("DATASETS.TEST is empty, expected the name of a registered dataset.")
+        raise InputError(
+            "DATASETS.TEST is empty, expected the name of a registered dataset: append DATASETS.TEST \"('name',)\"."
+        )
     for dataset in cfg.DATASETS.TEST:
-        target_reader(dataset)  # a mistake in the second name should not come up after pictures of the first
+        target_reader(dataset)  # a mistake in the second name should come up before the sheets of the first are drawn
     for dataset in cfg.DATASETS.TEST:
         samples = DatasetCatalog.get(dataset)
         chosen = [samples[position] for position in choose_tiles(samples, number)]
         for page, start in enumerate(range(0, len(chosen), SHEET_ROWS), start=1):
             by_subset = {}
-            for subset in subsets:
+            for subset in checked:
                 by_subset[subset] = predict_samples(cfg, model, dataset, chosen[start : start + SHEET_ROWS], subset)
                 path = Path(output) / dataset / f"{subset_label(subset)}_{page}.png"
                 draw_subset(path, by_subset[subset], modalities, subset, f"{dataset}: {subset_title(subset)}")
                 yield path
-            if model is not None and len(subsets) > 1:
+            if model is not None and len(checked) > 1:
                 path = Path(output) / dataset / f"overview_{page}.png"
                 title = f"{dataset}: one model, {len(by_subset)} sets of sensors"
                 draw_overview(path, by_subset, modalities, {}, title)

@@ -1,8 +1,8 @@
-"""What there is in an image and what a model found: instances or a label map, by the task of the dataset."""
+"""Ground truth and predictions as they are drawn: instances or a label map, by the task of the dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ __all__ = ["InstanceReader", "LabelMap", "NoSensor", "Objects", "READERS", "Sema
 
 TRUTH_COLOR = "#00c853"
 PREDICTION_COLOR = "#ff9100"
-#: Instances found with a lower score are not drawn.
+#: Predicted instances with a lower score are not drawn.
 SCORE_THRESHOLD = 0.5
 UNLABELED: RGB = (1.0, 1.0, 1.0)
 MAPPER_REMEDY = "a training sample", "INPUT.DATASET_MAPPER_NAME"
@@ -33,20 +33,20 @@ class Objects:
 
     Args:
         masks: [n, H, W] bool.
-        scores: of the instances that a model found; None for those that there are.
+        scores: of predicted instances; None for the ground truth.
     """
 
     masks: np.ndarray
     scores: tuple[float, ...] | None = None
 
     def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
-        """Draw the outlines over a picture [H, W, 3] of the same size; returns nothing for a key."""
-        found = self.scores is not None
+        """Draw the outlines over an image [H, W, 3] of the same size; there are no classes for a key."""
+        predicted = self.scores is not None
         draw_picture(axis, backdrop)
-        outline(axis, self.masks, PREDICTION_COLOR if found else TRUTH_COLOR)
+        outline(axis, self.masks, PREDICTION_COLOR if predicted else TRUTH_COLOR)
         axis.set_xlabel(
             f"{len(self.masks)} with score ≥ {SCORE_THRESHOLD:g}"
-            if found
+            if predicted
             else f"{len(self.masks)} object{'s' * (len(self.masks) != 1)}",
             fontsize=8,
         )
@@ -60,7 +60,7 @@ class LabelMap:
     Args:
         labels: [H, W] class indices.
         palette: of the classes.
-        ignore_label: stands where the class is not known, as any index beyond the palette.
+        ignore_label: index of pixels that are not labeled; so are those with an index beyond the palette.
     """
 
     labels: np.ndarray
@@ -68,7 +68,7 @@ class LabelMap:
     ignore_label: int
 
     def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
-        """Draw the map in place of a picture; returns the classes that occur."""
+        """Draw the map in place of an image [H, W, 3]; returns the classes that occur."""
         known = (self.labels >= 0) & (self.labels < len(self.palette)) & (self.labels != self.ignore_label)
         draw_picture(axis, self.palette.paint(self.labels, known, UNLABELED), exact=True)
         hatch(axis, ~known)
@@ -78,10 +78,10 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class NoSensor:
-    """Stands in the place of a prediction where the model would be given no sensor at all."""
+    """In place of a prediction for a tile without data of any of the sensors that the model is given."""
 
     def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
-        """Hatch the place of a picture [H, W, 3]; returns nothing for a key."""
+        """Hatch the panel of an image [H, W, 3]; there are no classes for a key."""
         draw_absent(axis, backdrop.shape[:2], "no sensor")
         return set()
 
@@ -90,30 +90,30 @@ Target = Objects | LabelMap | NoSensor
 
 
 class InstanceReader:
-    """Finds the instances in what datasets, mappers and models of instance segmentation give."""
+    """Reads instances from the samples and outputs of instance segmentation."""
 
     def of_dataset(self, sample: Mapping) -> Objects:
-        """The truth of a dataset dict."""
+        """The ground truth of a dataset dict."""
         size = sample["height"], sample["width"]
         masks = [rle_to_mask(annotation_to_rle(a, *size)) for a in sample.get("annotations", ())]
         return Objects(np.reshape(masks, (-1, *size)).astype(bool))
 
     def of_training(self, sample: Mapping) -> Objects:
-        """What a training sample is to be compared with."""
+        """The ground truth of a mapped training sample."""
         return Objects(_entry(sample, "instances", MAPPER_REMEDY).gt_masks.numpy())
 
     def of_output(self, output: Mapping) -> Objects:
-        """What a model found in one image."""
+        """The instances predicted for one image."""
         instances = _entry(output, "instances", MODEL_REMEDY).to("cpu")
         kept = instances[instances.scores >= SCORE_THRESHOLD]
         return Objects(kept.pred_masks.numpy() > 0.5, tuple(kept.scores.tolist()))
 
 
 class SemanticReader:
-    """Finds the label maps in what datasets, mappers and models of semantic segmentation give.
+    """Reads label maps from the samples and outputs of semantic segmentation.
 
     Args:
-        metadata: of the dataset, with its classes, their colors and `ignore_label`.
+        metadata: of the dataset, with `stuff_classes`, and optionally `stuff_colors` and `ignore_label`.
     """
 
     def __init__(self, metadata: Metadata):
@@ -121,15 +121,15 @@ class SemanticReader:
         self._ignore_label = metadata.get("ignore_label", IGNORE_LABEL)
 
     def of_dataset(self, sample: Mapping) -> LabelMap:
-        """The truth of a dataset dict."""
+        """The ground truth of a dataset dict."""
         return self._map(semantic_truth(sample, len(self._palette)))
 
     def of_training(self, sample: Mapping) -> LabelMap:
-        """What a training sample is to be compared with."""
+        """The ground truth of a mapped training sample."""
         return self._map(_entry(sample, "sem_seg", MAPPER_REMEDY).numpy())
 
     def of_output(self, output: Mapping) -> LabelMap:
-        """The best class of each pixel of one image."""
+        """The label map predicted for one image."""
         return self._map(_entry(output, "sem_seg", MODEL_REMEDY).argmax(dim=0).cpu().numpy())
 
     def _map(self, labels: np.ndarray) -> LabelMap:
@@ -137,14 +137,17 @@ class SemanticReader:
 
 
 #: A dataset's `evaluator_type` -> its reader, made from the metadata
-READERS = {"imrsf_instance": lambda metadata: InstanceReader(), "imrsf_semantic": SemanticReader}
+READERS: dict[str, Callable[[Metadata], InstanceReader | SemanticReader]] = {
+    "imrsf_instance": lambda metadata: InstanceReader(),
+    "imrsf_semantic": SemanticReader,
+}
 
 
 def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
     """The reader for the task of a registered dataset.
 
     Raises:
-        ValueError: if it is not registered, or its metadata name no task of ours.
+        ValueError: if it is not registered, or the `evaluator_type` of its metadata is not one of ours.
     """
     check_registered([dataset_name])
     metadata = MetadataCatalog.get(dataset_name)
@@ -161,6 +164,6 @@ def _entry(mapping: Mapping, key: str, remedy: tuple[str, str]):
     what, where = remedy
     if key not in mapping:
         raise InputError(
-            f"{what} has {sorted(mapping)}, but no {key!r} as the dataset's evaluator_type asks for; see {where}."
+            f"{what} has {sorted(mapping)}, but no {key!r}, which the dataset's evaluator_type needs; see {where}."
         )
     return mapping[key]

@@ -1,7 +1,7 @@
-"""A modality's numbers as colors that people read at a glance.
+"""A modality's values as colors that are read at a glance.
 
-Radar in gray, optical bands in true color, heights along a ramp, maps in their palette. A modality knows nothing of
-the names of its bands, so which of them to show follows from its own name.
+Radar is shown in gray, optical bands in true color, heights with a color map, categorical maps in their palette. Bands
+have no names, so the modality's own name decides which of them are shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "v
 
 #: Color of pixels without data.
 INVALID: RGB = (0.87, 0.87, 0.87)
-#: Share of the values at either end that may be too dark or too bright to tell apart.
+#: Fraction of the values at either end of the distribution that is clipped to the darkest or brightest color.
 TAILS = 0.01
 
 
@@ -30,24 +30,25 @@ class _Display:
     caption: str
 
 
-#: The bands to show of sensors with more than a screen has colors, or fewer; by the usual names of the sensors.
+#: The bands to show of sensors that do not have exactly red, green and blue, by the usual names of the sensors.
 _DISPLAYS = {
     "s1": _Display((0,), "VV"),  # of VV, VH
     "s2": _Display((2, 1, 0), "true color"),  # of blue, green, red, near infrared
 }
-#: Units of measurements by the usual names of their sensors.
+#: Units of single-band measurements, by the usual names of their sensors.
 _UNITS = {"dsm": "m", "ndsm": "m", "dem": "m", "height": "m"}
 
 
 @dataclass(frozen=True)
 class View:
-    """One modality of one sample, ready to be drawn.
+    """One modality of one sample, as it is drawn.
 
     Args:
         colors: [H, W, 3] in 0..1; INVALID where there is no data.
-        valid: [H, W] bool, True = holds data.
-        scale: what the colors of a measurement mean, and its unit; None for true color and maps.
-        key: the classes of a map that occur.
+        valid: [H, W] bool, True = has data.
+        scale: from the values of a measurement to its colors; None for true color and categorical maps.
+        unit: of the values.
+        key: the classes of a categorical map that occur.
     """
 
     colors: np.ndarray
@@ -58,7 +59,7 @@ class View:
 
 
 def modality_title(modality: Modality) -> str:
-    """The heading of a modality's pictures: its name, and which of its bands they show if not all."""
+    """The heading of a modality's panels: its name and, if not all of its bands are shown, which ones."""
     display = _display(modality)
     return f"{modality.name.upper()} {display.caption}".strip()
 
@@ -67,10 +68,10 @@ def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> tup
     """The values of a modality that `view_modality` shows as darkest and brightest.
 
     Args:
-        image: see `view_modality`.
+        image, modalities, name: as for `view_modality`.
 
     Returns:
-        (low, high) in the units of the bands; None for a map, or if the modality is absent.
+        (low, high) in the units of the bands; None for a categorical map, or if the modality is absent.
     """
     modality = modalities[name]
     valid = image[modalities.validity(name)] >= 0.5
@@ -86,10 +87,12 @@ def view_modality(
 
     Args:
         image: [C + M, H, W] in `modalities`' layout, not normalized.
+        modalities: those of the image.
+        name: of the modality.
         limits: `display_limits` of another image to compare this one with; None for its own.
 
     Returns:
-        The view; None if the modality is absent, that is, without a single valid pixel.
+        The view; None if the modality is absent, that is, has no valid pixel.
     """
     modality = modalities[name]
     valid = image[modalities.validity(name)] >= 0.5
@@ -110,21 +113,21 @@ def view_modality(
 
 
 def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = ()) -> np.ndarray:
-    """The most readable modality of a sample, dimmed so that outlines stand out: true color first, then heights.
+    """The most readable modality of a sample as a background for outlines, in muted colors: true color, else heights.
 
     Args:
-        image: see `view_modality`.
+        image, modalities: as for `view_modality`.
         names: the modalities to choose from; empty for all.
 
     Returns:
-        [H, W, 3] in 0..1; INVALID all over if no modality is there.
+        [H, W, 3] in 0..1; INVALID everywhere if all of these modalities are absent.
     """
     views = {
         name: view for name in names or modalities.names if (view := view_modality(image, modalities, name)) is not None
     }
     if not views:
         return np.broadcast_to(INVALID, (*image.shape[1:], 3))
-    # A glimpse of the most readable sensor at the edge of its swath is worth less than the next one's whole tile.
+    # At the edge of a swath, a sensor that covers most of the tile is preferred to a more readable one that does not.
     best = min(
         views,
         key=lambda name: (
@@ -150,24 +153,24 @@ def _display(modality: Modality) -> _Display:
 
 
 def _shown_bands(image: np.ndarray, modalities: ModalitySet, name: str) -> np.ndarray:
-    """[H, W, 1 or 3], the bands of a measurement that are shown."""
+    """The bands of a measurement that are shown: [H, W, 1 or 3]."""
     bands = image[modalities.bands(name)]
     return np.moveaxis(bands[list(_display(modalities[name]).bands)], 0, -1)
 
 
 def _limits(modality: Modality, values: np.ndarray) -> tuple[float, float]:
-    """What is darkest and brightest where [n, 1 or 3] values are shown."""
+    """The darkest and the brightest of the shown values [n, 1 or 3]."""
     return (0.0, 255.0) if values.shape[-1] == 3 and _is_8_bit(modality, values) else _contrast(values)
 
 
 def _is_8_bit(modality: Modality, values: np.ndarray) -> bool:
-    """Whether the bands are ready for a screen: judged by the statistics, so that all tiles look alike."""
+    """Whether the bands have values from 0 to 255; by the statistics if there are any, so that all tiles look alike."""
     if any(modality.mean):
         return max(modality.mean) > 1 and max(m + s for m, s in zip(modality.mean, modality.std)) <= 255
     return values.min() >= 0 and 1 < values.max() <= 255
 
 
 def _contrast(values: np.ndarray) -> tuple[float, float]:
-    """The values to show as darkest and brightest."""
+    """Limits that clip TAILS of the values at either end."""
     low, high = np.percentile(values, [100 * TAILS, 100 * (1 - TAILS)])
     return float(low), float(max(high, low + 1e-6 * max(1.0, abs(low))))

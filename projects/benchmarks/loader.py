@@ -17,7 +17,7 @@ from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import SampleMapper, build_mapper
 from imrsf_d2.data.reading import assemble
-from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.geo.rasters import read_raster
 from projects.benchmarks.timing import Measurement, measure
 
@@ -60,11 +60,11 @@ def benchmark_loader(cfg: CfgNode, workers: Sequence[int] = (1, 2), repeats: int
     return "\n\n".join(
         [
             f"{len(samples)} tiles of {size}; median (fastest to slowest) of {repeats} passes over all of them.",
-            markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centerd=2),
+            markdown_table(["sample", "workers", "tiles per second", "ms per tile"], rows, centered=2),
             "Decoder alone: rasterio opens the files that a training sample needs and decodes its windows, and nothing else "
             "is done.",
             "Time spent in each stage for a whole tile with all sensors, without loader processes:",
-            markdown_table(["stage", "ms per tile", "share"], shares, centerd=1),
+            markdown_table(["stage", "ms per tile", "share"], shares, centered=1),
         ]
     )
 

@@ -6,7 +6,7 @@ import operator
 import statistics
 from dataclasses import asdict, dataclass, field
 
-from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.evaluation.tables import markdown_table
 from projects.benchmarks.timing import Measurement
 
 __all__ = ["Line", "Result", "SIGNS"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import torch
 
-from imrsf_d2.evaluation.report import describe_machine, describe_versions
+from imrsf_d2.compat.machine import describe_machine, describe_versions
 from projects.benchmarks.backbone import benchmark_backbone
 from projects.benchmarks.cases import QUICK, VIT_B
 from projects.benchmarks.cold_start import benchmark_cold_start

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imrsf_d2.engine.reconstruction_pictures import FOLDER
-from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.visualization.reconstruction_arrays import read_reconstructed
 from imrsf_d2.visualization.reconstructions import draw_progress

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imrsf_d2.evaluation.report import markdown_table
+from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.modalities import subset_title
 from imrsf_d2.utils.atomic import write_text
 from projects.study.claims import CLEAR, Claim

@@ -13,10 +13,10 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
 
+from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.resuming import config_changes, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
-from imrsf_d2.evaluation.report import describe_machine, describe_versions
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.keys import flat_keys

@@ -36,8 +36,7 @@ def test_each_dataset_gets_its_own(build, task, kind):
 def test_a_model_that_does_not_give_what_is_scored_is_refused_by_its_key(build, task, switch, what):
     with pytest.raises(
         ValueError,
-        match=rf"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the dataset '.*' is "
-        rf"scored by {what}",
+        match=rf"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the dataset '.*' is evaluated on {what}",
     ):
         build(task, f"MODEL.MASK_FORMER.TEST.{switch}", "False")
 

@@ -8,12 +8,13 @@ from detectron2.data import DatasetCatalog
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.coverage import Coverage, warn_of_tiles_without
-from imrsf_d2.evaluation.modality_report import sweep_markdown
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
+from imrsf_d2.evaluation.sweep_report import sweep_markdown
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
+from tests.markdown import read_tables
 from tests.oracle import Oracle
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
@@ -52,7 +53,7 @@ def test_subsets_are_of_the_sensors_that_exist():
     coverage = coverage_of("sr", "s")
     assert coverage.choose(None, "--subsets") == [("sar", "rgb"), ("sar",), ("rgb",)]
     assert coverage.choose([["rgb", "sar"]], "--subsets") == [("sar", "rgb")]
-    message = r"--subsets names 'dsm' in rgb\+dsm, but no tile of 'set' has it: name some of \['sar', 'rgb'\]"
+    message = r"--subsets names 'dsm' in rgb\+dsm, but no tile of 'set' has it: choose from \['sar', 'rgb'\]"
     with pytest.raises(InputError, match=message):
         coverage.choose([["sar"], ["rgb", "dsm"]], "--subsets")
     assert len(coverage_of("s", "rd").choose(None, "--subsets")) == 7
@@ -130,22 +131,20 @@ def test_a_perfect_sensor_that_half_of_the_tiles_lack_scores_half_and_100(cfg, t
     assert f"sar: 1 of 2 tiles ({second['file_name']})" in caplog.text
 
     text = sweep_markdown(rows, summary, {}, [])
-    assert "Tiles that have all: 1 of 2 (SAR 1, RGB 2, DSM 2)." in text
-    assert f"| tiles | {summary.metric}, all tiles | {summary.metric}, these tiles |" in text
-    assert f"|✓|||1|{half / 100:.3f}|1.000|" in text.replace(" ", "")
-    assert (
-        f"This table is of the 1 of 2 tiles that have every sensor. On these the complete input scores {summary.metric} "
-        "1.000" in text
-    )
+    _, tiles, _, _, covered, _, contributions = read_tables(text)
+    assert [row[:2] for row in tiles[1:]] == [["SAR", "1"], ["RGB", "2"], ["DSM", "2"], ["SAR + RGB + DSM", "1"]]
+    assert covered[0][3:6] == ["tiles", f"{summary.metric}, all tiles", f"{summary.metric}, these tiles"]
+    assert ["✓", "", "", "1", f"{half / 100:.3f}", "1.000"] in [row[:6] for row in covered]
+    assert contributions[1][:2] == ["SAR", f"{1 - blind / 100:.3f}"] and "1 of 2 tiles" in text
 
 
 def test_where_no_tile_has_every_sensor_there_are_no_shapley_values(cfg, tmp_path, monkeypatch):
     take_away(monkeypatch, cfg.DATASETS.TEST[0], ("rgb",), ("sar",))
     rows, summary = swept(cfg, tmp_path, None)
     assert summary.shapley == {} and summary.losses == {} and summary.ends is None and summary.complete_images == 0
-    assert "No Shapley values: none of the 2 tiles has every sensor (SAR 1, RGB 1, DSM 2)" in sweep_markdown(
-        rows, summary, {}, []
-    )
+    _, tiles, *others = read_tables(sweep_markdown(rows, summary, {}, []))
+    assert [row[:2] for row in tiles[1:]] == [["SAR", "1"], ["RGB", "1"], ["DSM", "2"], ["SAR + RGB + DSM", "0"]]
+    assert not [table for table in others if "Shapley value" in table[0]]
 
 
 def test_a_sensor_that_no_tile_has_is_named_and_left_out(cfg, tmp_path, monkeypatch, caplog):
@@ -156,16 +155,16 @@ def test_a_sensor_that_no_tile_has_is_named_and_left_out(cfg, tmp_path, monkeypa
     assert list(summary.shapley) == ["sar", "rgb"] and summary.absent == ("dsm",)
     assert summary.retention[("sar",)].value == pytest.approx(1)
     assert f"No tile of {dataset!r} has 'dsm'" in caplog.text
-    text = sweep_markdown(rows, summary, {}, [])
-    assert "No tile of this dataset has 'dsm', which the model knows" in text and "DSM" not in text
-    assert "Each of the 2 tiles has every other sensor." in text and "all tiles |" not in text
+    scores, tiles, *others = read_tables(sweep_markdown(rows, summary, {}, []))
+    assert tiles[1:] == [["SAR", "2", "0"], ["RGB", "2", "0"], ["DSM", "0", "0"], ["SAR + RGB", "2", ""]]
+    assert scores[0][:2] == ["SAR", "RGB"] and "DSM" not in scores[0] and len(others) == 3
 
 
-def test_a_dataset_without_gaps_has_one_more_sentence(cfg, tmp_path, caplog):
+def test_a_dataset_without_gaps_has_no_second_table_of_retention(cfg, tmp_path, caplog):
     rows, summary = swept(cfg, tmp_path, "sar")
     for subset, score in summary.scores.items():
         assert summary.covered.scores[subset].value == score.value
     assert summary.complete_images == 2
-    text = sweep_markdown(rows, summary, {}, [])
-    assert "\n\nEach of the 2 tiles has every sensor.\n\n" in text and "all tiles" not in text
+    tables = read_tables(sweep_markdown(rows, summary, {}, []))
+    assert len(tables) == 5 and not [table for table in tables if "tiles" in table[0]]
     assert "none of the sensors" not in caplog.text

@@ -214,7 +214,7 @@ def test_an_image_that_the_labels_lack_is_named(dataset):
 def test_a_class_that_the_dataset_lacks_is_named(dataset):
     prediction = instances([disc(9, 9, 4)], [0.5])
     prediction.pred_classes += 7
-    with pytest.raises(ValueError, match="predicts the class 7, 'evaluator_test' has 1 .building."):
+    with pytest.raises(ValueError, match="predicts the class 7, but 'evaluator_test' has 1 .building."):
         InstanceEvaluator(dataset).process([{"image_id": 1}], [{"instances": prediction}])
 
 

@@ -33,11 +33,12 @@ SAMPLES = [
 def test_a_finished_subset_is_read_again(tmp_path):
     record = SweepRecord(tmp_path / "out")
     record.claim({"weights": "a"})
-    assert record.row(["sar", "dsm"]) is None
+    assert not record.has(["sar", "dsm"])
     record.keep(ROW, IMAGES, SENSORS)
     again = SweepRecord(tmp_path / "out")
     again.claim({"weights": "a"})
-    assert again.row(("sar", "dsm")) == ROW and again.row(("sar",)) is None
+    assert again.has(("sar", "dsm")) and not again.has(("sar",))
+    assert again.row(("sar", "dsm")) == ROW
     assert np.array_equal(again.images(("sar", "dsm")).confusion, IMAGES.confusion)
     assert again.sensors(("sar", "dsm")) == SENSORS
 
@@ -48,13 +49,13 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
     monkeypatch.setattr(f"imrsf_d2.evaluation.record.{during}", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         record.keep(ROW, IMAGES, SENSORS)
-    assert record.row(ROW["modalities"]) is None
+    assert not record.has(ROW["modalities"])
 
 
 @pytest.mark.parametrize(
     "before, now, message",
     [
-        ({"KEY": "a"}, {"KEY": "b"}, "holds the scores of another run: KEY was 'a', now 'b'. Choose another"),
+        ({"KEY": "a"}, {"KEY": "b"}, "out has the scores of another sweep: KEY was 'a', now 'b'. Choose another"),
         (
             {"labels": "1f", "KEY": [1]},
             {"labels": "2e", "KEY": (2,)},
@@ -62,7 +63,7 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
         ),
         ({"A": 1, "B": 1, "C": 1, "D": 1, "E": 1}, {}, r": A was 1, now None; B .*; C was 1, now None \(and 2 more\)"),
         ({"weights": "1f"}, {"weights": "2e"}, ": the weights have changed. Choose"),
-        ({"rasters": "1f"}, {"rasters": "2e"}, r": rasters have changed \(in size or time of change, which `cp -p`"),
+        ({"rasters": "1f"}, {"rasters": "2e"}, r": rasters have changed \(size or modification time, which `cp -p`"),
         ({"KEY": 1}, {"KEY": 1, "labels": "1f"}, "labels was None, now '1f'"),
         ({"KEY": 1, "OLD": "x" * 99}, {"KEY": 1}, "OLD was 'xxx.*…, now None"),
     ],
@@ -86,7 +87,7 @@ def test_a_start_that_finished_nothing_does_not_block_the_next_one(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "model_final.pth").write_text("precious")
-    with pytest.raises(FileExistsError, match="holds 'model_final.pth' and no sweep.json"):
+    with pytest.raises(FileExistsError, match="has 'model_final.pth' but no sweep.json"):
         SweepRecord(tmp_path).claim({})
     assert [path.name for path in tmp_path.iterdir()] == ["model_final.pth"]
 
@@ -97,7 +98,7 @@ def test_a_file_in_the_way_and_a_broken_marker_are_named(tmp_path):
         SweepRecord(tmp_path / "file" / "below").claim({})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sweep.json").write_text("{")
-    with pytest.raises(FileExistsError, match="sweep.json is not what this tool writes"):
+    with pytest.raises(FileExistsError, match="sweep.json was not written by this command"):
         SweepRecord(tmp_path / "out").claim({})
 
 

@@ -103,7 +103,7 @@ def _load(path, dtype=int):
 
 def test_per_class_scores_are_logged_and_the_confusion_is_kept(tiles, tmp_path, caplog):
     samples, labels = tiles
-    with caplog.at_level(logging.INFO, logger="imrsf_d2"):
+    with caplog.at_level(logging.DEBUG, logger="imrsf_d2"):
         score(samples, labels, output_dir=str(tmp_path / "out"))
     assert "forest" in caplog.text and "100.00" in caplog.text
     written = json.loads((tmp_path / "out/confusion.json").read_text())
@@ -113,13 +113,13 @@ def test_per_class_scores_are_logged_and_the_confusion_is_kept(tiles, tmp_path, 
 
 def test_another_number_of_classes_names_the_key(tiles):
     samples, labels = tiles
-    with pytest.raises(ValueError, match=r"predicts 7 classes, 'semantic_evaluator_test' has 4 \(field.*NUM_CLASSES"):
+    with pytest.raises(ValueError, match=r"predicts 7 classes, but 'semantic_evaluator_test' has 4 \(field.*NUM_CLASSES"):
         SemanticEvaluator(NAME).process(samples[:1], [{"sem_seg": one_hot(labels[0], 7)}])
 
 
 def test_a_model_without_label_maps_names_the_key(tiles):
     samples, _ = tiles
-    with pytest.raises(ValueError, match=r"gives \['instances'\], no label map .*TEST\.SEMANTIC_ON True"):
+    with pytest.raises(ValueError, match=r"outputs \['instances'\], expected a label map .*TEST\.SEMANTIC_ON True"):
         SemanticEvaluator(NAME).process(samples[:1], [{"instances": None}])
 
 
@@ -160,9 +160,9 @@ def test_classes_that_become_known_when_the_dataset_is_loaded_are_scored():
 
 
 def test_classes_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="the truth holds classes from 0 to 9, expected 0 to 2"):
+    with pytest.raises(ValueError, match="the ground truth has classes from 0 to 9, expected 0 to 2"):
         confusion_matrix(np.array([0, 9]), np.array([0, 0]), 3, 255)
-    with pytest.raises(ValueError, match=r"the truth is \(2,\), the prediction \(3,\)"):
+    with pytest.raises(ValueError, match=r"the ground truth has the shape \(2,\), the prediction \(3,\)"):
         confusion_matrix(np.zeros(2), np.zeros(3), 3, 255)
 
 

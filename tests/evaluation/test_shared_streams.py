@@ -193,7 +193,7 @@ def test_a_killed_sweep_goes_on_with_the_passes_that_are_left(tiny_root, monkeyp
     with pytest.raises(KeyboardInterrupt):
         sweep_subsets(cfg, model, dataset, record=record, subsets_per_pass=2)
     subsets = ModalitySet.from_config(cfg).subsets()
-    assert [record.row(subset) is not None for subset in subsets] == [True] * 4 + [False] * 3
+    assert [record.has(subset) for subset in subsets] == [True] * 4 + [False] * 3
     rows = sweep_subsets(cfg, model, dataset, record=record, subsets_per_pass=2)
     assert len(calls) == (4 + 3) * NUM_VAL + 1
     hook.remove()

@@ -116,5 +116,5 @@ def test_one_modality_is_worth_all_there_is():
 def test_other_images_are_refused():
     rows, images = sweep([0.9, 0.8], SUBSETS[:2])
     images[("a",)] = SemanticImages(tuple(range(1, NUM_IMAGES + 1)), images[("a",)].confusion)
-    with pytest.raises(ValueError, match="a was evaluated on 20 images that are not the 20 of a.b"):
+    with pytest.raises(ValueError, match="a was evaluated on 20 images, which are not the 20 images of a.b"):
         summarize(NAMES, rows, images, CLASSES, resamples=0)

@@ -70,7 +70,7 @@ def test_a_map_is_drawn_in_its_palette_with_a_key(image):
     screen = render(lambda axis: entries.extend(draw_modality(axis, image, SENSORS, "dnw")), SIZE, SIZE)
     assert color(screen[2, 2]) == (0xE4, 0x96, 0x35)  # crops
     assert color(screen[2, 4]) == (0x39, 0x7D, 0x49)  # trees
-    assert sorted(entry[:2] for entry in entries) == [(1, "trees"), (4, "crops")]
+    assert sorted((entry.index, entry.name) for entry in entries) == [(1, "trees"), (4, "crops")]
 
 
 @pytest.mark.parametrize("name, unit", [("sar", "dB"), ("dsm", "m")])

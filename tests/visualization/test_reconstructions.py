@@ -208,10 +208,10 @@ def test_progress_has_a_column_for_each_moment(figure_of, tmp_path):
 @pytest.mark.parametrize(
     "change, number, message",
     [
-        ({"name": "another tile"}, 0, "shows 'another tile', expected 'tile 0'"),
-        ({"visible": np.zeros((len(SENSORS), GRID, GRID), dtype=bool)}, 0, "cannot be compared"),
-        ({}, 1, "has 1 samples, expected one of number 1"),
-        ({}, -1, "expected one of number -1, from 0"),
+        ({"name": "another tile"}, 0, "has the sample 'another tile', expected 'tile 0'"),
+        ({"visible": np.zeros((len(SENSORS), GRID, GRID), dtype=bool)}, 0, "expected 'tile 0' with the masks of"),
+        ({}, 1, "has 1 samples, so there is no sample 1"),
+        ({}, -1, "no sample -1: give 0 to 0"),
     ],
 )
 def test_progress_of_what_cannot_be_compared_is_refused(tmp_path, change, number, message):
@@ -222,54 +222,13 @@ def test_progress_of_what_cannot_be_compared_is_refused(tmp_path, change, number
         draw_progress(tmp_path / "progress.png", files, SENSORS, "title", sample=number)
 
 
-def test_written_and_read_again_a_picture_shows_the_same(tmp_path):
-    rng = np.random.default_rng(0)
-    given, other = sample(), without(sample(1), "rgb")
-    given.predicted[SENSORS.bands("rgb")] += rng.uniform(0, 1, (3, HEIGHT, WIDTH))
-    write_reconstructed(tmp_path / "a.npz", [given, other], SENSORS)
-    for before, after in zip([given, other], read_reconstructed(tmp_path / "a.npz", SENSORS), strict=True):
-        assert (after.name, after.patch_size) == (before.name, before.patch_size)
-        assert np.array_equal(after.present, before.present) and np.array_equal(after.visible, before.visible)
-        for name in SENSORS.names:
-            assert np.array_equal(after.image[SENSORS.validity(name)], before.image[SENSORS.validity(name)])
-            for axis, same in zip(panels(name, before)[0], panels(name, after)[0]):
-                assert len(axis.images) == len(same.images)
-                if axis.images:
-                    assert np.abs(colors(axis) - colors(same)).max() <= 1.01 / 255
-
-
-@pytest.mark.parametrize(
-    "values, kind",
-    [
-        (np.arange(16.0), "uint8"),
-        (np.linspace(0, 1, 16), "float16"),
-        (np.linspace(4000, 4010, 16), "float32"),  # float16 has steps of 4 m there
-        (np.linspace(0, 1e6, 16), "float32"),  # more than float16 holds
-        (np.array([np.nan, *range(15)]), "float32"),
-    ],
-)
-def test_numbers_take_no_more_room_than_a_picture_needs(tmp_path, values, kind):
-    modalities = ModalitySet([Modality("dem")])
-    bands = values.reshape(1, 4, 4).astype(np.float32)
-    patches = np.ones((1, 1, 1), dtype=bool)
-    given = ReconstructedSample("tile", np.concatenate([bands, np.ones_like(bands)]), patches, patches, bands, 4)
-    write_reconstructed(tmp_path / "a.npz", [given], modalities)
-    with np.load(tmp_path / "a.npz") as arrays:
-        assert {arrays["0.image.dem"].dtype.name, arrays["0.reconstruction.dem"].dtype.name} == {kind}
-    (again,) = read_reconstructed(tmp_path / "a.npz", modalities)
-    np.testing.assert_allclose(again.predicted, bands, atol=np.nanmax(values) / 512)
-
-
-def test_what_stands_where_there_is_no_data_takes_no_room(tmp_path):
-    modalities = ModalitySet([Modality("dem")])
-    image = np.stack([np.arange(16.0).reshape(4, 4), np.ones((4, 4))]).astype(np.float32)
-    image[:, 0, 0] = np.nan, 0
-    patches = np.ones((1, 1, 1), dtype=bool)
-    write_reconstructed(
-        tmp_path / "a.npz", [ReconstructedSample("tile", image, patches, patches, image[:1] * 0, 4)], modalities
-    )
-    with np.load(tmp_path / "a.npz") as arrays:
-        assert arrays["0.image.dem"].dtype == np.uint8
+def test_what_was_written_is_read_again(tmp_path):
+    given = [sample(), without(sample(1), "rgb")]
+    given[0].predicted[0, 0, 0] = np.nan
+    write_reconstructed(tmp_path / "a.npz", given, SENSORS)
+    for before, after in zip(given, read_reconstructed(tmp_path / "a.npz", SENSORS), strict=True):
+        for field, value in vars(before).items():
+            np.testing.assert_array_equal(getattr(after, field), value, err_msg=field)
 
 
 def test_reconstructions_of_other_modalities_are_refused(tmp_path):

@@ -72,7 +72,7 @@ def test_the_truth_of_a_dataset_without_label_files_comes_from_its_annotations(s
 def test_an_ignored_class_within_the_palette_is_no_class():
     target = LabelMap(np.array([[0, 1], [1, 7]]), Palette(("a", "b")), ignore_label=0)
     axis = Figure().add_subplot()
-    assert [entry[1] for entry in sorted(target.draw(axis, np.zeros((2, 2, 3))))] == ["b", "not labeled"]
+    assert [entry.name for entry in sorted(target.draw(axis, np.zeros((2, 2, 3))))] == ["b", "not labeled"]
 
 
 def test_only_what_a_model_is_sure_of_is_drawn():
@@ -108,12 +108,12 @@ def test_no_task_no_picture(register):
         target_reader("nowhere")
     with pytest.raises(ValueError, match="evaluator_type 'coco', expected one of"):
         target_reader(register("elsewhere", evaluator_type="coco"))
-    with pytest.raises(ValueError, match="'nameless' have no stuff_classes"):
+    with pytest.raises(ValueError, match="'nameless' has no stuff_classes"):
         target_reader(register("nameless", evaluator_type="imrsf_semantic"))
 
 
 def test_a_config_whose_parts_are_of_different_tasks_is_named(semantic):
-    with pytest.raises(ValueError, match="no 'sem_seg' .* see INPUT.DATASET_MAPPER_NAME"):
+    with pytest.raises(ValueError, match="no 'sem_seg'.* see INPUT.DATASET_MAPPER_NAME"):
         semantic.of_training({"instances": None})
-    with pytest.raises(ValueError, match="the model's output has .* no 'instances' .* see MODEL.MASK_FORMER.TEST"):
+    with pytest.raises(ValueError, match="the model's output has .* no 'instances'.* see MODEL.MASK_FORMER.TEST"):
         InstanceReader().of_output({"sem_seg": None})

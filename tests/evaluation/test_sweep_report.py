@@ -1,0 +1,42 @@
+from imrsf_d2.evaluation.summary import summarize
+from imrsf_d2.evaluation.sweep_report import sweep_markdown
+from tests.evaluation.test_summary import CLASSES, NAMES, sweep
+from tests.markdown import read_tables
+
+
+def interval(estimate):
+    return f"{estimate.low / 100:.3f} to {estimate.high / 100:.3f}"
+
+
+def test_the_report_has_scores_intervals_and_contributions():
+    rows, images = sweep([0.9, 0.8, 0.6])
+    summary = summarize(NAMES, rows, images, CLASSES, resamples=20)
+    text = sweep_markdown(rows, summary, {"a chart": "a.png"}, ["Weights: w.pth"])
+    scores, tiles, retention, incomplete, contributions = read_tables(text)
+    assert scores[0] == ["A", "B", "mIoU", "mACC", "pACC"]
+    assert [row[:2] for row in scores[1:]] == [["✓", "✓"], ["✓", ""], ["", "✓"], ["", ""]]
+    assert scores[-1][2] == f"{summary.blind_results['sem_seg']['mIoU'] / 100:.3f}"
+    assert [row[:2] for row in tiles[1:]] == [["A", "20"], ["B", "20"], ["A + B", "20"]]
+    complete = summary.scores[("a", "b")]
+    assert retention[1][2:5] == [f"{complete.value / 100:.3f}", interval(complete), "1.000"]
+    lowest = summary.scores[("b",)]
+    assert incomplete[2] == ["lowest: B", f"{lowest.value / 100:.3f}", interval(lowest)]
+    a, loss = summary.shapley["a"], summary.losses["a"]
+    assert contributions[1] == ["A", f"{a.value / 100:.3f}", interval(a), f"{loss.value / 100:.3f}", interval(loss)]
+    assert "95%" in text and " 20 bootstrap resamples" in text and "seed 0" in text
+    assert "![a chart](a.png)" in text and "- Weights: w.pth" in text
+
+
+def test_a_choice_of_subsets_leaves_out_what_needs_the_others():
+    rows, images = sweep([0.9], [("a",)])
+    text = sweep_markdown(rows, summarize(NAMES, rows, images, CLASSES, resamples=0), {}, [])
+    _, _, retention, incomplete = read_tables(text)
+    assert retention[1][3:] == ["", "n/a", ""]
+    assert [row[0] for row in incomplete] == ["1 of 2 incomplete subsets", "mean", "lowest: A"]
+    assert "--subsets" in text and "nan" not in text
+
+
+def test_the_complete_input_alone_has_no_table_of_incomplete_subsets():
+    rows, images = sweep([0.9], [("a", "b")])
+    text = sweep_markdown(rows, summarize(NAMES, rows, images, CLASSES, resamples=0), {}, [])
+    assert len(read_tables(text)) == 3 and "\n\n\n" not in text
