@@ -36,7 +36,7 @@ def test_a_plane_over_the_map_stays_where_it_is(tmp_path, pixel, shift):
     left, top, size = LEFT - shift, TOP + shift, int(1500 / pixel)
     values = offsets(*centers(left, top, pixel, size, size))
     path = write_scene(tmp_path / "s1.tif", values, left=left, top=top, pixel=pixel)
-    # A widened triangle of few pixels is centerd to about a hundredth of a pixel.
+    # A widened triangle of few pixels is centered to about a hundredth of a pixel.
     np.testing.assert_allclose(tile("s1", path), EXPECTED, rtol=0, atol=1e-3 if pixel > 5 else 0.02)
 
 
