@@ -15,7 +15,7 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.backbone import encoder_arguments
+from imrsf_d2.modeling.arguments import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
 from imrsf_d2.modeling.decoders import ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
