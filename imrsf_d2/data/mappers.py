@@ -124,7 +124,7 @@ class SampleMapper(ABC):
         """Read a sample.
 
         Args:
-            dataset_dict: see DESIGN section 3; with `draw` in training (`build_train_loader` adds it; without it the
+            dataset_dict: of a registered dataset (datasets/README.md); with `draw` in training (`build_train_loader` adds it; without it the
                 sample follows numpy's global state, as in Detectron2).
 
         Returns:
