@@ -1,20 +1,34 @@
 """Incomplete multimodal segmentation of remote-sensing imagery for Detectron2 and Mask2Former.
 
-    from imrsf_d2 import add_imrsf_config, finalize_config            # with Detectron2 and Mask2Former
-    from imrsf_d2 import IncompleteMultimodalViT, Modality            # with PyTorch alone
+With PyTorch alone:
 
-The names below are loaded when they are first used: importing the package loads neither torch nor detectron2. The first
-use of a name that is for Detectron2 also registers backbone, meta-architecture and datasets with it.
+    from imrsf_d2 import IncompleteMultimodalViT, Modality
+
+With Detectron2 and Mask2Former, in the place of their own training script's lines:
+
+    from imrsf_d2 import add_imrsf_config, build_evaluator, build_mapper, finalize_config
+
+    add_imrsf_config(cfg)                             # after add_maskformer2_config(cfg)
+    finalize_config(cfg)                              # after the last merge
+    model = build_model(cfg)                          # MODEL.BACKBONE.NAME: build_imrsf_vit_backbone
+    loader = build_detection_train_loader(cfg, mapper=build_mapper(cfg, is_train=True))
+
+Importing the package loads neither torch nor detectron2; the names are loaded when they are first used. Backbone,
+meta-architecture and datasets are registered with Detectron2 as soon as it is imported, before or after this package.
 """
 
 import importlib
+
+from imrsf_d2.registration import register_with_detectron2
 
 __version__ = "0.1.0"
 
 #: name -> the module it is defined in
 _FOR_DETECTRON2 = {
     "add_imrsf_config": "imrsf_d2.config",
+    "build_evaluator": "imrsf_d2.evaluation.build",
     "build_imrsf_vit_backbone": "imrsf_d2.modeling.backbone",
+    "build_mapper": "imrsf_d2.data.mappers",
     "finalize_config": "imrsf_d2.config",
     "register": "imrsf_d2.registration",
 }
@@ -38,3 +52,6 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+register_with_detectron2()

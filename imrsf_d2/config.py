@@ -1,4 +1,4 @@
-"""Every configuration key of imrsf_d2, its default and its meaning. Nowhere else is a default written down."""
+"""Every configuration key of imrsf_d2 with its default and meaning; defaults are written nowhere else."""
 
 from __future__ import annotations
 
@@ -22,123 +22,134 @@ PRETRAINING = "IncompleteMultimodalMAE"
 
 def add_imrsf_config(cfg: CN) -> None:
     """Add the keys of imrsf_d2 to a config that already went through Mask2Former's `add_maskformer2_config`."""
-    # ---- model -----------------------------------------------------------------------------------------------------
+    # The comment directly above a key is its entry in the configuration reference: one comment for each key.
+
+    # ---- Model -----------------------------------------------------------------------------------------------------
     imrsf = cfg.MODEL.IMRSF = CN()
     # The modalities in order: a list of mappings with the keys NAME, CHANNELS, CLASSES (categorical), MEAN, STD,
-    # TRANSFORM ("none" or "db"), CLIP and NODATA, explained in imrsf_d2.modalities.Modality. All but NODATA, which is a
-    # number as the files store it, are in the unit that a file's SCALE and OFFSET (GDAL's metadata) make, where it has any.
+    # TRANSFORM ("none" or "db"), CLIP and NODATA; imrsf_d2.modalities.Modality explains them. Values are in the unit that
+    # results from a file's SCALE and OFFSET (GDAL metadata), if it has any; only NODATA is the number stored in the file.
     imrsf.MODALITIES = []
-    # Side of a square patch, in pixels; a power of two.
+    # Side length of a square patch in pixels; a power of two.
     imrsf.PATCH_SIZE = 16
-    # Width D of a token. Divisible by 4 (position embedding) and by NUM_HEADS.
+    # Token width D. Must be divisible by 4 (position embedding) and by NUM_HEADS.
     imrsf.EMBED_DIM = 768
-    # Transformer blocks, attention heads in each, and width of the block's MLP as a multiple of EMBED_DIM.
+    # Number of Transformer blocks.
     imrsf.DEPTH = 12
+    # Attention heads in each block.
     imrsf.NUM_HEADS = 12
+    # Width of a block's MLP as a multiple of EMBED_DIM.
     imrsf.MLP_RATIO = 4.0
-    # Stochastic depth: probability of skipping the last block's branches for a sample; grows linearly from 0.
+    # Stochastic depth: the probability that a sample skips the last block's branches; it grows linearly from 0 in the first.
     imrsf.DROP_PATH = 0.0
-    # The blocks (counted from 0) whose fusion tokens feed the maps OUT_FEATURES, one each, in the same order.
+    # The blocks (counted from 0) whose fusion tokens become the feature maps OUT_FEATURES, in the same order.
     imrsf.OUT_LAYERS = [2, 5, 8, 11]
+    # Names of the feature maps; res2 has stride 4, res3 stride 8, and so on.
     imrsf.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     # Gather the modalities into the fusion tokens by Bi-LSTM attention before the first block (eqs. 2-3).
     imrsf.BILSTM = True
-    # Keep each modality's stream pure; False lets every token attend to every other (the paper's w/o-mask ablation).
+    # Let a modality's tokens attend only to each other (eq. 4). False lets every token attend to every other one (the
+    # paper's "w/o mask" ablation).
     imrsf.MASKED_ATTENTION = True
-    # A patch of a modality is present when at least this share of its pixels is valid.
+    # A patch of a modality counts as present when at least this fraction of its pixels is valid.
     imrsf.MIN_VALID = 0.5
-    # What becomes of an absent modality: "skip" computes none of its tokens; "zeros" feeds it as a mean-valued image,
-    # as models that know nothing of missing sensors do (the MultiViT baseline).
+    # How a missing modality is handled: "skip" computes no tokens for it; "zeros" feeds an image of the training mean, as
+    # models without any notion of missing sensors do (the MultiViT baseline).
     imrsf.ABSENT = "skip"
-    # Keep of each encoder block only its input for the backward pass and compute the rest again: less memory, more
-    # time, the same numbers.
+    # Activation checkpointing: keep only each encoder block's input and recompute the rest in the backward pass. Less
+    # memory, more time, the same results.
     imrsf.CHECKPOINT_BLOCKS = False
-
-    # Keep the encoder as it was loaded and train the rest, the maps made of its fusion tokens too (the paper's partial
-    # fine-tuning). Every frozen parameter must come from MODEL.WEIGHTS.
+    # Freeze the encoder and train everything else, including the layers that turn fusion tokens into feature maps (the
+    # paper's partial fine-tuning). MODEL.WEIGHTS must provide every frozen parameter.
     imrsf.FREEZE = False
 
-    # ---- pre-training: MODEL.META_ARCHITECTURE IncompleteMultimodalMAE ------------------------------------------------
+    # ---- Pre-training (MODEL.META_ARCHITECTURE: IncompleteMultimodalMAE) ---------------------------------------------
     pretrain = imrsf.PRETRAIN = CN()
-    # Patches that the encoder sees of each sample, all modalities together; all of them if a sample has no more, which
-    # then has none to reconstruct.
+    # Number of patches per sample that the encoder sees, over all modalities. A sample with no more patches than this
+    # shows them all and has nothing to reconstruct.
     pretrain.VISIBLE_TOKENS = 256
-    # Of the symmetric Dirichlet law by which the modalities share them: 1 makes all divisions equally likely, large
-    # values divide evenly, small ones leave nearly everything to one modality.
+    # Concentration of the symmetric Dirichlet distribution that divides the visible patches among the modalities: 1 makes
+    # all divisions equally likely, larger values favor even ones, smaller values favor a single modality.
     pretrain.ALPHA = 1.0
-    # Width, Transformer blocks and attention heads of each modality's decoder.
+    # Token width of each modality's decoder.
     pretrain.DECODER_DIM = 256
+    # Transformer blocks in each modality's decoder.
     pretrain.DECODER_DEPTH = 2
+    # Attention heads in each block of a decoder.
     pretrain.DECODER_HEADS = 8
-    # Reconstruct measurements with each patch's own mean and deviation taken out.
+    # Normalize the measurements to be reconstructed by each patch's own mean and standard deviation.
     pretrain.NORMALIZE_PATCHES = False
-    # Loss of each modality's reconstruction (eq. 5) and its weight in the sum (eq. 7): a list of mappings with the keys
-    # NAME (of a modality), LOSS ("mse" or "l1"; "ce", and nothing else, for a map) and WEIGHT. What is not given is
-    # "mse", or "ce" for a map, and 1.
+    # Reconstruction loss of each modality (eq. 5) and its weight in the total (eq. 7): a list of mappings with the keys
+    # NAME (of a modality), LOSS ("mse" or "l1" for measurements, "ce" for categorical modalities) and WEIGHT. The
+    # defaults are "mse" ("ce" if categorical) and 1.
     pretrain.RECONSTRUCTION = []
-    # Contrastive loss between each modality and the fusion tokens (eq. 6): its weight in the sum (0: not computed), the
-    # temperature that cosines are divided by, and the width in which they are taken.
+    # Contrastive loss between each modality and the fusion tokens (eq. 6).
     pretrain.CONTRASTIVE = CN()
+    # Weight of the contrastive loss in the total (eq. 7); 0 leaves it out.
     pretrain.CONTRASTIVE.WEIGHT = 0.0
+    # Temperature by which cosine similarities are divided.
     pretrain.CONTRASTIVE.TEMPERATURE = 0.1
+    # Width of the vectors that are compared.
     pretrain.CONTRASTIVE.DIM = 256
-    # Pictures of reconstructions: every how many iterations (0: never), and of how many samples of DATASETS.TEST, or of
-    # DATASETS.TRAIN if that is empty.
+    # Figures of reconstructions during pre-training.
     pretrain.PICTURES = CN()
+    # Draw them every this many iterations; 0 draws none.
     pretrain.PICTURES.PERIOD = 1000
+    # Number of samples to draw, taken from DATASETS.TEST, or from DATASETS.TRAIN if that is empty.
     pretrain.PICTURES.SAMPLES = 4
 
-    # ---- training --------------------------------------------------------------------------------------------------
-    # The type that SOLVER.AMP.ENABLED computes in, training and evaluation alike: "bf16" (needs no scaling of the loss;
-    # GPUs since Ampere, and CPUs) or "fp16" (older GPUs; no CPU). Weights, gradients and checkpoints stay float32.
+    # ---- Training --------------------------------------------------------------------------------------------------
+    # Data type that SOLVER.AMP.ENABLED computes in, in training and evaluation: "bf16" (needs no loss scaling; GPUs since
+    # Ampere, and CPUs) or "fp16" (older GPUs; not on CPUs). Weights, gradients and checkpoints stay float32.
     cfg.SOLVER.AMP.PRECISION = "bf16"
-    # Micro-batches per step of the optimizer, for a batch that does not fit in memory at once. SOLVER.IMS_PER_BATCH
-    # stays what a step sees, all processes and micro-batches together, and must be a multiple of their number.
-    # Gradients are those of the micro-batches' mean loss. Mask2Former divides its mask losses by the number of objects
-    # in what it is given, so an object in a micro-batch with few of them weighs more than it would in one whole batch.
+    # Gradient accumulation: micro-batches per optimizer step, for batches that do not fit in memory. SOLVER.IMS_PER_BATCH
+    # remains the number of samples per step, over all processes and micro-batches, and must be divisible by this number.
+    # Gradients are those of the mean of the micro-batches' losses. Mask2Former divides its mask losses by the number of
+    # objects in a micro-batch, so objects in micro-batches with few of them weigh more than in one whole batch.
     cfg.SOLVER.ACCUMULATE = 1
-
-    # Train on this share of the training samples, above 0 and up to 1: a fixed choice at random, the same for every SEED,
-    # and a smaller one is part of every larger one. For learning curves and experiments with few labels.
+    # Fraction of the training samples to use, above 0 and up to 1. The choice is random but does not depend on SEED, and
+    # smaller fractions are contained in larger ones: for learning curves and experiments with few labels.
     cfg.DATALOADER.TRAIN_SHARE = 1.0
-
-    # Score label maps on a test set whose labeled pixels are all of one class, where predicting it everywhere is perfect;
-    # False refuses, as such labels are nearly always a mistake (masks of 0 and 255, where 255 means "not labeled").
+    # Evaluate semantic segmentation even if all labeled pixels of a test set have the same class, where predicting it
+    # everywhere is perfect. False refuses: such labels are nearly always a mistake (masks of 0 and 255 where 255 means
+    # "unlabeled").
     cfg.TEST.ALLOW_SINGLE_CLASS = False
 
-    # ---- input -----------------------------------------------------------------------------------------------------
-    # Training draws a random subset of each sample's modalities before reading them. STRATEGY:
-    #   "uniform"       every non-empty subset of what the sample has is equally likely;
-    #   "uniform_size"  first the number of modalities, then which: complete input is seen more often.
+    # ---- Input -----------------------------------------------------------------------------------------------------
+    # Random modality combination: in training, keep a random subset of each sample's modalities; the others are not read.
     cfg.INPUT.MODALITY_DROPOUT = CN()
+    # Whether to draw subsets at all.
     cfg.INPUT.MODALITY_DROPOUT.ENABLED = True
+    # "uniform" makes every non-empty subset of a sample's modalities equally likely; "uniform_size" first draws the number
+    # of modalities and then which ones, so complete input is seen more often.
     cfg.INPUT.MODALITY_DROPOUT.STRATEGY = "uniform"
-    # At test time keep only these modalities, e.g. ["rgb", "dsm"]; empty keeps all.
+    # At test time use only these modalities, e.g. ["rgb", "dsm"]; empty uses all.
     cfg.INPUT.TEST_MODALITIES = []
-    # Turn and mirror training samples at random by one of the eight symmetries of a square (overhead imagery has no up).
+    # Rotate and flip training samples by a random one of the eight symmetries of the square (overhead imagery has no
+    # preferred orientation).
     cfg.INPUT.DIHEDRAL = True
-    # Large-scale jitter of training samples: [least, most] factor by which things grow, before INPUT.CROP.SIZE is cut;
-    # from 0.1 to 10.
+    # Large-scale jitter of training samples: [smallest, largest] zoom factor, between 0.1 and 10, applied before a crop of
+    # INPUT.CROP.SIZE is taken.
     cfg.INPUT.SCALE_JITTER = [1.0, 1.0]
-    # Photometric jitter of training samples: a list of mappings with the keys NAME (of a modality) and any of
-    # BRIGHTNESS, CONTRAST (optical), SPECKLE (SAR), OFFSET (elevation), explained in imrsf_d2.data.photometric.Jitter.
+    # Photometric jitter of training samples: a list of mappings with the keys NAME (of a modality) and any of BRIGHTNESS,
+    # CONTRAST (optical), SPECKLE (SAR) and OFFSET (elevation); imrsf_d2.data.photometric.Jitter explains them.
     cfg.INPUT.PHOTOMETRIC = []
-    # Resample what lies on another pixel grid than the annotations (10 m beside 20 m) through the files' geotransforms:
-    # class indices from the nearest pixel, measurements bilinearly. False: sizes that differ are an error, and so are
-    # files of one size that say they lie in different places.
+    # Resample rasters whose pixel grid differs from that of the annotations (10 m and 20 m bands, say), using their
+    # geotransforms: class indices by nearest neighbor, measurements bilinearly. False raises an error if sizes differ, or
+    # if files of equal size are georeferenced to different places.
     cfg.INPUT.ALIGN = False
-    # Without INPUT.ALIGN: take files of one size pixel by pixel wherever they say they lie, because their georeferences
-    # are wrong.
+    # Without INPUT.ALIGN: match files of equal size pixel by pixel whatever their georeferences say, because these are
+    # wrong.
     cfg.INPUT.IGNORE_PLACES = False
 
 
 def finalize_config(cfg: CN) -> None:
-    """Derive what follows from other keys and reject contradictions. Call once, after the last merge.
+    """Derive values from other keys and reject contradictions. Call it once, after the last merge.
 
-    Sets `MODEL.PIXEL_MEAN` and `MODEL.PIXEL_STD` from the modalities (DESIGN: statistics are never typed twice).
+    Sets `MODEL.PIXEL_MEAN` and `MODEL.PIXEL_STD` from the modalities, so that statistics are written in one place.
 
     Raises:
-        ValueError: naming the key, what it holds and what was expected.
+        ValueError: naming the key, its value and what was expected.
     """
     imrsf = cfg.MODEL.IMRSF
     modalities = ModalitySet.from_config(cfg)
@@ -169,8 +180,8 @@ def finalize_config(cfg: CN) -> None:
         imrsf.OUT_LAYERS,
         f"blocks from 0 to MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}",
     )
-    expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a share above 0 and up to 1")
-    expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability below 1")
+    expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a fraction above 0 and up to 1")
+    expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability of 0 or more and below 1")
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     solver = cfg.SOLVER
     expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION, " or ".join(map(repr, DTYPES)))
@@ -184,7 +195,7 @@ def finalize_config(cfg: CN) -> None:
         not (imrsf.FREEZE and cfg.MODEL.META_ARCHITECTURE == PRETRAINING),
         "MODEL.IMRSF.FREEZE",
         imrsf.FREEZE,
-        "False in pre-training, which trains the encoder",
+        "False in pre-training, whose purpose is to train the encoder",
     )
     expect(
         0.0 < cfg.DATALOADER.TRAIN_SHARE <= 1.0,
@@ -199,35 +210,35 @@ def finalize_config(cfg: CN) -> None:
         len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale) and 0.1 <= scale[0] <= scale[1] <= 10,
         "INPUT.SCALE_JITTER",
         scale,
-        "[least, most] with 0.1 <= least <= most <= 10",
+        "[smallest, largest] with 0.1 <= smallest <= largest <= 10",
     )
     read_jitters(cfg.INPUT.PHOTOMETRIC, modalities)
     if cfg.MODEL.META_ARCHITECTURE == PRETRAINING:
         _check_pretraining(cfg, modalities, expect)
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON:
-        # MaskFormer takes a top-k over queries x classes and fails deep inside when there are fewer.
+        # MaskFormer takes a top-k over queries x classes, and fails deep inside if there are fewer candidates than k.
         candidates = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES * cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         expect(
             cfg.TEST.DETECTIONS_PER_IMAGE <= candidates,
             "TEST.DETECTIONS_PER_IMAGE",
             cfg.TEST.DETECTIONS_PER_IMAGE,
-            f"at most queries x classes = {candidates}",
+            f"at most the {candidates} candidates of MODEL.MASK_FORMER.NUM_OBJECT_QUERIES x MODEL.SEM_SEG_HEAD.NUM_CLASSES",
         )
     cfg.MODEL.PIXEL_MEAN = modalities.pixel_mean
     cfg.MODEL.PIXEL_STD = modalities.pixel_std
 
 
 def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool, str, object, str], None]) -> None:
-    """Reject contradictions among the keys of pre-training."""
+    """Reject contradictions between the keys of pre-training."""
     pretrain, key = cfg.MODEL.IMRSF.PRETRAIN, "MODEL.IMRSF.PRETRAIN"
     read_reconstructions(pretrain.RECONSTRUCTION, modalities)
     expect(
         cfg.MODEL.IMRSF.ABSENT == "skip",
         "MODEL.IMRSF.ABSENT",
         cfg.MODEL.IMRSF.ABSENT,
-        "'skip' for pre-training: what is hidden must not be computed",
+        "'skip' in pre-training, which must not compute tokens of hidden patches",
     )
-    expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "a number above 0")
+    expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "1 or more")
     crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE
     if crop.ENABLED and crop.TYPE == "absolute":
         tokens = len(modalities) * math.prod(math.ceil(side / patch) for side in crop.SIZE)
@@ -235,8 +246,8 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
             pretrain.VISIBLE_TOKENS < tokens,
             f"{key}.VISIBLE_TOKENS",
             pretrain.VISIBLE_TOKENS,
-            f"fewer than the {tokens} patches of {len(modalities)} modalities in INPUT.CROP.SIZE = {list(crop.SIZE)}: "
-            "nothing would be left to reconstruct",
+            f"fewer than the {tokens} patches that {len(modalities)} modalities have in a crop of INPUT.CROP.SIZE = "
+            f"{list(crop.SIZE)}: otherwise nothing is left to reconstruct",
         )
     expect(pretrain.ALPHA > 0, f"{key}.ALPHA", pretrain.ALPHA, "a number above 0")
     expect(pretrain.DECODER_DEPTH >= 0, f"{key}.DECODER_DEPTH", pretrain.DECODER_DEPTH, "0 or more")
@@ -250,6 +261,6 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
     contrastive = pretrain.CONTRASTIVE
     expect(contrastive.WEIGHT >= 0, f"{key}.CONTRASTIVE.WEIGHT", contrastive.WEIGHT, "0 or more")
     expect(contrastive.TEMPERATURE > 0, f"{key}.CONTRASTIVE.TEMPERATURE", contrastive.TEMPERATURE, "a number above 0")
-    expect(contrastive.DIM >= 1, f"{key}.CONTRASTIVE.DIM", contrastive.DIM, "a width of 1 or more")
+    expect(contrastive.DIM >= 1, f"{key}.CONTRASTIVE.DIM", contrastive.DIM, "1 or more")
     expect(pretrain.PICTURES.PERIOD >= 0, f"{key}.PICTURES.PERIOD", pretrain.PICTURES.PERIOD, "0 or more")
     expect(pretrain.PICTURES.SAMPLES >= 1, f"{key}.PICTURES.SAMPLES", pretrain.PICTURES.SAMPLES, "1 or more")

@@ -1,6 +1,6 @@
 """What a modality is, in which order modalities travel, and which channels of the image tensor each one owns.
 
-Every other module asks this one: nobody else computes a channel offset or types a statistic twice.
+Every other module asks this one: channel offsets are computed nowhere else, and statistics are written once.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from imrsf_d2.utils.errors import InputError
 
@@ -26,10 +27,10 @@ class Modality:
         channels: number of bands. A categorical modality has exactly one band, of class indices.
         classes: number of classes of a categorical modality; 0 for measurements.
         mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalization).
-        transform: "none", or "db" for linear power that the model sees in decibel.
+        transform: "none", or "db" for linear power that the model receives in decibels.
         clip: (low, high) in the units after `transform`, or None.
-        nodata: value that marks a pixel as holding no data, when it stands in *all* bands; NaN always does. As it is stored
-            in the file, before the scale and offset that the file may have.
+        nodata: value that marks a pixel as invalid if *all* bands have it; NaN always does. As stored in the file, before its
+            scale and offset are applied.
 
     Raises:
         ValueError: if a value contradicts another or is out of range; the message names the modality and the key.
@@ -55,7 +56,7 @@ class Modality:
         if self.categorical and (self.channels != 1 or self.transform != "none" or self.clip or self.mean or self.std):
             raise self._error(
                 "CLASSES",
-                f"{self.classes} beside other keys",
+                f"{self.classes} together with other keys",
                 "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP",
             )
         if self.transform not in TRANSFORMS:
@@ -69,7 +70,7 @@ class Modality:
         for key, default in (("mean", 0.0), ("std", 1.0)):
             values = tuple(float(v) for v in getattr(self, key)) or (default,) * self.channels
             if len(values) != self.channels:
-                raise self._error(key.upper(), f"{len(values)} numbers", f"{self.channels}, one per band")
+                raise self._error(key.upper(), f"a list of length {len(values)}", f"{self.channels}, one number per band")
             object.__setattr__(self, key, values)
         if min(self.std) <= 0:
             raise self._error("STD", str(list(self.std)), "positive numbers")
@@ -93,13 +94,15 @@ class Modality:
         known = {f.name.upper(): f.name for f in fields(cls)}
         if not isinstance(mapping, Mapping):
             raise InputError(
-                f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is no mapping, expected e.g. {{NAME: rgb, CHANNELS: 3}}."
+                f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is not a mapping, expected e.g. {{NAME: rgb, CHANNELS: 3}}."
             )
         unknown = sorted(set(mapping) - set(known))
         if unknown or "NAME" not in mapping:
             problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
             raise InputError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
-        arguments = {known[key]: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in mapping.items()}
+        arguments: dict[str, Any] = {
+            known[key]: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in mapping.items()
+        }
         return cls(**arguments)
 
     def _error(self, key: str, got: str, expected: str) -> InputError:
@@ -169,7 +172,7 @@ class ModalitySet(Sequence[Modality]):
         """Position of a modality in config order.
 
         Raises:
-            ValueError: if no modality has that name; the message lists those there are.
+            ValueError: if no modality has that name; the message lists the known ones.
         """
         if name not in self.names:
             raise InputError(f"unknown modality {name!r}, expected one of {list(self.names)}.")
@@ -226,7 +229,7 @@ def subset_label(names: Iterable[str]) -> str:
 
 
 def subset_title(names: Iterable[str]) -> str:
-    """How a subset is written in headings and pictures: `SAR + RGB`."""
+    """How a subset is written in headings and figures: `SAR + RGB`."""
     return " + ".join(name.upper() for name in names)
 
 

@@ -1,15 +1,27 @@
-"""Everything that a config may name, made known to Detectron2: backbone, meta-architecture, datasets."""
+"""Everything that a config may name, made known to Detectron2: backbone, meta-architecture, datasets.
+
+Detectron2 looks a name up in its registries when a model or a loader is built, so `import imrsf_d2` has to be enough, before
+or after Detectron2 is imported. It must not cost time where Detectron2 is never used: our modules are imported right
+after the package of Detectron2 that holds the registry, and at once if it is there already.
+
+Mappers and evaluators have no registry: `imrsf_d2.build_mapper` and `imrsf_d2.build_evaluator` make what a config names.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-from imrsf_d2.compat.upstream import prepare
+__all__ = ["register", "register_with_detectron2"]
 
-__all__ = ["register"]
-
-#: Modules that register something when they are imported.
-MODULES = ("imrsf_d2.data.datasets", "imrsf_d2.modeling.backbone", "imrsf_d2.modeling.pretrain")
+#: Package of Detectron2 -> our modules that register something there when they are imported.
+OURS = {
+    "detectron2.data": ("imrsf_d2.data.datasets",),
+    "detectron2.modeling": ("imrsf_d2.modeling.backbone", "imrsf_d2.modeling.pretrain"),
+}
 
 
 def register() -> None:
@@ -18,6 +30,42 @@ def register() -> None:
     Raises:
         UpstreamError: if detectron2 or Mask2Former is not installed or does not work.
     """
+    from imrsf_d2.compat.upstream import prepare
+
     prepare()
-    for module in MODULES:
+    for package in OURS:
+        _import_ours(package)
+
+
+def register_with_detectron2() -> None:
+    """Register all that is ours as soon as Detectron2 is imported, or now if it is. A second call does nothing."""
+    if not any(isinstance(finder, _AfterDetectron2) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterDetectron2())
+    for package in OURS:
+        if package in sys.modules:
+            _import_ours(package)
+
+
+def _import_ours(package: str) -> None:
+    for module in OURS[package]:
         importlib.import_module(module)
+
+
+class _AfterDetectron2:
+    """Finds Detectron2's packages as the other finders do, and has our modules imported after them."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname not in OURS:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_register(module: ModuleType) -> None:
+                load(module)
+                _import_ours(fullname)
+
+            # Of this one spec: the loader keeps its type, which tools ask for sources and resources.
+            setattr(spec.loader, "exec_module", load_and_register)  # noqa: B010
+        return spec

@@ -1,4 +1,4 @@
-"""Every YAML under configs/ loads, says nothing twice, and sets nothing that nobody reads."""
+"""Every YAML under configs/ and projects/ loads, says nothing twice, and sets nothing that nobody reads."""
 
 import ast
 from pathlib import Path
@@ -16,7 +16,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.modalities import ModalitySet
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+CONFIGS = sorted(path for folder in ("configs", "projects") for path in (REPOSITORY / folder).rglob("*.yaml"))
 #: What is run; configs/base is only inherited from.
 RUNNABLE = [path for path in CONFIGS if path.parent.name != "base"]
 #: folder -> (least, most) million parameters of its models; the others are the paper's.
@@ -30,7 +30,7 @@ MILLIONS = {
 
 
 def name(path):
-    return str(path.relative_to(REPOSITORY / "configs"))
+    return str(path.relative_to(REPOSITORY))
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -45,7 +45,8 @@ class StrictLoader(yaml.SafeLoader):
 
 
 def read(path):
-    return yaml.load(path.read_text(), Loader=StrictLoader)
+    with path.open() as file:  # its name is part of an error
+        return yaml.load(file, Loader=StrictLoader)
 
 
 def flatten(tree, prefix=""):
@@ -81,24 +82,13 @@ def test_the_strict_loader_sees_a_duplicate():
         yaml.load("M:\n  A: 1\n  B: 2\n  A: 3\n", Loader=StrictLoader)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_no_key_stands_twice(path):
-    read(path)
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_a_file_holds_only_what_differs_from_its_base(path):
-    before = inherited(path)
-    repeated = [key for key, value in flatten(read(path)) if key in before and before[key] == value]
+def test_no_key_stands_twice_and_a_file_holds_only_what_differs_from_its_base():
+    repeated = {}
+    for path in CONFIGS:
+        before = inherited(path)
+        if found := [key for key, value in flatten(read(path)) if key in before and before[key] == value]:
+            repeated[name(path)] = found
     assert not repeated
-
-
-@pytest.mark.parametrize("path", RUNNABLE, ids=name)
-def test_it_loads(path):
-    cfg = load_config(path)
-    assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
-    assert cfg.SEED >= 0, "without a seed no training run resumes exactly"
-    assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
 
 
 def build_model_without_contents(cfg):
@@ -111,8 +101,12 @@ def build_model_without_contents(cfg):
 
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
-def test_its_model_builds(path):
-    model = build_model_without_contents(load_config(path))
+def test_it_loads_and_its_model_builds(path):
+    cfg = load_config(path)
+    assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
+    assert cfg.SEED >= 0, "without a seed no training run resumes exactly"
+    assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
+    model = build_model_without_contents(cfg)
     least, most = MILLIONS.get(str(path.parent.relative_to(REPOSITORY)), (80, 200))
     assert least < sum(parameter.numel() for parameter in model.parameters()) / 1e6 < most
 
@@ -202,12 +196,6 @@ def test_what_is_pretrained_is_the_encoder_that_is_finetuned(task):
     assert pretrained == {name: shape for name, shape in finetuned.items() if not name.startswith("backbone.pyramid.")}
 
 
-def our_keys():
-    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}, "TEST": {}})
-    add_imrsf_config(cfg)
-    return sorted(key for key, _ in flatten(cfg))
-
-
 def attributes_read(source):
     """(name, attribute) of each `name.attribute` and `x.name.attribute` that is read; comments and texts do not."""
     for node in ast.walk(ast.parse(source)):
@@ -215,20 +203,21 @@ def attributes_read(source):
             yield getattr(node.value, "attr", getattr(node.value, "id", None)), node.attr
 
 
-@pytest.fixture(scope="module")
-def read_by_the_package():
-    sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
-    return {pair for path in sources for pair in attributes_read(path.read_text())}
-
-
 def test_what_comments_and_texts_say_is_not_read():
     source = '"""A.B"""\n# C.D\nx = "E.F", cfg.G.H\ng.K = g.L'
     assert set(attributes_read(source)) == {("G", "H"), ("cfg", "G"), ("g", "L")}
 
 
-@pytest.mark.parametrize("key", our_keys())
-def test_every_key_of_ours_is_read(read_by_the_package, key):
-    *_, parent, leaf = key.split(".")
-    # Read in full, or through a local name for the parent such as `dropout = cfg.INPUT.MODALITY_DROPOUT`.
-    names = {parent, parent.lower(), parent.lower().rpartition("_")[2]}
-    assert any((name, leaf) in read_by_the_package for name in names), f"nothing reads {key}"
+def test_every_key_of_ours_is_read():
+    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}, "TEST": {}})
+    add_imrsf_config(cfg)
+    sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
+    read_by_the_package = {pair for path in sources for pair in attributes_read(path.read_text())}
+    unread = []
+    for key, _ in flatten(cfg):
+        *_, parent, leaf = key.split(".")
+        # Read in full, or through a local name for the parent such as `dropout = cfg.INPUT.MODALITY_DROPOUT`.
+        names = {parent, parent.lower(), parent.lower().rpartition("_")[2]}
+        if not any((each, leaf) in read_by_the_package for each in names):
+            unread.append(key)
+    assert not unread

@@ -48,7 +48,7 @@ def test_bad_subset(names, message):
         ({"CHANNELS": 1}, "has no NAME"),
         ({"NAME": "sar", "BANDS": 1}, "has the unknown key 'BANDS'; known keys: .*'CHANNELS'"),
         ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
-        ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is 1 numbers, expected 3"),
+        ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is a list of length 1, expected 3"),
         ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
         ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
         ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
@@ -56,9 +56,9 @@ def test_bad_subset(names, message):
         ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
         ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
         ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
-        ("rgb", "entry 'rgb' is no mapping, expected e.g."),
+        ("rgb", "entry 'rgb' is not a mapping, expected e.g."),
         ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
-        ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 beside other keys"),
+        ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 together with other keys"),
     ],
 )
 def test_bad_entry(mapping, message):
@@ -66,7 +66,7 @@ def test_bad_entry(mapping, message):
         Modality.from_mapping(mapping)
 
 
-def test_entry_of_the_design_document():
+def test_an_entry_of_a_config_becomes_a_modality():
     entry = {"NAME": "sar", "CHANNELS": 1, "MEAN": [-8.0], "STD": [3.0], "TRANSFORM": "db", "CLIP": [-25, 12]}
     assert Modality.from_mapping(entry) == SAR
     assert MAP.categorical and not SAR.categorical and MAP.channels == 1

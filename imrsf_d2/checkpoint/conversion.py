@@ -1,4 +1,4 @@
-"""From the weights of a ViT that was trained elsewhere to weights of our encoder, and a table of what went where."""
+"""From the weights of a ViT that was trained elsewhere to weights of our encoder, with a table of what became of each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from imrsf_d2.utils.errors import InputError, OccupiedError
 
 __all__ = ["Conversion", "Row", "convert_file", "convert_weights"]
 
-#: Width of published ViTs (Ti, S, B, L, H) -> their number of heads, which no checkpoint holds.
+#: Width of published ViTs (Ti, S, B, L, H) -> their number of heads, which checkpoints do not store.
 USUAL_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of some tensors: their names in the source and in ours, their shapes, and how."""
+    """What became of some tensors: their names in the source and in our encoder, their shapes, and how they were converted."""
 
     source: str
     ours: str
@@ -41,9 +41,9 @@ class Conversion:
     """Weights for our encoder, and where they come from.
 
     Attributes:
-        tensors: `backbone.<name>` -> float32 tensor, of what the source fills.
-        rows: everything in the source and everything in the encoder.
-        num_filled, num_parameters: of the encoder, without the maps made of its fusion tokens.
+        tensors: `backbone.<name>` -> float32 tensor, for the parameters that the source fills.
+        rows: every tensor of the source and every parameter of the encoder.
+        num_filled, num_parameters: filled and all parameters of the encoder, without its feature pyramid.
     """
 
     tensors: dict[str, Tensor]
@@ -68,15 +68,15 @@ def convert_file(
     """Convert a checkpoint to one that `MODEL.WEIGHTS` takes.
 
     Args:
-        source: what it is, one of `naming.SOURCES`.
+        source: the kind of checkpoint, one of `naming.SOURCES`.
         path: the checkpoint (see `files.read_weights`).
         output: the file to write, `.pth` or `.safetensors`.
         encoder: whose weights these become; only its shapes are looked at (it may be on the meta device).
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        FileExistsError: if `output` is there; it may be what somebody trained.
-        ValueError: if the checkpoint cannot be read, is another kind's, or cannot be represented by the encoder.
+        FileExistsError: if `output` exists; it may be the result of a training run.
+        ValueError: if the checkpoint cannot be read, is of another kind, or cannot be represented by the encoder.
     """
     check_suffix(output, WRITABLE)
     if os.path.lexists(output):
@@ -93,13 +93,13 @@ def convert_weights(
     """Convert weights: blocks and the final norm by name, patch projections as `adapt_projection` says.
 
     Args:
-        source: what they are, one of `naming.SOURCES`.
+        source: the kind of checkpoint, one of `naming.SOURCES`.
         tensors: name -> tensor.
         encoder: whose weights these become; only its shapes are looked at.
-        origin: the file they are from, for messages.
+        origin: the file that they come from, for messages.
 
     Raises:
-        ValueError: if they are another kind's, of another depth or width, or hold what the encoder cannot represent.
+        ValueError: if they are of another kind, depth or width, or hold what the encoder cannot represent.
     """
     naming = find_naming(tensors, source, origin)
     wanted = {name: parameter for name, parameter in encoder.named_parameters() if not name.startswith("pyramid.")}
@@ -138,7 +138,7 @@ def _take_blocks(naming: Naming, rest: dict[str, Tensor], depth: int, found: dic
     """Move the blocks from `rest` to `found`.
 
     Raises:
-        ValueError: if they hold other parameters than ours: left out or made up, they would compute something else.
+        ValueError: if their parameters are not exactly ours: with some left out or made up, blocks compute something else.
     """
     block = re.compile(re.escape(naming.block).replace(r"\{\}", r"\d+"))
     theirs = {
@@ -177,7 +177,7 @@ def _take_blocks(naming: Naming, rest: dict[str, Tensor], depth: int, found: dic
 
 
 def _take_norm(naming: Naming, rest: dict[str, Tensor], found: dict[str, Tensor]) -> list[Row]:
-    """Move the final norm, which MultiMAE, and models that average their tokens first, do not have."""
+    """Move the final norm, which MultiMAE and models that average their tokens first do not have."""
     keys = {f"norm.{kind}": f"{naming.norm}.{kind}" for kind in ("weight", "bias")}
     if not all(key in rest for key in keys.values()):
         return []
@@ -186,7 +186,7 @@ def _take_norm(naming: Naming, rest: dict[str, Tensor], found: dict[str, Tensor]
 
 
 def _check_sizes(naming: Naming, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: str) -> None:
-    """Name the config's key behind a shape that does not fit."""
+    """Name the config key behind a shape that does not fit."""
     (dim,), (expected_dim,) = found["blocks.0.norm1.weight"].shape, wanted["blocks.0.norm1.weight"].shape
     if dim != expected_dim:
         raise InputError(f"{origin} has tokens of width {dim}, expected MODEL.IMRSF.EMBED_DIM = {expected_dim}.")
@@ -206,8 +206,8 @@ def _check_sizes(naming: Naming, found: Mapping[str, Tensor], wanted: Mapping[st
 
 
 def _heads_row(encoder: IncompleteMultimodalEncoder) -> Row:
-    heads, usual = encoder.blocks[0].attn.num_heads, USUAL_HEADS.get(encoder.embed_dim)
-    how = "assumed (MODEL.IMRSF.NUM_HEADS); no checkpoint says how many it was trained with"
+    heads, usual = encoder.num_heads, USUAL_HEADS.get(encoder.embed_dim)
+    how = "assumed (MODEL.IMRSF.NUM_HEADS); checkpoints do not store the number of heads"
     if usual not in (None, heads):
         how = f"WARNING: {how}, and ViTs of this width usually have {usual}"
     return Row("", "attention", f"{heads} heads of {encoder.embed_dim // heads}", how)
@@ -216,13 +216,14 @@ def _heads_row(encoder: IncompleteMultimodalEncoder) -> Row:
 def _take_projections(naming: Naming, rest: dict[str, Tensor], rows: list[Row], origin: str) -> dict[str, Projection]:
     """Move the source's projections and position embeddings out of `rest`, and note what becomes of the latter.
 
-    A position embedding that is ours with rows and columns exchanged taught the blocks to take our column for the row:
-    they see every image transposed. With transposed kernels its patches are, too, and all is consistent again.
+    If a position embedding is ours with rows and columns exchanged, the blocks have learned to take our columns for rows:
+    they see every image transposed. Transposing the patch kernels makes patches and positions consistent again.
     """
     sources = {}
     for modality in naming.modalities(rest):
         key, positions_key = naming.projection.format(modality), naming.positions.format(modality)
-        weight, bias, positions = (rest.pop(name, None) for name in (f"{key}.weight", f"{key}.bias", positions_key))
+        weight = rest.pop(f"{key}.weight")
+        bias, positions = rest.pop(f"{key}.bias", None), rest.pop(positions_key, None)
         if weight.ndim != 4 or positions is not None and positions.ndim not in (3, 4):
             raise InputError(
                 f"{origin}: {key}.weight is {_shapes([weight.shape])}, expected D x bands x height x "
@@ -242,16 +243,16 @@ def _take_projections(naming: Naming, rest: dict[str, Tensor], rows: list[Row], 
 
 
 def _dropped_rows(naming: Naming, rest: Mapping[str, Tensor], origin: str) -> list[Row]:
-    """One row for all of a kind that the encoder has no place for.
+    """One row for each kind of tensor that the encoder has no place for.
 
     Raises:
-        ValueError: if something is there that may not be left out.
+        ValueError: if there is a tensor that must not be left out.
     """
     kinds = {pattern: fnmatch.filter(rest, pattern) for pattern in naming.dropped}
     if unknown := [name for name in rest if not any(name in names for names in kinds.values())]:
         raise InputError(
-            f"{origin} has {in_short(unknown)} too, expected nothing but a plain ViT as {naming.source} "
-            "has it: the encoder cannot represent that."
+            f"{origin} also has {in_short(unknown)}, expected only the parameters of a plain ViT as {naming.source} "
+            "names them: the encoder cannot represent these."
         )
     how = "dropped: the encoder has no place for it"
     return [
@@ -272,7 +273,7 @@ def _random_rows(missing: Mapping[str, Tensor]) -> list[Row]:
 
 
 def _key(part: str, kind: str) -> str:
-    # torch's own attention calls them in_proj_weight and in_proj_bias.
+    # PyTorch's own attention calls them in_proj_weight and in_proj_bias.
     return part + kind if part.endswith("_") else f"{part}.{kind}"
 
 

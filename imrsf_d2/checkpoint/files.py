@@ -1,4 +1,4 @@
-"""Named tensors from checkpoint files and into them, without ever running code that a file brings along."""
+"""Read and write the named tensors of checkpoint files, without ever running code from a file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from imrsf_d2.utils.errors import InputError, MissingFileError
 __all__ = ["WRITABLE", "check_suffix", "read_weights", "write_weights"]
 
 PICKLED = (".pth", ".pt", ".bin", ".pyth")
-#: Kinds of files that are written.
+#: File types that can be written.
 WRITABLE = (".pth", ".safetensors")
-#: Under which the weights lie in a file that holds more than them: timm, Lightning and MAE call them one of the first
-#: two, pycls the last.
+#: Keys of the weights in a file that holds more than weights: timm, Lightning and MAE use one of the first two, pycls the
+#: last.
 NESTS = ("model", "state_dict", "model_state")
-#: What wrappers for parallel training put before every name.
+#: Prefix that wrappers for parallel training add to every name.
 WRAPPER = "module."
 
 
@@ -34,15 +34,15 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         path: a `.pth`, `.pt`, `.bin` or `.pyth` file of PyTorch or a `.safetensors` file. Tensors below `model`,
-            `state_dict` or `model_state` are found; what else stands beside them (an optimizer, the number of the
-            epoch) is left out, and so is the prefix `module.` where all names have it.
+            `state_dict` or `model_state` are found; anything beside them (an optimizer, the epoch) is left out, and so is
+            the prefix `module.` if all names have it.
 
     Returns:
         Name -> tensor, in the order of the file.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is of another kind, damaged, would have to run code of its own, or holds no tensors.
+        ValueError: if it is of another type, is damaged, could only be read by running its code, or holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,11 +65,11 @@ def write_weights(path: str | os.PathLike, tensors: Mapping[str, Tensor]) -> Non
     """Write named tensors, wholly or not at all.
 
     Args:
-        path: `.pth`, which gets them below `model`, where Detectron2 looks for them; or `.safetensors`.
+        path: `.pth`, where they are stored below `model`, as Detectron2 expects; or `.safetensors`.
         tensors: what to write.
 
     Raises:
-        ValueError: if the file would be of another kind.
+        ValueError: if the file would be of another type.
     """
     path = Path(path)
     check_suffix(path, WRITABLE)
@@ -82,7 +82,7 @@ def write_weights(path: str | os.PathLike, tensors: Mapping[str, Tensor]) -> Non
 
 
 def check_suffix(path: str | os.PathLike, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file of another kind, before any work is done for it.
+    """Refuse a file of another type before any work is done.
 
     Raises:
         ValueError: if the name ends otherwise.
@@ -100,7 +100,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickled(path: Path) -> object:
-    # MAE's files hold the command line they were trained with: plain values. PyTorch 2.4 cannot allow them for one file only.
+    # MAE's files hold their training's command line, plain values. PyTorch 2.4 cannot allow this for a single file.
     torch.serialization.add_safe_globals([argparse.Namespace])
     with path.open("rb") as file:
         try:
@@ -110,14 +110,13 @@ def _read_pickled(path: Path) -> object:
             if not isinstance(error, pickle.UnpicklingError) or not found:
                 raise _damaged(path, error, "a complete file written by torch.save") from error
             raise InputError(
-                f"{path} needs {found[1]} to be read, expected tensors alone: reading it could run code "
-                "that the file brings. If you trust its origin, load it where it was written and save its "
-                "state dict."
+                f"{path} contains a {found[1]}, expected only tensors: reading it could run code from the file. "
+                "If you trust its origin, load it where it was written and save its state dict."
             ) from error
 
 
 def _damaged(path: Path, error: Exception, expected: str) -> InputError:
-    # PyTorch's messages go on with advice, to read the file with its code among it.
+    # PyTorch's messages continue with advice, such as reading the file with its code.
     reason = re.split(r"\. |\n", str(error).strip())[0] or type(error).__name__
     return InputError(
         f"cannot read {path} ({path.stat().st_size} bytes): {reason}. Expected {expected}; was it copied "

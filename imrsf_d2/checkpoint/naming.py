@@ -1,4 +1,4 @@
-"""What ViTs that were trained elsewhere call their parameters."""
+"""How ViTs that were trained elsewhere name their parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imrsf_d2.utils.errors import InputError
 __all__ = ["Naming", "SOURCES", "find_naming", "in_short"]
 
 _SAME = {part: (part,) for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")}
-#: Tokens that ours lacks, and whatever comes after the encoder.
+#: Tokens that our encoder lacks, and everything after the encoder.
 _TIMM_DROPPED = (
     "cls_token",
     "dist_token",
@@ -27,18 +27,18 @@ _TIMM_DROPPED = (
 
 @dataclass(frozen=True)
 class Naming:
-    """Names of one kind of checkpoint; where one holds `{}`, the number of a block or the name of a modality stands.
+    """Names of one kind of checkpoint; `{}` in a name stands for the number of a block or the name of a modality.
 
     Attributes:
-        source: what `--from` calls it.
-        marker: a name that only this kind has, of those listed after it too.
-        block: before the names of a block's parts.
+        source: its name for `--from`.
+        marker: a name that this kind has, and no kind listed after it.
+        block: prefix of the names of a block's parts.
         parts: our part of a block -> theirs, each with a weight and a bias; several are joined in this order.
         norm: the norm after the last block; empty if there is none.
         projection: of patches to tokens. Without `{}` there is one, of the bands red, green and blue.
         positions: the position embedding.
-        dropped: patterns (`head.*`) of the names that ours has no place for.
-        class_embed: the embedding of class indices that a projection takes.
+        dropped: patterns (`head.*`) of names that our encoder has no place for.
+        class_embed: the embedding of class indices before a projection.
     """
 
     source: str
@@ -57,7 +57,7 @@ class Naming:
         return 1 + max(int(match[1]) for match in map(pattern.match, names) if match)
 
     def modalities(self, names: Collection[str]) -> list[str]:
-        """The modalities that there are patch projections of, in order of appearance."""
+        """The modalities that have a patch projection, in order of appearance."""
         if "{}" not in self.projection:
             return ["rgb"] if f"{self.projection}.weight" in names else []
         pattern = re.compile(re.escape(f"{self.projection}.weight").replace(r"\{\}", r"(\w+)"))
@@ -130,7 +130,7 @@ _MULTIMAE = Naming(
     ("global_tokens", "output_adapters.*"),
     class_embed="input_adapters.{}.class_emb.weight",
 )
-#: The first whose marker is there is what a file looks like.
+#: The kind of a file is the first one whose marker it has.
 _NAMINGS = (
     _MULTIMAE,
     _MAE,
@@ -161,7 +161,7 @@ SOURCES = tuple(sorted({naming.source for naming in _NAMINGS}))
 
 
 def find_naming(names: Collection[str], source: str, origin: str) -> Naming:
-    """The names that a checkpoint of a kind has.
+    """Find how a checkpoint names its parameters.
 
     Args:
         names: of its tensors.
@@ -169,23 +169,23 @@ def find_naming(names: Collection[str], source: str, origin: str) -> Naming:
         origin: the file, for messages.
 
     Raises:
-        ValueError: if the names are those of another kind.
+        ValueError: if they are named as in another kind of checkpoint.
     """
     found = next((naming for naming in _NAMINGS if naming.marker in names), None)
-    # MAE publishes its encoder without the decoder, which is then named as timm's.
+    # MAE also publishes its encoder alone, with the names of timm.
     if source == "mae" and found is _TIMM:
         return _MAE
     if found is None:
         raise InputError(f"{origin} holds {in_short(names)}, expected the names of a ViT: {', '.join(SOURCES)}.")
     if found.source != source:
         raise InputError(
-            f"{origin} looks like {found.source} ({found.marker} is there), expected {source} as --from "
-            f"says; try --from {found.source}."
+            f"{origin} looks like {found.source} (it has {found.marker}), expected {source} because of --from; "
+            f"try --from {found.source}."
         )
     return found
 
 
 def in_short(names: Collection[str], most: int = 6) -> str:
-    """Names for a message: the same in every block is said once, and not all of many."""
+    """Names for a message: those of all blocks appear once, and a long list is cut."""
     distinct = list(dict.fromkeys(re.sub(r"(?<=[._])\d+(?=\.)", "*", name) for name in names))
     return ", ".join(distinct[:most]) + (f" and {len(distinct) - most} more" if len(distinct) > most else "")

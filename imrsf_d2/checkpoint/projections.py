@@ -1,4 +1,4 @@
-"""The patch projection of each of our modalities, from those that a source has."""
+"""The patch projections of our modalities, taken from those of a source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imrsf_d2.modalities import Modality
 
 __all__ = ["Adapted", "Projection", "adapt_projection"]
 
-#: Names of one-band elevation models, which MultiMAE's depth comes nearest to.
+#: Names of one-band elevation models, for which MultiMAE's depth is the closest match.
 ELEVATION = ("dsm", "ndsm", "dem", "dtm", "height", "elevation")
 
 
@@ -34,11 +34,11 @@ class Projection:
 
 @dataclass(frozen=True)
 class Adapted:
-    """What one of our modalities gets.
+    """The weights for one of our modalities.
 
     Attributes:
-        key: the source's name; empty if nothing fits.
-        tensors: below `patch_embed.<modality>.`; empty if it is left random.
+        key: the projection's name in the source; empty if none fits.
+        tensors: by name below `patch_embed.<modality>.`; empty if it stays random.
         how: in words.
     """
 
@@ -50,21 +50,21 @@ class Adapted:
 def adapt_projection(modality: Modality, sources: Mapping[str, Projection], patch_size: int) -> Adapted:
     """Choose and adapt a projection.
 
-    The one of the same name and number of bands is taken as it is, `depth` by a one-band elevation model, `rgb` by any
-    three bands. Other numbers of bands take the mean over the bands of `rgb` for each band, scaled so that the same
-    value in all bands gives the same token.
+    A modality takes the projection with its name and number of bands unchanged, a one-band elevation model takes `depth`,
+    and any three bands take `rgb`. With another number of bands, each takes the mean over the bands of `rgb`, scaled so
+    that equal values in all bands give the same token as before.
 
     Args:
         modality: ours.
         sources: modality of the source -> its projection.
-        patch_size: ours, in pixels. A projection of another size is not resampled.
+        patch_size: ours, in pixels. A projection for another size is not resampled.
     """
     if modality.categorical:
         return _adapt_classes(modality, sources, patch_size)
     bands = modality.channels
     name = _choose(modality, {name: p for name, p in sources.items() if p.class_embed is None})
     if name is None:
-        return Adapted("", {}, "left random: the source projects no modality like it")
+        return Adapted("", {}, "left random: the source has no projection for such a modality")
     source = sources[name]
     if (mismatch := _other_patch(source, patch_size)) is not None:
         return mismatch
@@ -89,19 +89,19 @@ def _choose(modality: Modality, sources: Mapping[str, Projection]) -> str | None
 
 
 def _adapt_classes(modality: Modality, sources: Mapping[str, Projection], patch_size: int) -> Adapted:
-    """Class indices mean something only where the classes are the same, of which their number is all that is known."""
-    candidates = [p for p in sources.values() if p.class_embed is not None]
+    """Class indices have a meaning only if the classes are the same; all that is known of them is their number."""
+    candidates = [(p, p.class_embed) for p in sources.values() if p.class_embed is not None]
     if not candidates:
         return Adapted("", {}, "left random: the source has no classes")
-    source = next((p for p in candidates if len(p.class_embed) == modality.classes), None)
-    if source is None:
-        counts = ", ".join(str(len(p.class_embed)) for p in candidates)
-        return Adapted(candidates[0].key, {}, f"left random: {modality.classes} classes, the source has {counts}")
+    source, embedding = next(((p, e) for p, e in candidates if len(e) == modality.classes), (None, None))
+    if source is None or embedding is None:
+        counts = ", ".join(str(len(e)) for _, e in candidates)
+        return Adapted(candidates[0][0].key, {}, f"left random: {modality.classes} classes, the source has {counts}")
     if (mismatch := _other_patch(source, patch_size)) is not None:
         return mismatch
     return Adapted(
         source.key,
-        {"class_embed.weight": source.class_embed, "proj.weight": source.weight, "proj.bias": source.bias},
+        {"class_embed.weight": embedding, "proj.weight": source.weight, "proj.bias": source.bias},
         "as is, if the classes are the same",
     )
 

@@ -14,7 +14,7 @@ A ViT-S of timm, for a config with another encoder:
     $ python tools/convert_checkpoint.py --from timm model.safetensors vit_s.pth --config-file \\
         configs/dfc2023_semantic.yaml MODEL.IMRSF.EMBED_DIM 384 MODEL.IMRSF.NUM_HEADS 6
 
-What went where, and what starts at random, is printed as a table.
+A table says which tensor became which parameter, and what is initialized at random.
 """
 SOURCES = {
     "mae": "facebookresearch/mae, with or without the decoder",
@@ -33,9 +33,9 @@ def parse(argv):
         choices=list(SOURCES),
         help="; ".join(f"{name}: {what}" for name, what in SOURCES.items()),
     )
-    parser.add_argument("input", metavar="IN", help="its weights: .pth, .pt, .bin or .safetensors")
+    parser.add_argument("input", metavar="IN", help="the weights to convert: .pth, .pt, .bin or .safetensors")
     parser.add_argument("output", metavar="OUT", help="file to write: .pth or .safetensors")
-    parser.add_argument("--config-file", required=True, metavar="F", help="of the model that starts from them")
+    parser.add_argument("--config-file", required=True, metavar="F", help="config of the model that will start from them")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser.parse_intermixed_args(argv)  # --config-file may stand between OUT and the first KEY
 
@@ -51,7 +51,7 @@ def convert(args):
     from imrsf_d2.modeling import build_imrsf_vit_backbone
 
     cfg = load_config(args.config_file, args.opts)
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes are needed
         encoder = build_imrsf_vit_backbone(cfg)
     print(convert_file(args.source, args.input, args.output, encoder))
     print(f"Written: {args.output}")

@@ -1,4 +1,4 @@
-"""Bi-LSTM attention: gathers the modalities of each patch position into its fusion token (eqs. 2-3)."""
+"""Bi-LSTM attention: gathers the modalities of each patch position into its fusion token (paper section III-B)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BiLSTMAttention(nn.Module):
 
     def __init__(self, embed_dim: int):
         super().__init__()
-        # Its parameters only: `_States` runs it step by step, to compute what sequences have in common once.
+        # Only its parameters are used: `_States` runs it step by step, so that what sequences share is computed once.
         self.lstm = nn.LSTM(embed_dim, embed_dim // 2, bidirectional=True)
         self.attn = nn.Linear(2 * embed_dim, embed_dim)
         self.score = nn.Linear(embed_dim, 1, bias=False)
@@ -106,13 +106,13 @@ class BiLSTMAttention(nn.Module):
         subsets: Iterable[tuple[int, ...]],
         num_modalities: int,
     ) -> list[Gathered]:
-        """Eqs. 2-3 where positions differ in what they have: once per distinct pattern, on its positions only.
+        """Eqs. 2-3 where positions have different modalities: once per combination, for its positions only.
 
         Args:
-            positions: modalities -> the positions, of G * N, that have just these.
+            positions: modalities -> those of the G * N positions that have exactly these.
             take: a modality's tokens [n, D] at positions [n] that have it.
             fusion: [N, D].
-            subsets: modalities to gather, of those that a position has.
+            subsets: modalities to gather; a position leaves out those that it lacks.
         """
         gathered = []
         for pattern, at in positions.items():
@@ -139,10 +139,10 @@ class BiLSTMAttention(nn.Module):
             num_modalities: M.
 
         Returns:
-            For each subset the new fusion tokens and beta; if it is empty, [1, N, D] as they were and [1, M, N].
+            For each subset the new fusion tokens and beta; for the empty one, the tokens as they were [1, N, D] and [1, M, N].
         """
         states = _States(self, {**tokens, FUSION: fusion})
-        done = {(): (fusion, fusion.new_zeros(1, num_modalities, fusion.shape[1]))}
+        done: dict[tuple[int, ...], Gathered] = {(): (fusion, fusion.new_zeros(1, num_modalities, fusion.shape[1]))}
         for subset in subsets:
             if subset not in done:
                 new, beta = states.attend(subset)
@@ -155,8 +155,8 @@ class BiLSTMAttention(nn.Module):
 class _States:
     """States of the Bi-LSTM at positions that all have the same modalities, each computed when first asked for.
 
-    A forward state depends on the modalities up to it, a backward state on those from it on. Seen with several subsets,
-    a position shares them: all 15 of four modalities take 46 steps of one direction, where one by one they take 94. The
+    A forward state depends on the modalities up to it, a backward state on those after it, so several subsets of a
+    position share states: all 15 subsets of four modalities take 46 steps of one direction, and 94 one by one. The
     backward direction starts at the fusion token, which is the same in every image.
 
     Args:
@@ -167,10 +167,10 @@ class _States:
     def __init__(self, module: BiLSTMAttention, tokens: Mapping[int, Tensor]):
         self.module = module
         self._tokens = tokens
-        lstm = module.lstm
-        self._weights = (lstm.weight_ih_l0, lstm.weight_ih_l0_reverse)
-        self._biases = (lstm.bias_ih_l0 + lstm.bias_hh_l0, lstm.bias_ih_l0_reverse + lstm.bias_hh_l0_reverse)
-        self._recurrent = (lstm.weight_hh_l0, lstm.weight_hh_l0_reverse)
+        directions = module.lstm.all_weights  # of each: input weight, recurrent weight, and a bias for both
+        self._weights = [weight for weight, _, _, _ in directions]
+        self._recurrent = [weight for _, weight, _, _ in directions]
+        self._biases = [of_input + of_hidden for _, _, of_input, of_hidden in directions]
         self._inputs: dict[tuple[int, int], Tensor] = {}
         # W [h_t; h_i] = W_t h_t + W_i h_i, and each h is [forward; backward]: four parts, computed once each.
         self._of_last, self._of_each = (half.chunk(2, dim=1) for half in module.attn.weight.chunk(2, dim=1))

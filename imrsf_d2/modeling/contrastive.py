@@ -1,4 +1,4 @@
-"""The contrastive loss of pre-training (eq. 6): each modality's view of a sample should agree with the fused one."""
+"""The contrastive loss of pre-training (eq. 6, paper section III-E): each modality's view of a sample should agree with the fused one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Contrastive", "info_nce"]
 
 
 class Contrastive(nn.Module):
-    """One vector of each modality and one of the fusion tokens, by masked cross-attention, and their InfoNCE.
+    """InfoNCE between one vector per modality and one vector of the fusion tokens, gathered by masked cross-attention.
 
-    A learned class token per modality attends to its modality's tokens, the one of the fusion to everything that its
-    sample has, by the rule of eq. 4; a linear map each leads to the space of comparison.
+    A learned class token per modality attends to that modality's tokens, and one for the fusion attends to everything
+    that its sample has, by the rule of eq. 4. A linear projection each maps them to the space where they are compared.
 
     Args:
         num_modalities: M.
         embed_dim: D; num_heads: of the cross-attention, a divisor of D.
-        dim: width in which vectors are compared.
-        temperature: cosines are divided by it.
+        dim: width of the vectors that are compared.
+        temperature: by which cosine similarities are divided.
     """
 
     def __init__(self, num_modalities: int, embed_dim: int, num_heads: int, dim: int, temperature: float):
@@ -38,7 +38,7 @@ class Contrastive(nn.Module):
         self.to_comparison = nn.ModuleList(nn.Linear(embed_dim, dim) for _ in range(num_modalities + 1))
 
     def forward(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
-        """The loss of the whole batch, all processes together.
+        """The loss of the whole batch, over all processes.
 
         Args:
             tokens: [T, D] visible modality tokens, fusion: [B, N, D] fusion tokens, after the encoder's final norm.
@@ -50,7 +50,7 @@ class Contrastive(nn.Module):
         return of_whole_batch(info_nce(vectors, gather_rows(layout.has_tokens), self.temperature))
 
     def vectors(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
-        """[B, M + 1, dim]: a vector of each modality, and of the fusion last; of no meaning where there is no token."""
+        """[B, M + 1, dim]: a vector of each modality, then of the fusion; meaningless where a modality has no token."""
         keys = torch.cat([tokens[layout.samples.index], fusion], dim=1)  # [B, V + N, D]
         key, value = self.key_value(keys).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
         query = self.query(self.class_tokens).unflatten(-1, (self.num_heads, -1)).expand(len(fusion), -1, -1, -1)
@@ -61,8 +61,8 @@ class Contrastive(nn.Module):
         return torch.stack([to(gathered[:, i]) for i, to in enumerate(self.to_comparison)], dim=1)
 
     def _allowed(self, layout: VisibleLayout) -> Tensor:
-        """[B, M + 1, V + N] bool: the keys of each class token. No row is empty: without a token of its own, one may
-        see everything, and its vector is left out of the loss."""
+        """[B, M + 1, V + N] bool: the keys of each class token. No row is empty: a class token without keys
+        of its own sees everything, and its vector is left out of the loss."""
         samples = layout.samples
         num_classes = len(self.class_tokens)
         owner = layout.modality[samples.index]  # [B, V]
@@ -79,23 +79,23 @@ class Contrastive(nn.Module):
 def info_nce(vectors: Tensor, has: Tensor, temperature: float) -> Tensor:
     """Eq. 6, from each modality to the fusion and back.
 
-    Of every pair (modality, fusion) of one sample, the modality's vector must find its fusion vector among those of all
-    samples, and the fusion vector its modality's among those of all samples that have it. A pair whose modality is
-    absent is left out.
+    For each pair (modality, fusion) of a sample, the modality's vector must identify its fusion vector among those of all
+    samples, and the fusion vector must identify the modality's among those of all samples that have it. Pairs whose
+    modality is absent are left out.
 
     Args:
-        vectors: [B, M + 1, d], the fusion's last.
+        vectors: [B, M + 1, d], the fusion's vector last.
         has: [B, M] bool, True = the sample has the modality.
-        temperature: cosines are divided by it.
+        temperature: by which cosine similarities are divided.
 
     Returns:
-        A float32 scalar: the sum over modalities of the mean over their pairs, both directions weighing the same.
+        A float32 scalar: the sum over modalities of the mean over their pairs, with equal weight for both directions.
     """
-    # Divided by the temperature, the rounding of a narrow type would be of the size of the differences.
+    # In a 16-bit type, rounding errors divided by the temperature would be as large as the differences.
     with torch.autocast(vectors.device.type, enabled=False):
         vectors = F.normalize(vectors.float(), dim=-1)
         fusion = vectors[:, -1]
-        # Connected to every vector, so that a batch without a single pair has gradients too.
+        # Depends on every vector, so that there are gradients even if a batch has no pair at all.
         loss = 0.0 * vectors.sum()
         for m in range(has.shape[1]):
             pairs = has[:, m].nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""From fusion tokens back to a modality's pixels (paper section III-C): one shallow decoder each."""
+"""From fusion tokens back to a modality's pixels (paper section III-D): one shallow decoder per modality."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["ModalityDecoder"]
 class ModalityDecoder(nn.Module):
     """Reconstruct the patches of one modality from the fusion tokens alone.
 
-    A linear map to the decoder's width, a learned embedding of the modality, Transformer blocks over all positions, and
-    a linear map to pixels. No position embedding: fusion tokens carry theirs.
+    A linear projection to the decoder's width, a learned embedding of the modality, Transformer blocks over all
+    positions, and a linear projection to pixels. No position embedding: fusion tokens carry theirs.
 
     Args:
         modality: what to reconstruct.
@@ -32,7 +32,7 @@ class ModalityDecoder(nn.Module):
         self.proj = nn.Linear(embed_dim, dim)
         self.modality_embed = nn.Parameter(torch.empty(dim))
         nn.init.trunc_normal_(self.modality_embed, std=0.02)
-        # Given its own "gelu", PyTorch takes a path in evaluation that 2.4 and 2.5 cannot go under autocast on the CPU.
+        # With activation="gelu", evaluation takes a fast path that fails in PyTorch 2.4 and 2.5 under autocast on the CPU.
         gelu = functools.partial(F.gelu)
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(
@@ -41,7 +41,7 @@ class ModalityDecoder(nn.Module):
             for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        #: Values that are predicted of each pixel: bands of a measurement, scores of a map's classes.
+        #: Values that are predicted for each pixel: the bands of a measurement, or one score per class.
         self.num_values = modality.classes or modality.channels
         self.head = nn.Linear(dim, self.num_values * patch_size**2)
 

@@ -11,9 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
+from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.masked_attention import Block
+from imrsf_d2.modeling.runs import Layout
 from imrsf_d2.modeling.tokens import (
     PatchEmbed,
     keep_modalities,
@@ -32,7 +33,7 @@ FUSION_GRID = 16
 
 
 class IncompleteMultimodalEncoder(nn.Module):
-    """A ViT over the modalities that are there, and one fusion token per patch position.
+    """A ViT over the modalities that are present, with one fusion token per patch position.
 
     Args:
         modalities: what the image tensor holds, in order.
@@ -44,7 +45,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         masked_attention: eq. 4; False for full attention.
         min_valid: smallest share of valid pixels of a present patch.
         absent: "skip" computes no token of an absent modality; "zeros" feeds it as a mean-valued image.
-        checkpoint_blocks: keep only each block's input for the backward pass and compute the rest of it again.
+        checkpoint_blocks: keep only each block's input for the backward pass and recompute the rest.
 
     Raises:
         ValueError: if an argument is out of range; the message names it.
@@ -82,6 +83,7 @@ class IncompleteMultimodalEncoder(nn.Module):
                 )
         self.patch_size = patch_size
         self.embed_dim = embed_dim
+        self.num_heads = num_heads
         self.min_valid = min_valid
         self.absent = absent
         self.checkpoint_blocks = checkpoint_blocks
@@ -97,12 +99,12 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.blocks.apply(_init_linear)
 
     def encode(self, image: Tensor, streams: bool = False, layers: Sequence[int] = ()) -> EncoderOutput:
-        """Encode a batch in which any sample may lack any modality, wholly or in parts.
+        """Encode a batch in which any sample may lack any modality, entirely or in part.
 
         Args:
             image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing.
             streams: also return each modality's own stream.
-            layers: indices of the blocks after which to return the fusion tokens too.
+            layers: indices of the blocks after which the fusion tokens are returned as well.
 
         Raises:
             ValueError: if the channels fit neither layout, or H, W are not divisible by the patch size.
@@ -115,11 +117,11 @@ class IncompleteMultimodalEncoder(nn.Module):
     def encode_subsets(
         self, image: Tensor, subsets: Iterable[Sequence[str]], layers: Sequence[int] = ()
     ) -> list[EncoderOutput]:
-        """Encode a batch as seen with each of several subsets of its modalities, as a sweep does.
+        """Encode a batch with each of several subsets of its modalities, as a sweep over subsets does.
 
-        The same as `encode` of the image with the other modalities made invalid, once per subset; but a modality's
-        stream does not depend on what else is there, so that it is computed once and only fusion tokens are computed
-        per subset. Over all subsets of M = 3 (4) modalities, that is 10 (19) streams and fusions instead of 19 (47).
+        Each result is that of `encode` for the image whose other modalities are invalid. A modality's stream does not
+        depend on the other modalities, however, so it is computed once, and only the fusion tokens are computed for each
+        subset. Over all subsets of M = 3 (4) modalities, that is 10 (19) streams and fusions instead of 19 (47).
         Where there is nothing to share (`shares_streams`), the subsets are encoded one by one.
 
         Args:
@@ -152,9 +154,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         ]
 
     def encode_visible(self, patches: Patches, visible: Tensor, streams: bool = False) -> VisibleOutput:
-        """Encode a batch of which only some patches may be seen, as pre-training does; nothing else is computed.
+        """Encode only the visible patches of a batch, as pre-training does; nothing is computed for the hidden ones.
 
-        Every position has its fusion token. The same as `encode` of the image in which all other patches are invalid.
+        Every position has a fusion token. The result is that of `encode` for the image whose hidden patches are invalid.
 
         Args:
             patches: from `read`.
@@ -162,8 +164,8 @@ class IncompleteMultimodalEncoder(nn.Module):
             streams: also return the modality tokens.
 
         Raises:
-            ValueError: if `visible` is no CPU tensor of that shape and type, or the encoder takes absent modalities for
-                zeros: then there are no patches that it does not see.
+            ValueError: if `visible` is not a CPU tensor of that shape and type, or the encoder was built with absent="zeros",
+                so that no patch can be hidden from it.
         """
         if visible.shape != patches.present.shape or visible.dtype != torch.bool or visible.device.type != "cpu":
             raise InputError(
@@ -171,7 +173,9 @@ class IncompleteMultimodalEncoder(nn.Module):
                 f"{list(patches.present.shape)} on the CPU."
             )
         if self.absent != "skip":
-            raise InputError(f"absent is {self.absent!r}, expected 'skip' of an encoder that sees patches in part.")
+            raise InputError(
+                f"absent is {self.absent!r}, expected 'skip': otherwise no patch can be hidden from the encoder."
+            )
         layout = VisibleLayout(visible, patches.bands.device)
         tokens = self._embed_visible(patches, layout)
         fusion = self._fusion_tokens(patches.grid)
@@ -191,13 +195,13 @@ class IncompleteMultimodalEncoder(nn.Module):
     def shares_streams(self) -> bool:
         """Whether a modality's stream is the same in every subset that has it.
 
-        It is not where streams depend on each other (`masked_attention=False`), and none is ever left out with
-        `absent="zeros"`.
+        False if streams depend on each other (`masked_attention=False`) or no modality is ever left out
+        (`absent="zeros"`).
         """
         return self.masked_attention and self.absent == "skip"
 
     def read(self, image: Tensor) -> Patches:
-        """Separate an image's bands from their validity, and say which patches can be used.
+        """Separate the bands of a batch from their validity, and determine which patches can be used.
 
         Args:
             image: as in `encode`.
@@ -215,7 +219,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         return Patches(bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid)
 
     def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
-        """Everything after the layout is known: embed, gather, and the blocks."""
+        """Embed the tokens of a layout, gather them, and run the blocks."""
         stream_tokens = self._embed_streams(patches, layout)
         fusion = self._fusion_tokens(patches.grid)
         if self.bilstm is not None:
@@ -247,13 +251,13 @@ class IncompleteMultimodalEncoder(nn.Module):
             patches.grid,
         )
 
-    def _pass(self, block: Block, tokens: Tensor, layout: TokenLayout | VisibleLayout, fusion_only: bool) -> Tensor:
+    def _pass(self, block: nn.Module, tokens: Tensor, layout: Layout, fusion_only: bool) -> Tensor:
         if self.checkpoint_blocks and torch.is_grad_enabled():
             return checkpoint(block, tokens, layout, fusion_only, use_reentrant=False)
         return block(tokens, layout, fusion_only)
 
     def _embed_visible(self, patches: Patches, layout: VisibleLayout) -> Tensor:
-        """[T, D] visible tokens with positions; pixels of other patches are not even read."""
+        """[T, D] visible tokens with positions; the pixels of hidden patches are not read."""
         tokens, rows = [], []
         for m in layout.used:
             of_modality, name = layout.rows[m], self.modalities.names[m]
@@ -283,7 +287,7 @@ class IncompleteMultimodalEncoder(nn.Module):
 
     def _fusion_tokens(self, grid: tuple[int, int]) -> Tensor:
         """[N, D]: the learned grid, resized bicubically to the actual one, with positions; the same for every image."""
-        learned = self.fusion_tokens
+        learned: Tensor = self.fusion_tokens
         if grid != learned.shape[-2:]:
             learned = F.interpolate(learned, size=grid, mode="bicubic", align_corners=False)
         return learned[0].flatten(1).T + self._positions(grid)

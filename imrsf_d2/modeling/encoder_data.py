@@ -13,7 +13,7 @@ __all__ = ["EncoderOutput", "Patches", "VisibleOutput"]
 
 @dataclass
 class Patches:
-    """A batch of images, read: what there is, before anything is computed with it.
+    """A batch of images and its validity, before anything is computed.
 
     Attributes:
         bands: [B, C, H, W] normalized, 0 where invalid.
@@ -56,7 +56,7 @@ class VisibleOutput:
     Attributes:
         fusion: [B, N, D] fusion tokens.
         tokens: [T, D] the visible modality tokens, as `layout` says; None unless asked for.
-        layout: which they are.
+        layout: the sample, modality and patch of each token.
     """
 
     fusion: Tensor

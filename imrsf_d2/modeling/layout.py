@@ -5,7 +5,7 @@ are sorted so that those with the same subset of modalities lie side by side: a 
 [G, k * N, D] (k modalities, config order) and nothing absent is ever computed, attended or padded.
 
 A sweep looks at one image with several subsets. Streams see only themselves, so they are the same in each: the image
-then has one fusion row per subset, and its streams exist once.
+then has one fusion row per subset, and its streams exist once. Why pre-training has another layout: see `runs.py`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from imrsf_d2.modeling.runs import FusionPart, WholeRuns
+from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset
 from imrsf_d2.modeling.tracing import refuse_tracing
-from imrsf_d2.utils.errors import InputError
 
-__all__ = ["ImageGroup", "SubsetGroup", "TokenLayout", "group_by_subset"]
-
-
-@dataclass(frozen=True)
-class SubsetGroup:
-    """Samples of a batch that have the same modalities.
-
-    Attributes:
-        subset: indices of the modalities they have, in config order; may be empty.
-        partial: True if one of these modalities lacks some patch in one of these samples.
-        index: positions of the samples in the batch as it came, ascending (of rows, where an image is seen repeatedly).
-    """
-
-    subset: tuple[int, ...]
-    partial: bool
-    index: tuple[int, ...]
+__all__ = ["ImageGroup", "TokenLayout"]
 
 
 @dataclass(frozen=True)
@@ -55,37 +41,11 @@ class ImageGroup:
     streams: dict[int, slice | list[int]]
 
 
-def group_by_subset(present: Tensor) -> list[SubsetGroup]:
-    """Group the samples of a batch by which modalities they have, so that no absent token is ever computed.
-
-    Args:
-        present: [B, M, N] bool, True = this patch of this modality is usable.
-
-    Returns:
-        One group per distinct (subset, partial), groups of full coverage first, else in order of first appearance;
-        the `index` tuples partition range(B).
-
-    Raises:
-        ValueError: if `present` is not a 3-D bool tensor.
-    """
-    if present.dtype != torch.bool or present.ndim != 3:
-        raise InputError(f"present is {present.dtype} {list(present.shape)}, expected torch.bool [B, M, N].")
-    some = present.any(dim=2)
-    # One transfer of a small tensor: with full coverage, the only point where the host waits for the GPU.
-    table = torch.stack([some, some & ~present.all(dim=2)]).cpu().tolist()
-    members: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
-    for sample, (has, lacks) in enumerate(zip(*table)):
-        subset = tuple(m for m, here in enumerate(has) if here)
-        members.setdefault((any(lacks), subset), []).append(sample)
-    ordered = sorted(members.items(), key=lambda item: item[0][0])
-    return [SubsetGroup(subset, partial, tuple(index)) for (partial, subset), index in ordered]
-
-
 class TokenLayout:
-    """Index book-keeping for one batch, made once and shared by all blocks.
+    """Index bookkeeping for one batch, made once and shared by all blocks.
 
-    A row of the batch is an image seen with some of its modalities: F rows in the order that they came, of which R
-    distinct ones are packed. Without `images`, every row is an image of its own: F = R = B.
+    A row is an image seen with some of its modalities. There are F rows in their original order, of which the R distinct
+    ones are packed. Without `images`, every row is an image of its own: F = R = B.
 
     Args:
         present: [F, M, N] bool, True = this patch of this modality is usable in this row.
@@ -111,10 +71,12 @@ class TokenLayout:
         images = range(self.num_rows) if images is None else images
         self.num_images = len(set(images))
         self.groups = []
-        rows, packed, pairs = [], {}, {}
+        rows: list[int] = []
+        packed: dict[int, int] = {}
+        pairs: dict[tuple[int, int], tuple[int, int]] = {}  # (image, modality) -> (stream, a row that shows it)
         self.num_full_pairs = 0
         for group in group_by_subset(present):
-            distinct = {}
+            distinct: dict[int, int] = {}
             for row in group.index:
                 distinct.setdefault(images[row], row)
             at = {image: len(rows) + i for i, image in enumerate(distinct)}
@@ -134,6 +96,11 @@ class TokenLayout:
         self._pairs = pairs
         self._packed = [packed[row] for row in range(self.num_rows)]
         self._key_masks: dict[SubsetGroup, Tensor] = {}
+
+    @property
+    def num_tokens(self) -> int:
+        """P * N, the rows of modality tokens."""
+        return self.num_pairs * self.num_patches
 
     def spans(self) -> Iterator[tuple[SubsetGroup, slice, slice | list[int]]]:
         """Yield (group, its packed rows, its streams). Streams of rows that share them may be an index list."""
@@ -161,9 +128,9 @@ class TokenLayout:
             members.setdefault((subsets, any(group.partial for group, _ in views)), []).append(image)
         groups = []
         for (subsets, partial), images in members.items():
-            rows = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
+            of_subset = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
             streams = {m: _as_slice([self._pairs[image, m][0] for image in images]) for m in sorted(set().union(*subsets))}
-            groups.append(ImageGroup(tuple(images), partial, rows, streams))
+            groups.append(ImageGroup(tuple(images), partial, of_subset, streams))
         return groups
 
     def usable_patches(self, group: ImageGroup) -> Tensor:
@@ -208,11 +175,11 @@ class TokenLayout:
         return _take(by_modality, _inverse(packed_to_modality))
 
     def unpack_rows(self, values: Tensor) -> Tensor:
-        """[R, ...] in packed order to [F, ...] in the order that the rows came."""
+        """[R, ...] in packed order to [F, ...] in the original order of the rows."""
         return _take(values, self._packed)
 
     def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
-        """One modality's stream in the order of the rows, zero where the row or the patch lacks it.
+        """One modality's stream in the original order of the rows, zero where the row or the patch lacks it.
 
         Args:
             streams: [P, N, D] packed.
@@ -237,28 +204,26 @@ class TokenLayout:
         row, modality = torch.tensor(pairs, device=self.present.device).unbind(1)
         return self.present[row, modality]
 
-    def stream_parts(self, most: int | None = None) -> Iterator[tuple[slice, Tensor | None]]:
-        """Yield (streams, their usable keys [S, N] or None if coverage is full), `most` streams at a time."""
+    def stream_parts(self, most: int | None = None) -> Iterator[WholeRuns]:
+        """Yield the streams, `most` at a time, those of full coverage first."""
         for first, last in _cut(0, self.num_full_pairs, most):
-            yield slice(first, last), None
+            yield WholeRuns(last - first, slice(first, last), self.num_patches, None)
         for first, last in _cut(self.num_full_pairs, self.num_pairs, most):
-            yield slice(first, last), self.partial_stream_mask[first - self.num_full_pairs : last - self.num_full_pairs]
+            usable = self.partial_stream_mask[first - self.num_full_pairs : last - self.num_full_pairs]
+            yield WholeRuns(last - first, slice(first, last), self.num_patches, usable)
 
-    def fusion_parts(self, most: int | None = None) -> Iterator[tuple[slice, slice | list[int], Tensor | None]]:
-        """Cut the groups into parts of `most` packed rows.
-
-        Yields:
-            The rows; their streams, as in `spans`; and their usable keys [G, (k + 1) * N], fusion tokens last, or None
-            if coverage is full.
-        """
+    def fusion_parts(self, most: int | None = None) -> Iterator[FusionPart]:
+        """Yield the groups in parts of `most` packed rows."""
         for group, rows, pairs in self.spans():
             mask, steps = self.group_key_mask(group), len(group.subset)
             for first, last in _cut(0, len(group.index), most):
-                yield (
-                    slice(rows.start + first, rows.start + last),
-                    _part(pairs, first * steps, last * steps),
-                    None if mask is None else mask[first:last],
-                )
+                usable = None if mask is None else mask[first:last]
+                streams = WholeRuns(last - first, _part(pairs, first * steps, last * steps), self.num_patches, None)
+                yield FusionPart(slice(rows.start + first, rows.start + last), streams, usable)
+
+    def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
+        """Nothing to do: `stream_parts` yields the streams in packed order."""
+        return parts
 
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
         """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if full coverage."""

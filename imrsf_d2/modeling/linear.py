@@ -13,13 +13,13 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """`torch.nn.functional.linear` of [..., inputs] tokens, equal to it up to rounding.
 
     In float32 on the CPU, PyTorch hands a linear layer to MKL and a convolution to oneDNN. MKL takes its slower kernels
-    on processors of other makers (half the speed on an AMD EPYC, forward and backward), oneDNN asks only what the
-    processor can do; a 1 x 1 convolution over R "pixels" is the same product, and adds the bias on the way.
+    on processors of other makers (half the speed on an AMD EPYC, forward and backward), while oneDNN only asks what the
+    processor supports. A 1 x 1 convolution over R "pixels" is the same product, and adds the bias on the way.
     """
     if not _through_onednn(tokens):
         return F.linear(tokens, weight, bias)
     rows = tokens.reshape(-1, tokens.shape[-1])
-    # PyTorch's own convolution takes fewer than 16 images on a single thread, so where it can be they are 16.
+    # PyTorch's convolution runs fewer than 16 images on a single thread, so the rows become 16 images where possible.
     images = 16 if len(rows) % 16 == 0 else 1
     pixels = rows.view(images, -1, 1, rows.shape[-1]).permute(0, 3, 1, 2)  # [16, inputs, R / 16, 1], channels last
     product = F.conv2d(pixels, weight[:, :, None, None], bias).permute(0, 2, 3, 1)
@@ -33,7 +33,7 @@ def _through_onednn(tokens: Tensor) -> bool:
         and tokens.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and tokens.numel() > 0
     )
 

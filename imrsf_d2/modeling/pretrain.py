@@ -1,4 +1,4 @@
-"""Self-supervised pre-training run as a Detectron2 meta-architecture (paper section III-C)."""
+"""Self-supervised pre-training as a Detectron2 meta-architecture (paper sections III-D and III-E)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detectron2.utils.logger import log_first_n
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.backbone import encoder_arguments
+from imrsf_d2.modeling.arguments import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
 from imrsf_d2.modeling.decoders import ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
@@ -28,11 +28,11 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IncompleteMultimodalMAE"]
 
-#: Of a warning: there is nothing to learn from.
+#: Warning for a batch that teaches nothing.
 NOTHING_HIDDEN = (
-    "A whole batch hides nothing, so nothing of it is reconstructed: no sample has more than "
-    "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = %d patches with data, of all its modalities together. If this "
-    "is the rule, lower it."
+    "No patch of this batch is hidden, so there is nothing to reconstruct: no sample has more than "
+    "MODEL.IMRSF.PRETRAIN.VISIBLE_TOKENS = %d patches with data, over all its modalities. If this happens often, "
+    "lower it."
 )
 
 
@@ -41,9 +41,9 @@ class Hidden:
     """The hidden patches of one modality, sample after sample, as int64 indices on the device.
 
     Attributes:
-        samples: [S], those with any.
-        image, patch: [k], where each patch is in the batch.
-        row: [k], its place among the S * N patches of `samples`.
+        samples: [S], the samples with hidden patches.
+        image, patch: [k], the position of each hidden patch in the batch.
+        row: [k], its position among the S * N patches of `samples`.
     """
 
     samples: Tensor
@@ -54,11 +54,11 @@ class Hidden:
 
 @META_ARCH_REGISTRY.register()
 class IncompleteMultimodalMAE(nn.Module):
-    """Reconstruct what is hidden from fusion tokens that gathered what is visible, and contrast the sensors.
+    """Reconstruct hidden patches from fusion tokens that have gathered the visible ones, and contrast the sensors.
 
-    Of each sample, some patches are visible, drawn by a Dirichlet law over its modalities; the encoder computes these
-    and the fusion tokens, and nothing else. A decoder per modality reconstructs its hidden patches (eq. 5), and each
-    modality's vector is to agree with the fusion's (eq. 6). The losses are summed (eq. 7).
+    Some patches of each sample are visible, divided among its modalities by a Dirichlet distribution; the encoder computes
+    these and the fusion tokens, and nothing else. A decoder per modality reconstructs its hidden patches (eq. 5), and each
+    modality's vector should agree with the fusion's (eq. 6). The losses are summed (eq. 7).
 
     Args:
         backbone: the encoder, under the name that its weights have in Mask2Former.
@@ -66,10 +66,13 @@ class IncompleteMultimodalMAE(nn.Module):
         contrastive: eq. 6; None for reconstruction alone.
         contrastive_weight: its weight in eq. 7.
         reconstructions: name -> loss and weight, of each modality.
-        visible_tokens: visible patches per sample, all modalities together.
-        alpha: of the Dirichlet law.
+        visible_tokens: visible patches per sample, over all modalities.
+        alpha: concentration of the Dirichlet distribution.
         normalize_patches: see `summed_loss`.
     """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     @configurable
     def __init__(
@@ -131,24 +134,24 @@ class IncompleteMultimodalMAE(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: Sequence[Mapping]) -> dict[str, Tensor] | list[dict]:
-        """Losses of a batch in training; in evaluation, what the model makes of each sample.
+        """Losses of a batch in training; in evaluation, the reconstruction of each sample.
 
         Args:
-            batched_inputs: mapped samples: `image` [C + M, H, W], not normalized, and `mask_seed`, which the visible
-                patches are drawn from.
+            batched_inputs: mapped samples: `image` [C + M, H, W], not normalized, and `mask_seed`, the seed of the
+                visible patches.
 
         Returns:
             In training `loss_<modality>` and, with contrastive loss, `loss_contrastive`, weighted as they are summed.
             In evaluation for each sample `present` and `visible`, [M, Hp, Wp] bool, and `reconstruction`: name -> [C, H,
-            W] in the image's units, or class indices [1, H, W]; of every modality, those that it lacks too.
+            W] in the image's units, or class indices [1, H, W]; of every modality, including those that it lacks.
 
         Raises:
             ValueError: if a sample has no `mask_seed`.
         """
         images = [(sample["image"].to(self.device) - self.pixel_mean) / self.pixel_std for sample in batched_inputs]
         patches = self.backbone.read(ImageList.from_tensors(images, self.backbone.patch_size).tensor)
-        # Masks are drawn and indices made on the CPU before anything of the encoder is queued: the device is waited for
-        # here, and not again until eq. 6 looks for its pairs.
+        # Masks are drawn and indices made on the CPU before any work of the encoder is queued: the host waits for the
+        # device here, and not again until eq. 6 looks for its pairs.
         present = patches.present.cpu()
         visible = torch.from_numpy(
             np.stack(
@@ -182,12 +185,13 @@ class IncompleteMultimodalMAE(nn.Module):
         return indices
 
     def _reconstruction_losses(self, patches: Patches, fusion: Tensor, hidden: Sequence[Hidden]) -> dict[str, Tensor]:
-        """Eq. 5 of every modality, on its hidden patches; 0 of one that nobody hides."""
+        """Eq. 5 for every modality, on its hidden patches; 0 if none of its patches is hidden."""
         totals, counts = [], []
         for m, ((name, decoder), of_modality) in enumerate(zip(self.decoders.items(), hidden)):
             if not len(of_modality.samples):
-                # A gradient of zero for its parameters, and the encoder's: distributed training waits for every one.
-                totals.append(0.0 * sum(values.float().sum() for values in (fusion, *decoder.parameters())))
+                # Zero gradients for its parameters and the encoder's: distributed training waits for every gradient.
+                sums = [values.float().sum() for values in (fusion, *decoder.parameters())]
+                totals.append(0.0 * torch.stack(sums).sum())
                 counts.append(fusion.new_zeros((), dtype=torch.float32))
                 continue
             predicted = decoder(fusion[of_modality.samples], of_modality.row)
@@ -205,7 +209,7 @@ class IncompleteMultimodalMAE(nn.Module):
         return take_patches(bands, *at), take_patches(patches.valid[:, m : m + 1], *at)[:, 0]
 
     def _reconstruct(self, patches: Patches, fusion: Tensor, visible: Tensor, sizes: Sequence) -> list[dict]:
-        """Every patch of every modality, the visible ones too."""
+        """Every patch of every modality, including the visible ones."""
         batch_size, _, num_patches = visible.shape
         everywhere = torch.arange(batch_size * num_patches, device=self.device)
         image, patch = everywhere // num_patches, everywhere % num_patches
@@ -240,7 +244,7 @@ def _join(values: Tensor, batch_size: int, grid: tuple[int, int]) -> Tensor:
 def _mask_seed(sample: Mapping) -> int:
     if "mask_seed" not in sample:
         raise InputError(
-            f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', which its visible patches are "
-            "drawn from; pre-training needs INPUT.DATASET_MAPPER_NAME imrsf_pretrain."
+            f"the sample {sample.get('file_name', '')!r} has no 'mask_seed', the seed of its visible "
+            "patches; pre-training needs INPUT.DATASET_MAPPER_NAME imrsf_pretrain."
         )
     return sample["mask_seed"]

@@ -1,4 +1,4 @@
-"""Losses that several processes compute together as one would of the whole batch.
+"""Losses that several processes compute together as one process would compute them on the whole batch.
 
 Distributed training averages the processes' gradients. A loss is written so that this average is the gradient of the
 loss of the whole batch, and the average of its values is that loss.
@@ -14,11 +14,11 @@ __all__ = ["gather_rows", "mean_of_all", "of_whole_batch"]
 
 
 def mean_of_all(total: Tensor, count: Tensor) -> Tensor:
-    """Means over what all processes have, with the gradient of this process' part.
+    """Means over the terms of all processes, with the gradients of this process's terms.
 
     Args:
-        total: [n] sums over this process' terms.
-        count: [n] how many terms they have; without gradient.
+        total: [n] sums over this process's terms.
+        count: [n] numbers of these terms; without gradient.
 
     Returns:
         [n]: their sums over the mean number of terms of a process, so that the mean over processes is the mean of all
@@ -33,7 +33,7 @@ def mean_of_all(total: Tensor, count: Tensor) -> Tensor:
 
 
 def gather_rows(values: Tensor) -> Tensor:
-    """The rows of all processes in their order, of which those of this process carry gradients.
+    """The rows of all processes, in the order of the processes; only those of this process carry gradients.
 
     Args:
         values: [B, ...], of the same shape in every process.
@@ -50,9 +50,10 @@ def gather_rows(values: Tensor) -> Tensor:
 
 
 def of_whole_batch(loss: Tensor) -> Tensor:
-    """A loss that every process computes of the whole batch by `gather_rows`, ready for averaged gradients.
+    """Prepare a loss that every process computes on the whole batch (by `gather_rows`) for the averaging of gradients.
 
-    Each process has the gradient of its own rows; they are to be summed, and averaging divides the sum by their number.
+    Each process has the gradients of its own rows. They have to be summed, and averaging divides the sum by the number of
+    processes: the gradient is multiplied by that number here.
     """
     return loss.detach() + _world_size() * (loss - loss.detach())
 

@@ -1,4 +1,4 @@
-"""The reconstruction losses of pre-training (eq. 5): which modality is compared how, on which pixels."""
+"""The reconstruction losses of pre-training (eq. 5, paper section III-D): how modalities are compared, on which pixels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from imrsf_d2.utils.errors import InputError
 __all__ = ["Reconstruction", "patch_statistics", "read_reconstructions", "summed_loss"]
 
 _MEASUREMENT_LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
-#: The loss of a map's classes.
+#: The loss of a categorical modality.
 CROSS_ENTROPY = "ce"
-#: Least deviation that a patch is divided by: a flat one, water or shadow, is all rounding.
+#: Smallest standard deviation to divide by: that of a flat patch (water, shadow) is nothing but rounding.
 MIN_DEVIATION = 1e-3
 
 
@@ -26,8 +26,8 @@ class Reconstruction:
     """How one modality's reconstruction is judged.
 
     Args:
-        loss: "mse" or "l1" of a measurement's normalized bands, "ce" of a map's classes.
-        weight: its share in the sum of eq. 7.
+        loss: "mse" or "l1" on the normalized bands of a measurement, "ce" on the classes of a categorical modality.
+        weight: in the sum of eq. 7.
     """
 
     loss: str
@@ -38,7 +38,7 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
     """Read MODEL.IMRSF.PRETRAIN.RECONSTRUCTION.
 
     Args:
-        entries: mappings with the keys NAME, LOSS and WEIGHT; what is not given has its default.
+        entries: mappings with the keys NAME, LOSS and WEIGHT; all but NAME have defaults.
 
     Returns:
         An entry for each modality, in config order.
@@ -53,7 +53,7 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
             raise InputError(f"{key}: entry {entry!r}, expected a mapping with NAME and any of LOSS and WEIGHT.")
         name = entry["NAME"]
         if name in given or name not in modalities.names:
-            problem = "twice" if name in given else f"which MODEL.IMRSF.MODALITIES {list(modalities.names)} has not"
+            problem = "twice" if name in given else f"which is not in MODEL.IMRSF.MODALITIES {list(modalities.names)}"
             raise InputError(f"{key} names the modality {name!r}, {problem}.")
         given[name] = entry
     judged = {}
@@ -70,17 +70,17 @@ def read_reconstructions(entries: Iterable[Mapping], modalities: ModalitySet) ->
 
 
 def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, normalize: bool) -> tuple[Tensor, Tensor]:
-    """Eq. 5 before its mean is taken, so that processes can take it together.
+    """Eq. 5 before the mean is taken, so that the mean can be taken over all processes.
 
     Args:
         predicted: [k, C or K, p, p] from a decoder.
         target: [k, C, p, p] normalized bands, or [k, 1, p, p] class indices.
         valid: [k, p, p] bool, True = the pixel counts.
         loss: see `Reconstruction`.
-        normalize: compare measurements after each patch's own mean and deviation are taken out of the target.
+        normalize: normalize the target of measurements by each patch's own mean and standard deviation.
 
     Returns:
-        The sum over all valid pixels and bands, and how many there are; both float32 scalars.
+        The sum over all valid pixels and bands, and their number; both float32 scalars.
     """
     predicted = predicted.float()
     if loss == CROSS_ENTROPY:
@@ -96,13 +96,13 @@ def summed_loss(predicted: Tensor, target: Tensor, valid: Tensor, loss: str, nor
 
 
 def patch_statistics(target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each patch over its bands and valid pixels, as MAE's normalized targets take them.
+    """Mean and standard deviation of each patch over its bands and valid pixels, as for MAE's normalized targets.
 
     Args:
         target: [k, C, p, p]; valid: [k, p, p] bool.
 
     Returns:
-        Two tensors [k, 1, 1, 1]; 0 and 1 of a patch without a valid pixel. Deviations are at least MIN_DEVIATION.
+        Two tensors [k, 1, 1, 1]; 0 and 1 for a patch without valid pixels. Standard deviations are at least MIN_DEVIATION.
     """
     counted = valid[:, None].expand_as(target)
     number = counted.flatten(1).sum(dim=1).clamp(min=1).view(-1, 1, 1, 1)

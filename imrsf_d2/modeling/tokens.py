@@ -19,7 +19,7 @@ CLASS_EMBED_DIM = 64
 
 
 def split_image(image: Tensor, modalities: ModalitySet) -> tuple[Tensor, Tensor]:
-    """Separate bands from validity, for both input layouts, and overwrite what is invalid.
+    """Separate bands from validity, for both input layouts, and overwrite invalid values.
 
     Args:
         image: normalized [B, C + M, H, W] with validity channels last, or [B, C, H, W] where NaN means missing.
@@ -149,6 +149,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(channels, embed_dim, kernel_size=patch_size, stride=patch_size)
         # As a linear layer on flattened patches, like MAE.
         nn.init.xavier_uniform_(self.proj.weight.flatten(1))
+        assert self.proj.bias is not None
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, bands: Tensor, valid: Tensor) -> Tensor:

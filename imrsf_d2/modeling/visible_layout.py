@@ -1,46 +1,28 @@
-"""Where the visible tokens of a pre-training batch lie: packed side by side, nothing masked or absent among them.
+"""Where the visible tokens of a pre-training batch lie: packed side by side, without masked or absent ones.
 
 Token rows are [T, D], sample after sample, within a sample modality after modality, within a modality patch after
-patch. A modality's stream in a sample is then a run of rows, and so is everything visible of a sample.
+patch. A modality's stream in a sample is then a run of rows, and so are all visible tokens of a sample. Why this is not
+`TokenLayout`: see `runs.py`.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from imrsf_d2.modeling.runs import FusionPart, RaggedRuns
 from imrsf_d2.modeling.tracing import refuse_tracing
 
-__all__ = ["RaggedRows", "VisibleLayout"]
-
-
-@dataclass(frozen=True)
-class RaggedRows:
-    """Runs of token rows of different lengths, as a rectangle.
-
-    Attributes:
-        index: [S, L] int64, the token row at each place; where a run is shorter, some other row.
-        usable: [S, L] bool, True = this place belongs to its run; None if all do.
-        places: [R] int64, the places that belong to a run among all S * L; None if all do.
-    """
-
-    index: Tensor
-    usable: Tensor | None
-    places: Tensor | None
-
-    def select(self, values: Tensor) -> Tensor:
-        """[S, L, ...] of the runs to [R, ...] of their rows alone, run after run."""
-        values = values.flatten(0, 1)
-        return values if self.places is None else values[self.places]
+__all__ = ["VisibleLayout"]
 
 
 class VisibleLayout:
-    """Index book-keeping for the visible tokens of one batch, made once and shared by all blocks.
+    """Index bookkeeping for the visible tokens of one batch, made once and shared by all blocks.
 
-    All of it is moved to the device here: to move an index later on would wait for whatever was queued before it.
+    Everything is moved to the device here: moving an index later would wait for all work queued before it.
 
     Args:
         visible: [B, M, N] bool on the CPU, where indices are made; True = the encoder sees this patch.
@@ -51,11 +33,10 @@ class VisibleLayout:
         image, modality, patch: [T] int64, where each token row comes from.
         rows: of each modality its token rows, int64, ascending.
         row_at: [M, B * N] int64, the token row of a modality at a position; 0 where it is not visible.
-        positions: sets of modalities -> the positions, of the B * N there are, where just these are visible; int64.
+        positions: set of modalities -> those of the B * N positions where exactly these are visible; int64.
         has_tokens: [B, M] bool, whether a sample has a visible token of a modality.
         used: the modalities with at least one token.
-        samples: everything visible of each sample, in the order of the batch.
-        streams: every stream that is not empty, those of similar length together.
+        samples: all visible tokens of each sample, in the order of the batch.
 
     Raises:
         ValueError: while PyTorch traces.
@@ -74,19 +55,31 @@ class VisibleLayout:
         counts = visible.sum(dim=2).tolist()
         self.used = tuple(m for m in range(self.num_modalities) if any(row[m] for row in counts))
         self.samples = _rectangle(_runs([sum(row) for row in counts]), device)
-        self.streams, self._stream_order = self._pack_streams([n for row in counts for n in row], device)
+        usable = self.samples.usable
+        if usable is not None:
+            usable = torch.cat([usable, usable.new_ones(self.num_images, self.num_patches)], dim=1)
+        self._usable_by_fusion = usable
+        self._streams, self._stream_order = self._pack_streams([n for row in counts for n in row], device)
 
-    def in_token_order(self, parts: list[Tensor]) -> Tensor:
-        """Bring the rows of `streams`, selected group after group, into the order of the tokens."""
-        return torch.cat(parts)[self._stream_order]
+    def stream_parts(self) -> Iterator[RaggedRuns]:
+        """Yield the streams that are not empty, those of similar length together."""
+        return iter(self._streams)
+
+    def fusion_parts(self) -> Iterator[FusionPart]:
+        """Yield the fusion tokens of all samples at once."""
+        yield FusionPart(slice(0, self.num_images), self.samples, self._usable_by_fusion)
+
+    def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
+        """Bring the rows of `stream_parts` into the order of the tokens."""
+        return [torch.cat(parts)[self._stream_order]] if parts else []
 
     def images_of_rows(self, fusion_only: bool) -> Tensor:
         """The image of each row that a block returns: visible tokens, unless `fusion_only`, then N of each image."""
         fusion = torch.arange(self.num_images, device=self.image.device).repeat_interleave(self.num_patches)
         return fusion if fusion_only else torch.cat([self.image, fusion])
 
-    def _pack_streams(self, lengths: list[int], device: torch.device) -> tuple[list[RaggedRows], Tensor]:
-        """Streams of similar length together, so that few places of a rectangle are empty: a factor of 2 at most."""
+    def _pack_streams(self, lengths: list[int], device: torch.device) -> tuple[list[RaggedRuns], Tensor]:
+        """Group streams of similar length, so that less than half of a rectangle is empty."""
         runs = [run for run in _runs(lengths) if run[1]]
         groups: dict[int, list[tuple[int, int]]] = {}
         for run in runs:
@@ -116,12 +109,12 @@ def _runs(lengths: list[int]) -> list[tuple[int, int]]:
     return list(zip(itertools.accumulate([0, *lengths[:-1]]), lengths))
 
 
-def _rectangle(runs: list[tuple[int, int]], device: torch.device) -> RaggedRows:
+def _rectangle(runs: list[tuple[int, int]], device: torch.device) -> RaggedRuns:
     first, length = torch.tensor(runs, dtype=torch.int64).reshape(-1, 2).unbind(1)
     longest = int(length.max()) if len(runs) else 0
     place = torch.arange(longest)
     usable = place < length[:, None]
     index = torch.where(usable, first[:, None] + place, 0).to(device)
     if usable.all():
-        return RaggedRows(index, None, None)
-    return RaggedRows(index, usable.to(device), usable.flatten().nonzero().squeeze(1).to(device))
+        return RaggedRuns(index, None, None)
+    return RaggedRuns(index, usable.to(device), usable.flatten().nonzero().squeeze(1).to(device))

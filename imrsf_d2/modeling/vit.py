@@ -19,7 +19,7 @@ __all__ = ["FeatureShape", "IncompleteMultimodalViT"]
 
 
 class FeatureShape(NamedTuple):
-    """What `output_shape` promises of a map."""
+    """The channels and stride that `output_shape` promises for a map."""
 
     channels: int
     stride: int
@@ -30,11 +30,11 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
 
     Args:
         modalities: what the image tensor holds, in order.
-        out_layers: blocks whose fusion tokens feed the maps; default: depth 12 gives 2, 5, 8, 11, and other depths
-            divide likewise. The last one must be the last block.
+        out_layers: blocks whose fusion tokens feed the maps; the default for depth 12 is 2, 5, 8, 11, and other
+            depths are divided alike. The last block must be among them.
         out_features: names of the maps, one per layer.
-        freeze: keep the encoder as it is and train only what makes maps of its fusion tokens (partial fine-tuning); in
-            training it computes what it does in evaluation.
+        freeze: train only the layers that make feature maps of the fusion tokens (partial fine-tuning); the encoder then
+            computes in training what it computes in evaluation.
         encoder_arguments: see IncompleteMultimodalEncoder.
 
     Raises:
@@ -67,7 +67,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
         self.frozen = freeze
         self.requires_grad_(not freeze)
         self.pyramid = FeaturePyramid(self.embed_dim, self.patch_size, out_features)
-        self.train()  # which a new module is, but for what is frozen
+        self.train()  # the mode of a new module, but for what is frozen
 
     def train(self, mode: bool = True) -> IncompleteMultimodalViT:
         """Switch between training and evaluation; a frozen encoder stays in evaluation (no stochastic depth)."""
@@ -101,7 +101,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
         return self._maps(output)
 
     def forward_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]]) -> list[dict[str, Tensor]]:
-        """Feature maps of a batch as seen with each of several subsets of its modalities; see `encode_subsets`.
+        """Feature maps of a batch with each of several subsets of its modalities; see `encode_subsets`.
 
         Args:
             image: as in `forward`.

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imrsf_d2.modeling import IncompleteMultimodalViT
+from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.masked_attention import Block
 from imrsf_d2.modeling.tokens import keep_modalities
 
 __all__ = ["DenseMaskViT", "dense_mask"]

@@ -169,7 +169,7 @@ def test_the_table_says_what_went_where():
         ("encoder.0-1.norm2", "blocks.0-1.norm2", "as is"),
         ("encoder.0-1.mlp.fc1", "blocks.0-1.mlp.fc1", "as is"),
         ("encoder.0-1.mlp.fc2", "blocks.0-1.mlp.fc2", "as is"),
-        ("", "attention", "assumed (MODEL.IMRSF.NUM_HEADS); no checkpoint says how many it was trained with"),
+        ("", "attention", "assumed (MODEL.IMRSF.NUM_HEADS); checkpoints do not store the number of heads"),
         ("input_adapters.rgb.pos_emb", "", exchanged),
         ("input_adapters.depth.pos_emb", "", exchanged),
         ("input_adapters.semseg.pos_emb", "", exchanged),
@@ -223,7 +223,7 @@ def test_half_precision_becomes_float32():
     weights = {name: value.half() for name, value in of_mae().weights.items()}
     conversion = convert_weights("mae", weights, build_encoder())
     assert {tensor.dtype for tensor in conversion.tensors.values()} == {torch.float32}
-    assert "same as ours, which is computed" in [row.how for row in conversion.rows]
+    assert "the same as ours, which is computed" in [row.how for row in conversion.rows]
 
 
 def test_mae_without_its_decoder_has_the_names_of_timm():
@@ -238,12 +238,12 @@ def test_mae_without_its_decoder_has_the_names_of_timm():
 def test_positions_are_compared_patch_by_patch(prefix):
     ours = torch.cat([torch.randn(prefix, DIM), column_first(4)])[None]
     match = compare_positions(ours)
-    assert (match.how, match.exchanged) == ("same as ours, which is computed", False)
+    assert (match.how, match.exchanged) == ("the same as ours, which is computed", False)
     assert compare_positions(row_first(4)).exchanged
-    assert compare_positions(1.25 * ours).how.endswith("this one is 25 % of its norm away from it")
+    assert compare_positions(1.25 * ours).how.endswith("this one differs from it by 25 % of its norm")
     # A grid that is not square, row by row.
     wide = torch.cat([column_first(4)[row * 4 : row * 4 + 3] for row in range(2)]).T.reshape(1, DIM, 2, 3)
-    assert compare_positions(wide).how == "same as ours, which is computed"
+    assert compare_positions(wide).how == "the same as ours, which is computed"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_positions_are_compared_patch_by_patch(prefix):
         ({"init_values": 0.1}, r"has blocks\.\*\.ls1\.gamma, blocks\.\*\.ls2\.gamma too; .*cannot represent"),
         ({"qk_norm": True}, r"has blocks\.\*\.attn\.q_norm\.weight, .*cannot represent"),
         ({"qkv_bias": False}, r"lacks blocks\.\*\.attn\.qkv\.bias; .*cannot represent"),
-        ({"pre_norm": True}, r"has norm_pre\.weight, norm_pre\.bias too, .*cannot represent"),
+        ({"pre_norm": True}, r"also has norm_pre\.weight, norm_pre\.bias, .*cannot represent"),
         ({"mlp_layer": timm.layers.GluMlp}, r"gated MLPs: mlp\.fc1 gives 128 values and mlp\.fc2 takes 64"),
         ({"depth": 3}, r"has 3 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),
         ({"depth": 1}, r"has 1 blocks, expected MODEL\.IMRSF\.DEPTH = 2"),

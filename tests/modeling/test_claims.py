@@ -176,7 +176,7 @@ def test_inference_in_parts_gives_what_training_computes_at_once(encoder, monkey
     """Without gradients a block takes its tokens in parts, whole samples if they fit; with gradients, at once."""
     images = make_images(SUBSETS, "partial")
     expected = encoder.encode(images, streams=True)
-    monkeypatch.setattr("imrsf_d2.modeling.masked_attention.CPU_ROWS", most)
+    monkeypatch.setattr("imrsf_d2.modeling.block.CPU_ROWS", most)
     rows = []
     hook = encoder.blocks[0].mlp.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
     with torch.no_grad():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.masked_attention import Block
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 #: Of skipping. Not a half: there 1 / (1 - p) and 1 / p are the same.

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from imrsf_d2.modeling.layout import TokenLayout, group_by_subset
+from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.modeling.subset_groups import group_by_subset
+from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 3))
 #: Samples tend to have all of a modality, or nothing of it.
@@ -91,8 +93,8 @@ def test_every_present_token_is_found_again(present):
     check(layout, present, range(len(present)))
     assert layout.num_fusion == len(present)
     keys = [
-        torch.ones(part.stop - part.start, layout.num_patches, dtype=torch.bool) if mask is None else mask
-        for part, mask in layout.stream_parts(2)
+        torch.ones(runs.num_runs, layout.num_patches, dtype=torch.bool) if runs.usable is None else runs.usable
+        for runs in layout.stream_parts(2)
     ]
     expected = [present[i, m] for i, m in zip(layout.pair_image, layout.pair_modality)]
     assert torch.equal(torch.cat(keys), torch.stack(expected)) if keys else not expected
@@ -110,17 +112,37 @@ def test_rows_of_one_image_share_its_streams(rows):
 
 @given(shared(), st.integers(1, 3))
 def test_parts_of_the_work_are_all_of_the_work(rows, most):
+    """A part takes of all token rows just those of its streams, and `select` gives them back."""
     layout = TokenLayout(*rows)
-    done = [i for part, _ in layout.stream_parts(most) for i in range(part.start, part.stop)]
-    assert done == list(range(layout.num_pairs))
-    done = [i for part, _, _ in layout.fusion_parts(most) for i in range(part.start, part.stop)]
-    assert done == list(range(layout.num_fusion))
-    every = list(range(layout.num_pairs))
-    whole, cut = (
-        [i for streams in of_all for i in (every[streams] if isinstance(streams, slice) else streams)]
-        for of_all in (
-            [streams for _, _, streams in layout.spans()],
-            [streams for _, streams, _ in layout.fusion_parts(most)],
-        )
+    tokens = torch.arange(layout.num_tokens)
+    streams = [runs.select(runs.take(tokens)) for runs in layout.stream_parts(most)]
+    assert torch.equal(torch.cat([tokens[:0], *layout.in_token_order(streams)]), tokens)
+    assert [i for part in layout.fusion_parts(most) for i in range(part.rows.start, part.rows.stop)] == list(
+        range(layout.num_fusion)
     )
-    assert cut == whole
+    whole = [tokens.unflatten(0, (-1, layout.num_patches))[streams].flatten() for _, _, streams in layout.spans()]
+    cut = [part.streams.select(part.streams.take(tokens)) for part in layout.fusion_parts(most)]
+    assert torch.equal(torch.cat(cut), torch.cat(whole))
+    for part in layout.fusion_parts(most):
+        seen = part.streams.take(tokens).shape
+        assert seen[0] == part.rows.stop - part.rows.start
+        assert part.usable is None or part.usable.shape == (seen[0], seen[1] + layout.num_patches)
+
+
+@given(presences)
+def test_visible_tokens_are_all_in_the_streams_and_all_of_a_sample_is_before_its_fusion_tokens(visible):
+    layout = VisibleLayout(visible, torch.device("cpu"))
+    tokens = torch.arange(layout.num_tokens)
+    streams = [runs.select(runs.take(tokens)) for runs in layout.stream_parts()]
+    assert torch.equal(torch.cat([tokens[:0], *layout.in_token_order(streams)]), tokens)
+    for runs in layout.stream_parts():  # each run is one stream
+        places = torch.ones(runs.index.shape, dtype=torch.bool) if runs.usable is None else runs.usable
+        for row, usable in zip(runs.index, places):
+            owners = set(zip(layout.image[row[usable]].tolist(), layout.modality[row[usable]].tolist()))
+            assert len(owners) == 1 and row[usable].tolist() == sorted(set(row[usable].tolist()))
+    (part,) = layout.fusion_parts()
+    assert torch.equal(part.streams.select(part.streams.take(tokens)), tokens)
+    for image, row in enumerate(part.streams.take(tokens)):
+        usable = torch.ones(len(row), dtype=torch.bool) if part.usable is None else part.usable[image, : len(row)]
+        assert row[usable].tolist() == tokens[layout.image == image].tolist()
+    assert part.usable is None or part.usable[:, -layout.num_patches :].all()

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
-from imrsf_d2.modeling.layout import SubsetGroup, TokenLayout, group_by_subset
+from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.pyramid import feature_stride
+from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset
 from imrsf_d2.modeling.tokens import sincos_position_embedding
 from tests.modeling.conftest import MODALITIES, build, make_images
 
