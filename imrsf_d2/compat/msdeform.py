@@ -70,7 +70,7 @@ class MSDeformOp:
         if device.type not in self.chosen:
             name, function, provider = self._choose(device)
             self.chosen[device.type] = name, function
-            logger.info("MSDeformAttn on %s: %s, of %s.", device.type, name, provider)
+            logger.debug("MSDeformAttn on %s: %s, of %s.", device.type, name, provider)
         return self.chosen[device.type]
 
     def _choose(self, device: torch.device) -> tuple:

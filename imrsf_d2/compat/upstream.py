@@ -111,7 +111,7 @@ def provide_fast_coco_eval() -> str:
     module = types.ModuleType(name, "Stand-in by imrsf_d2.compat.upstream: detectron2._C is not available here.")
     module.COCOeval_opt, module.provider = COCOeval, provider
     sys.modules[name] = module  # both `import a.b.c` and `from a.b import c` look here first
-    logger.info("COCO evaluation by %s (detectron2 has no compiled _C here).", provider)
+    logger.debug("COCO evaluation by %s (detectron2 has no compiled _C here).", provider)
     return provider
 
 
@@ -217,9 +217,9 @@ def verify_op(device: torch.device | str | None = None) -> str:
         name = function.choice(device)[0]
     elif device.type == "cuda":
         name = CUDA_OP
-        logger.info("MSDeformAttn on cuda: Mask2Former's own compiled op.")
+        logger.debug("MSDeformAttn on cuda: Mask2Former's own compiled op.")
     else:
-        logger.info("MSDeformAttn on the CPU: plain PyTorch (Mask2Former's own op is built for CUDA alone).")
+        logger.debug("MSDeformAttn on the CPU: plain PyTorch (Mask2Former's own op is built for CUDA alone).")
         return PLAIN_OP  # a source build has CUDA kernels only; Mask2Former itself then takes its slow path
     try:
         compare_with_plain(function.apply, plain, device)

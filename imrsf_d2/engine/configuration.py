@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.engine import default_setup
 from detectron2.projects.deeplab import add_deeplab_config
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from detectron2.utils.collect_env import collect_env_info
+from detectron2.utils.env import seed_all_rng
 
 import imrsf_d2
 from imrsf_d2.compat.upstream import verify_op
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.registration import register
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.console import log_to
 from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.utils.precision import check_precision
 
-__all__ = ["default_config", "find_config", "is_pretraining", "load_config", "setup_run"]
+__all__ = ["CONFIG_FILE", "default_config", "find_config", "is_pretraining", "load_config", "setup_run"]
+
+logger = logging.getLogger(__name__)
+
+#: Where a run's resolved config is written, below its OUTPUT_DIR.
+CONFIG_FILE = "config.yaml"
 
 #: Where our own configs lie: in an installed package, and in a checkout beside it.
 CONFIG_FOLDERS = (Path(imrsf_d2.__file__).parent / "configs", Path(imrsf_d2.__file__).parent.parent / "configs")
@@ -98,11 +107,12 @@ def is_pretraining(cfg: CfgNode) -> bool:
     return cfg.MODEL.META_ARCHITECTURE == PRETRAINING
 
 
-def setup_run(cfg: CfgNode, args) -> None:
-    """Prepare this process for a run: logger, seed, output folder with the full config.
+def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Prepare this process for a run, as Detectron2's `default_setup` does: log, seed, output folder with the full config.
 
     Args:
-        args: the command line's namespace; only logged, and `eval_only` looked at.
+        cfg: finished by `load_config`.
+        args: the command line; logged. With its `eval_only`, CUDNN_BENCHMARK is ignored.
 
     Raises:
         ValueError: if the config asks for a GPU that this machine does not have, or a precision it cannot compute in, or
@@ -116,11 +126,41 @@ def setup_run(cfg: CfgNode, args) -> None:
             "append MODEL.DEVICE cpu to the command to run on the CPU."
         )
     check_precision(cfg)
-    # Detectron2 sets up its own logger only; ours writes to the same places.
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="imrsf_d2", abbrev_name="imrsf")
-    default_setup(cfg, args)
+    rank = comm.get_rank()
+    logger.info("Log: %s (with the config, the model and all versions)", log_to(cfg.OUTPUT_DIR, rank))
+    logger.debug("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
+    logger.debug("Environment:\n%s", _environment())
+    logger.debug("Command line arguments: %s", args)
+    logger.debug("Full config, also in %s:\n%s", CONFIG_FILE, cfg.dump())
+    if comm.is_main_process():
+        write_text(os.path.join(cfg.OUTPUT_DIR, CONFIG_FILE), cfg.dump())
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + rank)
+    if not getattr(args, "eval_only", False):  # trying kernels takes longer than a small test set
+        torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    op = ""
     if not is_pretraining(cfg) and cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
-        verify_op(cfg.MODEL.DEVICE)  # after the logger, so that the log says which op runs
+        op = f"; MSDeformAttn op: {verify_op(cfg.MODEL.DEVICE)}"
+    logger.info("Device: %s%s", _device(cfg), op)
+
+
+def _environment() -> str:
+    """Detectron2's table of versions, without the line that torch prints where CUDA is installed and there is no GPU."""
+    torch_logger = logging.getLogger("torch.utils.cpp_extension")
+    level = torch_logger.level
+    torch_logger.setLevel(logging.ERROR)
+    try:
+        return collect_env_info()
+    finally:
+        torch_logger.setLevel(level)
+
+
+def _device(cfg: CfgNode) -> str:
+    """E.g. "cuda, NVIDIA H100 80GB HBM3; 2 processes"."""
+    device = torch.device(cfg.MODEL.DEVICE)
+    threads = torch.get_num_threads()
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} thread{'s' * (threads != 1)}"
+    processes = f"; {comm.get_world_size()} processes" if comm.get_world_size() > 1 else ""
+    return f"{cfg.MODEL.DEVICE}, {kind}{processes}"
 
 
 def _message(error: Exception) -> str:

@@ -21,6 +21,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.interruption import say_at_once, watch_signals
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
 from imrsf_d2.engine.torchrun import Place, processes_here, read_place
+from imrsf_d2.utils.console import hide_console, quiet_console
 from imrsf_d2.utils.errors import InputError, Interrupted
 from imrsf_d2.utils.parallel import usable_cores
 
@@ -83,8 +84,11 @@ def _work_among_others(work: Work, args: argparse.Namespace, place: Place, on_cp
 def _work_in_order(work: Work, args: argparse.Namespace) -> None:
     """Do the work of one of several processes, and leave the others in order."""
     in_order = False
+    if not comm.is_main_process():
+        hide_console()
     try:
-        work(args)
+        with quiet_console():
+            work(args)
         comm.synchronize()
         in_order = True
     except Interrupted:

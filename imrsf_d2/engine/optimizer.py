@@ -90,7 +90,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     if not groups:
         raise InputError("the model has no trainable parameter: every one of them is frozen.")
     for group in groups:
-        logger.info(
+        logger.debug(
             "%9d parameters: lr %.3g, weight decay %.3g",
             sum(p.numel() for p in group["params"]),
             group["lr"],
@@ -98,7 +98,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         )
     frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
     if frozen:
-        logger.info("%9d parameters: frozen", frozen)
+        logger.debug("%9d parameters: frozen", frozen)
     extra = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV} if solver.OPTIMIZER == "SGD" else {}
     optimizer = _OPTIMIZERS[solver.OPTIMIZER](groups, lr=solver.BASE_LR, **extra)
 

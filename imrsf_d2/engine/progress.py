@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import logging
 import re
+import resource
+import sys
 
+import torch
 from detectron2.utils.events import EventWriter, get_event_storage
 
 __all__ = ["ProgressWriter"]
@@ -17,7 +20,7 @@ _LAYER = re.compile(r"_\d+$")
 
 
 class ProgressWriter(EventWriter):
-    """Logs iteration, total loss, the last decoder layer's losses, learning rate, speed and remaining time.
+    """Logs iteration, total loss, the last decoder layer's losses, learning rate, speed, remaining time and peak memory.
 
     Args:
         max_iter: number of iterations of the whole training run.
@@ -57,4 +60,11 @@ class ProgressWriter(EventWriter):
             if "data_time" in histories:
                 line += f" (waiting for data {histories['data_time'].avg(self._window):.2f})"
             line += f"  ETA {datetime.timedelta(seconds=round(remaining))}"
-        logger.info(line)
+        logger.info("%s  %.1f GiB", line, _peak_memory() / 2**30)
+
+
+def _peak_memory() -> int:
+    """Most bytes that this process ever held: on its GPU, or of the machine's memory if the model does not use a GPU."""
+    on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    # In KiB, but on macOS in bytes.
+    return on_gpu or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

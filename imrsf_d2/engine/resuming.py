@@ -12,15 +12,12 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.engine.configuration import default_config, setup_run
+from imrsf_d2.engine.configuration import CONFIG_FILE, default_config, setup_run
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["config_changes", "forget_training", "train_or_load"]
-
-#: Where a run's resolved config is written, by Detectron2.
-CONFIG_FILE = "config.yaml"
 
 
 def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tuple]:

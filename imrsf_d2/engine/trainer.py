@@ -26,6 +26,7 @@ from imrsf_d2.data.training_stream import DrawnSamples
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
+from imrsf_d2.engine.descriptions import describe_classes, describe_model, describe_scores
 from imrsf_d2.engine.interruption import Interruption
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
@@ -86,9 +87,19 @@ class Trainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """The model of MODEL.META_ARCHITECTURE; its layers are listed in the log, its size on the console."""
+        model = super().build_model(cfg)
+        logger.info("Model: %s", describe_model(model))
+        return model
+
+    @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_draw: int = 0):
         """The endless loader of training batches, from the `start_draw`-th sample on (of all workers together)."""
-        return _undisturbed(build_train_loader(cfg, start_draw=start_draw))
+        loader = _undisturbed(build_train_loader(cfg, start_draw=start_draw))
+        if start_draw == 0 and not is_pretraining(cfg):
+            logger.info("Classes of %s: %s", cfg.DATASETS.TRAIN[0], describe_classes(cfg.DATASETS.TRAIN[0]))
+        return loader
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
@@ -198,7 +209,10 @@ class Trainer(DefaultTrainer):
         if is_pretraining(cfg):
             return {}
         with autocast(cfg):
-            return super().test(cfg, model, evaluators)
+            results = super().test(cfg, model, evaluators)
+        for line in describe_scores(results):
+            logger.info(line)
+        return results
 
     def _evaluate(self) -> dict:
         """What the hook of the evaluation calls, also after the last iteration."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from imrsf_d2.utils.command_names import as_called
+from imrsf_d2.utils.console import quiet_console
 
 __all__ = [
     "InputError",
@@ -102,7 +103,8 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.")
         other error is a mistake of ours and keeps its traceback.
     """
     try:
-        return work() or 0
+        with quiet_console():
+            return work() or 0
     except (UserError, OSError) as error:
         if not is_mendable(error):
             raise

@@ -138,7 +138,7 @@ def test_source_without_its_compiled_op_is_used_with_another(uncompiled_source):
         """
         import importlib.util, logging, sys
         import pytest
-        logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
         with pytest.raises(ModuleNotFoundError, match="Please compile MultiScaleDeformableAttention"):
             import mask2former  # as it is
         from imrsf_d2.compat import environment

@@ -45,7 +45,7 @@ def train_net(tiny_root, tmp_path, monkeypatch):
     return run
 
 
-def test_train_then_evaluate(train_net, tmp_path, capsys):
+def test_train_then_evaluate(train_net, tmp_path):
     assert train_net() == 0
     run = tmp_path / "run"
     assert {"model_final.pth", "last_checkpoint", "config.yaml", "metrics.json", "log.txt"} <= {
@@ -59,7 +59,20 @@ def test_train_then_evaluate(train_net, tmp_path, capsys):
     )
     assert "fills 100.0 % of the model's parameters" in (run / "log.txt").read_text()
     assert train_net("--eval-only", "--resume") == 0
-    capsys.readouterr()
+
+
+def test_the_console_is_short_and_the_log_complete(train_net, tmp_path, capfd):
+    assert train_net("SOLVER.STEPS", "(1,)") == 0
+    printed = capfd.readouterr()
+    log = (tmp_path / "run/log.txt").read_text()
+    lines = printed.out.splitlines()
+    assert len(lines) < 20
+    for what in ("Log: ", "Device: cpu", "Model: ", "dfc2023_track2_train: 4 ", "Classes of ", "iteration 2/2", "segm: AP "):
+        assert [line for line in lines if line.startswith(what)], what
+    assert printed.err == ""
+    for what in ("Full config", "(sem_seg_head): ", "PyTorch built with", "parameters: lr", *lines[1:]):
+        assert what in log
+    assert "\x1b[" not in printed.out + printed.err + log
 
 
 @pytest.mark.parametrize(
