@@ -14,7 +14,6 @@ the config.
 
 import argparse
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -48,10 +47,12 @@ def measure(args):
 
     check_one_process("tools/benchmark.py")
     from imrsf_d2.utils.atomic import write_text
+    from imrsf_d2.utils.console import show_progress
     from projects.benchmarks.suite import describe_run, run_benchmark
 
     about = describe_run()
     print(". ".join(about.values()) + ".\n", flush=True)
+    show_progress()  # beside the tables
     results = []
     for what in BENCHMARKS if args.what == "all" else [args.what]:
         for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
@@ -75,7 +76,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="loader: folder for the tiles")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader: changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
-    logging.basicConfig(level=logging.INFO, format="%(message)s")  # progress
     from imrsf_d2.utils.errors import exit_code
 
     return exit_code(lambda: measure(args))

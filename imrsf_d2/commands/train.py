@@ -3,6 +3,7 @@
 import argparse
 
 from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.utils.startup import STARTUP
 
 EXAMPLES = """
 Examples:
@@ -63,6 +64,7 @@ def train(args):
     from imrsf_d2.engine.launching import launch_run
     from imrsf_d2.engine.running import run
 
+    STARTUP.mark("imports")
     launch_run(args, run)
 
 

@@ -60,7 +60,7 @@ class ProgressWriter(EventWriter):
             if "data_time" in histories:
                 line += f" (waiting for data {histories['data_time'].avg(self._window):.2f})"
             line += f"  ETA {datetime.timedelta(seconds=round(remaining))}"
-        logger.info("%s  %.1f GiB", line, _peak_memory() / 2**30)
+        logger.info("%s  memory %.1f GiB", line, _peak_memory() / 2**30)
 
 
 def _peak_memory() -> int:

@@ -17,6 +17,7 @@ from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.startup import STARTUP
 
 __all__ = ["check_run", "check_predicts", "check_start", "run"]
 
@@ -86,12 +87,15 @@ def run(args: argparse.Namespace) -> dict:
     cfg = load_config(args.config_file, args.opts)
     check_start(cfg, args.resume, args.eval_only)
     setup_run(cfg, args)
+    STARTUP.mark("config and device")
 
     check_run(cfg, args.eval_only)
+    STARTUP.mark("data")
 
     if not args.eval_only:
-        trainer = Trainer(cfg)
+        trainer = Trainer(cfg, startup=STARTUP)
         trainer.resume_or_load(resume=args.resume)
+        STARTUP.mark("weights")
         return trainer.train()
 
     model = Trainer.build_model(cfg)

@@ -36,6 +36,7 @@ from imrsf_d2.evaluation.sensors_read import BlindTiles
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.precision import autocast, grad_scaler
+from imrsf_d2.utils.startup import Startup
 
 __all__ = ["Trainer"]
 
@@ -52,12 +53,15 @@ class Trainer(DefaultTrainer):
     Args:
         cfg: finished by `load_config`.
         go_on: what to tell the user who interrupts it, on how to go on.
+        startup: marked and logged after the first iteration; None logs nothing of it.
 
     Raises:
         ValueError: if the processes cannot share a batch out evenly, or the training data are not usable.
     """
 
-    def __init__(self, cfg: CfgNode, go_on: str = "the same command with --resume goes on from here"):
+    def __init__(
+        self, cfg: CfgNode, go_on: str = "the same command with --resume goes on from here", startup: Startup | None = None
+    ):
         # The parent's constructor knows several processes on GPUs only, and of mixed precision only fp16 on a GPU.
         super(DefaultTrainer, self).__init__()
         self.cfg = cfg = self.auto_scale_workers(cfg, comm.get_world_size())
@@ -66,9 +70,12 @@ class Trainer(DefaultTrainer):
                 f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, expected a multiple of "
                 f"{comm.get_world_size()}, the number of processes."
             )
+        self._startup = startup
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
+        self._mark("model")
         loader = self.build_train_loader(cfg)
+        self._mark("data")
         # None: where the model is; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
         # each of its own a gradient whatever sensors a process's batch lacks.
         devices = {} if torch.device(cfg.MODEL.DEVICE).type == "cuda" else {"device_ids": None}
@@ -197,6 +204,15 @@ class Trainer(DefaultTrainer):
             state = np.random.SeedSequence([self.cfg.SEED, comm.get_rank(), self.iter]).generate_state(1, np.uint64)
             torch.manual_seed(int(state[0] >> np.uint64(1)))
         super().run_step()
+        if self.iter == self.start_iter and self._startup is not None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self._mark("iteration")
+            logger.info("First iteration after %s", self._startup)
+
+    def _mark(self, phase: str) -> None:
+        if self._startup is not None:
+            self._startup.mark(phase)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators=None) -> dict:

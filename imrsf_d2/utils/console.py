@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["LOG_FILE", "hide_console", "log_to", "quiet_console"]
+__all__ = ["LOG_FILE", "hide_console", "log_to", "quiet_console", "show_progress"]
 
 LOG_FILE = "log.txt"
 #: Loggers below these names are ours.
@@ -132,6 +132,11 @@ def log_to(folder: str | os.PathLike, rank: int = 0) -> Path:
     console.held, console.progress = None, True
     console.hidden = rank > 0
     return path
+
+
+def show_progress() -> None:
+    """Print our progress without a log file."""
+    (_find(_Console) or _start()).progress = True
 
 
 def hide_console() -> None:

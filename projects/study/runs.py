@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.utils.logger import setup_logger
 
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import is_pretraining
@@ -101,14 +98,13 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
     folder = Path(cfg.OUTPUT_DIR)
     if origin:
         write_text(folder / ORIGIN_FILE, json.dumps({"weights": origin}))
-    with _log_of_one_run():
-        stopwatch = Stopwatch(folder / "timings.json")
-        model = train_or_load(cfg, config_file, stopwatch, besides=[WEIGHTS] if origin else ())
-        if is_pretraining(cfg):
-            results: dict = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
-        else:
-            stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
-            results = {}
+    stopwatch = Stopwatch(folder / "timings.json")
+    model = train_or_load(cfg, config_file, stopwatch, besides=[WEIGHTS] if origin else ())
+    if is_pretraining(cfg):
+        results: dict = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
+    else:
+        stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
+        results = {}
     record = {
         **results,
         "data": dict(data),
@@ -139,16 +135,3 @@ def _read_losses(folder: Path) -> dict[str, list[float]]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@contextlib.contextmanager
-def _log_of_one_run() -> Iterator[None]:
-    """Restore the loggers afterwards: Detectron2 adds a log file for each run in a process and never removes one."""
-    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "imrsf_d2")]
-    before = [list(logger.handlers) for logger in loggers]
-    try:
-        yield
-    finally:
-        for logger, handlers in zip(loggers, before):
-            logger.handlers[:] = handlers
-        setup_logger.cache_clear()  # otherwise the same folder would not get a log file again

@@ -10,7 +10,7 @@ def test_a_line_tells_loss_speed_and_remaining_time(caplog):
         storage.put_scalars(total_loss=3.0, loss_ce=1.0, loss_mask=2.0, loss_ce_0=9.0, lr=1e-4, time=0.5, data_time=0.25)
         ProgressWriter(max_iter=130).write()
     (line,) = caplog.messages
-    line, _, memory = line.removesuffix(" GiB").rpartition("  ")
+    line, _, memory = line.removesuffix(" GiB").rpartition("  memory ")
     assert line == (
         "iteration  10/130  loss 3.00  (ce 1.000  mask 2.000)  lr 0.0001  0.50 s/it (waiting for data 0.25)  ETA 0:01:00"
     )

@@ -67,7 +67,16 @@ def test_the_console_is_short_and_the_log_complete(train_net, tmp_path, capfd):
     log = (tmp_path / "run/log.txt").read_text()
     lines = printed.out.splitlines()
     assert len(lines) < 20
-    for what in ("Log: ", "Device: cpu", "Model: ", "dfc2023_track2_train: 4 ", "Classes of ", "iteration 2/2", "segm: AP "):
+    for what in (
+        "Log: ",
+        "Device: cpu",
+        "Model: ",
+        "dfc2023_track2_train: 4 ",
+        "Classes of ",
+        "First iteration after ",
+        "iteration 2/2",
+        "segm: AP ",
+    ):
         assert [line for line in lines if line.startswith(what)], what
     assert printed.err == ""
     for what in ("Full config", "(sem_seg_head): ", "PyTorch built with", "parameters: lr", *lines[1:]):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from imrsf_d2.utils import console
-from imrsf_d2.utils.console import hide_console, log_to, quiet_console
+from imrsf_d2.utils.console import hide_console, log_to, quiet_console, show_progress
 from imrsf_d2.utils.errors import exit_code
 
 OURS = logging.getLogger("imrsf_d2.some.module")
@@ -22,12 +22,18 @@ def say_everything():
 
 
 @pytest.mark.parametrize(
-    "logs, printed", [(False, ""), (True, "our progress\nInference done 11/50.\n")], ids=["before a log", "with a log"]
+    "begin, printed",
+    [
+        (None, ""),
+        (lambda folder: show_progress(), "our progress\nInference done 11/50.\n"),
+        (log_to, "our progress\nInference done 11/50.\n"),
+    ],
+    ids=["at first", "with progress", "with a log"],
 )
-def test_the_console_shows_progress_of_ours_and_warnings_of_all(logs, printed, tmp_path, capsys):
+def test_the_console_shows_progress_of_ours_and_warnings_of_all(begin, printed, tmp_path, capsys):
     with quiet_console():
-        if logs:
-            log_to(tmp_path)
+        if begin:
+            begin(tmp_path)
         say_everything()
     assert capsys.readouterr() == (printed, "warning: our warning\nerror: their error\n")
 
