@@ -8,6 +8,7 @@ Run again, it keeps what is finished and continues what is not. KEY VALUE pairs 
 """
 
 import argparse
+import math
 import sys
 from functools import partial
 
@@ -33,8 +34,19 @@ def main(argv: list[str] | None = None) -> int:
         help="building instances (default), buildings as a label map, or land cover",
     )
     parser.add_argument("--output", metavar="DIR", help="folder to write below (default: output/demo, or output/demo-TASK)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="on a slow machine, train fewer iterations to end within N minutes; 0 for no limit (default: 15, or none if "
+        "SOLVER.MAX_ITER is given)",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
     args = parser.parse_args(argv)
+    if args.minutes is None and "SOLVER.MAX_ITER" not in args.opts:
+        args.minutes = 15.0
+    if args.minutes is not None and not 0 <= args.minutes < math.inf:
+        parser.error(f"--minutes is {args.minutes}, expected 0 or more")
 
     from imrsf_d2.utils.errors import exit_code
 
@@ -68,4 +80,4 @@ def run(args):
         write,
         f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of {layout}, of other cities each.",
     )
-    run_demo(find_config(config), data, args.output or output, args.opts)
+    run_demo(find_config(config), data, args.output or output, args.opts, args.minutes or None)

@@ -16,6 +16,8 @@ from torch import nn
 
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.engine.demo_plan import Plan, make_plan
+from imrsf_d2.engine.pace import shorten, using_threads
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.evaluation.scores import MEANINGS, main_score
@@ -46,22 +48,33 @@ class DemoData:
     describe: str
 
 
-def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.PathLike, opts: Sequence[str] = ()) -> Path:
-    """Run the demo, or what is left of it: existing data and a finished training of the same config are kept.
+def run_demo(
+    config_file: str | os.PathLike,
+    data: DemoData,
+    output: str | os.PathLike,
+    opts: Sequence[str] = (),
+    minutes: float | None = None,
+) -> Path:
+    """Run the demo, or what is left of it: existing data and a finished training run of the same config are kept.
+
+    The first iterations are timed, to choose the number of threads and, within `minutes`, of iterations.
 
     Args:
         config_file: a config under configs/demo.
         data: what to write to `<output>/data` and train on.
         output: gets data/, train/, evaluation/, pictures/ and report.md.
         opts: KEY VALUE overrides of the config.
+        minutes: a limit; on a machine too slow for it the training run is shortened. None trains as the config says.
 
     Returns:
         The path of the report.
     """
+    begin = time.perf_counter()
     output = Path(output).resolve()
     # The datasets are registered below this root when the configuration is loaded.
     os.environ["DETECTRON2_DATASETS"] = str(output / "data")
-    cfg = load_config(config_file, ["OUTPUT_DIR", str(output / "train"), *opts])
+    opts = ["OUTPUT_DIR", str(output / "train"), *opts]
+    cfg = load_config(config_file, opts)
     stopwatch = Stopwatch(output / "timings.json")
 
     print(f"[1/4] Data: {data.describe}", flush=True)
@@ -72,9 +85,19 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
     else:
         print("      already there, kept.", flush=True)
 
-    print(f"[2/4] Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles", flush=True)
-    model = train_or_load(cfg, config_file, stopwatch)
+    plan = make_plan(cfg, output / "plan.json", minutes, time.perf_counter() - begin)
+    if plan.iterations < cfg.SOLVER.MAX_ITER:
+        cfg = load_config(config_file, [*opts, *shorten(cfg, plan.iterations)])
+    print(f"[2/4] Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles; {plan.reason}", flush=True)
+    with using_threads(plan.threads):
+        return _train_and_show(cfg, config_file, data, output, stopwatch, plan)
 
+
+def _train_and_show(
+    cfg: CfgNode, config_file: str | os.PathLike, data: DemoData, output: Path, stopwatch: Stopwatch, plan: Plan
+) -> Path:
+    """All that follows the plan."""
+    model = train_or_load(cfg, config_file, stopwatch)
     names = ModalitySet.from_config(cfg)
     print(f"[3/4] Evaluation on all {len(names.subsets())} subsets of {', '.join(names.names)}", flush=True)
     dataset = cfg.DATASETS.TEST[0]
@@ -87,7 +110,7 @@ def run_demo(config_file: str | os.PathLike, data: DemoData, output: str | os.Pa
     blind, trivial = trivial_results(dataset)
     table = subset_table([*rows, {"modalities": [], "results": trivial}], names.names)
     table += f"\n\nThe last row looks at no sensor: {blind}."
-    write_text(report, _report(cfg, model, data, rows, table, stopwatch.seconds))
+    write_text(report, _report(cfg, model, data, rows, table, stopwatch.seconds, plan))
     print(f"\n{table}\n\nReport: {report}", flush=True)
     return report
 
@@ -114,7 +137,9 @@ def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> Non
     )
 
 
-def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str, seconds: dict[str, float]) -> str:
+def _report(
+    cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str, seconds: dict[str, float], plan: Plan
+) -> str:
     """The Markdown of report.md."""
     names = ModalitySet.from_config(cfg).names
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
@@ -147,6 +172,7 @@ def _report(cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], ta
             f"{cfg.MODEL.IMRSF.DEPTH} blocks of width {cfg.MODEL.IMRSF.EMBED_DIM}",
             f"- Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles from random weights, "
             f"seed {cfg.SEED}; the full configuration is train/config.yaml",
+            f"- Pace: {plan.reason}",
             f"- Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}",
             f"- Versions: {describe_versions()}",
             "",
