@@ -72,10 +72,10 @@ def origin(package: str) -> tuple[str, str]:
     """
     module = importlib.import_module(package)
     version = getattr(module, "__version__", "?")
-    folder = Path(module.__file__).resolve().parent
+    folder = Path(str(module.__file__)).resolve().parent
     for name in importlib.metadata.packages_distributions().get(package, []):
         distribution = importlib.metadata.distribution(name)
-        if folder.is_relative_to(Path(distribution.locate_file("")).resolve()):
+        if folder.is_relative_to(Path(str(distribution.locate_file(""))).resolve()):
             return version, f"{name} {distribution.version}"
     return version, f"source in {folder}"
 
@@ -83,8 +83,7 @@ def origin(package: str) -> tuple[str, str]:
 def _describe(name: str, module) -> str:
     """Version of an imported module, and of what it carries along."""
     if name in ("detectron2", "mask2former"):
-        version, source = origin(name)
-        return f"{version} ({source})"
+        return "{} ({})".format(*origin(name))
     version = getattr(module, "__version__", None)
     if version is None:  # pycocotools, for one
         try:

@@ -17,6 +17,10 @@ CUDA_OP, CPU_OP, PLAIN_OP = "cuda", "compiled cpu", "plain pytorch"
 REMEDY = "Run `make env`, or see requirements/install.sh for the commands; tools/check_env.py lists what is missing."
 
 
+#: Attribute of an error of the op, by which `MSDeformOp.after_apply` knows it.
+_MARK = "from_msdeform_op"
+
+
 class MSDeformOp:
     """Stands in for `MSDeformAttnFunction` and for the slow path behind it.
 
@@ -55,13 +59,13 @@ class MSDeformOp:
             _, function = self.choice(value.device)
             return _in_full_precision(function, value, shapes, starts, locations, weights, step)
         except BaseException as error:
-            error.from_msdeform_op = True  # recognized by after_apply
+            setattr(error, _MARK, True)
             raise
 
     def after_apply(self, value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
         """The slow path: reached from the bare `except`, it raises what was caught there; called directly, it computes."""
         error = sys.exc_info()[1]
-        if getattr(error, "from_msdeform_op", False):
+        if error is not None and getattr(error, _MARK, False):
             raise error
         return self.plain(value, shapes, locations, weights)
 

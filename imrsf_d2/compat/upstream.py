@@ -19,6 +19,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 # Before torch is loaded: its threads on the CPU spin only briefly while they wait for each other. With the default, on
 # cores that other processes use too, everything took several times longer; on idle cores it is as fast.
@@ -64,7 +65,7 @@ def prepare(msdeform_op: str | None = None) -> None:
         with warnings.catch_warnings(), stand_in_for_absent_extension():
             # Half a dozen notices that torch.jit.script and torch.cuda.amp will go one day: not the user's code.
             warnings.simplefilter("ignore", FutureWarning)
-            maskformer_model = importlib.import_module("mask2former.maskformer_model")
+            maskformer_model: Any = importlib.import_module("mask2former.maskformer_model")
             op_module = importlib.import_module(_OP_MODULE)
     except ImportError as error:
         raise UpstreamError(
@@ -108,7 +109,7 @@ def provide_fast_coco_eval() -> str:
         from pycocotools.cocoeval import COCOeval
 
         provider = "pycocotools"
-    module = types.ModuleType(name, "Stand-in by imrsf_d2.compat.upstream: detectron2._C is not available here.")
+    module: Any = types.ModuleType(name, "Stand-in by imrsf_d2.compat.upstream: detectron2._C is not available here.")
     module.COCOeval_opt, module.provider = COCOeval, provider
     sys.modules[name] = module  # both `import a.b.c` and `from a.b import c` look here first
     logger.debug("COCO evaluation by %s (detectron2 has no compiled _C here).", provider)
@@ -127,7 +128,7 @@ def adapt_criterion(criterion: type) -> type:
     Returns:
         `criterion` itself where its constructor takes `weight_dict`, else a subclass that does.
     """
-    parameters = inspect.signature(criterion.__init__).parameters
+    parameters = inspect.signature(criterion).parameters
     if "weight_dict" in parameters or "class_weight" not in parameters:
         return criterion
 
@@ -167,7 +168,7 @@ def stand_in_for_absent_extension() -> Iterator[None]:
 # 4. Multi-scale deformable attention
 
 
-def install_op(module: types.ModuleType, force_plain: bool = False) -> None:
+def install_op(module: Any, force_plain: bool = False) -> None:
     """Let Mask2Former's MSDeformAttn use the best op for its tensors' device, and let no failure of it pass unseen.
 
     A source build (extension `MultiScaleDeformableAttention`) on a machine with CUDA is left, or put back, as it was.

@@ -117,7 +117,7 @@ class Checkpointer(DetectionCheckpointer):
             "model" in content or all(isinstance(value, Tensor) for value in content.values())
         ):
             return content
-        weights = OrderedDict(read_weights(path))
+        weights: Any = OrderedDict(read_weights(path))
         # Without the versions of a state dict, modules would take the names for those of their oldest version.
         weights._metadata = self.model.state_dict()._metadata
         return {"model": weights}
@@ -193,7 +193,8 @@ def _frozen(model: nn.Module) -> list[str]:
 
 def _shares(parameters: dict[str, int], filled: Collection[str]) -> tuple[float, str]:
     """The share of a model's parameters that is filled, and in words that of each of its parts."""
-    whole, found = Counter(), Counter()
+    whole: Counter[str] = Counter()
+    found: Counter[str] = Counter()
     for name, count in parameters.items():
         part = name.split(".")[0]
         whole[part] += count

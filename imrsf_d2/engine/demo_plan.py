@@ -59,13 +59,14 @@ def make_plan(
     start = clock()
     pace = measure(cfg, thread_choices(cfg))
     planned = cfg.SOLVER.MAX_ITER
-    iterations = planned
+    iterations, reason = planned, f"{pace}."
     if minutes is not None:
         left = minutes * 60 * (1 - _RESERVE) - spent - (clock() - start)
         iterations = affordable_iterations(pace.best, left, planned)
-    reason = f"{pace}."
-    if iterations < planned:
-        reason += f" Shortened from {planned} to {iterations} iterations, to end within {minutes:g} minutes."
+        if iterations < planned:
+            fits = iterations * pace.best <= left
+            aim = f"to end within {minutes:g} minutes" if fits else "the fewest that show anything"
+            reason += f" Shortened from {planned} to {iterations} iterations, {aim}."
     plan = Plan(pace.threads, iterations, reason)
     write_text(path, json.dumps({"basis": basis, "plan": dataclasses.asdict(plan)}, indent=1))
     return plan

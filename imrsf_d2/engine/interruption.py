@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -81,7 +82,7 @@ class Interruption(HookBase):
         self._received: int | None = None
         self._at_once = True  # no iteration is under way
         self._finished: int | None = None
-        self._group = None
+        self._group: Any = None  # of processes that ask one another over the CPU
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -95,7 +96,7 @@ class Interruption(HookBase):
         self._at_once = True
         try:
             if self._received is not None:  # since the processes last looked
-                self._stop()
+                self._stop(self._received)
             yield
         finally:
             self._at_once = False
@@ -122,29 +123,28 @@ class Interruption(HookBase):
             dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group)
             told = int(flag)
         if told:
-            self._received = self._received or told
-            self._stop()
+            self._stop(self._received or told)
 
     def after_train(self) -> None:
         """Write the checkpoint, if the training was interrupted and has none of this iteration."""
-        if self.stopping and self._finished is not None:
+        if self.stopping and self._finished is not None and self._received is not None:
             if self._checkpointer.saved_iteration != self._finished - 1:
                 self._checkpointer.save(CHECKPOINT, iteration=self._finished - 1)
-            logger.info("%s: %s", signal.Signals(self._received).name, self._message())
+            logger.debug("%s: %s", signal.Signals(self._received).name, self._message())
 
     def _receive(self, number: int) -> None:
         self._received = number
         if self._at_once:
-            self._stop()
+            self._stop(number)
         if comm.is_main_process() and multiprocessing.parent_process() is None:  # else that one has said it
             say_at_once(
                 f"{signal.Signals(number).name}: the training ends after this iteration, with a checkpoint; Ctrl-C "
                 "again ends it at once, without."
             )
 
-    def _stop(self) -> None:
-        self.stopping = True
-        raise Interrupted(self._received, self._message())
+    def _stop(self, number: int) -> NoReturn:
+        self._received, self.stopping = number, True
+        raise Interrupted(number, self._message())
 
     def _message(self) -> str:
         done = self.trainer.start_iter if self._finished is None else self._finished

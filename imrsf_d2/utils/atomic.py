@@ -58,7 +58,7 @@ def _remove_abandoned(folder: str) -> None:
 
 def remove_temporaries(folder: str | os.PathLike) -> None:
     """Remove what killed writers left in a folder and all below it, however new; for one that nobody else writes to."""
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(os.fspath(folder)):
         for name in filter(_TEMPORARY.search, names):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(parent, name))

@@ -14,6 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 __all__ = ["LOG_FILE", "hide_console", "log_to", "quiet_console", "show_progress"]
 
@@ -27,6 +28,8 @@ _EVALUATION = "detectron2.evaluation.evaluator"
 _EVALUATION_PERIOD_S = 60.0
 #: What other packages tell their callers' authors.
 _NOTICES = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning)
+Kind = TypeVar("Kind", bound=logging.Handler)
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 _STDLIB = Path(os.__file__).parent
 
@@ -37,7 +40,7 @@ class _Console(logging.Handler):
     Records that come before a log file is open are held for it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.progress = False
         self.hidden = False
@@ -154,8 +157,8 @@ def _start() -> _Console:
     return console
 
 
-def _find(kind: type[logging.Handler]):
-    return next((handler for handler in logging.getLogger().handlers if type(handler) is kind), None)
+def _find(kind: type[Kind]) -> Kind | None:
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, kind)), None)
 
 
 def _close(*kinds: type[logging.Handler]) -> None:
@@ -164,7 +167,14 @@ def _close(*kinds: type[logging.Handler]) -> None:
         handler.close()
 
 
-def _log_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Takes the place of `warnings.showwarning`: other packages' notices are detail."""
     detail = issubclass(category, _NOTICES) and _is_others(filename)
     logging.getLogger("py.warnings").log(

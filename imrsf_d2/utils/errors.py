@@ -81,9 +81,9 @@ SYSTEM_ERRNOS = (
 
 def some_of(names: Iterable[object], most: int = 10) -> str:
     """The first names of a list that may be long, for a message: "'a', 'b' and 5 more"."""
-    names = [repr(name) for name in names]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    shown = [repr(name) for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return f"{', '.join(shown[:most])}{more}"
 
 
 def is_mendable(error: BaseException) -> bool:
@@ -110,7 +110,9 @@ def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.")
             raise
         print(as_called(f"error: {error}"), file=sys.stderr)
         return 2
-    except KeyboardInterrupt as error:
-        known = isinstance(error, Interrupted)
-        print((known and error.message) or interrupted, file=sys.stderr)
-        return 128 + (error.number if known else signal.SIGINT)
+    except Interrupted as error:
+        print(error.message or interrupted, file=sys.stderr)
+        return 128 + error.number
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 128 + signal.SIGINT

@@ -58,8 +58,13 @@ def test_threads_are_given_back(tiny_config):
 
 @pytest.mark.parametrize(
     "pace, minutes, iterations",
-    [({1: 0.6, 2: 0.4}, 15, 1400), ({1: 1.7, 2: 2.1}, 15, 435), ({1: 1.7, 2: 2.1}, None, 1400)],
-    ids=["normal", "busy", "no limit"],
+    [
+        ({1: 0.6, 2: 0.4}, 15, 1400),
+        ({1: 1.7, 2: 2.1}, 15, 435),
+        ({1: 40.0, 2: 90.0}, 15, 100),
+        ({1: 1.7, 2: 2.1}, None, 1400),
+    ],
+    ids=["normal", "busy", "hopeless", "no limit"],
 )
 def test_a_demo_is_shortened_where_it_would_take_too_long_and_keeps_its_plan(
     pace, minutes, iterations, tiny_config, tmp_path
@@ -74,7 +79,8 @@ def test_a_demo_is_shortened_where_it_would_take_too_long_and_keeps_its_plan(
 
     plan = make_plan(cfg, path, minutes, 20.0, measure, clock)
     assert (plan.threads, plan.iterations) == (min(pace, key=pace.get), iterations)
-    assert ("Shortened from 1400 to 435" in plan.reason) == (iterations == 435)
+    assert ("within 15 minutes" in plan.reason) == (iterations == 435)
+    assert (f"Shortened from 1400 to {iterations}" in plan.reason) == (iterations < 1400)
     assert make_plan(cfg, path, minutes, measure=measure) == plan and len(measured) == 1
     make_plan(tiny_config("SOLVER.MAX_ITER", "1400", "SOLVER.BASE_LR", "0.1"), path, minutes, measure=measure)
     assert len(measured) == 2
