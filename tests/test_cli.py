@@ -1,5 +1,8 @@
 """`imrsf`: the tools as one command, wherever the package is installed."""
 
+import ast
+import logging
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,7 +12,9 @@ import pytest
 
 from imrsf_d2 import cli
 from imrsf_d2.engine.configuration import find_config, load_config
+from imrsf_d2.utils import command_names
 from imrsf_d2.utils.command_names import TOOLS, as_called
+from imrsf_d2.utils.console import quiet_console
 from imrsf_d2.utils.errors import InputError, MissingFileError, exit_code
 from tests.tiny import REPOSITORY
 
@@ -61,6 +66,54 @@ def test_errors_name_commands_that_the_reader_has(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: Run imrsf convert --config-file finetune/x first.\n"
     monkeypatch.setattr(sys, "argv", ["tools/train_net.py"])
     assert as_called("python tools/demo.py") == "python tools/demo.py"
+
+
+@pytest.mark.parametrize(
+    "called, checkout, text, expected",
+    [
+        ("/bin/imrsf", True, "python tools/train_net.py X", "imrsf train X"),
+        ("/site-packages/imrsf_d2/cli.py", True, "tools/demo.py", "imrsf demo"),
+        ("notebook.py", True, "datasets/README.md, tools/demo.py", "datasets/README.md, tools/demo.py"),
+        ("notebook.py", False, "datasets/README.md, tools/demo.py", "the documentation's page on datasets, imrsf demo"),
+        (
+            "/bin/imrsf",
+            True,
+            "torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/x.yaml",
+            "torchrun --nproc_per_node 2 -m imrsf_d2.cli train --config-file x",
+        ),
+    ],
+    ids=["imrsf", "python -m imrsf_d2.cli", "own script", "own script without a checkout", "torchrun"],
+)
+def test_commands_are_named_as_they_can_be_called(called, checkout, text, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", [called])
+    if not checkout:
+        monkeypatch.setattr(command_names, "_REPOSITORY", tmp_path)
+    assert as_called(text) == expected
+
+
+def test_warnings_name_commands_that_the_reader_has_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/bin/imrsf"])
+    with quiet_console():
+        logging.getLogger("imrsf_d2.data").warning("%s measures it.", "tools/compute_statistics.py")
+    assert capsys.readouterr().err == "warning: imrsf statistics measures it.\n"
+
+
+def test_every_message_names_commands_and_files_that_exist():
+    """Messages are written for a checkout; `as_called` knows every command and page that they name."""
+    scripts, configs, pages = set(), set(), set()
+    for path in (REPOSITORY / "imrsf_d2").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        described = (node for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)))
+        docstrings = {id(node.body[0].value) for node in described if node.body and isinstance(node.body[0], ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                scripts |= set(re.findall(r"\b(?:tools|datasets)/\w+\.py", node.value))
+                configs |= set(re.findall(r"\bconfigs/[\w/]+\.yaml", node.value))
+                if id(node) not in docstrings:
+                    pages |= set(re.findall(r"[\w/]+/\w+\.(?:md|txt|sh)\b", node.value))
+    assert scripts and scripts <= set(TOOLS.values())
+    assert configs and not [name for name in configs if not (REPOSITORY / name).is_file()]
+    assert pages <= set(command_names._PAGES), "an installed package comes without these files"
 
 
 def test_a_config_is_found_by_its_name_too(monkeypatch, tmp_path):

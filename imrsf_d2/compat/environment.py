@@ -1,4 +1,4 @@
-"""What is installed, where it comes from and whether it works: the logic of tools/check_env.py."""
+"""What is installed, where it comes from and whether it works: what tools/check_env.py prints."""
 
 import importlib
 import importlib.metadata
@@ -11,7 +11,7 @@ MODULES = (
     "torch", "torchvision", "detectron2", "mask2former", "fvcore", "numpy", "scipy",
     "pycocotools", "cv2", "rasterio", "timm", "imrsf_d2",
 )  # fmt: skip
-REMEDY = "Run `make env`; in an environment of your own, requirements/install.sh shows the commands one by one."
+REMEDY = "In a checkout, `make env` installs everything; README.md shows the steps for an environment of your own."
 
 
 @dataclass
@@ -113,8 +113,8 @@ def _exercise(report: Report) -> None:
         torchvision.ops.nms(box, torch.ones(1), 0.5)
     except Exception as error:
         report.problems.append(
-            f"torchvision {torchvision.__version__} does not fit torch {torch.__version__} ({error}). Install the pair "
-            "that requirements/base.txt names; a CPU-only torch does not match the registry's torchvision."
+            f"torchvision {torchvision.__version__} does not fit torch {torch.__version__} ({error}). Install a "
+            "pair of the same release, both with CUDA or both without: a CPU-only torch does not match PyPI's torchvision."
         )
     try:
         report.lines.append(("MSDeformAttn op", f"{upstream.verify_op()} (equal to plain PyTorch, forward and backward)"))

@@ -14,7 +14,10 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 CUDA_OP, CPU_OP, PLAIN_OP = "cuda", "compiled cpu", "plain pytorch"
-REMEDY = "Run `make env`, or see requirements/install.sh for the commands; tools/check_env.py lists what is missing."
+REMEDY = (
+    "In a checkout, `make env` installs everything; README.md shows the steps for an environment of your own. "
+    "tools/check_env.py lists what is missing."
+)
 
 
 #: Attribute of an error of the op, by which `MSDeformOp.after_apply` knows it.

@@ -46,7 +46,7 @@ def check_predicts(cfg: CfgNode) -> None:
     if is_pretraining(cfg):
         raise InputError(
             f"there is nothing to score: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which "
-            "makes no predictions, expected the config of a fine-tuning, e.g. one in configs/finetune."
+            "makes no predictions, expected the config of a fine-tuning run, e.g. configs/finetune/dfc2023_instance_gc.yaml."
         )
 
 

@@ -107,5 +107,5 @@ def check_one_process(tool: str) -> None:
     place = read_place()
     if place is not None and place.world_size > 1:
         raise InputError(
-            f"torchrun started {place.world_size} processes (WORLD_SIZE), but {tool} works in one: start it with python."
+            f"torchrun started {place.world_size} processes (WORLD_SIZE), but {tool} works in one: start it without torchrun."
         )

@@ -23,6 +23,11 @@ TOOLS = {
 }
 
 
+#: Files of a checkout that an installed package comes without -> where their text is found instead.
+_PAGES = {"datasets/README.md": "the documentation's page on datasets"}
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
 def as_called(text: str) -> str:
     """A text with its commands and configs as the reader of this process has them.
 
@@ -30,10 +35,18 @@ def as_called(text: str) -> str:
         text: written for a checkout, e.g. "python tools/train_net.py --config-file configs/dfc2023_instance.yaml".
 
     Returns:
-        The text, or, in a process that was started as `imrsf`, "imrsf train --config-file dfc2023_instance".
+        The text; or, in a process that was started as `imrsf` or has no checkout, "imrsf train --config-file
+        dfc2023_instance".
     """
-    if Path(sys.argv[0]).stem != "imrsf":
+    in_checkout = (_REPOSITORY / TOOLS["train"]).is_file()
+    if not in_checkout:
+        for page, place in _PAGES.items():
+            text = text.replace(page, place)
+    called = Path(sys.argv[0])
+    if in_checkout and called.stem != "imrsf" and called.parts[-2:] != ("imrsf_d2", "cli.py"):
         return text
     for name, tool in TOOLS.items():
+        # torchrun starts scripts and modules.
+        text = re.sub(rf"(torchrun [^\n]*?){re.escape(tool)}", rf"\1-m imrsf_d2.cli {name}", text)
         text = re.sub(rf"(python )?{re.escape(tool)}", f"imrsf {name}", text)
     return re.sub(r"\bconfigs/([\w/]+)\.yaml", r"\1", text)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from imrsf_d2.utils.command_names import as_called
+
 __all__ = ["LOG_FILE", "hide_console", "log_to", "quiet_console", "show_progress"]
 
 LOG_FILE = "log.txt"
@@ -57,7 +59,7 @@ class _Console(logging.Handler):
             serious = record.levelno >= logging.WARNING
             prefix = f"{record.levelname.lower()}: " if serious else ""
             # The streams of this moment: who redirects them means what is printed from then on.
-            print(f"{prefix}{self.format(record)}", file=sys.stderr if serious else sys.stdout, flush=True)
+            print(as_called(f"{prefix}{self.format(record)}"), file=sys.stderr if serious else sys.stdout, flush=True)
         except Exception:
             self.handleError(record)
 

@@ -136,5 +136,5 @@ def test_more_processes_than_gpus_are_refused(torchrun, monkeypatch):
 def test_a_tool_of_one_process_does_not_work_twice(torchrun, capsys, tool, arguments):
     assert load_tool(tool).main(arguments) == 2
     assert capsys.readouterr().err == (
-        f"error: torchrun started 4 processes (WORLD_SIZE), but tools/{tool}.py works in one: start it with python.\n"
+        f"error: torchrun started 4 processes (WORLD_SIZE), but tools/{tool}.py works in one: start it without torchrun.\n"
     )

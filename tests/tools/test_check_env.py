@@ -41,7 +41,7 @@ def test_torchvision_that_does_not_fit_is_a_problem_with_a_remedy(monkeypatch):
     report = environment.examine()
     assert not report.ok
     assert "does not fit torch" in str(report)
-    assert "requirements/base.txt" in str(report)
+    assert "a pair of the same release" in str(report)
 
 
 def test_unsupported_python_is_a_problem(monkeypatch):
