@@ -18,10 +18,10 @@ COMMANDS = {
     "prepare quadruplets": ("prepare_quadruplets", "make land-cover tiles from exported scenes and polygons"),
     "statistics": ("statistics", "measure mean and standard deviation of a dataset's bands"),
     "visualize": ("visualize", "draw what a model is fed, the ground truth, and what it predicts"),
-    "convert": ("convert", "turn a ViT's weights from elsewhere into weights to start from"),
+    "convert": ("convert", "convert a ViT's weights from other projects into weights to start from"),
     "synthetic": ("synthetic", "write a small synthetic dataset"),
     "demo": ("demo", "synthetic data, a short training run on the CPU, every subset of the sensors"),
-    "doctor": ("doctor", "what is installed, and whether it works"),
+    "doctor": ("doctor", "check what is installed and whether it works"),
 }
 
 
@@ -33,7 +33,7 @@ def usage() -> str:
         [
             "usage: imrsf COMMAND [arguments]",
             "",
-            "Segmentation from many Earth-observation sensors, when some of them are missing.",
+            "Segmentation from several Earth-observation sensors, any of which may be missing.",
             "",
             *lines,
             "",
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             return module.main(["--eval-only", *rest] if name == "evaluate" else rest)
     matching = [name for name in COMMANDS if name.startswith(argv[0] + " ")]
     print(
-        f"error: {' '.join(argv[:2])!r} is no command of imrsf, expected one of {', '.join(matching or COMMANDS)}.",
+        f"error: {' '.join(argv[:2])!r} is not a command of imrsf, expected one of {', '.join(matching or COMMANDS)}.",
         file=sys.stderr,
     )
     return 2

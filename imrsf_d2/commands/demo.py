@@ -3,7 +3,7 @@
 Example:
     python tools/demo.py --output output/demo
 
-Run again, it keeps what is finished and continues what is not. KEY VALUE pairs change the config, e.g.
+Run again, it keeps what is finished and continues the rest. KEY VALUE pairs change the config, e.g.
     python tools/demo.py --output output/longer SOLVER.MAX_ITER 3000 SOLVER.STEPS "(2700, 2850)"
 """
 

@@ -1,4 +1,4 @@
-"""What the commands' parsers have in common."""
+"""Argument parsing that all commands share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["command_parser"]
 
 
 def command_parser(name: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser that speaks of commands as its reader calls them.
+    """A parser whose texts name commands as the reader calls them.
 
     Args:
         name: a key of `TOOLS`.

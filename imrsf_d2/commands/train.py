@@ -14,14 +14,14 @@ Train, with the batch shared among two GPUs:
 The same under torchrun:
     $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
 
-Go on after an interruption; Ctrl-C or SIGTERM ends a training run after the iteration, with a checkpoint:
+Continue after an interruption (Ctrl-C or SIGTERM stops a run after the iteration and writes a checkpoint):
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
 
 Score a checkpoint with two of the three sensors:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --eval-only \\
         MODEL.WEIGHTS output/instance/model_final.pth INPUT.TEST_MODALITIES "['rgb', 'dsm']"
 
-Pre-train without labels, then fine-tune from what that ended with:
+Pre-train without labels, then fine-tune from its final weights:
     $ python tools/train_net.py --config-file configs/pretrain/dfc2023_gc.yaml
     $ python tools/train_net.py --config-file configs/finetune/dfc2023_instance_gc.yaml OUTPUT_DIR output/finetune_gc
 
@@ -34,10 +34,10 @@ def parse(argv):
     parser = command_parser("train", __doc__, EXAMPLES)
     parser.add_argument("--config-file", required=True, metavar="FILE", help="a path, or the name of a packaged config")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR, if there is one"
+        "--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if there is one"
     )
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
-    # None: one, or as many as torchrun started.
+    # None means one, or as many as torchrun started.
     parser.add_argument(
         "--num-gpus",
         type=int,

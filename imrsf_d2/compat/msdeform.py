@@ -1,7 +1,7 @@
-"""The multi-scale deformable attention op under Mask2Former's pixel decoder: which one runs, and that it is right.
+"""The multi-scale deformable attention op of Mask2Former's pixel decoder: chooses which one runs, and checks it.
 
 Mask2Former calls its compiled op under a bare `except`, and falls back to a plain PyTorch implementation several times
-slower, whatever the reason. `MSDeformOp` chooses once per kind of device, says so, and lets every later failure through.
+slower, whatever the reason. `MSDeformOp` chooses once per kind of device, logs its choice, and raises every later error.
 """
 
 import functools

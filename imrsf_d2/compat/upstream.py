@@ -1,6 +1,6 @@
-"""Makes whichever detectron2 and Mask2Former are installed usable: the only file that knows how they differ.
+"""Makes any installed detectron2 and Mask2Former usable: the only file that knows how their versions differ.
 
-Neither has a release of its own, so users have a source build or a registry's copy. `prepare()` bridges four gaps and
+Neither has a release of its own, so users have a source build or a copy from PyPI. `prepare()` bridges four gaps and
 leaves a source build that needs nothing as it is:
 
 1. detectron2 without its compiled `_C` cannot import `detectron2.evaluation.fast_eval_api`, which Mask2Former imports.
@@ -63,7 +63,7 @@ def prepare(msdeform_op: str | None = None) -> None:
     provide_fast_coco_eval()
     try:
         with warnings.catch_warnings(), stand_in_for_absent_extension():
-            # Half a dozen notices that torch.jit.script and torch.cuda.amp will go one day: not the user's code.
+            # Notices that torch.jit.script and torch.cuda.amp will be removed: they do not concern the user's code.
             warnings.simplefilter("ignore", FutureWarning)
             maskformer_model: Any = importlib.import_module("mask2former.maskformer_model")
             op_module = importlib.import_module(_OP_MODULE)
@@ -87,7 +87,7 @@ _prepared: dict[str, str] = {}
 
 
 def provide_fast_coco_eval() -> str:
-    """Put a module in place of `detectron2.evaluation.fast_eval_api` where detectron2's compiled `_C` cannot be loaded.
+    """Replace `detectron2.evaluation.fast_eval_api` where detectron2's compiled `_C` cannot be loaded.
 
     Returns:
         Whose COCOeval_opt is in use: "detectron2", "faster-coco-eval", or "pycocotools" (same numbers, slower).
@@ -150,8 +150,8 @@ def adapt_criterion(criterion: type) -> type:
 def stand_in_for_absent_extension() -> Iterator[None]:
     """Let Mask2Former be imported where its op is not compiled: `install_op` then gives it another one.
 
-    Its source asks for the extension at import and needs it at the first call alone. Afterwards whoever else asks for
-    the extension learns that it is not there.
+    Its source imports the extension at once and needs it only at the first call. Afterwards, any other import of the
+    extension fails as before.
     """
     if _EXTENSION in sys.modules or find_spec(_EXTENSION) is not None:
         yield
@@ -169,7 +169,7 @@ def stand_in_for_absent_extension() -> Iterator[None]:
 
 
 def install_op(module: Any, force_plain: bool = False) -> None:
-    """Let Mask2Former's MSDeformAttn use the best op for its tensors' device, and let no failure of it pass unseen.
+    """Let Mask2Former's MSDeformAttn use the best op for its tensors' device, and raise the op's errors.
 
     A source build (extension `MultiScaleDeformableAttention`) on a machine with CUDA is left, or put back, as it was.
 
@@ -189,7 +189,7 @@ def install_op(module: Any, force_plain: bool = False) -> None:
 
 
 def has_source_extension() -> bool:
-    """Whether Mask2Former's own CUDA op is compiled (a build without a GPU in sight leaves an empty extension)."""
+    """Whether Mask2Former's own CUDA op is compiled (a build on a machine without a GPU leaves an empty extension)."""
     try:
         return hasattr(importlib.import_module(_EXTENSION), "ms_deform_attn_forward")
     except ImportError:

@@ -1,4 +1,4 @@
-"""What the processes of one run must have in common: those of several machines need not read the same files."""
+"""Checks that the processes of a run agree: on several machines they may read different files."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["check_same", "check_same_config", "check_same_weights"]
 
-#: Keys that may differ: where things lie (the weights themselves are compared), and how busy a machine is kept.
+#: Keys that may differ between processes: paths (the weights themselves are compared) and the number of workers.
 OWN_KEYS = ("OUTPUT_DIR", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS")
-#: Of an element's bytes -> an integer type of the same size.
+#: Bytes of an element -> an integer type of the same size.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def check_same(what: str, value: Hashable, cure: str) -> None:
-    """See that a value is the same in all processes, which all have to call this.
+def check_same(what: str, value: Hashable, remedy: str) -> None:
+    """Check that a value is the same in all processes; each of them must call this.
 
     Args:
-        what: the value in words.
-        cure: a sentence on what to do about it.
+        what: what the value is, for the message.
+        remedy: a sentence for the message.
 
     Raises:
         InputError: in all processes, with the value of each.
     """
     values = comm.all_gather(value)
     if len(set(values)) > 1:
-        raise InputError(f"the processes of this run differ: {what} is {_by_rank(values)}. {cure}")
+        raise InputError(f"the processes of this run differ: {what} is {_by_rank(values)}. {remedy}")
 
 
 def check_same_config(cfg: CfgNode) -> None:
-    """See that all processes have one config, but for paths.
+    """Check that all processes have the same config, apart from paths and workers.
 
     Raises:
         InputError: in all processes, with the first keys that differ.
@@ -56,15 +56,15 @@ def check_same_config(cfg: CfgNode) -> None:
 
 
 def check_same_weights(model: nn.Module, source: str) -> None:
-    """See that all processes hold the same weights, after each of them read its own file.
+    """Check that all processes hold the same weights, after each of them has read its own file.
 
     Args:
-        source: what names the file, in words.
+        source: the key or folder that names the file, for the message.
 
     Raises:
         InputError: in all processes.
     """
-    if comm.get_world_size() > 1:  # or the sum would be in vain
+    if comm.get_world_size() > 1:  # a single process has nothing to compare with
         check_same(
             f"the sum over the bits of the model's weights, read from {source},",
             _checksum(model),
@@ -74,7 +74,7 @@ def check_same_weights(model: nn.Module, source: str) -> None:
 
 
 def _checksum(model: nn.Module) -> int:
-    """A sum that does not depend on the order of summation, and so not on the machine."""
+    """The sum over the weights' bits as integers: it does not depend on the order of summation, nor on the machine."""
     sums = [
         parameter.detach().reshape(-1).view(_BITS[parameter.element_size()]).sum(dtype=torch.int64).reshape(1)
         for parameter in model.parameters()

@@ -1,4 +1,4 @@
-"""Checkpoints that are never half-written and never loaded in silence."""
+"""Checkpoints that are never half-written, and whose loading is always reported."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["RANDOM_ENCODER", "Checkpointer"]
 
 logger = logging.getLogger(__name__)
 
-#: Of an error: a frozen encoder has to come from somewhere.
+#: An error's message: only a trained encoder is worth freezing.
 RANDOM_ENCODER = (
-    "MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected weights to keep: the encoder would "
+    "MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected trained weights: the frozen encoder would "
     "stay random. Append MODEL.WEIGHTS path/to/model_final.pth of a pre-training run, or MODEL.IMRSF.FREEZE "
     "False."
 )
 
 
 class Checkpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, with atomic files, and an error where it would train or score random weights.
+    """Detectron2's checkpointer with atomic writes, and with errors where random weights would be trained or scored unnoticed.
 
-    Also reads `.safetensors`, and of no file more than arrays and plain values: nothing that it holds is ever run.
+    Also reads `.safetensors`. Only arrays and plain values are read from any file: code in it is never executed.
 
     Args:
         model, save_dir, checkpointables: as in Detectron2.
@@ -48,7 +48,7 @@ class Checkpointer(DetectionCheckpointer):
         self._source = ""
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write model, checkpointables and `kwargs` to `<save_dir>/<name>.pth`, and note it as the last one."""
+        """Write model, checkpointables and `kwargs` to `<save_dir>/<name>.pth`, and record it as the last one."""
         if not self.save_dir or not self.save_to_disk:
             return
         content = {"model": self.model.state_dict()}
@@ -61,7 +61,7 @@ class Checkpointer(DetectionCheckpointer):
         logger.info("Checkpoint written: %s", path)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Note which checkpoint `--resume` continues from."""
+        """Record which checkpoint `--resume` continues from."""
         write_text(os.path.join(self.save_dir, "last_checkpoint"), last_filename_basename)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Checkpointer(DetectionCheckpointer):
             self.require_all = before
 
     def load(self, path: str, *args, **kwargs) -> dict[str, Any]:
-        """Load a checkpoint; an empty path means random weights and says so.
+        """Load a checkpoint; with an empty path, keep the random weights and log so.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -98,7 +98,7 @@ class Checkpointer(DetectionCheckpointer):
             self._parsed_url_during_load = None  # Detectron2 leaves it after a failure, and then refuses to load again
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        # Detectron2 would run the code of either kind, of the second with PyTorch before 2.6.
+        # Detectron2 would execute code in either kind of file, in the second with PyTorch before 2.6.
         if filename.endswith(".pkl"):
             _refuse_code(filename)
         elif filename.endswith(".pyth"):
@@ -109,16 +109,16 @@ class Checkpointer(DetectionCheckpointer):
         content: Any = None
         if not path.endswith(".safetensors"):
             try:
-                # Of a training run, with all that it takes to resume. PyTorch before 2.6 runs code unless told not to.
+                # A training run's, with everything needed to resume. PyTorch before 2.6 executes code unless told not to.
                 content = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:  # `read_weights` finds more, or says what is wrong with the file
+            except Exception as error:  # `read_weights` reads more kinds of files, or says what is wrong with this one
                 logger.debug("%s: %s", path, error)
         if isinstance(content, dict) and (
             "model" in content or all(isinstance(value, Tensor) for value in content.values())
         ):
             return content
         weights: Any = OrderedDict(read_weights(path))
-        # Without the versions of a state dict, modules would take the names for those of their oldest version.
+        # Without the versions of a state dict, modules would assume the names of their oldest version.
         weights._metadata = self.model.state_dict()._metadata
         return {"model": weights}
 
@@ -135,8 +135,8 @@ class Checkpointer(DetectionCheckpointer):
         expected = self._expectation(filled, parameters)
         if expected:
             raise InputError(
-                f"{self._source} holds {100 * share:.1f} % of this model, expected {expected}. It holds "
-                f"of {shares}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
+                f"{self._source} fills {100 * share:.1f} % of this model's parameters ({shares}), expected "
+                f"{expected}. Missing or of another shape: {left}; unused: {_some(unused)}. Was it "
                 "written with another config? Weights of other projects go through "
                 "tools/convert_checkpoint.py first."
             )
@@ -151,27 +151,24 @@ class Checkpointer(DetectionCheckpointer):
         return incompatible
 
     def _expectation(self, filled: Collection[str], parameters: Collection[str]) -> str:
-        """What had to be filled and is not; empty if all is well."""
+        """What should have been filled and was not, in words; empty if all is well."""
         if self.require_all:
             return "" if len(filled) == len(parameters) else "every parameter"
         if not filled:
             return "at least some parameters"
         frozen = [name for name in _frozen(self.model) if name not in filled]
         if frozen:
-            return (
-                "every parameter that MODEL.IMRSF.FREEZE keeps as it was loaded, missing are "
-                f"{_some(_branches(frozen, filled))}"
-            )
+            return f"every parameter that MODEL.IMRSF.FREEZE freezes, missing are {_some(_branches(frozen, filled))}"
         backbone = {name for name in parameters if name.startswith("backbone.")}
         return "weights of the backbone" if backbone and backbone.isdisjoint(filled) else ""
 
     def _log_incompatible_keys(self, incompatible) -> None:
-        """Log other shapes alone: Detectron2's list of every other name says what `_load_model` has said in a line."""
+        """Log only mismatched shapes: Detectron2's list of every other name repeats what `_load_model` logs in a line."""
         super()._log_incompatible_keys(type(incompatible)([], [], incompatible.incorrect_shapes))
 
 
 def _check_weights(weights: object, source: str) -> None:
-    """Refuse what no model can hold, and what makes of every prediction a NaN."""
+    """Reject what is not a tensor, and weights that would turn every prediction into NaN."""
     if not isinstance(weights, Mapping):
         raise InputError(f"{source} holds a {type(weights).__name__} below 'model', expected tensors with names.")
     for name, value in weights.items():
@@ -192,7 +189,7 @@ def _frozen(model: nn.Module) -> list[str]:
 
 
 def _shares(parameters: dict[str, int], filled: Collection[str]) -> tuple[float, str]:
-    """The share of a model's parameters that is filled, and in words that of each of its parts."""
+    """The filled share of a model's parameters, and a text with the share of each of its parts."""
     whole: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for name, count in parameters.items():
@@ -222,7 +219,7 @@ def _some(names: list[str], most: int = 8) -> str:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Rebuilds arrays, which Detectron2's `.pkl` files hold, and nothing that could run code."""
+    """Unpickles arrays, which Detectron2's `.pkl` files hold, and nothing that could execute code."""
 
     HARMLESS = {
         "_codecs.encode",

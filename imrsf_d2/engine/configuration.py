@@ -1,4 +1,4 @@
-"""From a YAML file and KEY VALUE pairs to a finished, frozen config; from a config to a ready process."""
+"""Reads a config from a YAML file and KEY VALUE pairs, and prepares a process for a run of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: Where a run's resolved config is written, below its OUTPUT_DIR.
 CONFIG_FILE = "config.yaml"
 
-#: Where our own configs lie: in an installed package, and in a checkout beside it.
+#: Where our own configs are: in an installed package, and in a checkout beside it.
 CONFIG_FOLDERS = (Path(imrsf_d2.__file__).parent / "configs", Path(imrsf_d2.__file__).parent.parent / "configs")
 
 
@@ -52,7 +52,7 @@ def find_config(name: str | os.PathLike) -> str:
     """The path of a config.
 
     Args:
-        name: a path, or the name of one of our own configs without its ending, e.g. "dfc2023_instance" or
+        name: a path, or the name of one of our own configs without its extension, e.g. "dfc2023_instance" or
             "ablations/dfc2023_instance/multivit".
 
     Raises:
@@ -79,7 +79,7 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
         opts: alternating keys and values that override it, e.g. `["SOLVER.IMS_PER_BATCH", "2"]`.
 
     Returns:
-        The frozen config, with everything derived that follows from other keys.
+        The frozen config, with all derived keys filled in.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -135,7 +135,7 @@ def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
     if comm.is_main_process():
         write_text(os.path.join(cfg.OUTPUT_DIR, CONFIG_FILE), cfg.dump())
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + rank)
-    if not getattr(args, "eval_only", False):  # trying kernels takes longer than a small test set
+    if not getattr(args, "eval_only", False):  # choosing kernels takes longer than a small test set
         torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     op = ""
     if not is_pretraining(cfg) and cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in a training run: it ends after the iteration, with a checkpoint to go on from."""
+"""Ctrl-C and SIGTERM in a training run: it stops after the iteration, with a checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: One name, whatever the iteration: a queue that interrupts a training run every hour does not fill the disk.
 CHECKPOINT = "model_interrupted"
-#: Signals within so many seconds are one: a terminal, a launcher and a queue may each send one to the same process.
+#: Signals within this many seconds count as one: a terminal, a launcher and a queue may each send one.
 _SAME_S = 1.0
 
 
@@ -68,41 +68,41 @@ def say_at_once(line: str) -> None:
 class Interruption(HookBase):
     """Ends a training run after the iteration in which one of its processes gets a signal.
 
-    All processes end after the same iteration, and the first one writes a checkpoint of it unless there is one. An
-    evaluation is not waited for: a signal ends it where it is. This hook belongs before it.
+    All processes end after the same iteration, and the first one writes a checkpoint of it unless there is one. A signal
+    stops an evaluation at once; this hook must come before the evaluation's.
 
     Args:
         checkpointer: of the trainer.
-        go_on: how to go on, e.g. "the same command with --resume goes on from here".
+        go_on: how to continue, e.g. "the same command with --resume goes on from here".
     """
 
     def __init__(self, checkpointer: Checkpointer, go_on: str):
-        self.stopping = False  # True from the moment at which nothing but an orderly end is left to do
+        self.stopping = False  # True once the run has begun to end
         self._checkpointer, self._go_on = checkpointer, go_on
         self._received: int | None = None
         self._at_once = True  # no iteration is under way
         self._finished: int | None = None
-        self._group: Any = None  # of processes that ask one another over the CPU
+        self._group: Any = None  # of processes that communicate over the CPU
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """The block in which signals are taken note of; around the whole training run."""
+        """Handle signals within the block, which is the whole training run."""
         with watch_signals(self._receive):
             yield
 
     @contextlib.contextmanager
     def ending_at_once(self) -> Iterator[None]:
-        """A block between two iterations that a signal ends where it is."""
+        """Let a signal stop the block at once; for work between two iterations."""
         self._at_once = True
         try:
-            if self._received is not None:  # since the processes last looked
+            if self._received is not None:  # since the processes last checked
                 self._stop(self._received)
             yield
         finally:
             self._at_once = False
 
     def before_train(self) -> None:
-        """Where gradients go over NCCL, which keeps the GPU waiting, let the processes ask one another over the CPU."""
+        """Make a group that communicates over the CPU, where gradients go over NCCL, which would make the GPU wait."""
         if comm.get_world_size() > 1 and dist.get_backend() != "gloo":
             self._group = dist.new_group(backend="gloo")
 
@@ -111,7 +111,7 @@ class Interruption(HookBase):
         self._at_once = False
 
     def after_step(self) -> None:
-        """End if any process was told to.
+        """Stop if any process has received a signal.
 
         Raises:
             Interrupted: in all processes.
@@ -126,7 +126,7 @@ class Interruption(HookBase):
             self._stop(self._received or told)
 
     def after_train(self) -> None:
-        """Write the checkpoint, if the training was interrupted and has none of this iteration."""
+        """Write a checkpoint if the run was interrupted and has none of this iteration."""
         if self.stopping and self._finished is not None and self._received is not None:
             if self._checkpointer.saved_iteration != self._finished - 1:
                 self._checkpointer.save(CHECKPOINT, iteration=self._finished - 1)
@@ -138,8 +138,8 @@ class Interruption(HookBase):
             self._stop(number)
         if comm.is_main_process() and multiprocessing.parent_process() is None:  # else that one has said it
             say_at_once(
-                f"{signal.Signals(number).name}: the training ends after this iteration, with a checkpoint; Ctrl-C "
-                "again ends it at once, without."
+                f"{signal.Signals(number).name}: training stops after this iteration and writes a checkpoint; Ctrl-C "
+                "again stops it at once, without one."
             )
 
     def _stop(self, number: int) -> NoReturn:

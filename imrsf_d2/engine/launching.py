@@ -1,4 +1,4 @@
-"""How a tool's work starts in one or several processes, and how signals and errors pass between them."""
+"""Starts a command's work in one or several processes, and passes signals and errors between them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Work = Callable[[argparse.Namespace], object]
 
 
 def launch_run(args: argparse.Namespace, work: Work) -> None:
-    """Start `work` in one process per GPU; in this process if there is but one, or if torchrun has started the others.
+    """Start `work` in one process per GPU; in this process if there is only one, or if torchrun has started the others.
 
     Args:
         args: of Detectron2's `default_argument_parser`; with MODEL.DEVICE cpu, `num_gpus` is the number of processes
@@ -39,10 +39,10 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
         work: a function of a module's top level, which gets `args`.
 
     Raises:
-        UserError: of a process, as it raised it; see also `load_config`.
-        Interrupted: after Ctrl-C, and after SIGTERM if there are several processes or `work` takes note of it.
+        UserError: the error of a process; see also `load_config`.
+        Interrupted: after Ctrl-C, and after SIGTERM if there are several processes or `work` handles it.
     """
-    cfg = load_config(args.config_file, args.opts)  # a mistake in the config is reported once, before processes start
+    cfg = load_config(args.config_file, args.opts)  # reports a mistake in the config once, before processes start
     place, processes = read_place(), processes_here(args.num_gpus, args.num_machines)
     on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
     most = usable_cores() if on_cpu else torch.cuda.device_count()
@@ -82,7 +82,7 @@ def _work_among_others(work: Work, args: argparse.Namespace, place: Place, on_cp
 
 
 def _work_in_order(work: Work, args: argparse.Namespace) -> None:
-    """Do the work of one of several processes, and leave the others in order."""
+    """Do the work of one of several processes, and leave the process group properly."""
     in_order = False
     if not comm.is_main_process():
         hide_console()
@@ -102,7 +102,7 @@ def _work_in_order(work: Work, args: argparse.Namespace) -> None:
 
 
 def _start_processes(work: Work, args: argparse.Namespace, processes: int) -> None:
-    """Start the processes, hand signals on to them, and raise what stopped them."""
+    """Start the processes, forward signals to them, and raise the error that stopped them."""
     received = None
 
     def hand_on(number: int) -> None:

@@ -17,7 +17,7 @@ __all__ = ["TrainingLoop", "micro_batches"]
 
 
 def micro_batches(samples: Sequence, count: int) -> list[Sequence]:
-    """Share a batch out over `count` micro-batches of one size, in order.
+    """Split a batch into `count` micro-batches of equal size, in order.
 
     Raises:
         ValueError: if it does not divide evenly.
@@ -26,7 +26,7 @@ def micro_batches(samples: Sequence, count: int) -> list[Sequence]:
     if rest or not size:
         raise InputError(
             f"a process's batch of {len(samples)} samples does not divide into SOLVER.ACCUMULATE = "
-            f"{count} micro-batches of one size; SOLVER.IMS_PER_BATCH must be a multiple of ACCUMULATE x "
+            f"{count} micro-batches of equal size; SOLVER.IMS_PER_BATCH must be a multiple of ACCUMULATE x "
             "processes."
         )
     return [samples[start : start + size] for start in range(0, len(samples), size)]
@@ -43,7 +43,7 @@ class TrainingLoop(SimpleTrainer):
         model, data_loader, optimizer: as in Detectron2.
         accumulate: micro-batches per step.
         autocast: context of the forward passes; None computes in the parameters' type.
-        scaler: of fp16's gradients; None for none.
+        scaler: keeps fp16 gradients from vanishing; None if there is no need.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TrainingLoop(SimpleTrainer):
         self.scaler = scaler
 
     def run_step(self) -> None:
-        """Take a batch, add up its micro-batches' gradients, and step.
+        """Take a batch, accumulate its micro-batches' gradients, and step.
 
         Raises:
             ValueError: if the batch does not divide into the micro-batches.
@@ -106,7 +106,7 @@ class TrainingLoop(SimpleTrainer):
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Also of a training run in another precision."""
+        """Load a state, also of a training run in another precision."""
         super().load_state_dict(state_dict)
         if self.scaler is not None and "grad_scaler" in state_dict:
             self.scaler.load_state_dict(state_dict["grad_scaler"])

@@ -1,4 +1,4 @@
-"""Which parameter learns how fast and decays how much, and gradient clipping over the whole model."""
+"""The optimizer: learning rate and weight decay of each parameter, and gradient clipping over the whole model."""
 
 from __future__ import annotations
 

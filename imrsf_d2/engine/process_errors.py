@@ -1,4 +1,4 @@
-"""What stopped one of several processes, as it was: torch hands on the text of one traceback, not always of the first."""
+"""The error that stopped a run of several processes: torch passes on the text of one traceback, not always the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.multiprocessing import ProcessRaisedException
 
 from imrsf_d2.utils.atomic import write_atomically
-from imrsf_d2.utils.errors import InputError, Interrupted, is_mendable
+from imrsf_d2.utils.errors import InputError, Interrupted, is_user_error
 
 __all__ = ["noting_errors", "raise_what_stopped"]
 
@@ -23,23 +23,23 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Note:
-    """What stopped a process: the error itself, if it is for the user or an orderly end, and its traceback."""
+    """What stopped a process: the error itself, if it is a user's error or an interruption, and its traceback."""
 
-    seconds: float  # of the machine's clock
+    seconds: float  # on the machine's monotonic clock
     rank: int  # on this machine
     error: BaseException | None
     text: str
 
 
 def noting_errors(work: Callable[[], Result], folder: str) -> Result:
-    """Do a process's work, and leave a note of an error in `folder`, before the others can fail because of it."""
+    """Do a process's work; if it fails, record the error in `folder` before other processes can fail because of it."""
     try:
         return work()
     except (Exception, Interrupted) as error:
-        kept = error if isinstance(error, Interrupted) or is_mendable(error) else None
+        kept = error if isinstance(error, Interrupted) or is_user_error(error) else None
         try:
             pickle.loads(pickle.dumps(kept))
-        except Exception:  # of whatever a class of errors does with its arguments
+        except Exception:  # an error's class may do anything with its arguments
             kept = InputError(str(error))
         note = _Note(time.monotonic(), comm.get_local_rank(), kept, traceback.format_exc())
         write_atomically(Path(folder) / f"{note.rank}.pickle", lambda file: pickle.dump(note, file))
@@ -47,17 +47,17 @@ def noting_errors(work: Callable[[], Result], folder: str) -> Result:
 
 
 def raise_what_stopped(folder: str, failure: Exception | None, received: int | None) -> None:
-    """Raise what ended the processes: the first error that a user can mend, an orderly end, or the first mistake of ours.
+    """Raise the error that ended the processes: the first that a user can fix, else an interruption, else the first bug.
 
     Args:
-        folder: of their notes; nothing is raised if there is none and nothing failed.
-        failure: what torch says of the process that it saw end first, which often has only waited for another in vain.
-        received: the signal that this process has passed on to them.
+        folder: holds the recorded errors; nothing is raised if there are none and nothing failed.
+        failure: torch's error for the process that it saw end first, which often had only waited for another one.
+        received: the signal that this process forwarded to them, if any.
 
     Raises:
-        UserError, OSError: as a process raised it.
+        UserError, OSError: the error of a process.
         Interrupted: if they were interrupted.
-        ProcessRaisedException, ProcessExitedException: of any other error, with its traceback.
+        ProcessRaisedException, ProcessExitedException: after any other error, with its traceback.
     """
     notes = sorted(
         (pickle.loads(path.read_bytes()) for path in Path(folder).glob("*.pickle")), key=lambda note: note.seconds
@@ -66,7 +66,7 @@ def raise_what_stopped(folder: str, failure: Exception | None, received: int | N
     for note in notes:
         if note.error is not None and note.error not in stops:
             raise note.error from failure
-    # If some process has failed before another one was told to end, that is what happened.
+    # If a process failed before another one was interrupted, the failure is the reason.
     if (received and (failure or stops)) or (stops and notes[0].error in stops):
         raise Interrupted(received or stops[0].number, stops[0].message if stops else "")
     if notes:

@@ -1,4 +1,4 @@
-"""Trainings that are started, continued or kept, whatever their folder holds already."""
+"""Training runs that are started, continued or kept, depending on what their folder holds."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["config_changes", "forget_training", "train_or_load"]
 
 
 def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tuple]:
-    """Compare a config with the one that the training in its OUTPUT_DIR was started with.
+    """Compare a config with the one that the training run in its OUTPUT_DIR was started with.
 
     Args:
         besides: keys that may differ.
 
     Returns:
-        key -> (value then, value now), of the others, OUTPUT_DIR left out (a moved folder holds the same training). A
-        key that was unknown then had its default, which is what was done before there was a choice; one that is unknown
-        now is None. Empty if nothing differs, or no training run was started.
+        key -> (value then, value now) for each key that differs, except OUTPUT_DIR (a moved folder holds the same
+        training run). A key that did not exist then counts as its default; one that no longer exists is None. Empty if
+        nothing differs or no training run was started.
     """
     path = Path(cfg.OUTPUT_DIR) / CONFIG_FILE
     if not path.is_file():
@@ -44,7 +44,7 @@ def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tup
 
 
 def forget_training(folder: str | os.PathLike) -> None:
-    """Make the next training in `folder` start afresh (checkpoints stay until they are overwritten)."""
+    """Make the next training run in `folder` start afresh (checkpoints stay until they are overwritten)."""
     for name in ("last_checkpoint", CONFIG_FILE, "metrics.json"):
         (Path(folder) / name).unlink(missing_ok=True)
 
@@ -52,12 +52,12 @@ def forget_training(folder: str | os.PathLike) -> None:
 def train_or_load(
     cfg: CfgNode, config_file: str | os.PathLike, stopwatch: Stopwatch, besides: Collection[str] = ()
 ) -> nn.Module:
-    """Train, resume, or take the finished model of the same config; of another config, start afresh.
+    """Train, resume, or load the finished model of the same config; after a change of the config, start afresh.
 
     Args:
         config_file: where the config came from; logged.
-        stopwatch: its phase `training` gets the time of all parts of a training run that was interrupted.
-        besides: keys that may differ from those of the same training.
+        stopwatch: its phase `training` gets the total time, also of a training run that was interrupted.
+        besides: keys whose change does not start the training run afresh.
 
     Raises:
         ValueError, FileNotFoundError, UpstreamError: see `setup_run` and `Checkpointer.load`.

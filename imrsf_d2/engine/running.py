@@ -23,25 +23,25 @@ __all__ = ["check_run", "check_predicts", "check_start", "run"]
 
 
 def check_run(cfg: CfgNode, eval_only: bool) -> None:
-    """See that a mistake in the datasets does not come up only after a training run of days, or never.
+    """Find mistakes in the datasets now, not after days of training or never.
 
     Raises:
-        InputError: if a name is not registered, on what `check_datasets` refuses, and if the model does not give what
-            predictions are compared with.
+        InputError: if a name is not registered, if `check_datasets` rejects a dataset, or if the model's predictions are
+            not of the kind that the dataset's labels are.
         MissingFileError: if files are missing.
     """
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     check_datasets(cfg, training=not eval_only)
     if not eval_only and not is_pretraining(cfg):
-        for name in cfg.DATASETS.TEST:  # whatever keeps the predictions from being scored comes up here
+        for name in cfg.DATASETS.TEST:  # raises whatever would keep the predictions from being scored
             build_evaluator(cfg, name)
 
 
 def check_predicts(cfg: CfgNode) -> None:
-    """See that a config's model predicts something that could be scored.
+    """Check that a config's model makes predictions, which can be scored.
 
     Raises:
-        ValueError: if it is a pre-training run's.
+        ValueError: if the config is that of a pre-training run.
     """
     if is_pretraining(cfg):
         raise InputError(
@@ -51,14 +51,14 @@ def check_predicts(cfg: CfgNode) -> None:
 
 
 def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
-    """See that there are weights to start from where random ones would make no sense.
+    """Check that there are weights to start from, where random ones make no sense.
 
     Args:
         resume: continue from the last checkpoint of OUTPUT_DIR if there is one.
 
     Raises:
-        ValueError: if an evaluation would score random weights or has nothing to score, or if a training run would keep
-            random ones as they are.
+        ValueError: if an evaluation would score random weights or has nothing to score, or if a training run would
+            freeze random ones.
     """
     if eval_only:
         check_predicts(cfg)

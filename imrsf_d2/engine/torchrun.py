@@ -1,4 +1,4 @@
-"""The place that torchrun gives a process among the others, read from its environment."""
+"""The ranks that torchrun gives a process, read from its environment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Place", "all_processes", "check_one_process", "is_first_process", "processes_here", "read_place"]
 
-#: Of these alone one concludes that there are other processes; clusters also set a MASTER_ADDR for no one in particular.
+#: Only these show that torchrun started the process: clusters set MASTER_ADDR and MASTER_PORT for other purposes too.
 PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT")
-_CURE = "Start with torchrun, which sets all of them, or unset them."
+_REMEDY = "Start with torchrun, which sets all of them, or unset them."
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Place:
 
 
 def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
-    """Where torchrun put this process; None if something else started it.
+    """The ranks of this process; None if something other than torchrun started it.
 
     Raises:
-        InputError: if a variable is missing, no number, or contradicts another one.
+        InputError: if a variable is missing, not a number, or contradicts another one.
     """
     found = {name: environment[name] for name in PLACE if name in environment}
     if not found:
@@ -38,16 +38,16 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
     shown = ", ".join(f"{name}={value}" for name, value in found.items())
     missing = [name for name in (*PLACE, *MEETING_POINT) if name not in environment]
     if missing:
-        raise InputError(f"the environment has {shown}, but no {', '.join(missing)}. {_CURE}")
+        raise InputError(f"the environment has {shown}, but no {', '.join(missing)}. {_REMEDY}")
     try:
         place = Place(*(int(value) for value in found.values()))
     except ValueError:
-        raise InputError(f"the environment has {shown}, expected whole numbers. {_CURE}") from None
+        raise InputError(f"the environment has {shown}, expected whole numbers. {_REMEDY}") from None
     machines, rest = divmod(place.world_size, max(place.local_world_size, 1))
     if machines < 1 or rest:
         raise InputError(
-            f"the environment has {shown}: WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE, expected as many "
-            f"processes on each machine. {_CURE}"
+            f"the environment has {shown}: WORLD_SIZE is not a multiple of LOCAL_WORLD_SIZE, expected equally many "
+            f"processes on each machine. {_REMEDY}"
         )
     if not (
         0 <= place.local_rank < place.local_world_size
@@ -55,8 +55,8 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place | None:
         and place.rank % place.local_world_size == place.local_rank
     ):
         raise InputError(
-            f"the environment has {shown}, expected RANK below WORLD_SIZE, and LOCAL_RANK the rest of RANK "
-            f"by LOCAL_WORLD_SIZE. {_CURE}"
+            f"the environment has {shown}, expected RANK below WORLD_SIZE, and LOCAL_RANK equal to RANK modulo "
+            f"LOCAL_WORLD_SIZE. {_REMEDY}"
         )
     return place
 
@@ -93,13 +93,13 @@ def all_processes(num_gpus: int | None) -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes and prints what there is once, also outside of the group's work."""
+    """Whether this process writes and prints for all of them; also outside the process group."""
     place = read_place()
     return place is None or place.rank == 0
 
 
 def check_one_process(tool: str) -> None:
-    """Refuse several processes that would do, and overwrite, the same work.
+    """Reject a start in several processes, which would all do the same work and overwrite each other's files.
 
     Raises:
         InputError: if torchrun started more than one.

@@ -46,17 +46,17 @@ logger = logging.getLogger(__name__)
 class Trainer(DefaultTrainer):
     """Trains any meta-architecture on incomplete multimodal samples.
 
-    Interrupted and resumed equals never interrupted, if SEED is 0 or more and SOLVER.IMS_PER_BATCH stays what it was:
+    An interrupted and resumed run equals one that was never interrupted, if SEED is 0 or more and SOLVER.IMS_PER_BATCH stays what it was:
     the checkpoint carries model, optimizer and schedule; the loader continues at the sample it stopped before; and each
     iteration draws from its own seed.
 
     Args:
         cfg: finished by `load_config`.
-        go_on: what to tell the user who interrupts it, on how to go on.
+        go_on: how to continue; told to a user who interrupts the run.
         startup: marked and logged after the first iteration; None logs nothing of it.
 
     Raises:
-        ValueError: if the processes cannot share a batch out evenly, or the training data are not usable.
+        ValueError: if a batch does not divide among the processes, or the training data are not usable.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Trainer(DefaultTrainer):
         self._mark("model")
         loader = self.build_train_loader(cfg)
         self._mark("data")
-        # None: where the model is; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
+        # None means the model's device; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
         # each of its own a gradient whatever sensors a process's batch lacks.
         devices = {} if torch.device(cfg.MODEL.DEVICE).type == "cuda" else {"device_ids": None}
         self._trainer = TrainingLoop(
@@ -115,8 +115,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
-        """The evaluator that the dataset's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference; and one that
-        says of how many tiles the model sees nothing."""
+        """The evaluator that the dataset's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference, and one that
+        warns of tiles in which the model sees nothing."""
         given = ModalitySet.from_config(cfg).check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
         scorer = build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
         return DatasetEvaluators([scorer, BlindTiles(dataset_name, given)])
@@ -127,13 +127,13 @@ class Trainer(DefaultTrainer):
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase]:
-        """Detectron2's with an orderly end before the evaluation, and those of a pre-training run before the last one, which
-        hands images on to TensorBoard."""
+        """Detectron2's hooks, the one that handles interruptions ahead of the evaluation, and those of a pre-training run
+        ahead of the last one, which passes images on to TensorBoard."""
         hooks = super().build_hooks()
         place = next(number for number, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         hooks[place : place + 1] = [self._interruption, EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)]
         if is_pretraining(self.cfg):
-            # Here, as no other training run has to wait until matplotlib is loaded.
+            # Imported here, so that no other training run waits until matplotlib is loaded.
             from imrsf_d2.engine.reconstruction_pictures import picture_hooks
 
             hooks[-1:-1] = picture_hooks(self.cfg)
@@ -170,13 +170,13 @@ class Trainer(DefaultTrainer):
             self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
         elif self.checkpointer.has_checkpoint():
             logger.warning(
-                "%s holds the checkpoints of an earlier training, which this one will overwrite. Stop it now to "
-                "keep them: --resume continues that training, another OUTPUT_DIR leaves it alone.",
+                "%s holds the checkpoints of an earlier training run, which this one will overwrite. Stop it now to "
+                "keep them: --resume continues that run, another OUTPUT_DIR leaves it alone.",
                 self.cfg.OUTPUT_DIR,
             )
 
     def _check_processes_agree(self, resume: bool) -> None:
-        """Processes that start at different places would wait for one another in vain; the rest would go wrong silently."""
+        """Processes at different iterations would wait for each other forever; other differences would go unnoticed."""
         if comm.get_world_size() == 1:
             return
         folder = f"OUTPUT_DIR ({os.path.abspath(self.cfg.OUTPUT_DIR)})"
@@ -189,12 +189,12 @@ class Trainer(DefaultTrainer):
         source = folder if resume and self.checkpointer.has_checkpoint() else f"MODEL.WEIGHTS ({self.cfg.MODEL.WEIGHTS})"
         check_same_weights(self.model, source)
         samples = getattr(self._trainer.data_loader.dataset, "dataset", None)
-        if isinstance(samples, DrawnSamples):  # else a loader of somebody's own
+        if isinstance(samples, DrawnSamples):  # else it is a user's own loader
             check_same(
                 "the number of training samples",
                 len(samples),
-                "Each process reads the labels by itself: see that "
-                "DETECTRON2_DATASETS leads to the same data on all machines.",
+                "Each process reads the labels by itself: check that "
+                "DETECTRON2_DATASETS names the same data on all machines.",
             )
 
     def run_step(self) -> None:
@@ -219,8 +219,7 @@ class Trainer(DefaultTrainer):
         """Evaluate on `DATASETS.TEST` (see Detectron2), in the precision of `SOLVER.AMP`.
 
         Returns:
-            The scores; none of a pre-training run, which predicts nothing that labels could be compared with (its
-            `DATASETS.TEST` are for pictures).
+            The scores; none for a pre-training run, which makes no predictions (its `DATASETS.TEST` are for pictures).
         """
         if is_pretraining(cfg):
             return {}
@@ -231,7 +230,7 @@ class Trainer(DefaultTrainer):
         return results
 
     def _evaluate(self) -> dict:
-        """What the hook of the evaluation calls, also after the last iteration."""
+        """Called by the evaluation's hook, also after the last iteration."""
         if self._interruption.stopping:
             return {}
         with self._interruption.ending_at_once():
@@ -242,10 +241,10 @@ class Trainer(DefaultTrainer):
         """Train to MAX_ITER.
 
         Returns:
-            The results of the evaluation after the last iteration (empty on other processes than the first).
+            The results of the evaluation after the last iteration (empty on all processes but the first).
 
         Raises:
-            Interrupted: after Ctrl-C or SIGTERM; what was trained until then is in a checkpoint.
+            Interrupted: after Ctrl-C or SIGTERM; a checkpoint holds what was trained until then.
         """
         with self._interruption.watching():
             super().train()
@@ -253,8 +252,8 @@ class Trainer(DefaultTrainer):
 
 
 def _undisturbed(loader: DataLoader) -> DataLoader:
-    """Let a loader's processes live on until this one ends them: Ctrl-C and schedulers signal all processes alike, and
-    an iteration that still waits for its samples could not be finished."""
+    """Keep a loader's processes alive until this one ends them: Ctrl-C and schedulers signal all processes, and an
+    iteration that still waits for its samples could not be finished."""
     loader.worker_init_fn = partial(_ignore_signals, loader.worker_init_fn)
     return loader
 

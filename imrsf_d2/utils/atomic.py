@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, whoever else writes them at the same time."""
+"""Files that are either complete or absent, even if several processes write them at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["remove_temporaries", "replacing", "write_atomically", "write_text"]
 
 #: What `replacing` appends: writers of one file have a name each.
 _TEMPORARY = re.compile(r".\.[0-9a-f]{12}\.tmp$")
-#: Seconds after which a temporary file belongs to nobody: a write that still goes on has changed it since.
+#: Seconds after which a temporary file is abandoned: an unfinished write would have changed it since.
 _ABANDONED_S = 24 * 3600
 
 
@@ -26,8 +26,8 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     Of several writers at the same time, the last one to end wins, whole.
 
     Args:
-        path: the file; its folder is made if needed. A crash or a kill leaves what stood there before. What a kill
-            leaves beside it is removed a day later, by the next process that writes into the folder.
+        path: the file; its folder is made if needed. A crash or a kill leaves the old file in place. A temporary
+            file that a kill leaves is removed a day later, by the next process that writes into the folder.
 
     Yields:
         The temporary name, `path` with twelve random digits and `.tmp` appended; no such file exists yet.
@@ -50,7 +50,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
 @functools.cache  # a folder of many tiles is listed once, not before each of them
 def _remove_abandoned(folder: str) -> None:
     """Remove what killed writers left in a folder, if it is so old that nobody writes to it any more."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # tidying up is no reason to fail
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # failing to tidy up must not stop the write
         for entry in entries:
             if _TEMPORARY.search(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_S:
                 os.remove(entry.path)
@@ -65,7 +65,7 @@ def remove_temporaries(folder: str | os.PathLike) -> None:
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file and see it on disk before it takes its name (see `replacing`).
+    """Write a file and flush it to disk before it takes its name (see `replacing`).
 
     Args:
         path: the file.

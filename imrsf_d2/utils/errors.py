@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and how a command ends when it meets one: its message, exit code 2, no traceback."""
+"""Errors that a user can fix, and how a command reports them: the message, exit code 2, no traceback."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ __all__ = [
     "UpstreamError",
     "UserError",
     "exit_code",
-    "is_mendable",
+    "is_user_error",
     "some_of",
 ]
 
 
 class UserError(Exception):
-    """Base of every error that is not a mistake of this package's: its message names the file or key, what was found
-    and what was expected."""
+    """Base of all errors that are not bugs of this package: the message names the file or key, what was found and what
+    was expected."""
 
 
 class InputError(UserError, ValueError):
-    """A config, a file's content or an argument that cannot be worked with."""
+    """An invalid config, file content or argument."""
 
 
 class MissingFileError(UserError, FileNotFoundError):
-    """A file or folder that has to be there."""
+    """A required file or folder that is missing."""
 
 
 class OccupiedError(UserError, FileExistsError):
-    """An output that holds something which must not be overwritten."""
+    """An output folder or file that must not be overwritten."""
 
 
 class NotAFolderError(UserError, NotADirectoryError):
-    """A file where a folder has to be."""
+    """A file where a folder is required."""
 
 
 class UpstreamError(UserError, ImportError):
@@ -50,11 +50,11 @@ class UpstreamError(UserError, ImportError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, after which the work was left in order.
+    """Ctrl-C or SIGTERM, after which the work was saved.
 
     Args:
         number: of the signal.
-        message: where it stopped and how to go on; empty leaves that to the command.
+        message: where the work stopped and how to continue; if empty, the command says so.
     """
 
     def __init__(self, number: int, message: str = ""):
@@ -65,7 +65,7 @@ class Interrupted(KeyboardInterrupt):
         return self.message
 
 
-#: What the machine refuses, whichever program asks: the system's own words name the file and the reason.
+#: Errors of the operating system: its own message names the file and the reason.
 SYSTEM_ERRNOS = (
     errno.EACCES,
     errno.EDQUOT,
@@ -86,27 +86,27 @@ def some_of(names: Iterable[object], most: int = 10) -> str:
     return f"{', '.join(shown[:most])}{more}"
 
 
-def is_mendable(error: BaseException) -> bool:
-    """Whether an error is for the user, who needs its message alone; any other is a mistake of ours."""
+def is_user_error(error: BaseException) -> bool:
+    """Whether a user can fix an error, and so needs its message alone; any other is a bug."""
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno in SYSTEM_ERRNOS)
 
 
 def exit_code(work: Callable[[], int | None], interrupted: str = "interrupted.") -> int:
-    """Do what a command does and turn the errors that its user can mend into its last line.
+    """Run a command; an error that its user can fix becomes its last line.
 
     Args:
         work: the command; what it returns is the exit code, None means 0.
-        interrupted: what to say after Ctrl-C, where the work itself does not say it.
+        interrupted: printed after Ctrl-C, if the work itself has no message.
 
     Returns:
-        The exit code: 2 after such an error, 130 after Ctrl-C, 143 after a SIGTERM that the work took note of. Any
-        other error is a mistake of ours and keeps its traceback.
+        The exit code: 2 after such an error, 130 after Ctrl-C, 143 after a SIGTERM that the work handled. Any other
+        error is a bug and keeps its traceback.
     """
     try:
         with quiet_console():
             return work() or 0
     except (UserError, OSError) as error:
-        if not is_mendable(error):
+        if not is_user_error(error):
             raise
         print(as_called(f"error: {error}"), file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ def usable_cores() -> int:
 
 
 def run_jobs(job: Callable, items: Sequence, num_workers: int = 0, progress: bool = False, unit: str = "tile") -> list:
-    """`[job(item) for item in items]`, in order, on several processes if asked for.
+    """`[job(item) for item in items]`, in order, in several processes.
 
     Args:
         job: a picklable function of one item whose result depends on nothing else.

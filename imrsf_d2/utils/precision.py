@@ -1,4 +1,4 @@
-"""Mixed precision as the config asks for it, the same in training and evaluation."""
+"""The config's mixed precision, the same in training and evaluation."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def grad_scaler(cfg: CfgNode) -> torch.amp.GradScaler | None:
 
 
 def check_precision(cfg: CfgNode) -> None:
-    """See that this machine computes in the config's precision.
+    """Check that this machine supports the config's precision.
 
     Raises:
-        ValueError: if it does not, with the remedy.
+        ValueError: if it does not; the message says what to set instead.
     """
     amp, device = cfg.SOLVER.AMP, _device_type(cfg)
     if not amp.ENABLED:
         return
     if amp.PRECISION == "fp16" and device == "cpu":
         raise InputError(
-            "SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM knows no fp16; "
+            "SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM does not support fp16; "
             "append SOLVER.AMP.PRECISION bf16, or SOLVER.AMP.ENABLED False for float32."
         )
-    # PyTorch calls older ones able too, where it computes in float32 and rounds.
+    # PyTorch reports support on older GPUs too, where it computes in float32 and rounds.
     if amp.PRECISION == "bf16" and device == "cuda" and torch.cuda.get_device_capability() < (8, 0):
         raise InputError(
-            f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not compute in; "
+            f"SOLVER.AMP.PRECISION is 'bf16', which {torch.cuda.get_device_name()} does not support; "
             "append SOLVER.AMP.PRECISION fp16."
         )
 

@@ -92,7 +92,7 @@ def test_missing_weights_are_an_error(tmp_path):
 def test_weights_that_match_nothing_are_an_error(tmp_path, content):
     path = str(tmp_path / "weights.pth")
     torch.save({"model": content}, path)
-    with pytest.raises(ValueError, match="holds 0.0 % of this model"):
+    with pytest.raises(ValueError, match="fills 0.0 % of this model"):
         Checkpointer(linear(0.0), str(tmp_path)).resume_or_load(path, resume=False)
 
 
@@ -101,7 +101,7 @@ def test_partial_weights_start_a_training_but_no_evaluation_and_no_resume(tmp_pa
     model = linear(0.0)
     Checkpointer(model, str(tmp_path)).resume_or_load(str(tmp_path / "weights.pth"), resume=False)
     assert model.weight.tolist() == [[1.0, 1.0]]
-    with pytest.raises(ValueError, match="holds 66.7 % of this model, expected every parameter.*bias"):
+    with pytest.raises(ValueError, match="fills 66.7 % of this model's parameters .*, expected every parameter.*bias"):
         Checkpointer(model, str(tmp_path), require_all=True).resume_or_load(str(tmp_path / "weights.pth"), resume=False)
     (tmp_path / "last_checkpoint").write_text("weights.pth")
     with pytest.raises(ValueError, match="expected every parameter"):
@@ -167,7 +167,7 @@ def test_weights_without_anything_of_the_backbone_are_an_error(tmp_path):
     content = {"head.weight": torch.ones(1, 3), "backbone.proj.weight": torch.ones(5, 5)}
     with pytest.raises(
         ValueError,
-        match=r"expected weights of the backbone. It holds of backbone 0.0 %, head 75.0 %. "
+        match=r"backbone 0.0 %, head 75.0 %\), expected weights of the backbone. "
         r"Missing or of another shape: backbone, head.bias",
     ):
         load(Parts(), tmp_path / "weights.pth", content)
@@ -177,7 +177,7 @@ def test_a_frozen_parameter_that_is_not_filled_is_an_error(tmp_path):
     model = Parts()
     model.backbone.proj.requires_grad_(False)
     weight = {"backbone.proj.weight": torch.ones(2, 3)}
-    with pytest.raises(ValueError, match=r"MODEL.IMRSF.FREEZE keeps as it was .*, missing are backbone.proj.bias\."):
+    with pytest.raises(ValueError, match=r"MODEL.IMRSF.FREEZE freezes, missing are backbone.proj.bias\."):
         load(model, tmp_path / "weights.pth", weight)
     load(model, tmp_path / "weights.pth", weight | {"backbone.proj.bias": torch.ones(2)})
 
@@ -212,7 +212,7 @@ def test_mask2former_takes_the_encoder_of_a_pretraining(tiny_config, tmp_path, s
 
 def test_a_pretraining_of_another_width_is_an_error(tiny_config, tmp_path):
     pretrained = build_model(tiny_config(*PRETRAINING, "MODEL.IMRSF.EMBED_DIM", "64"))
-    with pytest.raises(ValueError, match=r"holds 0.0 % of this model, expected at least some"):
+    with pytest.raises(ValueError, match=r"fills 0.0 % of this model's parameters .*, expected at least some"):
         load(build_model(tiny_config()), tmp_path / "pretrained.pth", pretrained.state_dict())
 
 

@@ -85,7 +85,7 @@ def test_an_interrupted_and_resumed_training_is_an_uninterrupted_one(train, whol
     assert checkpoints(tmp_path) == ["model_interrupted.pth"] and not first.evaluations
 
     err = capfd.readouterr().err
-    assert f"{signal.Signals(number).name}: the training ends after this iteration" in err
+    assert f"{signal.Signals(number).name}: training stops after this iteration" in err
 
     def again():
         raise error

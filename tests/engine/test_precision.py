@@ -92,7 +92,7 @@ def test_fp16_on_the_cpu_is_refused_with_the_remedy(tiny_config):
 def test_bf16_on_a_gpu_without_it_is_refused_with_the_remedy(tiny_config, monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (7, 5))
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "an old GPU")
-    with pytest.raises(ValueError, match="an old GPU does not compute in; append SOLVER.AMP.PRECISION fp16"):
+    with pytest.raises(ValueError, match="an old GPU does not support; append SOLVER.AMP.PRECISION fp16"):
         check_precision(tiny_config(*BF16, "MODEL.DEVICE", "cuda"))
 
 

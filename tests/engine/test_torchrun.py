@@ -45,10 +45,10 @@ def test_a_process_that_something_else_started_has_no_place(environment):
         ({"LOCAL_RANK": None, "LOCAL_WORLD_SIZE": None}, "RANK=3, WORLD_SIZE=4, but no LOCAL_RANK, LOCAL_WORLD_SIZE"),
         ({"RANK": "three"}, "RANK=three, .* expected whole numbers"),
         ({"RANK": "5"}, "expected RANK below WORLD_SIZE"),
-        ({"LOCAL_RANK": "0"}, "LOCAL_RANK the rest of RANK by LOCAL_WORLD_SIZE"),
-        ({"LOCAL_WORLD_SIZE": "3"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK equal to RANK modulo LOCAL_WORLD_SIZE"),
+        ({"LOCAL_WORLD_SIZE": "3"}, "WORLD_SIZE is not a multiple of LOCAL_WORLD_SIZE"),
         ({"LOCAL_WORLD_SIZE": "0"}, "expected as many processes on each machine|expected RANK"),
-        ({"LOCAL_WORLD_SIZE": "8"}, "WORLD_SIZE is no multiple of LOCAL_WORLD_SIZE"),
+        ({"LOCAL_WORLD_SIZE": "8"}, "WORLD_SIZE is not a multiple of LOCAL_WORLD_SIZE"),
     ],
     ids=lambda value: "" if isinstance(value, str) else "+".join(value),
 )
