@@ -60,7 +60,7 @@ def thread_choices(cfg: CfgNode) -> list[int]:
     now = torch.get_num_threads()
     if torch.device(cfg.MODEL.DEVICE).type != "cpu":
         return [now]
-    # OMP_NUM_THREADS may ask for fewer than there are cores.
+    # OMP_NUM_THREADS may have asked for fewer than there are cores.
     return sorted({1, min(now, usable_cores())})
 
 
@@ -112,7 +112,6 @@ def shorten(cfg: CfgNode, iterations: int) -> list[str]:
     """KEY VALUE overrides that give a config fewer iterations, its warm-up and steps in proportion."""
     solver = cfg.SOLVER
     share = iterations / solver.MAX_ITER
-    # What lies behind the end stays there.
     steps = tuple(dict.fromkeys(max(round(step * share), 1) for step in solver.STEPS))
     changes = {
         "SOLVER.MAX_ITER": iterations,
