@@ -17,6 +17,7 @@ from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.descriptions import describe_classes
 from imrsf_d2.engine.launching import launch_run
 from imrsf_d2.engine.modality_files import write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
@@ -165,6 +166,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
     check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS})")
     (dataset,) = cfg.DATASETS.TEST
+    logger.info("Classes of %s: %s", dataset, describe_classes(dataset))
     sweep_subsets(
         cfg,
         model,

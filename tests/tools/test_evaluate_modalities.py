@@ -104,6 +104,26 @@ def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
     assert table == read_tables(report)[0] and len(table) == number + 2 and str(out / "modalities.md") in printed
 
 
+def test_the_console_names_every_subset_in_a_line_and_the_log_is_complete(evaluate, tmp_path, capfd):
+    assert evaluate() == 0
+    printed, log = capfd.readouterr(), (tmp_path / "out/log.txt").read_text()
+    lines = printed.out.splitlines()
+    assert len(lines) < 35 and len(printed.err.splitlines()) < 2  # one if the model finds nothing
+    subsets = ["SAR + RGB + DSM", "SAR + RGB", "SAR + DSM", "RGB + DSM", "SAR", "RGB", "DSM"]
+    for what in (
+        "Log: ",
+        "Device: cpu",
+        "Model: ",
+        "Classes of ",
+        "dfc2023_track2_val: 2 samples",
+        *(f"{s}: " for s in subsets),
+    ):
+        assert len([line for line in lines if line.startswith(what)]) == 1, what
+    assert "Full config" in log and "Total inference time" in log
+    assert len([table for table in read_tables(log) if "APs" in table[0]]) == len(subsets)
+    assert "\x1b[" not in printed.out + printed.err + log
+
+
 def test_a_second_run_keeps_what_is_finished_and_adds_what_is_not(evaluate, tmp_path, capsys, monkeypatch):
     assert evaluate("--subsets", "dsm+sar,rgb") == 0
     report = (tmp_path / "out/modalities.md").read_text()

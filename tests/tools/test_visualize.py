@@ -70,7 +70,9 @@ def test_predictions_of_a_checkpoint_with_several_subsets(visualize, tmp_path, c
     )
     pictures = [name for name in written(tmp_path / "look") if name.endswith(".png")]
     assert pictures == [f"dfc2023_track2_val/{name}_1.png" for name in ("overview", "rgb+dsm", "sar")]
-    capsys.readouterr()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) < 10 and [line for line in printed if line.endswith("overview_1.png")]
+    assert "Full config" in (tmp_path / "look/log.txt").read_text()
 
 
 @pytest.mark.parametrize(
