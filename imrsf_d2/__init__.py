@@ -9,7 +9,7 @@ use of a name that is for Detectron2 also registers backbone, meta-architecture 
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: name -> the module it is defined in
 _FOR_DETECTRON2 = {
