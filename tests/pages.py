@@ -10,6 +10,7 @@ import itertools
 import re
 import shlex
 import sys
+import textwrap
 from unittest import mock
 
 from imrsf_d2 import cli
@@ -40,7 +41,8 @@ def commands(text):
     Args:
         text: Markdown.
     """
-    text = re.sub(r"```(python|yaml|javascript|text)\n.*?```", "", text, flags=re.S)
+    text = re.sub(r"```(?:python|yaml|javascript|text)\n.*?```", "", text, flags=re.S)
+    text = re.sub(r"```\w*\n(.*?)```", lambda block: textwrap.indent(block[1], "    "), text, flags=re.S)
     text = re.sub(r" *\\\n\s+", " ", text)  # lines that go on
     found = []
     for line in text.split("\n"):

@@ -59,6 +59,11 @@ def test_a_command_that_would_not_run_is_found(command, problem):
     assert found and problem.replace("T/", "dfc2023_instance/") in found
 
 
+def test_commands_are_found_in_blocks_of_both_kinds_and_in_sentences():
+    page = "Run `make env`.\n\n    python tools/study.py \\\n        --scale cpu  # two hours\n\n```bash\nimrsf doctor\n```\n\n```python\nmake = 1\n```\n"
+    assert commands(page) == ["make env", "python tools/study.py --scale cpu  # two hours", "imrsf doctor"]
+
+
 def test_every_path_of_every_page_is_there():
     problems = [f"{page}: {problem}" for page in PAGES for path in paths(read(page)) if (problem := path_problem(path))]
     assert not problems, "\n".join(problems)

@@ -22,6 +22,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
 }
+#: What a link may lead to -> page of the site: the keys' own file, to the reference that is made of it
+TARGETS = {**PAGES, "imrsf_d2/config.py": "configuration.md"}
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s#]+)")
 
 
@@ -53,7 +55,7 @@ def with_site_links(markdown: str, source: str) -> str:
 
     def site_link(found: re.Match) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), found[2]))
-        page = PAGES.get(target, posixpath.relpath(target, "docs"))
+        page = TARGETS.get(target, posixpath.relpath(target, "docs"))
         return found[1] + posixpath.relpath(page, here or ".")
 
     # What stands in code is no link.
