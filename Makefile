@@ -9,6 +9,7 @@ OLDEST_PYTHON ?= python3.11
 
 # Written last, so that an interrupted installation is resumed and a finished one costs nothing.
 STAMP := $(VENV)/.complete
+DEV_STAMP := $(VENV)/.complete-dev
 INSTALL := requirements/install.sh
 
 # CUDA is asked for: whether the environment has it is for install.sh to see, which repeats only what is missing.
@@ -17,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-oldest cuda-op demo study pretrain-demo clean clean-env
+.PHONY: help env dev test lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,13 +26,33 @@ help:  ## show this list
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
-$(STAMP): $(INSTALL) $(wildcard requirements/*.sh requirements/*.txt) setup.py
+$(STAMP): $(INSTALL) $(filter-out requirements/dev.%,$(wildcard requirements/*.sh requirements/*.txt)) setup.py
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
+	@touch $@
+
+dev: $(DEV_STAMP)  ## add what lint and docs need to the environment; nothing else needs it
+
+$(DEV_STAMP): $(STAMP) requirements/dev.sh requirements/dev.txt
+	@bash requirements/dev.sh "$(VENV)"
 	@touch $@
 
 # One process per core, each with one thread: threads of several processes would wait for one another.
 test: env  ## all tests, on all cores
 	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests -n auto --dist worksteal
+
+lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
+	"$(VENV)/bin/ruff" check
+	"$(VENV)/bin/ruff" format --check
+	"$(VENV)/bin/mypy"
+
+format: dev  ## correct what ruff can correct by itself
+	"$(VENV)/bin/ruff" check --fix
+	"$(VENV)/bin/ruff" format
+
+# No page is fetched from elsewhere, and a warning is an error: a link or an anchor that leads nowhere is one.
+docs: dev  ## the documentation as a website, in build/site
+	NO_MKDOCS_2_WARNING=1 "$(VENV)/bin/mkdocs" build --strict
+	@echo "open build/site/index.html"
 
 test-oldest:  ## the tests with the oldest versions that setup.py allows, in $(OLDEST_VENV); by hand: docs/versions.md
 	@bash $(INSTALL) "$(OLDEST_VENV)" "$(OLDEST_PYTHON)" requirements/oldest.txt
@@ -41,7 +62,13 @@ test-oldest:  ## the tests with the oldest versions that setup.py allows, in $(O
 cuda-op: env  ## compile the attention op for CUDA, aside, and look at what came out; needs nvcc, but no card (about two minutes)
 	@bash requirements/cuda_op.sh "$(VENV)" build/cuda-op
 
-demo: env  ## synthetic data, a short CPU training, the table over all sensor subsets
+quick: env  ## synthetic data, a minute of training on the CPU, scores with every subset of the sensors
+	"$(VENV)/bin/python" datasets/make_synthetic.py --layout dfc2023 --output output/quick/data/dfc2023 --num-train 200 --num-val 40 --size 64
+	DETECTRON2_DATASETS=output/quick/data "$(VENV)/bin/python" tools/train_net.py --config-file configs/quick/dfc2023_instance.yaml OUTPUT_DIR output/quick
+	DETECTRON2_DATASETS=output/quick/data "$(VENV)/bin/python" tools/evaluate_modalities.py --config-file configs/quick/dfc2023_instance.yaml \
+	  --output output/quick/subsets MODEL.WEIGHTS output/quick/model_final.pth
+
+demo: env  ## the same with a larger model, and pictures
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
 
 study: env  ## the proposed model against MultiViT and the ablations: docs/results.md (about two hours; resumable)
@@ -51,7 +78,7 @@ pretrain-demo: env  ## does pre-training help with few labels: docs/results_pret
 	"$(VENV)/bin/python" tools/pretrain_demo.py
 
 clean:  ## remove caches and build products
-	rm -rf build dist *.egg-info .pytest_cache
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 clean-env:  ## remove the environment

@@ -21,7 +21,7 @@ import importlib
 
 from imrsf_d2.registration import register_with_detectron2
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: name -> the module it is defined in
 _FOR_DETECTRON2 = {

@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.pages import PAGES, commands, main_of, recipes
 from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
@@ -48,15 +51,88 @@ def anchors(page):
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "datasets/README.md", *sorted(f"docs/{path.name}" for path in REPOSITORY.glob("docs/*.md"))]
-)
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", (REPOSITORY / page).read_text()):
         path, _, anchor = target.partition("#")
         place = (REPOSITORY / page).parent / path if path else REPOSITORY / page
         assert place.exists(), target
         assert not anchor or anchor in anchors(place), target
+
+
+@pytest.fixture(scope="session")
+def checkout(tiny_root, tmp_path_factory):
+    """A folder in which a reader's commands find what they find in a checkout, with tiny data; what they write stays in it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("tools", "configs"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    (folder / "datasets").mkdir()
+    for source in [*(REPOSITORY / "datasets").glob("*.py"), tiny_root / "dfc2023"]:
+        (folder / "datasets" / source.name).symlink_to(source)
+    return folder
+
+
+#: What makes a command tiny, added to its end where it would otherwise take minutes.
+TINY = {
+    "make_synthetic": ["--num-train", "4", "--num-val", "2", "--size", "64", "--num-workers", "1"],
+    "train_net": [*OVERRIDES, "MODEL.DEVICE", "cpu", "TEST.EXPECTED_RESULTS", "[]"],
+    "evaluate_modalities": [*OVERRIDES, "MODEL.DEVICE", "cpu"],
+    "visualize": [*OVERRIDES, "MODEL.DEVICE", "cpu"],
+}
+
+
+@pytest.fixture
+def type_in(checkout, monkeypatch):
+    """Runs a command as a reader types it, made tiny."""
+    monkeypatch.chdir(checkout)
+
+    def run(command):
+        script, *arguments = shlex.split(command, comments=True)[1:]
+        assert main_of(script)([*arguments, *TINY[Path(script).stem]]) == 0, command
+
+    return run
+
+
+def quick_commands():
+    """What `make quick` runs."""
+    return [command for command in recipes((REPOSITORY / "Makefile").read_text()) if "output/quick" in command]
+
+
+def training_commands():
+    """README's, from the inputs through training to the scores of every subset."""
+    tools = ("tools/visualize.py", "tools/train_net.py", "tools/evaluate_modalities.py")
+    shown = [command for command in commands(README) if command.startswith(tuple(f"python {tool} " for tool in tools))]
+    return [command for command in shown if " output/" in command]
+
+
+@pytest.mark.slow
+def test_make_quick_leads_to_the_scores_of_every_subset(type_in, checkout, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", "output/quick/data")
+    shown = quick_commands()
+    assert [Path(command.split()[1]).stem for command in shown] == ["make_synthetic", "train_net", "evaluate_modalities"]
+    for command in shown:
+        type_in(command)
+    scores = json.loads((checkout / "output/quick/subsets/modalities.json").read_text())
+    assert len(scores["rows"]) == 7
+
+
+@pytest.mark.slow
+def test_readme_leads_from_data_to_predictions_and_scores(type_in, checkout, monkeypatch):
+    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
+    shown = training_commands()
+    assert [Path(command.split()[1]).stem for command in shown] == [
+        "visualize",
+        "train_net",
+        "train_net",
+        "visualize",
+        "evaluate_modalities",
+    ]
+    for command in shown:
+        type_in(command)
+    written = checkout / "output"
+    assert (written / "instance/model_final.pth").is_file() and (written / "inputs/train_1.png").is_file()
+    assert (written / "predictions/dfc2023_track2_val/sar+rgb+dsm_1.png").is_file()
+    assert (written / "modalities/modalities.md").is_file() and any((written / "modalities").rglob("*.tif"))
 
 
 @pytest.mark.slow

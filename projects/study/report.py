@@ -13,6 +13,7 @@ from pathlib import Path
 from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.modalities import subset_title
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.errors import InputError
 from projects.study.claims import CLEAR, Claim
 from projects.study.experiment import Experiment
 from projects.study.plan import Model, Run
@@ -100,8 +101,14 @@ def write_report(experiment: Experiment, topic: Topic, command: str, path: Path)
     Args:
         command: that made the runs.
         path: the report. Beside it go the figure of the scores, with the same name, and `<name>_runs.csv`.
+
+    Raises:
+        InputError: if no run can be reported and there is a report, which would be lost.
     """
     outcomes, missing = experiment.collect()
+    if not outcomes and path.exists():
+        reasons = "; ".join(f"{run.name}: {reason}" for run, reason in missing.items())
+        raise InputError(f"no run in {experiment.output} can be reported, so {path} is left as it is. {reasons}.")
     evaluated = {run: outcome for run, outcome in outcomes.items() if outcome.rows}
     table = path.with_name(f"{path.stem}_runs.csv")
     facts = [

@@ -163,9 +163,8 @@ def test_runs_on_other_data_are_never_mixed(study, tmp_path):
     study.data["seed"] = 2
     with pytest.raises(ValueError, match="holds other data than these"):
         study("multivit-seed1")
-    files = study(report_only=True)
-    assert missing(files)["proposed-seed1"].startswith("made on other data ({'num_train': ")
-    assert not files[0].count("## Scores")
+    with pytest.raises(ValueError, match=r"proposed-seed1: made on other data \(\{'num_train': .*multivit-seed1: not begun"):
+        study(report_only=True)
 
 
 @pytest.mark.parametrize(
@@ -197,3 +196,10 @@ def test_a_study_elsewhere_is_reported_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     assert load_tool("study").main(["--output", str(tmp_path), "--report-only"]) == 0
     assert missing(((tmp_path / "results.md").read_text(), ""))["proposed-seed1"] == "not begun"
+
+
+def test_a_report_of_no_run_replaces_no_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
+    (tmp_path / "results.md").write_text("of another study")
+    assert load_tool("study").main(["--output", str(tmp_path), "--report-only"]) == 2
+    assert "can be reported" in capsys.readouterr().err and (tmp_path / "results.md").read_text() == "of another study"
