@@ -52,8 +52,8 @@ def find_config(name: str | os.PathLike) -> str:
     """The path of a config.
 
     Args:
-        name: a path, or the name of one of our own configs without its extension, e.g. "dfc2023_instance" or
-            "ablations/dfc2023_instance/multivit".
+        name: a path, or the name of one of our own configs, e.g. "dfc2023_instance" or "ablations/dfc2023_instance/multivit";
+            also as it is called in a checkout, "configs/dfc2023_instance.yaml".
 
     Raises:
         MissingFileError: if it is neither.
@@ -61,10 +61,13 @@ def find_config(name: str | os.PathLike) -> str:
     name = os.fspath(name)
     if os.path.isfile(name):
         return name
+    own = name.removeprefix("configs/").removesuffix(".yaml")
     for folder in CONFIG_FOLDERS:
-        if (path := folder / f"{name}.yaml").is_file():
+        if (path := folder / f"{own}.yaml").is_file():
             return os.fspath(path)
-    known = sorted({path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")})
+    tasks = {path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")}
+    quick = {f"quick/{path.stem}" for folder in CONFIG_FOLDERS for path in folder.glob("quick/*.yaml")}
+    known = [*sorted(tasks), *sorted(quick)]
     raise MissingFileError(
         f"no config file {name!r}, and no config of that name among {', '.join(known)}; give one with "
         "--config-file, e.g. configs/dfc2023_instance.yaml."
