@@ -55,7 +55,7 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
 
 
 def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -> np.ndarray:
-    """Instances as a label map: 0 is background, category c becomes class c + 1; holes of run-length codes stay holes.
+    """Instances as a label map: 0 is background, category c becomes class c + 1; holes of RLEs stay holes.
 
     Args:
         annotations: with `segmentation` and `category_id`. Where categories overlap, the highest one wins.

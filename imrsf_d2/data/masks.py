@@ -29,16 +29,16 @@ MIN_INSTANCE_PIXELS = 4
 
 
 def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: int) -> dict:
-    """Convert a segmentation to a compressed run-length code.
+    """Convert a segmentation to a compressed RLE (run-length encoding).
 
     Args:
         segmentation: polygons [[x0, y0, x1, y1, ...], ...] in px, which stand for their union (COCO polygons have no
-            holes; parts of fewer than three points or outside the image mark nothing); or a run-length code
+            holes; parts of fewer than three points or outside the image mark nothing); or an RLE
             {"size": [H, W], "counts": list, str or bytes}, where holes stay holes.
         height, width: of the image, px.
 
     Raises:
-        ValueError: if a run-length code is for another size, no polygon has three points, or one extends from the image
+        ValueError: if an RLE is for another size, no polygon has three points, or one extends from the image
             to beyond MAX_COORDINATE_PX.
     """
     if not isinstance(segmentation, Mapping):
@@ -104,7 +104,7 @@ def decode_box(rle: Mapping, x: int, y: int, width: int, height: int) -> np.ndar
     """The part of a mask inside a box, without decoding the rest: buildings are small, tiles are large.
 
     Args:
-        rle: a compressed run-length code.
+        rle: a compressed RLE.
         x, y, width, height: the box, px, inside the image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Any run-length code and polygon: as pycocotools has it, through any transform."""
+"""Any RLE and polygon: as pycocotools has it, through any transform."""
 
 import numpy as np
 from hypothesis import given, settings

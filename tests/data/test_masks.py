@@ -1,4 +1,4 @@
-"""Masks and run-length codes by hand; test_mask_properties.py compares any with pycocotools."""
+"""Masks and RLEs by hand; test_mask_properties.py compares any with pycocotools."""
 
 import numpy as np
 import pytest

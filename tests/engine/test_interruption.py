@@ -72,7 +72,7 @@ def weights(trainer):
 
 @pytest.fixture
 def whole(train, tmp_path):
-    """A training without interruption."""
+    """A training run without interruption."""
     trainer, error = train(Recorder, "OUTPUT_DIR", str(tmp_path / "whole"))
     assert error is None
     return trainer

@@ -1,4 +1,4 @@
-"""Trainings in two processes, started by --num-gpus and by torchrun, to the end, to an error and to a signal."""
+"""Training runs in two processes, started by --num-gpus and by torchrun, to the end, to an error and to a signal."""
 
 import argparse
 import json

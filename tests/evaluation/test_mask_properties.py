@@ -1,4 +1,4 @@
-"""Masks to run-length codes, areas and boxes: as pycocotools and NumPy have them, for any mask."""
+"""Masks to RLEs, areas and boxes: as pycocotools and NumPy have them, for any mask."""
 
 import numpy as np
 import pycocotools.mask as mask_util
