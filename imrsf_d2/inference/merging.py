@@ -1,0 +1,274 @@
+"""Each object once: what overlapping windows found, put together while the windows come in.
+
+Two detections of different windows are compared only where both windows looked. Those that agree there are linked, and
+linked ones form a group, which is one object. A group is closed as soon as no later window can touch one of its members,
+so memory follows the front of the windows and not the scene.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from imrsf_d2.inference.detections import Detection, overlap_iou
+from imrsf_d2.inference.windows import Window, WindowGrid
+
+__all__ = ["MergedObject", "merge"]
+
+#: A mask that comes this close to its window's border may be cut by it, px.
+BORDER_PX = 2
+#: A window has seen an extent whole if this much lies around it, px: more than makes a mask whole, as masks of one object
+#: differ by a pixel or two from window to window, and what is whole in none must not be lost.
+SEEN_PX = 2 * BORDER_PX
+#: Detections are linked at this IoU where both windows looked; whole ones, which neither border spoils, at the second.
+#: Not at intersection over smaller: that fuses row houses.
+LINK_IOU, LINK_IOU_WHOLE = 0.5, 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class MergedObject:
+    """An object of the scene.
+
+    Args:
+        label: class index.
+        score: 0 to 1.
+        top, left: of the mask in the scene.
+        mask: [h, w] bool.
+        sensors: see `Detection`.
+        cut: True if it touches the scene's border.
+    """
+
+    label: int
+    score: float
+    top: int
+    left: int
+    mask: np.ndarray
+    sensors: int
+    cut: bool
+
+
+@dataclass(eq=False)
+class _Node:
+    """A detection, the group that it is in (union-find), and the whole detections that it is linked with if it is whole."""
+
+    detection: Detection
+    window: Window
+    whole: bool
+    parent: _Node | None = None
+    members: list[_Node] = field(default_factory=list)
+    peers: list[_Node] = field(default_factory=list)
+
+    def root(self) -> _Node:
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        if node is not self:
+            self.parent = node
+        return node
+
+
+def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection]]]) -> Iterator[MergedObject]:
+    """Put the detections of all windows together.
+
+    Args:
+        windows: of the scene.
+        found: the detections of each window that was looked at, best score first, by ascending index of the window;
+            windows that nothing was looked for in may be left out.
+
+    Yields:
+        Each object once, as soon as no later window can change it, in an order that depends on the detections alone.
+    """
+    front = _Front(windows)
+    for index, detections in found:
+        yield from front.close(before=windows[index].top)
+        front.add(windows[index], detections)
+    yield from front.close(before=None)
+
+
+class _Front:
+    """The groups that windows to come may still add to."""
+
+    def __init__(self, windows: WindowGrid):
+        self.windows = windows
+        #: first row -> first column -> the detections of a window that others may still overlap
+        self.rows: dict[int, dict[int, list[_Node]]] = defaultdict(dict)
+        self.groups: dict[_Node, None] = {}  # their roots, in order of appearance
+        self.looked: set[int] = set()
+        self.top = -1
+
+    def add(self, window: Window, detections: Sequence[Detection]) -> None:
+        """Link a window's detections with those of the windows before it."""
+        nodes = [_Node(detection, window, _is_whole(detection, window, self.windows)) for detection in detections]
+        for node in nodes:
+            node.members.append(node)
+            self.groups[node] = None
+        for top, row in self.rows.items():
+            if top + window.size <= window.top:
+                continue
+            for left, others in row.items():
+                if abs(left - window.left) < window.size:
+                    self._link(nodes, others)
+        self.rows[window.top][window.left] = nodes
+        self.looked.add(window.index)
+
+    def close(self, before: int | None) -> Iterator[MergedObject]:
+        """The objects that no window from row `before` on can touch; all if None."""
+        if before is not None and before == self.top:
+            return
+        self.top = before if before is not None else self.top
+        done = []
+        for root in self.groups:
+            if before is None or all(node.window.bottom <= before for node in root.members):
+                done.append(root)
+        for root in done:
+            del self.groups[root]
+        objects = [(min((n.detection.window, n.detection.number) for n in root.members), root) for root in done]
+        for _, root in sorted(objects, key=lambda pair: pair[0]):
+            yield from self._objects(root.members)
+        if before is not None:
+            for top in [top for top in self.rows if top + self.windows.size <= before]:
+                del self.rows[top]
+            # Windows whose extent an open group may still reach are kept: those that lie in open rows or share them.
+            oldest = min((node.window.top for root in self.groups for node in root.members), default=before)
+            self.looked = {i for i in self.looked if self.windows[i].bottom > oldest - self.windows.size}
+
+    def _link(self, nodes: Sequence[_Node], others: Sequence[_Node]) -> None:
+        if not nodes or not others:
+            return
+        one, other = nodes[0].window, others[0].window
+        area = (
+            max(one.top, other.top),
+            max(one.left, other.left),
+            min(one.bottom, other.bottom),
+            min(one.right, other.right),
+        )
+        mine, theirs = _boxes(nodes, area), _boxes(others, area)
+        meet = (
+            (mine[:, None, 0] < theirs[None, :, 2])
+            & (theirs[None, :, 0] < mine[:, None, 2])
+            & (mine[:, None, 1] < theirs[None, :, 3])
+            & (theirs[None, :, 1] < mine[:, None, 3])
+        )
+        for i, j in zip(*np.nonzero(meet)):
+            a, b = nodes[i], others[j]
+            if a.detection.label != b.detection.label:
+                continue
+            needed = LINK_IOU_WHOLE if a.whole and b.whole else LINK_IOU
+            if overlap_iou(a.detection, b.detection, area) >= needed:
+                if a.whole and b.whole:
+                    a.peers.append(b)
+                    b.peers.append(a)
+                self._unite(a.root(), b.root())
+
+    def _unite(self, one: _Node, other: _Node) -> None:
+        if one is other:
+            return
+        if len(one.members) < len(other.members):
+            one, other = other, one
+        other.parent = one
+        one.members += other.members
+        other.members = []
+        del self.groups[other]
+
+    def _objects(self, members: Sequence[_Node]) -> Iterator[MergedObject]:
+        """What a group is: of its whole members the one farthest from its window's border, or the union of its pieces."""
+        whole = sorted((node for node in members if node.whole), key=_order)
+        for alike in _clusters(whole):
+            d = min(alike, key=lambda node: (-_distance(node, self.windows), *_order(node))).detection
+            yield MergedObject(
+                d.label, d.score, d.top, d.left, d.mask, d.sensors, self._touches_border(d.top, d.left, d.mask)
+            )
+        if not whole:
+            yield from self._union(members)
+
+    def _union(self, members: Sequence[_Node]) -> Iterator[MergedObject]:
+        pieces = [node.detection for node in members]
+        top, left = min(d.top for d in pieces), min(d.left for d in pieces)
+        bottom, right = max(d.bottom for d in pieces), max(d.right for d in pieces)
+        if self._seen_whole(top, left, bottom, right):
+            return
+        mask = np.zeros((bottom - top, right - left), dtype=bool)
+        for d in pieces:
+            mask[d.top - top : d.bottom - top, d.left - left : d.right - left] |= d.mask
+        largest = max(pieces, key=lambda d: (np.count_nonzero(d.mask), -d.window, -d.number))
+        yield MergedObject(
+            largest.label,
+            max(d.score for d in pieces),
+            top,
+            left,
+            mask,
+            largest.sensors,
+            self._touches_border(top, left, mask),
+        )
+
+    def _seen_whole(self, top: int, left: int, bottom: int, right: int) -> bool:
+        """Whether a window that was looked at holds an extent and all around it that would make a mask in it whole."""
+        windows = self.windows
+        if bottom - top > windows.size or right - left > windows.size:
+            return False
+        return any(
+            window.index in self.looked and _is_inside(top, left, bottom, right, window, windows, SEEN_PX)
+            for window in windows.touching(top, left, bottom, right)
+        )
+
+    def _touches_border(self, top: int, left: int, mask: np.ndarray) -> bool:
+        height, width = mask.shape
+        return top <= 0 or left <= 0 or top + height >= self.windows.height or left + width >= self.windows.width
+
+
+def _order(node: _Node) -> tuple[int, int]:
+    return node.detection.window, node.detection.number
+
+
+def _clusters(whole: Sequence[_Node]) -> Iterator[list[_Node]]:
+    """Whole members of a group that are linked without the help of pieces: a sliver at a window's border agrees with each
+    of two row houses, and must not make one of them."""
+    seen: set[_Node] = set()
+    for node in whole:
+        if node not in seen:
+            cluster, waiting = [], [node]
+            seen.add(node)
+            while waiting:
+                cluster.append(one := waiting.pop())
+                new = [peer for peer in one.peers if peer not in seen]
+                seen.update(new)
+                waiting += new
+            yield cluster
+
+
+def _boxes(nodes: Sequence[_Node], area: tuple[int, int, int, int]) -> np.ndarray:
+    """[n, 4] of top, left, bottom, right of the masks' boxes within an area; empty boxes end before they begin."""
+    boxes = np.array([(n.detection.top, n.detection.left, n.detection.bottom, n.detection.right) for n in nodes])
+    return np.concatenate([np.maximum(boxes[:, :2], area[:2]), np.minimum(boxes[:, 2:], area[2:])], axis=1)
+
+
+def _is_inside(top: int, left: int, bottom: int, right: int, window: Window, windows: WindowGrid, margin: int) -> bool:
+    """Whether an extent keeps more than a margin from each border of a window that is not the scene's border."""
+    return (
+        (top - window.top > margin or (window.top == 0 and top >= 0))
+        and (left - window.left > margin or (window.left == 0 and left >= 0))
+        and (window.bottom - bottom > margin or (window.bottom >= windows.height and bottom <= window.bottom))
+        and (window.right - right > margin or (window.right >= windows.width and right <= window.right))
+    )
+
+
+def _is_whole(detection: Detection, window: Window, windows: WindowGrid) -> bool:
+    return _is_inside(detection.top, detection.left, detection.bottom, detection.right, window, windows, BORDER_PX)
+
+
+def _distance(node: _Node, windows: WindowGrid) -> int:
+    """How far a mask keeps from the borders of its window that are not the scene's, px."""
+    d, w = node.detection, node.window
+    sides = [windows.size]
+    if w.top > 0:
+        sides.append(d.top - w.top)
+    if w.left > 0:
+        sides.append(d.left - w.left)
+    if w.bottom < windows.height:
+        sides.append(w.bottom - d.bottom)
+    if w.right < windows.width:
+        sides.append(w.right - d.right)
+    return min(sides)

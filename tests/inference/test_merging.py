@@ -1,0 +1,117 @@
+"""Each object once, whatever the windows make of it: an oracle's masks, clipped and jittered, against the truth."""
+
+import numpy as np
+import pytest
+
+from imrsf_d2.inference.detections import Detection, drop_doubles, overlap_iou
+from imrsf_d2.inference.merging import merge
+from imrsf_d2.inference.windows import WindowGrid
+from tests.inference.oracle_scene import ceiling, compare, draw_scene, look, look_everywhere
+
+SIZE = 512
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return draw_scene(seed=0, height=2000, width=2300, halls=4, tries=2000)
+
+
+@pytest.mark.parametrize("overlap", [128, 256])
+@pytest.mark.parametrize("jitter", [0, 1])
+def test_every_building_comes_out_once_and_in_one_piece(scene, overlap, jitter):
+    windows = WindowGrid(*scene.shape, SIZE, overlap)
+    buildings, once, twice, pieces = compare(scene, merge(windows, look_everywhere(scene, windows, jitter)))
+    assert buildings > 1000
+    assert (once, twice, pieces) == (buildings, 0, 0)
+
+
+def test_at_two_pixels_of_jitter_nothing_is_lost_beyond_what_the_masks_themselves_lose():
+    scene = draw_scene(seed=1, height=2000, width=2300, halls=4, tries=2000, least=10)
+    windows = WindowGrid(*scene.shape, SIZE, 128)
+    buildings, once, _, pieces = compare(scene, merge(windows, look_everywhere(scene, windows, 2)))
+    assert once / buildings >= ceiling(scene, windows, 2) - 0.002
+    assert pieces / buildings <= 0.005
+
+
+def test_a_building_larger_than_a_window_is_one_object():
+    scene = np.zeros((900, 1400), dtype=np.int32)
+    scene[90:810, 100:1290] = 1
+    scene[300:400, 600:700] = 0  # a courtyard
+    windows = WindowGrid(*scene.shape, 256, 64)
+    (found,) = merge(windows, look_everywhere(scene, windows))
+    assert (found.top, found.left, found.cut) == (90, 100, False)
+    np.testing.assert_array_equal(found.mask, scene[90:810, 100:1290] == 1)
+
+
+def test_row_houses_that_share_walls_are_not_fused():
+    scene = np.zeros((200, 1000), dtype=np.int32)
+    scene[80:110] = (np.arange(1000) // 13 + 1)[None]
+    windows = WindowGrid(*scene.shape, 256, 64)
+    objects = list(merge(windows, look_everywhere(scene, windows, jitter=1)))
+    assert compare(scene, objects) == (77, 77, 0, 0)
+
+
+def test_objects_come_out_as_soon_as_no_window_can_change_them(scene):
+    windows = WindowGrid(*scene.shape, SIZE, 128)
+    seen = []
+
+    def found():
+        for window in windows:
+            seen.append(window.top)
+            yield window.index, look(scene, window)
+
+    reach = [(seen[-1], found.top + found.mask.shape[0]) for found in merge(windows, found())]
+    assert reach[0][0] <= 2 * (SIZE - 128)  # with the first row of windows that begins below the first ones
+    last = windows.tops[-1]
+    early = sum(at < last for at, _ in reach)
+    assert early > len(reach) / 3
+
+
+def test_windows_left_out_are_windows_without_anything(scene):
+    windows = WindowGrid(*scene.shape, SIZE, 128)
+    everything = list(look_everywhere(scene, windows))
+    some = [(index, found) for index, found in everything if found]
+    assert summary(merge(windows, everything)) == summary(merge(windows, some))
+
+
+def summary(objects):
+    return [(o.top, o.left, o.mask.shape, int(o.mask.sum()), o.score) for o in objects]
+
+
+def test_a_piece_that_another_window_saw_whole_is_a_ghost():
+    windows = WindowGrid(200, 300, 128, 64)
+    piece = Detection(0, 0, 0, 0.9, 50, 120, np.ones((8, 8), dtype=bool))  # at the right border of window 0
+    assert list(merge(windows, [(0, [piece]), (1, [])])) == []
+    # Window 1 was not looked at, as it holds no data: nobody saw more of it.
+    (alone,) = merge(windows, [(0, [piece])])
+    assert (alone.top, alone.left) == (50, 120)
+
+
+def test_objects_of_different_classes_are_never_linked():
+    windows = WindowGrid(128, 192, 128, 64)
+    one, other = (Detection(window, 0, window, 0.9, 50, 80, np.ones((8, 8), dtype=bool)) for window in (0, 1))
+    assert sorted(found.label for found in merge(windows, [(0, [one]), (1, [other])])) == [0, 1]
+
+
+def test_whether_an_object_touches_the_border_of_the_scene_is_said():
+    scene = np.zeros((128, 192), dtype=np.int32)
+    scene[0:8, 4:12], scene[20:28, 4:12], scene[20:28, 184:192] = 1, 2, 3
+    windows = WindowGrid(*scene.shape, 128, 64)
+    found = {(o.top, o.left): o.cut for o in merge(windows, look_everywhere(scene, windows))}
+    assert found == {(0, 4): True, (20, 4): False, (20, 184): True}
+
+
+def test_two_queries_on_one_building_are_one_detection():
+    mask = np.ones((10, 10), dtype=bool)
+    best, double = Detection(0, 0, 0, 0.9, 5, 5, mask), Detection(0, 1, 0, 0.8, 5, 6, mask)
+    other_class, far = Detection(0, 2, 1, 0.7, 5, 5, mask), Detection(0, 3, 0, 0.6, 5, 12, mask)
+    assert overlap_iou(best, double) == 90 / 110 and overlap_iou(best, far) == 30 / 170
+    assert drop_doubles([best, double, other_class, far]) == [best, other_class, far]
+
+
+def test_iou_within_an_area_counts_what_lies_in_it_alone():
+    one = Detection(0, 0, 0, 0.9, 0, 0, np.ones((4, 10), dtype=bool))
+    other = Detection(1, 0, 0, 0.9, 0, 6, np.ones((4, 10), dtype=bool))
+    assert overlap_iou(one, other) == 16 / 64
+    assert overlap_iou(one, other, (0, 6, 4, 10)) == 1.0
+    assert overlap_iou(one, other, (0, 20, 4, 30)) == 0.0
