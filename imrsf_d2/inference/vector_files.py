@@ -1,0 +1,128 @@
+"""Features as files: GeoPackage, FlatGeobuf, GeoJSON and GeoParquet, complete or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyogrio.raw
+import shapely
+from rasterio.crs import CRS
+from shapely.geometry.base import BaseGeometry
+
+from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["FORMATS", "Feature", "check_format", "write_features"]
+
+#: file name extension -> GDAL's driver; GeoParquet is written with pyarrow, as the wheels' GDAL has no driver
+FORMATS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".parquet": "Parquet"}
+
+
+@dataclass(frozen=True, eq=False)
+class Feature:
+    """An object of a scene.
+
+    Args:
+        geometry: Polygon or MultiPolygon in the scene's coordinates.
+        label: name of its class.
+        score: 0 to 1.
+        area_m2: on the ground.
+        sensors: names of the modalities with data in at least half of it.
+        cut: True if it touches the scene's border, so that there may be more of it.
+    """
+
+    geometry: BaseGeometry
+    label: str
+    score: float
+    area_m2: float
+    sensors: tuple[str, ...]
+    cut: bool
+
+
+def check_format(path: str | os.PathLike) -> str:
+    """The driver for a file name.
+
+    Raises:
+        ValueError: if the name ends like no format, or what writes it is not installed.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"--output is {os.fspath(path)!r}, expected a name that ends in {', '.join(FORMATS)}.")
+    if suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                f"--output is {os.fspath(path)!r}, but GeoParquet takes pyarrow: pip install pyarrow."
+            ) from error
+    return FORMATS[suffix]
+
+
+def write_features(path: str | os.PathLike, features: Iterable[Feature], crs: CRS, layer: str = "predictions") -> int:
+    """Write features in the order in which they come, numbered from 1; GeoJSON is in WGS 84 (RFC 7946), others in `crs`.
+
+    Args:
+        path: see `FORMATS`; what was there is replaced when the new file is complete.
+        layer: its name, in a GeoPackage.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ValueError: see `check_format`.
+    """
+    driver = check_format(path)
+    features = list(features)
+    geometry = shapely.to_wkb(
+        [shapely.MultiPolygon([f.geometry]) if f.geometry.geom_type == "Polygon" else f.geometry for f in features]
+    )
+    columns = {
+        "id": np.arange(1, len(features) + 1, dtype=np.int64),
+        "class": np.array([f.label for f in features], dtype=object),
+        "score": np.array([round(f.score, 6) for f in features], dtype=np.float64),
+        "area_m2": np.array([round(f.area_m2, 3) for f in features], dtype=np.float64),
+        "sensors": np.array([",".join(f.sensors) for f in features], dtype=object),
+        "cut": np.array([f.cut for f in features], dtype=bool),
+    }
+    with replacing(path) as temporary, warnings.catch_warnings():
+        if driver == "Parquet":
+            _write_parquet(temporary, geometry, columns, crs, [f.geometry for f in features])
+        else:
+            options = {"RFC7946": "YES"} if driver == "GeoJSON" else {}
+            warnings.filterwarnings("ignore", "The filename extension should be", RuntimeWarning)  # it will be
+            pyogrio.raw.write(
+                temporary,
+                geometry=np.asarray(geometry, dtype=object),
+                field_data=list(columns.values()),
+                fields=np.array(list(columns), dtype=object),
+                geometry_type="MultiPolygon",
+                crs=crs.to_wkt(),
+                driver=driver,
+                layer=layer,
+                layer_options=options,
+            )
+    return len(features)
+
+
+def _write_parquet(path: str, geometry: Sequence[bytes], columns: dict, crs: CRS, shapes: Sequence[BaseGeometry]) -> None:
+    """GeoParquet 1.1: well-known binary, and where and what it is in the file's metadata."""
+    import pyarrow
+    import pyarrow.parquet
+
+    described = {"encoding": "WKB", "geometry_types": ["MultiPolygon"], "crs": crs.to_dict(projjson=True)}
+    if shapes:
+        described["bbox"] = [float(side) for side in shapely.total_bounds(shapes)]
+    about = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": described}}
+    table = pyarrow.table(
+        {
+            **{name: pyarrow.array(values) for name, values in columns.items()},
+            "geometry": pyarrow.array(list(geometry), pyarrow.binary()),
+        }
+    )
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(about)}), path)
