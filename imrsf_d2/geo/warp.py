@@ -18,13 +18,17 @@ __all__ = ["Warp"]
 OUTLINE = 17
 
 
+#: How far GDAL's approximation of a map projection may be off, px; its own default is an eighth.
+PROJECTION_TOLERANCE_PX = 0.01
+
+
 @dataclass(frozen=True)
 class Warp:
     """How pixels get from one grid onto another, or onto a part of it, through their places on the ground.
 
     GDAL is told how wide the interpolation kernel is. It would guess the width from the part that is requested and the part
     of the source that is read, and so use another kernel along the edges of a scene. It approximates the map projection
-    within a row, to hundredths of a pixel.
+    within a row, to a hundredth of a pixel.
 
     Args:
         source, target: both located.
@@ -73,6 +77,7 @@ class Warp:
             "src_crs": here.crs,
             "dst_transform": there.transform,
             "dst_crs": there.crs,
+            "tolerance": PROJECTION_TOLERANCE_PX,
         }
         on_target = np.zeros(there.shape, dtype=np.uint8)
         reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)

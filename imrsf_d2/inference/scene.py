@@ -1,0 +1,316 @@
+"""A scene: rasters of any grid, extent and number of files, read window by window onto one pixel grid."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+from imrsf_d2.data.reading import assemble
+from imrsf_d2.geo.grids import Grid, cover
+from imrsf_d2.geo.projections import Bounds, move_bounds
+from imrsf_d2.geo.rasters import Raster, read_grid, read_raster
+from imrsf_d2.inference.windows import Window
+from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
+
+__all__ = ["Scene", "SceneFile", "find_files", "open_scene"]
+
+#: Pixels of two files are the same if none of their corners lies further apart, px.
+SAME_PIXELS = 1e-3
+#: Side of the tiles that a scene is read in, and what the latest of them may take in memory.
+TILE_PX, CACHE_BYTES = 256, 1 << 28
+
+
+@dataclass(frozen=True)
+class SceneFile:
+    """One raster of a sensor.
+
+    Args:
+        path: anything GDAL opens.
+        grid: its pixels, located.
+    """
+
+    path: str
+    grid: Grid
+
+
+class Scene:
+    """What the sensors recorded of one area.
+
+    It is read in tiles of its own grid, the latest of which are kept: so a pixel has the same numbers in every window, to
+    the last bit, and none is read or resampled once for each window that it lies in.
+
+    Args:
+        modalities: the model's.
+        grid: the pixels of the map.
+        sensors: name -> files of it, where they overlap the first with data counts; sensors without a file are missing.
+    """
+
+    def __init__(self, modalities: ModalitySet, grid: Grid, sensors: Mapping[str, Sequence[SceneFile]]):
+        self.modalities, self.grid = modalities, grid
+        self.sensors = {name: tuple(files) for name, files in sensors.items()}
+        self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, window: Window) -> np.ndarray | None:
+        """What the model sees of a window.
+
+        Returns:
+            [C + M, size, size] as `assemble` makes it, invalid beyond the scene's edges; None if no sensor has a valid
+            pixel there.
+
+        Raises:
+            RasterError: if a file cannot be read.
+            ValueError: if a file does not hold what its modality says.
+        """
+        bottom, right = min(window.bottom, self.grid.height), min(window.right, self.grid.width)
+        rasters: dict[str, Raster] = {}
+        for row in range(window.top // TILE_PX, -(-bottom // TILE_PX)):
+            for column in range(window.left // TILE_PX, -(-right // TILE_PX)):
+                top, left = row * TILE_PX, column * TILE_PX
+                rows = slice(max(top, window.top), min(top + TILE_PX, bottom))
+                columns = slice(max(left, window.left), min(left + TILE_PX, right))
+                inner = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+                outer = np.s_[
+                    rows.start - window.top : rows.stop - window.top,
+                    columns.start - window.left : columns.stop - window.left,
+                ]
+                for name, (bands, valid) in self._tile(row, column).items():
+                    if name not in rasters:
+                        rasters[name] = _empty(self.modalities[name], window.size, window.size)
+                    rasters[name][0][(slice(None), *outer)] = bands[(slice(None), *inner)]
+                    rasters[name][1][outer] = valid[inner]
+        rasters = {name: raster for name, raster in rasters.items() if raster[1].any()}
+        return assemble(self.modalities, rasters, (window.size, window.size)) if rasters else None
+
+    def _tile(self, row: int, column: int) -> dict[str, Raster]:
+        """The sensors that have data in a tile."""
+        with self._lock:  # GDAL's handles are not shared between threads, and no tile is read twice
+            if (row, column) not in self._tiles:
+                rows = slice(row * TILE_PX, min((row + 1) * TILE_PX, self.grid.height))
+                columns = slice(column * TILE_PX, min((column + 1) * TILE_PX, self.grid.width))
+                found = {
+                    name: self._read(self.modalities[name], files, rows, columns) for name, files in self.sensors.items()
+                }
+                self._tiles[row, column] = {name: raster for name, raster in found.items() if raster[1].any()}
+                size = 4 * self.modalities.num_channels * TILE_PX**2
+                while len(self._tiles) * size > CACHE_BYTES and len(self._tiles) > 1:
+                    self._tiles.popitem(last=False)
+            self._tiles.move_to_end((row, column))
+            return self._tiles[row, column]
+
+    def _read(self, modality: Modality, files: Sequence[SceneFile], rows: slice, columns: slice) -> Raster:
+        part = self.grid.part(rows, columns)
+        bands, valid = _empty(modality, *part.shape)
+        for file in files:
+            if valid.all():
+                break
+            if part.meets(file.grid):
+                new, is_new = self._read_file(modality, file, rows, columns)
+                is_new &= ~valid
+                bands[:, is_new] = new[:, is_new]
+                valid |= is_new
+        return bands, valid
+
+    def _read_file(self, modality: Modality, file: SceneFile, rows: slice, columns: slice) -> Raster:
+        """Some rows and columns of the scene from one file."""
+        if (offset := file.grid.offset_of(self.grid, SAME_PIXELS)) is None:
+            return read_raster(file.path, modality, grid=self.grid, window=(rows, columns))
+        # The pixels of the file are the scene's: they are copied.
+        bands, valid = _empty(modality, rows.stop - rows.start, columns.stop - columns.start)
+        source, target = [], []
+        for wanted, first, length in zip((rows, columns), offset, file.grid.shape):
+            start, stop = max(wanted.start + first, 0), min(wanted.stop + first, length)
+            if start >= stop:
+                return bands, valid
+            source.append(slice(start, stop))
+            target.append(slice(start - first - wanted.start, stop - first - wanted.start))
+        found = read_raster(file.path, modality, window=(source[0], source[1]))
+        bands[:, target[0], target[1]], valid[target[0], target[1]] = found
+        return bands, valid
+
+
+def _empty(modality: Modality, height: int, width: int) -> Raster:
+    """Pixels without data: each band's mean."""
+    bands = np.empty((modality.channels, height, width), dtype=np.float32)
+    bands[:] = np.asarray(modality.mean, dtype=np.float32)[:, None, None]
+    return bands, np.zeros((height, width), dtype=bool)
+
+
+def find_files(pattern: str | os.PathLike) -> list[str]:
+    """The rasters that a file name, a folder or a glob stands for, in the order of their names.
+
+    Raises:
+        MissingFileError: if there are none.
+    """
+    pattern = os.fspath(pattern)
+    if os.path.isdir(pattern):
+        names = sorted(
+            entry.path for entry in os.scandir(pattern) if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2"))
+        )
+    elif os.path.exists(pattern) or pattern.startswith("/vsi") or "://" in pattern:
+        names = [pattern]
+    else:
+        names = sorted(glob.glob(pattern, recursive=True))
+    if not names:
+        raise MissingFileError(
+            f"{pattern} names no raster, expected a file, a folder of .tif, .vrt or .jp2 files, or a glob."
+        )
+    return names
+
+
+def open_scene(
+    modalities: ModalitySet,
+    sensors: Mapping[str, Sequence[str]],
+    *,
+    reference: str | None = None,
+    crs: CRS | None = None,
+    resolution: float | None = None,
+    bounds: Bounds | None = None,
+    assume_crs: CRS | None = None,
+) -> Scene:
+    """Look at the headers of a scene's files, and choose the pixels of the map.
+
+    Args:
+        modalities: the model's.
+        sensors: name of a modality -> its files; those left out are missing.
+        reference: the sensor whose pixels the map has; None for the finest one. The map's extent is that sensor's.
+        crs, resolution: instead, a map in this system and of this pixel size (map units); of one given alone, the other is
+            the reference's.
+        bounds: the part of the map that is wanted, in its system; None for all.
+        assume_crs: of files that do not say which system they are in.
+
+    Raises:
+        RasterError: if a file cannot be opened.
+        ValueError: if a sensor is unknown, a file does not say where it lies, sensors do not overlap, or the map would be
+            empty.
+    """
+    if not sensors:
+        raise InputError("a scene has no sensor, expected --modality name=file at least once.")
+    opened = {
+        name: tuple(_look(path, assume_crs) for path in sensors[name])
+        for name in modalities.check_subset(sensors, "--modality")
+    }
+    if reference is not None and reference not in opened:
+        raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(opened)}.")
+    reference = reference or min(opened, key=lambda name: _pixel_m(opened[name][0].grid))
+    grid = _map_grid(opened[reference], crs, resolution)
+    if bounds is not None:
+        grid = _cut(grid, bounds)
+    away = [name for name, files in opened.items() if not any(grid.meets(file.grid) for file in files)]
+    if away:
+        extents = "; ".join(f"{name}: {_extent(files, grid.crs)}" for name, files in opened.items())
+        raise InputError(
+            f"{some_of(away)} and the map ({_box(grid.bounds)} in {_name(grid.crs)}) do not overlap. In the map's system the "
+            f"sensors cover {extents}. Leave the sensor out, or see whether its coordinate system is right."
+        )
+    return Scene(modalities, grid, opened)
+
+
+def _look(path: str, assume_crs: CRS | None) -> SceneFile:
+    grid = read_grid(path)
+    if grid.crs is None and assume_crs is not None:
+        path = f"vrt://{path}?a_srs={assume_crs.to_string()}"  # GDAL's own way to say more about a file than it does
+        grid = read_grid(path)
+    if grid.crs is None:
+        raise InputError(
+            f"{path} does not say which coordinate system it is in; if you know it, pass --assume-crs EPSG:code."
+        )
+    if not grid.located:
+        raise InputError(
+            f"{path} has no usable geotransform ({tuple(grid.transform)[:6]}), expected a raster on a map grid."
+        )
+    return SceneFile(path, grid)
+
+
+def _pixel_m(grid: Grid) -> float:
+    """The side of a pixel in the middle of a grid, in meters."""
+    middle = Affine.translation(grid.width / 2, grid.height / 2)
+    xs, ys = grid.transform * middle * np.array([(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
+    if grid.crs is not None and grid.crs.is_geographic:
+        xs, ys = xs * 111_320 * math.cos(math.radians(float(ys[0]))), ys * 111_320
+    elif grid.crs is not None and grid.crs.is_projected:
+        xs, ys = xs * grid.crs.linear_units_factor[1], ys * grid.crs.linear_units_factor[1]
+    return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[2] - xs[0], ys[2] - ys[0]))
+
+
+def _map_grid(files: Sequence[SceneFile], crs: CRS | None, resolution: float | None) -> Grid:
+    first = files[0].grid
+    if crs is None and resolution is None:
+        return _union(files)
+    system = crs or first.crs
+    bounds = [move_bounds(file.grid.bounds, file.grid.crs, system) for file in files]
+    if resolution is None:
+        if system != first.crs:
+            raise InputError(f"--crs {_name(system)} takes --resolution, the side of a pixel in its units.")
+        resolution = math.sqrt(abs(first.transform.determinant))
+    return cover(_around(bounds), system, resolution)
+
+
+def _union(files: Sequence[SceneFile]) -> Grid:
+    """The first file's pixels, continued over all files."""
+    first = files[0].grid
+    tops, lefts, bottoms, rights = [0], [0], [first.height], [first.width]
+    for file in files[1:]:
+        corners = file.grid.corners(first.crs)
+        if corners is None:
+            raise InputError(
+                f"{file.path} has no place in {_name(first.crs)}, the system of {files[0].path}; pass --crs and --resolution."
+            )
+        columns, rows = ~first.transform * corners
+        # Of files on other pixels, those that they touch: rounded, as an edge on a pixel's must not cost a row.
+        tops.append(math.floor(round(float(rows.min()), 3)))
+        lefts.append(math.floor(round(float(columns.min()), 3)))
+        bottoms.append(math.ceil(round(float(rows.max()), 3)))
+        rights.append(math.ceil(round(float(columns.max()), 3)))
+    return first.part(slice(min(tops), max(bottoms)), slice(min(lefts), max(rights)))
+
+
+def _cut(grid: Grid, bounds: Bounds) -> Grid:
+    """The pixels of a grid that touch some bounds."""
+    left, bottom, right, top = bounds
+    if not (left < right and bottom < top):
+        raise InputError(f"--bounds are {_box(bounds)}, expected LEFT BOTTOM RIGHT TOP.")
+    columns, rows = ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)])
+    row_part = slice(
+        max(math.floor(round(float(rows.min()), 3)), 0), min(math.ceil(round(float(rows.max()), 3)), grid.height)
+    )
+    column_part = slice(
+        max(math.floor(round(float(columns.min()), 3)), 0), min(math.ceil(round(float(columns.max()), 3)), grid.width)
+    )
+    if row_part.start >= row_part.stop or column_part.start >= column_part.stop:
+        raise InputError(
+            f"the area asked for ({_box(bounds)}) holds no pixel of the map ({_box(grid.bounds)} in {_name(grid.crs)})."
+        )
+    return grid.part(row_part, column_part)
+
+
+def _around(bounds: Sequence[Bounds]) -> Bounds:
+    lefts, bottoms, rights, tops = zip(*bounds)
+    return min(lefts), min(bottoms), max(rights), max(tops)
+
+
+def _extent(files: Sequence[SceneFile], crs: CRS | None) -> str:
+    corners = [corners for file in files if (corners := file.grid.corners(crs)) is not None]
+    if not corners:
+        return "nothing there"
+    points = np.concatenate(corners, axis=1)
+    return _box((points[0].min(), points[1].min(), points[0].max(), points[1].max()))
+
+
+def _box(bounds: Sequence[float]) -> str:
+    left, bottom, right, top = (f"{float(side):.10g}" for side in bounds)
+    return f"x {left} to {right}, y {bottom} to {top}"
+
+
+def _name(crs: CRS | None) -> str:
+    return "no system" if crs is None else crs.to_string()[:60]
