@@ -1,0 +1,158 @@
+"""From a scene to its map: blocks computed, in any order and by any number of processes, then put together in one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rasterio.windows import Window as RasterWindow
+
+from imrsf_d2.inference.blending import blend
+from imrsf_d2.inference.blocks import Block, BlockFolder
+from imrsf_d2.inference.detection_files import load_detections, save_detections
+from imrsf_d2.inference.detections import Detection
+from imrsf_d2.inference.label_maps import NO_LABEL, label_map
+from imrsf_d2.inference.merging import MergedObject, merge
+from imrsf_d2.inference.outlines import area_m2, outline
+from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
+from imrsf_d2.inference.scene import Scene
+from imrsf_d2.inference.vector_files import Feature
+from imrsf_d2.inference.windows import Window, WindowGrid
+from imrsf_d2.utils.atomic import write_atomically
+
+__all__ = ["Progress", "compute_blocks", "features", "merged_objects", "write_label_map"]
+
+
+class Progress:
+    """What is told while blocks are computed.
+
+    Args:
+        windows: how many there are to look at.
+        tell: gets the windows done, those in all, the objects found, and the seconds since the start.
+    """
+
+    def __init__(self, windows: int, tell: Callable[[int, int, int, float], None]):
+        self.windows, self._tell = windows, tell
+        self.done = self.objects = 0
+        self._start = time.monotonic()
+
+    def add(self, windows: int, objects: int) -> None:
+        """Count what a block has brought."""
+        self.done += windows
+        self.objects += objects
+        self._tell(self.done, self.windows, self.objects, time.monotonic() - self._start)
+
+
+def compute_blocks(
+    predictor: WindowPredictor,
+    scene: Scene,
+    blocks: Sequence[Block],
+    folder: BlockFolder,
+    progress: Progress | None = None,
+    *,
+    classes: int = 0,
+    probabilities: bool = False,
+) -> None:
+    """Compute those blocks that have no result yet.
+
+    Args:
+        predictor: its kind decides what is computed.
+        blocks: of `window_blocks` for objects, `area_blocks` for label maps; a share of them for one of several processes.
+        folder: gets a file per block.
+        classes: of the model, for label maps.
+        probabilities: keep those of label maps, too.
+    """
+    for block in blocks:
+        if folder.file(block).is_file():
+            if progress is not None:
+                progress.add(len(block.windows), 0)
+            continue
+        results = predictor.run(scene, block.windows)
+        if predictor.instances:
+            found = {result.window.index: result.detections for result in results}
+            save_detections(folder.file(block), found)
+            objects = sum(map(len, found.values()))
+        else:
+            _save_labels(folder.file(block), block, results, classes, probabilities)
+            objects = 0
+        if progress is not None:
+            progress.add(len(block.windows), objects)
+
+
+def merged_objects(windows: WindowGrid, blocks: Sequence[Block], folder: BlockFolder) -> Iterator[MergedObject]:
+    """The objects of a scene whose blocks are all computed, each once."""
+
+    def found() -> Iterator[tuple[int, Sequence[Detection]]]:
+        for row in sorted({block.row for block in blocks}):
+            of_row: dict[int, list[Detection]] = {}
+            for block in blocks:
+                if block.row == row:
+                    of_row |= load_detections(folder.file(block))
+            yield from sorted(of_row.items())
+
+    return merge(windows, found())
+
+
+def features(
+    scene: Scene, objects: Iterator[MergedObject], classes: Sequence[str], *, min_area: float = 0.0, simplify: float = 0.0
+) -> Iterator[Feature]:
+    """Objects as polygons in the scene's coordinates.
+
+    Args:
+        classes: their names.
+        min_area: smaller ones are left out, m2.
+        simplify: see `outline`.
+    """
+    names = scene.modalities.names
+    crs = scene.grid.crs
+    assert crs is not None  # see `open_scene`
+    for found in objects:
+        height, width = found.mask.shape
+        place = scene.grid.part(slice(found.top, found.top + height), slice(found.left, found.left + width))
+        geometry = outline(found.mask, place.transform, simplify)
+        area = area_m2(geometry, crs)
+        if area >= min_area:
+            sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
+            yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
+
+
+def write_label_map(
+    path: Path,
+    scene: Scene,
+    blocks: Sequence[Block],
+    folder: BlockFolder,
+    names: Sequence[str],
+    colors: Sequence[Sequence[int]],
+) -> None:
+    """Write the label map of a scene whose blocks are all computed, as a Cloud-Optimized GeoTIFF."""
+    with label_map(path, scene.grid, names, colors) as write:
+        for block in blocks:
+            assert block.area is not None
+            top, left, bottom, right = block.area
+            with np.load(folder.file(block)) as file:
+                write(file["labels"], RasterWindow(left, top, right - left, bottom - top))
+
+
+def _save_labels(path: Path, block: Block, results: Iterator[WindowResult], classes: int, probabilities: bool) -> None:
+    assert block.area is not None
+    top, left, bottom, right = block.area
+    valid = np.zeros((bottom - top, right - left), dtype=bool)
+
+    def found() -> Iterator[tuple[Window, np.ndarray]]:
+        for result in results:
+            w = result.window
+            rows, columns = slice(max(w.top, top), min(w.bottom, bottom)), slice(max(w.left, left), min(w.right, right))
+            inner = result.valid[rows.start - w.top : rows.stop - w.top, columns.start - w.left : columns.stop - w.left]
+            valid[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= inner
+            assert result.probabilities is not None
+            yield w, result.probabilities
+
+    blended = blend(block.area, found(), classes)
+    known = valid & ~np.isnan(blended[0])
+    labels = np.where(known, np.nan_to_num(blended).argmax(axis=0), NO_LABEL).astype(np.uint8)
+    arrays = {"labels": labels}
+    if probabilities:
+        arrays["probabilities"] = np.where(known, blended, np.float32(np.nan))
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
