@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -15,12 +16,23 @@ from rasterio.windows import Window
 from imrsf_d2.geo.gdal import quiet_gdal
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.utils.errors import InputError
 
-__all__ = ["NO_LABEL", "label_map"]
+__all__ = ["NO_LABEL", "check_label_map_name", "label_map"]
 
 TILE_PX = 512
 #: What no data is in a label map.
 NO_LABEL = 255
+
+
+def check_label_map_name(path: str | os.PathLike) -> None:
+    """See that a file name is one of a GeoTIFF.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"--output is {os.fspath(path)!r}, expected a name that ends in .tif: the model gives a label map.")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,108 @@
+"""Map a scene: rasters of any sensors, extent and resolution to polygons of objects or a map of classes."""
+
+import argparse
+
+from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.utils.errors import InputError
+
+EXAMPLES = """
+Examples:
+
+Buildings of a scene from three sensors, one of them in many files; each sensor may be left out or cover only a part:
+    $ python tools/predict_scene.py --config-file configs/dfc2023_instance.yaml --modality rgb=scene.tif \\
+        --modality "sar=s1/*.tif" --modality dsm=dem.vrt --output buildings.gpkg MODEL.WEIGHTS output/instance/model_final.pth
+
+What would be done, and how long it would take:
+    $ python tools/predict_scene.py --config-file configs/dfc2023_instance.yaml --modality rgb=scene.tif \\
+        --output buildings.gpkg --dry-run MODEL.WEIGHTS output/instance/model_final.pth
+
+A label map on a grid of its own, of one area:
+    $ python tools/predict_scene.py --config-file configs/quadruplets_lulc.yaml --modality s2=s2.tif --modality dem=dem.tif \\
+        --crs EPSG:32633 --resolution 10 --aoi area.gpkg --output cover.tif MODEL.WEIGHTS output/lulc/model_final.pth
+
+In four parts, e.g. of an array job, and the map from them:
+    $ python tools/predict_scene.py ... --shard 0/4 MODEL.WEIGHTS ...
+    $ python tools/predict_scene.py ... --merge MODEL.WEIGHTS ...
+
+The map has the pixels and the extent of the finest sensor unless --reference, --crs, --resolution, --bounds or --aoi say
+otherwise. The name of --output decides what is written: .gpkg, .fgb, .geojson or .parquet for objects, .tif for classes.
+"""
+
+
+def parse(argv):
+    parser = command_parser("predict", __doc__, EXAMPLES)
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="the config the model was trained with")
+    parser.add_argument(
+        "--modality", action="append", required=True, metavar="NAME=FILES", help="a sensor and its file, folder or glob"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="the map; replaced only by a complete one")
+    parser.add_argument(
+        "--reference", metavar="NAME", help="the sensor whose pixels and extent the map has (default: the finest)"
+    )
+    parser.add_argument("--crs", metavar="CRS", help="coordinate system of the map, e.g. EPSG:32633")
+    parser.add_argument("--resolution", type=float, metavar="UNITS", help="side of the map's pixels")
+    parser.add_argument(
+        "--bounds", type=float, nargs=4, metavar=("LEFT", "BOTTOM", "RIGHT", "TOP"), help="part of the map, in its system"
+    )
+    parser.add_argument("--aoi", metavar="FILE", help="polygons: the part of the map that is wanted")
+    parser.add_argument("--assume-crs", metavar="CRS", help="of rasters that do not say theirs")
+    parser.add_argument(
+        "--window", type=int, metavar="PX", help="what the model sees at a time (default: its training crops)"
+    )
+    parser.add_argument("--overlap", type=int, metavar="PX", help="of neighboring windows (default: a quarter of --window)")
+    parser.add_argument(
+        "--min-score", type=float, default=0.5, metavar="S", help="leave out objects below it (default: 0.5)"
+    )
+    parser.add_argument("--min-area", type=float, default=0.0, metavar="M2", help="leave out smaller objects (default: 0)")
+    parser.add_argument(
+        "--simplify", type=float, default=0.0, metavar="UNITS", help="move outlines up to this far to simplify them"
+    )
+    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
+    parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
+    parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")
+    parser.add_argument("--merge", action="store_true", help="write the map of parts that are all computed")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    args = parser.parse_args(argv)
+    if args.merge and args.shard:
+        parser.error("--merge is for when all parts are computed; leave out --shard")
+    return args
+
+
+def read_sensors(texts: list[str]) -> dict[str, str]:
+    """ "rgb=scene.tif" -> {"rgb": "scene.tif"}."""
+    sensors: dict[str, str] = {}
+    for text in texts:
+        name, equals, files = text.partition("=")
+        if not equals or not name or not files:
+            raise InputError(f"--modality is {text!r}, expected NAME=FILES, e.g. rgb=scene.tif.")
+        if name in sensors:
+            raise InputError(f"--modality names {name!r} twice; several files of one sensor are a folder or a glob.")
+        sensors[name] = files
+    return sensors
+
+
+def read_shard(text: str | None) -> tuple[int, int] | None:
+    """ "1/4" -> (1, 4)."""
+    if text is None:
+        return None
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise InputError(f"--shard is {text!r}, expected I/N with I from 0 to N - 1, e.g. 0/4.")
+    return int(index), int(count)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)  # before anything heavy is loaded: --help is quick
+    from imrsf_d2.utils.errors import exit_code
+
+    def command():
+        args.sensors, args.shard = read_sensors(args.modality), read_shard(args.shard)
+        from imrsf_d2.compat.upstream import prepare
+
+        prepare()
+        from imrsf_d2.engine.scene_mapping import map_scene
+
+        map_scene(args)
+
+    return exit_code(command, interrupted="interrupted; the same command with --resume goes on from here.")

@@ -1,0 +1,155 @@
+"""One scene from start to end: what is to be done, by how many, what is left of it, and the map."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from imrsf_d2.inference.blocks import Block, BlockFolder, area_blocks, window_blocks
+from imrsf_d2.inference.label_maps import check_label_map_name
+from imrsf_d2.inference.mapping import Progress, compute_blocks, features, merged_objects, write_label_map
+from imrsf_d2.inference.predictor import WindowPredictor
+from imrsf_d2.inference.scene import Scene
+from imrsf_d2.inference.vector_files import Feature, check_format, write_features
+from imrsf_d2.inference.windows import WindowGrid
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["SceneJob", "Settings"]
+
+logger = logging.getLogger(__name__)
+
+#: Side of the part of a scene that is computed, kept and shared out as one, px.
+BLOCK_PX = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of a map.
+
+    Args:
+        window: side of what the model sees at a time, px: that of its training crops.
+        overlap: of neighboring windows, px, at least a quarter of `window`.
+        min_score: objects below it are left out.
+        min_area: smaller objects are left out, m2.
+        simplify: how far outlines may be moved to have fewer corners, in units of the map; 0 keeps each pixel's edges.
+    """
+
+    window: int = 256
+    overlap: int = 64
+    min_score: float = 0.5
+    min_area: float = 0.0
+    simplify: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_area", "simplify"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name):g}, expected 0 or more.")
+
+
+class SceneJob:
+    """The map of a scene: blocks to compute, files of them beside the output, and what puts them together.
+
+    Args:
+        scene: what the sensors recorded.
+        output: the map: a vector file for objects (see `vector_files.FORMATS`), a GeoTIFF for classes.
+        settings: what is asked for.
+        classes: names of the model's classes.
+        colors: (red, green, blue) of each, 0 to 255; needed for label maps alone.
+        instances: objects, or classes of pixels.
+        identity: more that the result follows from: the weights, say, and the config.
+
+    Raises:
+        ValueError: if the output's name or the settings do not fit.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        output: str | os.PathLike,
+        settings: Settings,
+        classes: Sequence[str],
+        *,
+        instances: bool,
+        colors: Sequence[Sequence[int]] = (),
+        identity: Mapping[str, object] | None = None,
+    ):
+        self.scene, self.output, self.settings = scene, Path(output), settings
+        self.classes, self.colors, self.instances = list(classes), list(colors), instances
+        if instances:
+            check_format(output)
+        else:
+            check_label_map_name(output)
+        self.windows = WindowGrid(*scene.grid.shape, settings.window, settings.overlap)
+        make = window_blocks if instances else area_blocks
+        self.blocks = make(self.windows, BLOCK_PX)
+        computed = {key: value for key, value in asdict(settings).items() if key in ("window", "overlap", "min_score")}
+        self.identity = {
+            **(identity or {}),
+            **computed,
+            "instances": instances,
+            "grid": [*scene.grid.shape, *tuple(scene.grid.transform)[:6], str(scene.grid.crs)],
+            "files": {name: [[file.path, *_state(file.path)] for file in files] for name, files in scene.sensors.items()},
+        }
+
+    @property
+    def folder(self) -> Path:
+        """Where finished blocks are kept until the map is written."""
+        return self.output.with_name(f"{self.output.name}.parts")
+
+    def compute(
+        self,
+        predictor: WindowPredictor,
+        progress: Progress | None = None,
+        *,
+        resume: bool = False,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Compute this process's share of the blocks.
+
+        Args:
+            resume: go on with what an earlier run has left.
+            share: (i, n): every n-th block from the i-th on.
+        """
+        folder = BlockFolder(self.folder, self.identity, resume=resume)
+        compute_blocks(predictor, self.scene, self.share(share), folder, progress, classes=len(self.classes))
+
+    def share(self, share: tuple[int, int] = (0, 1)) -> list[Block]:
+        """The blocks of one of several processes."""
+        return self.blocks[share[0] :: share[1]]
+
+    def features(self) -> Iterator[Feature]:
+        """The objects of a scene whose blocks are all computed, each once."""
+        folder = BlockFolder(self.folder, self.identity, resume=True)
+        folder.check_complete(self.blocks)
+        objects = merged_objects(self.windows, self.blocks, folder)
+        return features(self.scene, objects, self.classes, min_area=self.settings.min_area, simplify=self.settings.simplify)
+
+    def write(self) -> int | None:
+        """Write the map, and remove the blocks it is made of.
+
+        Returns:
+            The number of objects; None for a label map.
+        """
+        folder = BlockFolder(self.folder, self.identity, resume=True)
+        folder.check_complete(self.blocks)
+        number = None
+        if self.instances:
+            crs = self.scene.grid.crs
+            assert crs is not None  # see `open_scene`
+            number = write_features(self.output, self.features(), crs)
+        else:
+            write_label_map(self.output, self.scene, self.blocks, folder, self.classes, self.colors)
+        folder.remove()
+        return number
+
+
+def _state(path: str) -> list[int]:
+    """Size and time of change (ns) of a file; nothing of what is no plain file, such as a VSI path."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return []
+    return [state.st_size, state.st_mtime_ns]
