@@ -15,6 +15,8 @@ from imrsf_d2.utils.errors import InputError, OccupiedError, some_of
 __all__ = ["Block", "BlockFolder", "area_blocks", "window_blocks"]
 
 _JOB = "job.json"
+#: What a run writes beside it.
+_OF_A_RUN = ("log.txt", "config.yaml")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class BlockFolder:
                 raise OccupiedError(
                     f"{self.path} is of another run and cannot be continued: {some_of(changed)}. Remove it, or name another --output."
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(entry.name not in _OF_A_RUN for entry in self.path.iterdir()):
             raise OccupiedError(
                 f"{self.path} is needed for the run and holds other files; remove it or name another --output."
             )
@@ -119,7 +121,7 @@ class BlockFolder:
     def remove(self) -> None:
         """Remove the folder and what this run has put there."""
         remove_temporaries(self.path)
-        for file in [*self.path.glob("block_*.npz"), self.path / _JOB]:
+        for file in [*self.path.glob("block_*.npz"), *(self.path / name for name in (*_OF_A_RUN, _JOB))]:
             file.unlink(missing_ok=True)
         self.path.rmdir()
 

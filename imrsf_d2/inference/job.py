@@ -85,6 +85,7 @@ class SceneJob:
         self.windows = WindowGrid(*scene.grid.shape, settings.window, settings.overlap)
         make = window_blocks if instances else area_blocks
         self.blocks = make(self.windows, BLOCK_PX)
+        self._folder: BlockFolder
         computed = {key: value for key, value in asdict(settings).items() if key in ("window", "overlap", "min_score")}
         self.identity = {
             **(identity or {}),
@@ -99,22 +100,27 @@ class SceneJob:
         """Where finished blocks are kept until the map is written."""
         return self.output.with_name(f"{self.output.name}.parts")
 
+    def open(self, *, resume: bool = False) -> None:
+        """Make the folder of this run, or continue with what an earlier one has left in it.
+
+        Raises:
+            OccupiedError: see `BlockFolder`.
+        """
+        self._folder = BlockFolder(self.folder, self.identity, resume=resume)
+
     def compute(
-        self,
-        predictor: WindowPredictor,
-        progress: Progress | None = None,
-        *,
-        resume: bool = False,
-        share: tuple[int, int] = (0, 1),
+        self, predictor: WindowPredictor, progress: Progress | None = None, *, share: tuple[int, int] = (0, 1)
     ) -> None:
-        """Compute this process's share of the blocks.
+        """Compute those blocks of a share that are not finished.
 
         Args:
-            resume: go on with what an earlier run has left.
             share: (i, n): every n-th block from the i-th on.
         """
-        folder = BlockFolder(self.folder, self.identity, resume=resume)
-        compute_blocks(predictor, self.scene, self.share(share), folder, progress, classes=len(self.classes))
+        compute_blocks(predictor, self.scene, self.share(share), self._folder, progress, classes=len(self.classes))
+
+    def complete(self) -> bool:
+        """Whether all blocks are finished, whoever computed them."""
+        return not self._folder.missing(self.blocks)
 
     def share(self, share: tuple[int, int] = (0, 1)) -> list[Block]:
         """The blocks of one of several processes."""
@@ -122,9 +128,8 @@ class SceneJob:
 
     def features(self) -> Iterator[Feature]:
         """The objects of a scene whose blocks are all computed, each once."""
-        folder = BlockFolder(self.folder, self.identity, resume=True)
-        folder.check_complete(self.blocks)
-        objects = merged_objects(self.windows, self.blocks, folder)
+        self._folder.check_complete(self.blocks)
+        objects = merged_objects(self.windows, self.blocks, self._folder)
         return features(self.scene, objects, self.classes, min_area=self.settings.min_area, simplify=self.settings.simplify)
 
     def write(self) -> int | None:
@@ -133,7 +138,7 @@ class SceneJob:
         Returns:
             The number of objects; None for a label map.
         """
-        folder = BlockFolder(self.folder, self.identity, resume=True)
+        folder = self._folder
         folder.check_complete(self.blocks)
         number = None
         if self.instances:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from rasterio.features import geometry_mask
 from rasterio.windows import Window as RasterWindow
 
 from imrsf_d2.inference.blending import blend
@@ -75,7 +76,7 @@ def compute_blocks(
             save_detections(folder.file(block), found)
             objects = sum(map(len, found.values()))
         else:
-            _save_labels(folder.file(block), block, results, classes, probabilities)
+            _save_labels(folder.file(block), scene, block, results, classes, probabilities)
             objects = 0
         if progress is not None:
             progress.add(len(block.windows), objects)
@@ -112,6 +113,8 @@ def features(
         height, width = found.mask.shape
         place = scene.grid.part(slice(found.top, found.top + height), slice(found.left, found.left + width))
         geometry = outline(found.mask, place.transform, simplify)
+        if scene.area is not None and not scene.area.intersects(geometry):
+            continue
         area = area_m2(geometry, crs)
         if area >= min_area:
             sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
@@ -135,7 +138,9 @@ def write_label_map(
                 write(file["labels"], RasterWindow(left, top, right - left, bottom - top))
 
 
-def _save_labels(path: Path, block: Block, results: Iterator[WindowResult], classes: int, probabilities: bool) -> None:
+def _save_labels(
+    path: Path, scene: Scene, block: Block, results: Iterator[WindowResult], classes: int, probabilities: bool
+) -> None:
     assert block.area is not None
     top, left, bottom, right = block.area
     valid = np.zeros((bottom - top, right - left), dtype=bool)
@@ -151,6 +156,9 @@ def _save_labels(path: Path, block: Block, results: Iterator[WindowResult], clas
 
     blended = blend(block.area, found(), classes)
     known = valid & ~np.isnan(blended[0])
+    if scene.area is not None:
+        part = scene.grid.part(slice(top, bottom), slice(left, right))
+        known &= geometry_mask([scene.area], part.shape, part.transform, invert=True)
     labels = np.where(known, np.nan_to_num(blended).argmax(axis=0), NO_LABEL).astype(np.uint8)
     arrays = {"labels": labels}
     if probabilities:

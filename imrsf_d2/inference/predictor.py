@@ -167,7 +167,7 @@ def _read_ahead(scene: Scene, windows: Iterable[Window], size: int) -> Iterator[
             for window in windows:
                 if stop.is_set():
                     return
-                if (image := scene.read(window)) is not None:
+                if scene.wants(window) and (image := scene.read(window)) is not None:
                     batch.append((window, image))
                     if len(batch) == size:
                         put(batch)

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from rasterio.crs import CRS
 from rasterio.transform import Affine
+from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.data.reading import assemble
 from imrsf_d2.geo.grids import Grid, cover
@@ -53,13 +55,33 @@ class Scene:
         modalities: the model's.
         grid: the pixels of the map.
         sensors: name -> files of it, where they overlap the first with data counts; sensors without a file are missing.
+        area: polygons in the grid's system, outside which nothing is asked for; None asks for all.
     """
 
-    def __init__(self, modalities: ModalitySet, grid: Grid, sensors: Mapping[str, Sequence[SceneFile]]):
-        self.modalities, self.grid = modalities, grid
+    def __init__(
+        self,
+        modalities: ModalitySet,
+        grid: Grid,
+        sensors: Mapping[str, Sequence[SceneFile]],
+        area: BaseGeometry | None = None,
+    ):
+        self.modalities, self.grid, self.area = modalities, grid, area
         self.sensors = {name: tuple(files) for name, files in sensors.items()}
         self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def coverage(self, name: str) -> float:
+        """The share of the map that a sensor's files cover, valid or not, by their outlines."""
+        outline = shapely.Polygon(_ring(self.grid, self.grid.crs))
+        files = [ring for file in self.sensors.get(name, ()) if (ring := _ring(file.grid, self.grid.crs)) is not None]
+        return outline.intersection(shapely.union_all([shapely.Polygon(ring) for ring in files])).area / outline.area
+
+    def wants(self, window: Window) -> bool:
+        """Whether a window touches the area that is asked for."""
+        if self.area is None:
+            return True
+        part = self.grid.part(slice(window.top, window.bottom), slice(window.left, window.right))
+        return bool(self.area.intersects(shapely.Polygon(_ring(part, self.grid.crs))))
 
     def read(self, window: Window) -> np.ndarray | None:
         """What the model sees of a window.
@@ -176,6 +198,7 @@ def open_scene(
     crs: CRS | None = None,
     resolution: float | None = None,
     bounds: Bounds | None = None,
+    area: BaseGeometry | None = None,
     assume_crs: CRS | None = None,
 ) -> Scene:
     """Look at the headers of a scene's files, and choose the pixels of the map.
@@ -187,6 +210,7 @@ def open_scene(
         crs, resolution: instead, a map in this system and of this pixel size (map units); of one given alone, the other is
             the reference's.
         bounds: the part of the map that is wanted, in its system; None for all.
+        area: polygons in the map's system, outside which nothing is asked for.
         assume_crs: of files that do not say which system they are in.
 
     Raises:
@@ -213,7 +237,7 @@ def open_scene(
             f"{some_of(away)} and the map ({_box(grid.bounds)} in {_name(grid.crs)}) do not overlap. In the map's system the "
             f"sensors cover {extents}. Leave the sensor out, or see whether its coordinate system is right."
         )
-    return Scene(modalities, grid, opened)
+    return Scene(modalities, grid, opened, area)
 
 
 def _look(path: str, assume_crs: CRS | None) -> SceneFile:
@@ -292,6 +316,12 @@ def _cut(grid: Grid, bounds: Bounds) -> Grid:
             f"the area asked for ({_box(bounds)}) holds no pixel of the map ({_box(grid.bounds)} in {_name(grid.crs)})."
         )
     return grid.part(row_part, column_part)
+
+
+def _ring(grid: Grid, crs: CRS | None) -> np.ndarray | None:
+    """The corners of a grid in another system, around it, [4, 2]."""
+    corners = grid.corners(crs)
+    return None if corners is None else corners[:, [0, 1, 3, 2]].T
 
 
 def _around(bounds: Sequence[Bounds]) -> Bounds:
