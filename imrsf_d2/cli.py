@@ -16,6 +16,7 @@ COMMANDS = {
     "subsets": ("subsets", "score a checkpoint with every subset of its sensors"),
     "prepare dfc2023": ("prepare_dfc2023", "cut the tiles of DFC2023 track 2, or check a download"),
     "prepare quadruplets": ("prepare_quadruplets", "make land-cover tiles from exported scenes and polygons"),
+    "predict": ("predict", "map a scene: rasters of any extent to polygons or a label map"),
     "statistics": ("statistics", "measure mean and standard deviation of a dataset's bands"),
     "visualize": ("visualize", "draw what a model is fed, the ground truth, and what it predicts"),
     "convert": ("convert", "convert a ViT's weights from other projects into weights to start from"),

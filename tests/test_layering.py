@@ -19,6 +19,7 @@ ALLOWED = {
     "checkpoint": {"modalities", "modeling"},
     "evaluation": {"modalities", "compat", "geo", "data"},
     "visualization": {"modalities", "data", "evaluation"},
+    "inference": {"modalities", "geo", "data"},
     "registration": {"compat"},  # loads what it registers by name
     "engine": {
         "modalities",
@@ -30,6 +31,7 @@ ALLOWED = {
         "data",
         "evaluation",
         "visualization",
+        "inference",
     },
     "commands": {
         "modalities",

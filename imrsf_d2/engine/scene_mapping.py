@@ -164,7 +164,7 @@ def _read_area(path: str, crs: CRS | None) -> BaseGeometry:
     source = CRS.from_user_input(meta["crs"])
 
     def project(points: np.ndarray) -> np.ndarray:
-        moved = move_points(points[:, 0], points[:, 1], source, crs)
+        moved = move_points(points.T, source, crs)
         if moved is None:
             raise InputError(f"--aoi {path} has no place in the map's system, {crs}.")
         return np.stack(moved, axis=1)

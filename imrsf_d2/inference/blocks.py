@@ -39,7 +39,7 @@ class Block:
 def window_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
     """Blocks of about `side_px` that share the windows out, so that none is computed twice; for objects."""
     per_side = max(1, round(side_px / (windows.size - windows.overlap)))
-    blocks = []
+    blocks: list[Block] = []
     for row, top in enumerate(range(0, len(windows.tops), per_side)):
         for left in range(0, len(windows.lefts), per_side):
             rows = range(top, min(top + per_side, len(windows.tops)))
@@ -52,7 +52,7 @@ def window_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
 def area_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
     """Blocks of `side_px` x `side_px` pixels, each with all the windows that touch it, so that none needs another's; for
     label maps."""
-    blocks = []
+    blocks: list[Block] = []
     for row, top in enumerate(range(0, windows.height, side_px)):
         for left in range(0, windows.width, side_px):
             area = top, left, min(top + side_px, windows.height), min(left + side_px, windows.width)

@@ -30,7 +30,7 @@ def save_detections(path: str | os.PathLike, found: Mapping[int, Sequence[Detect
     arrays["shape"] = np.array([d.mask.shape for d in detections], dtype=np.int64).reshape(-1, 2)
     masks = [np.packbits(d.mask) for d in detections]
     arrays["masks"] = np.concatenate(masks) if masks else np.zeros(0, dtype=np.uint8)
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+    write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def load_detections(path: str | os.PathLike) -> dict[int, list[Detection]]:

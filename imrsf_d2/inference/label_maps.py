@@ -36,6 +36,16 @@ def check_label_map_name(path: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
+def _removed(path: str) -> Iterator[None]:
+    """Remove a file at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+
+
+@contextlib.contextmanager
 def label_map(
     path: str | os.PathLike, grid: Grid, names: Sequence[str], colors: Sequence[Sequence[int]]
 ) -> Iterator[Callable[[np.ndarray, Window], None]]:
@@ -52,7 +62,7 @@ def label_map(
     """
     with replacing(path) as target, contextlib.ExitStack() as stack, quiet_gdal():
         tiled = f"{target}.tiled.tif"  # beside the output, where there is room for it
-        stack.callback(lambda: os.path.exists(tiled) and os.remove(tiled))
+        stack.enter_context(_removed(tiled))
         with rasterio.open(
             tiled,
             "w",

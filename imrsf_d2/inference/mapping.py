@@ -163,4 +163,4 @@ def _save_labels(
     arrays = {"labels": labels}
     if probabilities:
         arrays["probabilities"] = np.where(known, blended, np.float32(np.nan))
-    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+    write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

@@ -100,10 +100,11 @@ class WindowPredictor:
             outputs = self.model(inputs)
         for (window, image), output in zip(batch, outputs):
             validity = image[self.modalities.num_bands :] > 0
+            valid = np.logical_or.reduce(validity, axis=0)
             if self.instances:
-                yield WindowResult(window, self._detections(window, output, validity), None, validity.any(axis=0))
+                yield WindowResult(window, self._detections(window, output, validity), None, valid)
             else:
-                yield WindowResult(window, [], _probabilities(output), validity.any(axis=0))
+                yield WindowResult(window, [], _probabilities(output), valid)
 
     def _detections(self, window: Window, output: dict[str, Any], validity: np.ndarray) -> list[Detection]:
         if "instances" not in output:
@@ -125,7 +126,7 @@ class WindowPredictor:
                     window.left,
                     len(labels),
                 )
-        detections = []
+        detections: list[Detection] = []
         for mask, label, score in zip(masks, labels, scores.tolist()):
             rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             if not len(rows):
