@@ -10,21 +10,17 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyogrio.raw
-import shapely
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.torchrun import read_place
-from imrsf_d2.geo.projections import move_points
+from imrsf_d2.inference.areas import read_area
 from imrsf_d2.inference.job import SceneJob, Settings
 from imrsf_d2.inference.mapping import Progress
 from imrsf_d2.inference.predictor import WindowPredictor
@@ -144,32 +140,8 @@ def _scene(cfg: CfgNode, args: argparse.Namespace) -> Scene:
     if bounds is not None:
         raise InputError("--bounds and --aoi both say which part of the map is wanted; pass one of them.")
     whole = open_scene(modalities, files, **options)
-    area = _read_area(args.aoi, whole.grid.crs)
+    area = read_area(args.aoi, whole.grid.crs)
     return open_scene(modalities, files, bounds=area.bounds, area=area, **options)
-
-
-def _read_area(path: str, crs: CRS | None) -> BaseGeometry:
-    """The polygons of a file as one, in another system."""
-    if not Path(path).exists():
-        raise MissingFileError(f"no file {path!r}. It is named by --aoi.")
-    try:
-        meta, _, geometry, _ = pyogrio.raw.read(path, columns=[])
-    except Exception as error:  # pyogrio has many kinds
-        raise InputError(f"--aoi {path}: {error}") from error
-    if meta["crs"] is None:
-        raise InputError(f"--aoi {path} does not say which coordinate system it is in (a shapefile needs its .prj).")
-    shapes = [shape for shape in shapely.from_wkb(geometry) if shape is not None and shape.area > 0]
-    if not shapes:
-        raise InputError(f"--aoi {path} holds no polygon.")
-    source = CRS.from_user_input(meta["crs"])
-
-    def project(points: np.ndarray) -> np.ndarray:
-        moved = move_points(points.T, source, crs)
-        if moved is None:
-            raise InputError(f"--aoi {path} has no place in the map's system, {crs}.")
-        return np.stack(moved, axis=1)
-
-    return shapely.make_valid(shapely.transform(shapely.union_all(shapely.make_valid(shapes)), project))
 
 
 def _crs(text: str | None, option: str) -> CRS | None:
