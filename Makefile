@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -39,6 +39,9 @@ $(DEV_STAMP): $(STAMP) requirements/dev.sh requirements/dev.txt
 # One process per core, each with one thread: threads of several processes would wait for one another.
 test: env  ## all tests, on all cores
 	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests -n auto --dist worksteal
+
+test-long: env  ## the tests that take minutes each, one after the other
+	"$(VENV)/bin/python" -m pytest tests -m long
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check

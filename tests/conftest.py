@@ -1,4 +1,4 @@
-"""What every test shares: fixed seeds, and GPU tests skipped where there is no GPU."""
+"""What every test shares: fixed seeds; GPU tests skipped where there is no GPU, and long ones where nobody asks."""
 
 import json
 import random
@@ -18,13 +18,15 @@ hypothesis.settings.register_profile("imrsf", derandomize=True, database=None, d
 hypothesis.settings.load_profile("imrsf")
 
 
-def pytest_collection_modifyitems(items):
-    if torch.cuda.is_available():
-        return
-    skip = pytest.mark.skip(reason="needs a CUDA device, none is available")
+def pytest_collection_modifyitems(config, items):
+    skips = {
+        "gpu": None if torch.cuda.is_available() else "needs a CUDA device, none is available",
+        "long": None if "long" in config.getoption("-m") else "takes minutes, run by `make test-long`",
+    }
     for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(skip)
+        for name, reason in skips.items():
+            if reason and item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)
