@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from imrsf_d2 import cli
-from imrsf_d2.engine.configuration import find_config, load_config
+from imrsf_d2.engine.config_files import find_config
+from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.utils import command_names
 from imrsf_d2.utils.command_names import TOOLS, as_called
 from imrsf_d2.utils.console import quiet_console

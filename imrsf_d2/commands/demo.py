@@ -60,7 +60,7 @@ def run(args):
     from imrsf_d2.engine.torchrun import check_one_process
 
     check_one_process("tools/demo.py")
-    from imrsf_d2.engine.configuration import find_config
+    from imrsf_d2.engine.config_files import find_config
     from imrsf_d2.engine.demo import DemoData, run_demo
     from imrsf_d2.synthetic.layouts import write_layout
 

@@ -8,6 +8,7 @@ import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ class Checkpointer(DetectionCheckpointer):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it cannot be read; if nothing (or, with `require_all`, not everything) in it fits the model;
+            ValueError: if it cannot be fetched or read; if nothing (or, with `require_all`, not everything) in it fits the model;
                 if nothing of the backbone or not all that is frozen does.
         """
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
@@ -94,6 +95,8 @@ class Checkpointer(DetectionCheckpointer):
         self._source = path
         try:
             return super().load(path, *args, **kwargs)
+        except URLError as error:
+            raise InputError(f"MODEL.WEIGHTS is {path!r}, which cannot be fetched: {error.reason}.") from error
         finally:
             self._parsed_url_during_load = None  # Detectron2 leaves it after a failure, and then refuses to load again
 

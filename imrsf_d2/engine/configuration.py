@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -15,25 +14,22 @@ from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 from detectron2.utils.env import seed_all_rng
 
-import imrsf_d2
 from imrsf_d2.compat.upstream import verify_op
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.engine.agreement import check_same_config
+from imrsf_d2.engine.config_files import find_config, read_config
 from imrsf_d2.registration import register
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.console import log_to
-from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.precision import check_precision
 
-__all__ = ["CONFIG_FILE", "default_config", "find_config", "is_pretraining", "load_config", "setup_run"]
+__all__ = ["CONFIG_FILE", "default_config", "is_pretraining", "load_config", "setup_run"]
 
 logger = logging.getLogger(__name__)
 
 #: Where a run's resolved config is written, below its OUTPUT_DIR.
 CONFIG_FILE = "config.yaml"
-
-#: Where our own configs are: in an installed package, and in a checkout beside it.
-CONFIG_FOLDERS = (Path(imrsf_d2.__file__).parent / "configs", Path(imrsf_d2.__file__).parent.parent / "configs")
 
 
 def default_config() -> CfgNode:
@@ -48,37 +44,12 @@ def default_config() -> CfgNode:
     return cfg
 
 
-def find_config(name: str | os.PathLike) -> str:
-    """The path of a config.
-
-    Args:
-        name: a path, or the name of one of our own configs, e.g. "dfc2023_instance" or "ablations/dfc2023_instance/multivit";
-            also as it is called in a checkout, "configs/dfc2023_instance.yaml".
-
-    Raises:
-        MissingFileError: if it is neither.
-    """
-    name = os.fspath(name)
-    if os.path.isfile(name):
-        return name
-    own = name.removeprefix("configs/").removesuffix(".yaml")
-    for folder in CONFIG_FOLDERS:
-        if (path := folder / f"{own}.yaml").is_file():
-            return os.fspath(path)
-    tasks = {path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")}
-    quick = {f"quick/{path.stem}" for folder in CONFIG_FOLDERS for path in folder.glob("quick/*.yaml")}
-    known = [*sorted(tasks), *sorted(quick)]
-    raise MissingFileError(
-        f"no config file {name!r}, and no config of that name among {', '.join(known)}; give one with "
-        "--config-file, e.g. configs/dfc2023_instance.yaml."
-    )
-
-
 def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
     """Read a config.
 
     Args:
-        config_file: YAML file, whose `_BASE_` is read first, or the name of one of ours (see `find_config`).
+        config_file: YAML file, whose `_BASE_` is read first, or the name of one of ours (see `find_config`); so may the
+            `_BASE_` be.
         opts: alternating keys and values that override it, e.g. `["SOLVER.IMS_PER_BATCH", "2"]`.
 
     Returns:
@@ -91,9 +62,9 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
     config_file = find_config(config_file)
     cfg = default_config()
     try:
-        cfg.merge_from_file(os.fspath(config_file))
+        cfg.merge_from_other_cfg(CfgNode(read_config(config_file)))
     except (KeyError, AssertionError) as error:
-        raise InputError(f"{os.fspath(config_file)}: {_message(error)}") from error
+        raise InputError(f"{config_file}: {_message(error)}") from error
     if len(opts) % 2:
         raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:
@@ -119,7 +90,7 @@ def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: if the config asks for a GPU that this machine does not have, or a precision it cannot compute in, or
-            is not that of the run's other processes.
+            is not that of the run's other processes; if nothing can be written to its OUTPUT_DIR.
         UpstreamError: if the compiled attention op fails on the config's device.
     """
     check_same_config(cfg)
@@ -130,7 +101,11 @@ def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
         )
     check_precision(cfg)
     rank = comm.get_rank()
-    logger.info("Log: %s (with the config, the model and all versions)", log_to(cfg.OUTPUT_DIR, rank))
+    try:
+        log = log_to(cfg.OUTPUT_DIR, rank)
+    except OSError as error:
+        raise InputError(f"OUTPUT_DIR is {cfg.OUTPUT_DIR!r}, where nothing can be written: {error.strerror}.") from error
+    logger.info("Log: %s (with the config, the model and all versions)", log)
     logger.debug("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
     logger.debug("Environment:\n%s", _environment())
     logger.debug("Command line arguments: %s", args)

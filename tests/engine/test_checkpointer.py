@@ -86,6 +86,16 @@ def test_missing_weights_are_an_error(tmp_path):
         Checkpointer(linear(0.0), str(tmp_path)).resume_or_load(str(tmp_path / "nowhere.pth"), resume=False)
 
 
+def test_an_address_that_cannot_be_reached_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    for scheme in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(scheme, raising=False)
+    with pytest.raises(
+        ValueError, match="MODEL.WEIGHTS is 'http://127.0.0.1:9/model.pth', which cannot be fetched: .*refused"
+    ):
+        Checkpointer(linear(0.0)).load("http://127.0.0.1:9/model.pth")
+
+
 @pytest.mark.parametrize(
     "content", [{"other.weight": torch.zeros(1, 2)}, {"weight": torch.zeros(3, 3)}], ids=["other names", "other shapes"]
 )

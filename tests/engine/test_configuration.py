@@ -44,3 +44,10 @@ def test_a_gpu_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match="append MODEL.DEVICE cpu"):
         setup_run(load_config(DEMO_CONFIG, ["MODEL.DEVICE", "cuda"]), None)
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file" / "output")
+    with pytest.raises(ValueError, match=f"OUTPUT_DIR is '{folder}', where nothing can be written: Not a directory"):
+        setup_run(load_config(DEMO_CONFIG, ["OUTPUT_DIR", folder]), None)
