@@ -5,48 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from imrsf_d2.inference.blocks import Block, BlockFolder, area_blocks, window_blocks
+from imrsf_d2.inference.blocks import Block, BlockFolder
+from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.label_maps import check_label_map_name
-from imrsf_d2.inference.mapping import Progress, compute_blocks, features, merged_objects, write_label_map
+from imrsf_d2.inference.mapping import Progress, compute_blocks, write_label_map
+from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
-from imrsf_d2.inference.windows import WindowGrid
-from imrsf_d2.utils.errors import InputError
 
-__all__ = ["SceneJob", "Settings"]
+__all__ = ["SceneJob"]
 
 logger = logging.getLogger(__name__)
-
-#: Side of the part of a scene that is computed, kept and shared out as one, px.
-BLOCK_PX = 2048
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked of a map.
-
-    Args:
-        window: side of what the model sees at a time, px: that of its training crops.
-        overlap: of neighboring windows, px, at least a quarter of `window`.
-        min_score: objects below it are left out.
-        min_area: smaller objects are left out, m2.
-        simplify: how far outlines may be moved to have fewer corners, in units of the map; 0 keeps each pixel's edges.
-    """
-
-    window: int = 256
-    overlap: int = 64
-    min_score: float = 0.5
-    min_area: float = 0.0
-    simplify: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("min_area", "simplify"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name):g}, expected 0 or more.")
 
 
 class SceneJob:
@@ -82,9 +55,8 @@ class SceneJob:
             check_format(output)
         else:
             check_label_map_name(output)
-        self.windows = WindowGrid(*scene.grid.shape, settings.window, settings.overlap)
-        make = window_blocks if instances else area_blocks
-        self.blocks = make(self.windows, BLOCK_PX)
+        self.plan = ScenePlan(scene, settings, classes, instances=instances)
+        self.windows, self.blocks = self.plan.windows, self.plan.blocks
         self._folder: BlockFolder
         computed = {key: value for key, value in asdict(settings).items() if key in ("window", "overlap", "min_score")}
         self.identity = {
@@ -129,8 +101,7 @@ class SceneJob:
     def features(self) -> Iterator[Feature]:
         """The objects of a scene whose blocks are all computed, each once."""
         self._folder.check_complete(self.blocks)
-        objects = merged_objects(self.windows, self.blocks, self._folder)
-        return features(self.scene, objects, self.classes, min_area=self.settings.min_area, simplify=self.settings.simplify)
+        return self.plan.features(load_detections(self._folder.file(block)) for block in self.blocks)
 
     def write(self) -> int | None:
         """Write the map, and remove the blocks it is made of.

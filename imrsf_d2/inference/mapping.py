@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from rasterio.features import geometry_mask
 from rasterio.windows import Window as RasterWindow
 
-from imrsf_d2.inference.blending import blend
 from imrsf_d2.inference.blocks import Block, BlockFolder
-from imrsf_d2.inference.detection_files import load_detections, save_detections
+from imrsf_d2.inference.detection_files import save_detections
 from imrsf_d2.inference.detections import Detection
-from imrsf_d2.inference.label_maps import NO_LABEL, label_map
+from imrsf_d2.inference.label_blocks import blend_labels
+from imrsf_d2.inference.label_maps import label_map
 from imrsf_d2.inference.merging import MergedObject, merge
 from imrsf_d2.inference.outlines import area_m2, outline
 from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature
-from imrsf_d2.inference.windows import Window, WindowGrid
+from imrsf_d2.inference.windows import WindowGrid
 from imrsf_d2.utils.atomic import write_atomically
 
-__all__ = ["Progress", "compute_blocks", "features", "merged_objects", "write_label_map"]
+__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects", "write_label_map"]
 
 
 class Progress:
@@ -70,30 +70,43 @@ def compute_blocks(
             if progress is not None:
                 progress.add(len(block.windows), 0)
             continue
-        results = predictor.run(scene, block.windows)
         if predictor.instances:
-            found = {result.window.index: result.detections for result in results}
+            found = find_objects(predictor, scene, block)
             save_detections(folder.file(block), found)
             objects = sum(map(len, found.values()))
         else:
-            _save_labels(folder.file(block), scene, block, results, classes, probabilities)
+            _save_labels(folder.file(block), scene, block, predictor.run(scene, block.windows), classes, probabilities)
             objects = 0
         if progress is not None:
             progress.add(len(block.windows), objects)
 
 
-def merged_objects(windows: WindowGrid, blocks: Sequence[Block], folder: BlockFolder) -> Iterator[MergedObject]:
-    """The objects of a scene whose blocks are all computed, each once."""
+def find_objects(predictor: WindowPredictor, scene: Scene, block: Block) -> dict[int, list[Detection]]:
+    """Index of each window of a block that some sensor has data in -> the objects that the model finds there."""
+    return {result.window.index: result.detections for result in predictor.run(scene, block.windows)}
 
-    def found() -> Iterator[tuple[int, Sequence[Detection]]]:
-        for row in sorted({block.row for block in blocks}):
-            of_row: dict[int, list[Detection]] = {}
-            for block in blocks:
-                if block.row == row:
-                    of_row |= load_detections(folder.file(block))
-            yield from sorted(of_row.items())
 
-    return merge(windows, found())
+def merged_objects(
+    windows: WindowGrid, blocks: Sequence[Block], found: Iterable[Mapping[int, Sequence[Detection]]]
+) -> Iterator[MergedObject]:
+    """The objects of a scene, each once, as soon as no later row of blocks can change it.
+
+    Args:
+        blocks: all of the scene's, of `window_blocks`.
+        found: for each of them what `find_objects` gives; taken only when all that is final without it has been given.
+    """
+    found = iter(found)
+
+    def rows() -> Iterator[tuple[int, Sequence[Detection] | None]]:
+        for _, row in itertools.groupby(blocks, key=lambda block: block.row):
+            detections: dict[int, Sequence[Detection]] = {}
+            for number, block in enumerate(row):
+                if number == 0:
+                    yield block.windows[0].index, None  # what is final need not wait for what is yet to be computed
+                detections |= next(found)
+            yield from sorted(detections.items())
+
+    return merge(windows, rows())
 
 
 def features(
@@ -141,26 +154,8 @@ def write_label_map(
 def _save_labels(
     path: Path, scene: Scene, block: Block, results: Iterator[WindowResult], classes: int, probabilities: bool
 ) -> None:
-    assert block.area is not None
-    top, left, bottom, right = block.area
-    valid = np.zeros((bottom - top, right - left), dtype=bool)
-
-    def found() -> Iterator[tuple[Window, np.ndarray]]:
-        for result in results:
-            w = result.window
-            rows, columns = slice(max(w.top, top), min(w.bottom, bottom)), slice(max(w.left, left), min(w.right, right))
-            inner = result.valid[rows.start - w.top : rows.stop - w.top, columns.start - w.left : columns.stop - w.left]
-            valid[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= inner
-            assert result.probabilities is not None
-            yield w, result.probabilities
-
-    blended = blend(block.area, found(), classes)
-    known = valid & ~np.isnan(blended[0])
-    if scene.area is not None:
-        part = scene.grid.part(slice(top, bottom), slice(left, right))
-        known &= geometry_mask([scene.area], part.shape, part.transform, invert=True)
-    labels = np.where(known, np.nan_to_num(blended).argmax(axis=0), NO_LABEL).astype(np.uint8)
+    labels, blended = blend_labels(scene, block, results, classes)
     arrays = {"labels": labels}
     if probabilities:
-        arrays["probabilities"] = np.where(known, blended, np.float32(np.nan))
+        arrays["probabilities"] = blended
     write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))

@@ -70,21 +70,26 @@ class _Node:
         return node
 
 
-def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection]]]) -> Iterator[MergedObject]:
+def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection] | None]]) -> Iterator[MergedObject]:
     """Put the detections of all windows together.
 
     Args:
         windows: of the scene.
         found: the detections of each window that was looked at, best score first, by ascending index of the window;
-            windows that nothing was looked for in may be left out.
+            windows that nothing was looked for in may be left out. None for detections says that this window is the next one
+            to be looked at: what it cannot touch is final.
 
     Yields:
         Each object once, as soon as no later window can change it, in an order that depends on the detections alone.
     """
-    front = _Front(windows)
+    front, row = _Front(windows), 0
     for index, detections in found:
-        yield from front.close(before=windows[index].top)
-        front.add(windows[index], detections)
+        # Row by row even where windows are left out, so that the order of the objects does not depend on it.
+        while row < len(windows.tops) and windows.tops[row] <= windows[index].top:
+            yield from front.close(before=windows.tops[row])
+            row += 1
+        if detections is not None:
+            front.add(windows[index], detections)
     yield from front.close(before=None)
 
 
@@ -97,7 +102,6 @@ class _Front:
         self.rows: dict[int, dict[int, list[_Node]]] = defaultdict(dict)
         self.groups: dict[_Node, None] = {}  # their roots, in order of appearance
         self.looked: set[int] = set()
-        self.top = -1
 
     def add(self, window: Window, detections: Sequence[Detection]) -> None:
         """Link a window's detections with those of the windows before it."""
@@ -116,9 +120,6 @@ class _Front:
 
     def close(self, before: int | None) -> Iterator[MergedObject]:
         """The objects that no window from row `before` on can touch; all if None."""
-        if before is not None and before == self.top:
-            return
-        self.top = before if before is not None else self.top
         done = []
         for root in self.groups:
             if before is None or all(node.window.bottom <= before for node in root.members):

@@ -9,6 +9,7 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 
 from imrsf_d2.inference.blocks import BlockFolder, area_blocks, window_blocks
+from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.mapping import compute_blocks, features, merged_objects, write_label_map
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
@@ -36,6 +37,10 @@ def scene(tmp_path, truth):
     return open_scene(MODALITIES, files, reference="truth")
 
 
+def load(folder, blocks):
+    return (load_detections(folder.file(block)) for block in blocks)
+
+
 def objects_of(scene, folder, *, batch_size=1, shuffled=False, side=256, **options):
     windows = WindowGrid(*scene.grid.shape, SIZE, OVERLAP)
     blocks = window_blocks(windows, side)
@@ -46,7 +51,7 @@ def objects_of(scene, folder, *, batch_size=1, shuffled=False, side=256, **optio
     compute_blocks(
         WindowPredictor(OracleDetector(), MODALITIES, instances=True, batch_size=batch_size, **options), scene, order, parts
     )
-    return list(features(scene, merged_objects(windows, blocks, parts), ["building"]))
+    return list(features(scene, merged_objects(windows, blocks, load(parts, blocks)), ["building"]))
 
 
 def test_every_building_is_a_polygon_of_its_pixels(scene, truth, tmp_path):
@@ -94,7 +99,8 @@ def test_windows_without_data_cost_no_call_of_the_model(tmp_path):
     parts = BlockFolder(tmp_path / "parts", {}, resume=False)
     compute_blocks(WindowPredictor(model, MODALITIES, instances=True), scene, window_blocks(windows, 256), parts)
     assert len(model.calls) == sum(window.left < 200 for window in windows)
-    assert len(list(merged_objects(windows, window_blocks(windows, 256), parts))) == 1
+    blocks = window_blocks(windows, 256)
+    assert len(list(merged_objects(windows, blocks, load(parts, blocks)))) == 1
 
 
 def test_more_objects_than_queries_are_warned_of_with_the_cure(scene, tmp_path, caplog):

@@ -115,3 +115,26 @@ def test_iou_within_an_area_counts_what_lies_in_it_alone():
     assert overlap_iou(one, other) == 16 / 64
     assert overlap_iou(one, other, (0, 6, 4, 10)) == 1.0
     assert overlap_iou(one, other, (0, 20, 4, 30)) == 0.0
+
+
+def test_what_is_final_comes_at_once_and_in_the_same_order_whatever_is_left_out():
+    scene = draw_scene(2, 700, 400, halls=0, tries=200)
+    windows = WindowGrid(700, 400, 128, 32)
+    rows = len(windows.lefts)
+    looked = [found for found in look_everywhere(scene, windows, 1) if found[0] // rows not in (2, 3)]
+
+    def told(every_row):
+        for index in range(len(windows)):
+            if index % rows == 0 and every_row:
+                yield index, None
+            yield from (found for found in looked if found[0] == index)
+
+    def summary(objects):
+        return [(found.top, found.left, found.score, found.mask.tobytes()) for found in objects]
+
+    expected = summary(merge(windows, iter(looked)))
+    assert len(expected) > 50 and summary(merge(windows, told(every_row=True))) == expected
+    asked = []
+    for found in merge(windows, (asked.append(index) or (index, detections) for index, detections in told(every_row=True))):
+        bottom = found.top + found.mask.shape[0]
+        assert asked[-1] == len(windows) - 1 or (asked[-1] % rows == 0 and bottom <= windows[asked[-1]].top)
