@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from imrsf_d2.geo.projections import move_points
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
-__all__ = ["read_area"]
+__all__ = ["read_area", "valid_area"]
 
 
 def read_area(path: str, crs: CRS | None) -> BaseGeometry:
@@ -35,9 +36,7 @@ def read_area(path: str, crs: CRS | None) -> BaseGeometry:
         raise InputError(f"--aoi {path}: {error}") from error
     if meta["crs"] is None:
         raise InputError(f"--aoi {path} does not say which coordinate system it is in (a shapefile needs its .prj).")
-    shapes = [shape for shape in shapely.from_wkb(geometry) if shape is not None and shape.area > 0]
-    if not shapes:
-        raise InputError(f"--aoi {path} holds no polygon.")
+    area = valid_area([shape for shape in shapely.from_wkb(geometry) if shape is not None], f"--aoi {path}")
     source = CRS.from_user_input(meta["crs"])
 
     def project(points: np.ndarray) -> np.ndarray:
@@ -46,4 +45,21 @@ def read_area(path: str, crs: CRS | None) -> BaseGeometry:
             raise InputError(f"--aoi {path} has no place in the map's system, {crs}.")
         return np.stack(moved, axis=1)
 
-    return shapely.make_valid(shapely.transform(shapely.union_all(shapely.make_valid(shapes)), project))
+    return shapely.make_valid(shapely.transform(area, project))
+
+
+def valid_area(shapes: Sequence[BaseGeometry], source: str) -> BaseGeometry:
+    """What some polygons cover together; one that crosses itself covers what it goes around.
+
+    Args:
+        shapes: those that are no polygons do not count.
+        source: where they are from, for the message.
+
+    Raises:
+        InputError: if they cover nothing.
+    """
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(list(shapes))))  # of collections of multipolygons, too
+    polygons = [part for part in parts if part.area > 0]
+    if not polygons:
+        raise InputError(f"{source} holds no polygon, expected one at least that covers something.")
+    return shapely.union_all(polygons)
