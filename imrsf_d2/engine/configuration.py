@@ -24,7 +24,7 @@ from imrsf_d2.utils.console import log_to
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.precision import check_precision
 
-__all__ = ["CONFIG_FILE", "default_config", "is_pretraining", "load_config", "setup_run"]
+__all__ = ["CONFIG_FILE", "check_device", "default_config", "is_pretraining", "load_config", "setup_run"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,20 @@ def is_pretraining(cfg: CfgNode) -> bool:
     return cfg.MODEL.META_ARCHITECTURE == PRETRAINING
 
 
+def check_device(cfg: CfgNode) -> None:
+    """Check that this machine has the config's device, and that it supports its precision.
+
+    Raises:
+        ValueError: if not; the message says what to set instead.
+    """
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
+            "append MODEL.DEVICE cpu to the command to run on the CPU."
+        )
+    check_precision(cfg)
+
+
 def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Prepare this process for a run, as Detectron2's `default_setup` does: log, seed, output folder with the full config.
 
@@ -94,12 +108,7 @@ def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
         UpstreamError: if the compiled attention op fails on the config's device.
     """
     check_same_config(cfg)
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(
-            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, but torch {torch.__version__} finds no GPU here; "
-            "append MODEL.DEVICE cpu to the command to run on the CPU."
-        )
-    check_precision(cfg)
+    check_device(cfg)
     rank = comm.get_rank()
     try:
         log = log_to(cfg.OUTPUT_DIR, rank)

@@ -7,30 +7,26 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
-from imrsf_d2.engine.checkpointer import Checkpointer
-from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
+from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.scene_predictor import build_scene_predictor, check_weights, class_names, training_window
 from imrsf_d2.engine.torchrun import read_place
-from imrsf_d2.inference.areas import read_area
-from imrsf_d2.inference.job import SceneJob, Settings
+from imrsf_d2.inference.job import SceneJob
 from imrsf_d2.inference.mapping import Progress
+from imrsf_d2.inference.opening import open_sensors
+from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
-from imrsf_d2.inference.scene import Scene, find_files, open_scene
+from imrsf_d2.inference.scene import Scene
+from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.utils.keys import flat_keys
-from imrsf_d2.utils.precision import autocast
 
-__all__ = ["class_names", "map_scene"]
+__all__ = ["map_scene"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,20 +53,16 @@ def map_scene(args: argparse.Namespace) -> None:
     folder = output.with_name(f"{output.name}.parts")
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
     cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)])
-    if is_pretraining(cfg):
-        raise InputError(
-            f"{args.config_file} is of a pre-training run, whose model predicts nothing; expected a config of a task."
-        )
-    weights = _weights(cfg)
+    check_weights(cfg, args.config_file)
     scene = _scene(cfg, args)
     settings = _settings(cfg, args)
-    names, colors = class_names(cfg)
+    classes = class_names(cfg)
     instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
     identity = {
-        "weights": weights,
+        "weights": _checksum(cfg.MODEL.WEIGHTS),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
     }
-    job = SceneJob(scene, output, settings, names, instances=instances, colors=colors, identity=identity)
+    job = SceneJob(scene, output, settings, classes.names, instances=instances, colors=classes.colors, identity=identity)
     if args.dry_run:
         return _dry_run(cfg, args, job)
     if args.merge:
@@ -79,9 +71,7 @@ def map_scene(args: argparse.Namespace) -> None:
     job.open(resume=args.resume or not alone)
     setup_run(cfg, args)
     _describe(job)
-    job.compute(
-        _predictor(cfg, args, instances), Progress(sum(len(b.windows) for b in job.share(share)), _tell), share=share
-    )
+    job.compute(_predictor(cfg, args, job), Progress(sum(len(b.windows) for b in job.share(share)), _tell), share=share)
     if args.shard:
         logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
     elif share[0] == 0:
@@ -90,87 +80,33 @@ def map_scene(args: argparse.Namespace) -> None:
         _finish(job)
 
 
-def class_names(cfg: CfgNode) -> tuple[list[str], list[tuple[int, ...]]]:
-    """Names and colors of a model's classes: those of its datasets, if there are as many, else numbers.
-
-    Returns:
-        names; colors (red, green, blue), 0 to 255, of a label map's classes.
-    """
-    number = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    key = "thing" if cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON else "stuff"
-    names: list[str] = [f"class {i}" for i in range(number)]
-    colors: list[tuple[int, ...]] = []
-    for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        metadata = MetadataCatalog.get(dataset)
-        if len(metadata.get(f"{key}_classes", ())) == number:
-            names, colors = list(metadata.get(f"{key}_classes")), list(metadata.get(f"{key}_colors", ()))
-            break
-    if len(colors) != number:
-        colors = [tuple((37 * i * step) % 256 for step in (5, 3, 2)) for i in range(1, number + 1)]
-    return names, colors
-
-
-def _weights(cfg: CfgNode) -> str:
+def _checksum(path: str) -> str:
     """Stands for the content of the checkpoint."""
-    path = cfg.MODEL.WEIGHTS
-    if not path:
-        raise InputError(
-            "MODEL.WEIGHTS is empty, and random weights find nothing: append MODEL.WEIGHTS path/to/model_final.pth."
-        )
-    if not Path(path).is_file():
-        raise MissingFileError(f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS.")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _scene(cfg: CfgNode, args: argparse.Namespace) -> Scene:
     modalities = ModalitySet.from_config(cfg)
-    modalities.check_subset(args.sensors, "--modality")
-    crs = _crs(args.crs, "--crs")
-    options = {
-        "reference": args.reference,
-        "crs": crs,
-        "resolution": args.resolution,
-        "assume_crs": _crs(args.assume_crs, "--assume-crs"),
-    }
-    files = {name: find_files(pattern) for name, pattern in args.sensors.items()}
-    bounds = tuple(args.bounds) if args.bounds else None
-    if args.aoi is None:
-        return open_scene(modalities, files, bounds=bounds, **options)
-    if bounds is not None:
-        raise InputError("--bounds and --aoi both say which part of the map is wanted; pass one of them.")
-    whole = open_scene(modalities, files, **options)
-    area = read_area(args.aoi, whole.grid.crs)
-    return open_scene(modalities, files, bounds=area.bounds, area=area, **options)
-
-
-def _crs(text: str | None, option: str) -> CRS | None:
-    if text is None:
-        return None
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise InputError(f"{option} is {text!r}, expected a coordinate system such as EPSG:32633.") from error
+    return open_sensors(
+        modalities,
+        NamedRasters(modalities, args.sensors),  # files alone, so that nothing in memory must be kept
+        reference=args.reference,
+        crs=args.crs,
+        resolution=args.resolution,
+        bounds=tuple(args.bounds) if args.bounds else None,
+        area=args.aoi,
+        assume_crs=args.assume_crs,
+    )
 
 
 def _settings(cfg: CfgNode, args: argparse.Namespace) -> Settings:
-    window = args.window or (max(map(int, cfg.INPUT.CROP.SIZE)) if cfg.INPUT.CROP.ENABLED else 256)
-    overlap = -(-window // 4) if args.overlap is None else args.overlap
-    return Settings(window, overlap, args.min_score, args.min_area, args.simplify)
+    return Settings(args.window or training_window(cfg), args.overlap, args.min_score, args.min_area, args.simplify)
 
 
-def _predictor(cfg: CfgNode, args: argparse.Namespace, instances: bool) -> WindowPredictor:
-    model = build_model(cfg)
-    Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
-    return WindowPredictor(
-        model,
-        ModalitySet.from_config(cfg),
-        instances=instances,
-        batch_size=args.batch_size,
-        min_score=args.min_score,
-        queries=cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES if instances else None,
-        precision=partial(autocast, cfg),
-    )
+def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowPredictor:
+    predictor = build_scene_predictor(cfg, batch_size=args.batch_size, **asdict(job.settings))
+    return predictor.windows(instances=job.instances)
 
 
 def _finish(job: SceneJob) -> None:
@@ -202,7 +138,7 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     _describe(job)
     middle = len(job.windows) // 2
     some = [job.windows[i] for i in range(middle, min(middle + TIMED_WINDOWS, len(job.windows)))]
-    predictor = _predictor(cfg, args, job.instances)
+    predictor = _predictor(cfg, args, job)
     start, done = time.monotonic(), sum(1 for _ in predictor.run(job.scene, some))
     if done:
         seconds = (time.monotonic() - start) / len(some) * len(job.windows)

@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyogrio.raw
 import shapely
+import shapely.geometry
 from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
@@ -22,6 +24,9 @@ __all__ = ["FORMATS", "Feature", "check_format", "write_features"]
 
 #: file name extension -> GDAL's driver; GeoParquet is written with pyarrow, as the wheels' GDAL has no driver
 FORMATS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".parquet": "Parquet"}
+
+#: column of `Feature.attributes` -> its data type
+COLUMNS = {"class": object, "score": np.float64, "area_m2": np.float64, "sensors": object, "cut": bool}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,22 @@ class Feature:
     area_m2: float
     sensors: tuple[str, ...]
     cut: bool
+
+    @property
+    def attributes(self) -> dict[str, str | float | bool]:
+        """What a file says of it besides its place: column -> value."""
+        return {
+            "class": self.label,
+            "score": round(self.score, 6),
+            "area_m2": round(self.area_m2, 3),
+            "sensors": ",".join(self.sensors),
+            "cut": self.cut,
+        }
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        """As a GeoJSON-like mapping, which geopandas, fiona, rasterio and others take."""
+        return {"type": "Feature", "geometry": shapely.geometry.mapping(self.geometry), "properties": self.attributes}
 
 
 def check_format(path: str | os.PathLike) -> str:
@@ -82,14 +103,9 @@ def write_features(path: str | os.PathLike, features: Iterable[Feature], crs: CR
     geometry = shapely.to_wkb(
         [shapely.MultiPolygon([f.geometry]) if f.geometry.geom_type == "Polygon" else f.geometry for f in features]
     )
-    columns = {
-        "id": np.arange(1, len(features) + 1, dtype=np.int64),
-        "class": np.array([f.label for f in features], dtype=object),
-        "score": np.array([round(f.score, 6) for f in features], dtype=np.float64),
-        "area_m2": np.array([round(f.area_m2, 3) for f in features], dtype=np.float64),
-        "sensors": np.array([",".join(f.sensors) for f in features], dtype=object),
-        "cut": np.array([f.cut for f in features], dtype=bool),
-    }
+    attributes = [f.attributes for f in features]
+    columns = {"id": np.arange(1, len(features) + 1, dtype=np.int64)}
+    columns |= {name: np.array([of_one[name] for of_one in attributes], dtype=kind) for name, kind in COLUMNS.items()}
     with replacing(path) as temporary, warnings.catch_warnings():
         if driver == "Parquet":
             _write_parquet(temporary, geometry, columns, crs, [f.geometry for f in features])

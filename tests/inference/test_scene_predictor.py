@@ -1,0 +1,247 @@
+"""Scenes to maps from Python: as the files of the command have them, in memory, and as they become final."""
+
+import gc
+import threading
+import types
+import weakref
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from detectron2.data import Metadata
+from rasterio.transform import from_origin
+
+import imrsf_d2.inference
+from imrsf_d2.inference import ScenePredictor, plan, predict_scene, write_features
+from imrsf_d2.inference.detections import Detection
+from imrsf_d2.inference.job import SceneJob
+from imrsf_d2.inference.plan import Settings
+from imrsf_d2.inference.predictor import WindowPredictor
+from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.inference.windows import WindowGrid
+from imrsf_d2.modalities import Modality, ModalitySet
+from tests.inference.oracle_model import OracleClassifier, OracleDetector
+from tests.inference.oracle_scene import draw_scene
+from tests.inference.scene_files import LEFT, TOP, UTM, write
+
+MODALITIES = ModalitySet([Modality("truth", 1), Modality("sar", 1)])
+PLACE = from_origin(LEFT, TOP, 0.5, 0.5)
+OPTIONS = {"modalities": MODALITIES, "classes": ["building"], "window": 128}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(plan, "BLOCK_PX", 200)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return draw_scene(3, 520, 300, halls=0, tries=150)
+
+
+@pytest.fixture
+def arrays(truth):
+    return {"truth": (truth.astype(np.float32), PLACE, UTM), "sar": (np.ones((520, 200), np.float32), PLACE, UTM)}
+
+
+def everything_of(features):
+    return [(feature.geometry.wkb, *feature.attributes.values()) for feature in features]
+
+
+def test_features_are_those_that_the_command_writes(arrays, tmp_path):
+    """... with blocks in files, read again and merged."""
+    files = {name: [str(write(tmp_path / f"{name}.tif", *array))] for name, array in arrays.items()}
+    scene = open_scene(MODALITIES, files, reference="truth")
+    job = SceneJob(scene, tmp_path / "out.gpkg", Settings(128, 32, 0.6, 20.0, 0.4), ["building"], instances=True)
+    job.open()
+    job.compute(WindowPredictor(OracleDetector(), MODALITIES, instances=True, min_score=0.6))
+    expected = everything_of(job.features())
+    assert len(expected) > 30
+    options = {"min_score": 0.6, "min_area": 20, "simplify": 0.4, "batch_size": 3, **OPTIONS}
+    found = predict_scene(OracleDetector(), arrays, reference="truth", **options)
+    assert everything_of(found) == expected and found.crs == UTM
+    assert everything_of(predict_scene(OracleDetector(), files, reference="truth", **options)) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gpkg.parts", "sar.tif", "truth.tif"]
+
+
+def test_features_come_as_they_become_final(arrays):
+    model = OracleDetector()
+    predictor = ScenePredictor(model, batch_size=1, **OPTIONS)
+    windows = WindowGrid(520, 300, 128, 32)
+    came, told = {}, []  # windows that the model has seen -> features that came then
+    for feature in predictor.predict(arrays, reference="truth", progress=lambda *numbers: told.append(numbers)):
+        came.setdefault(len(model.calls), []).append(feature)
+    counts = sorted(came)
+    assert counts == [2 * 3, 4 * 3, 6 * 3] and len(windows) == 6 * 3  # three rows of blocks, of two rows of windows each
+    for count in counts[:-1]:
+        assert all((TOP - feature.geometry.bounds[1]) / 0.5 <= windows[count].top for feature in came[count])
+    done, total, objects, seconds = told[-1]
+    assert done == total == len(windows) and objects >= sum(map(len, came.values())) and seconds >= 0
+    assert [numbers[0] for numbers in told] == sorted({numbers[0] for numbers in told})
+
+
+def test_memory_follows_the_front_and_not_the_scene(truth, monkeypatch):
+    alive = weakref.WeakSet()
+
+    class Counted(Detection):
+        def __new__(cls, *_):
+            detection = super().__new__(cls)
+            alive.add(detection)
+            return detection
+
+    monkeypatch.setattr(imrsf_d2.inference.predictor, "Detection", Counted)
+
+    def most_held(times):
+        """Detections at a time, at most, of a scene so many times as long."""
+        held = []
+        tall = np.tile(truth, (times, 1)).astype(np.float32)
+        sensors = {"truth": (tall, PLACE, UTM)}
+        found = predict_scene(OracleDetector(), sensors, progress=lambda *_: held.append(len(alive)), **OPTIONS)
+        assert sum(1 for _ in found) >= times * 20
+        return max(held)
+
+    assert 0 < most_held(4) <= 1.1 * most_held(2)
+
+
+@pytest.mark.parametrize("how", ["let go", "close"])
+def test_who_stops_asking_stops_the_model(arrays, how):
+    model = OracleDetector()
+    found = predict_scene(model, arrays, reference="truth", **OPTIONS)
+    assert not model.calls  # nothing is computed before the first is asked for
+    next(found)
+    if how == "close":
+        found.close()
+        assert not list(found)
+    del found
+    gc.collect()
+    assert 0 < len(model.calls) < len(WindowGrid(520, 300, 128, 32))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("scene")]
+
+
+def memory_of(found):
+    (name,) = {file.path for files in found.gi_frame.f_locals["plan"].scene.sensors.values() for file in files}
+    return name
+
+
+@pytest.mark.parametrize("until", ["never asked", "stopped", "end"])
+def test_arrays_are_gone_from_memory_with_the_last_feature(truth, until):
+    found = predict_scene(OracleDetector(), {"truth": (truth.astype(np.float32), PLACE, UTM)}, **OPTIONS)
+    name = memory_of(found._found)
+    assert rasterio.shutil.exists(name)
+    if until == "stopped":
+        next(found)
+    if until == "end":
+        assert len(list(found)) == len(np.unique(truth)) - 1
+    else:
+        del found
+    gc.collect()
+    assert not rasterio.shutil.exists(name)
+
+
+def test_what_is_wrong_with_the_sensors_is_said_before_anything_is_asked_for(arrays):
+    model = OracleDetector()
+    for sensors, where, message in (
+        ({"lidar": arrays["truth"]}, {}, "unknown modality 'lidar'"),
+        (arrays, {"reference": "dsm"}, "--reference is 'dsm'"),
+        (arrays, {"bounds": (0, 0, 1, 1)}, "holds no pixel"),
+        ({}, {}, "no sensor"),
+        ({"truth": None}, {}, "no sensor"),
+        (arrays, {"overlap": 5}, "--overlap is 5"),
+        (arrays, {"min_score": 2}, "--min-score is 2"),
+        (arrays, {"min_area": -1}, "--min-area is -1"),
+        (arrays, {"batch_size": 0}, "--batch-size is 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict_scene(model, sensors, **OPTIONS | where)
+    with pytest.raises(TypeError, match="extent"):
+        predict_scene(model, arrays, extent=(0, 0, 1, 1), **OPTIONS)
+
+
+def test_one_predictor_maps_many_scenes_each_by_itself(arrays):
+    predictor = ScenePredictor(OracleDetector(), **OPTIONS)
+    whole = everything_of(predictor.predict(arrays, reference="truth"))
+    part = shapely.box(LEFT, TOP - 150, LEFT + 200, TOP - 50)
+    cut = list(predictor.predict(arrays, reference="truth", area=part))
+    assert 0 < len(cut) < len(whole) and all(feature.geometry.intersects(part) for feature in cut)
+    one, other = predictor.predict(arrays, reference="truth"), predictor.predict(arrays, reference="truth")
+    assert everything_of(feature for pair in zip(one, other) for feature in pair) == [row for row in whole for _ in range(2)]
+
+
+def test_features_are_written_and_read_by_others(arrays, tmp_path):
+    found = predict_scene(OracleDetector(), arrays, reference="truth", **OPTIONS)
+    features = list(found)
+    assert write_features(tmp_path / "out.fgb", features, found.crs) == len(features)
+    mapping = features[0].__geo_interface__
+    assert shapely.geometry.shape(mapping["geometry"]).equals(features[0].geometry)
+    assert mapping["type"] == "Feature" and mapping["properties"]["class"] == "building"
+
+
+def test_a_label_map_is_the_truth_and_that_of_its_file(rng, tmp_path):
+    labels = np.kron(rng.integers(0, 3, (12, 14)), np.ones((20, 20))).astype(np.float32)
+    labels[100:140, 200:260] = -1  # no sensor has data there
+    sensors = {"truth": (labels, PLACE, UTM, -1)}
+    predictor = ScenePredictor(OracleClassifier(3), **OPTIONS | {"classes": ["water", "trees", "fields"]})
+    told = []
+    found = predictor.label_map(sensors, progress=lambda *numbers: told.append(numbers))
+    np.testing.assert_array_equal(found.labels, np.where(labels < 0, 255, labels))
+    assert found.grid.transform == PLACE and found.grid.crs == UTM and told[-1][0] == told[-1][1]
+
+    scene = open_scene(MODALITIES, {"truth": [str(write(tmp_path / "truth.tif", labels, PLACE, nodata=-1))]})
+    names, colors = found.classes.names, found.classes.colors
+    job = SceneJob(scene, tmp_path / "job.tif", Settings(128), names, instances=False, colors=colors)
+    job.open()
+    job.compute(WindowPredictor(OracleClassifier(3), MODALITIES, instances=False))
+    job.write()
+    found.write(tmp_path / "found.tif")
+    with rasterio.open(tmp_path / "job.tif") as one, rasterio.open(tmp_path / "found.tif") as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+        assert one.profile == other.profile and one.tags(1) == other.tags(1) and one.colormap(1) == other.colormap(1)
+        assert other.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    with pytest.raises(ValueError, match="ends in .tif"):
+        found.write(tmp_path / "found.png")
+
+
+def model_that_knows(number=1, **attributes):
+    model = OracleDetector()
+    model.backbone = torch_module(modalities=MODALITIES)
+    model.sem_seg_head = torch_module(num_classes=number)
+    for name, value in attributes.items():
+        setattr(model, name, value)
+    return model
+
+
+def torch_module(**attributes):
+    module = imrsf_d2.inference.scene_predictor.nn.Module()
+    vars(module).update(attributes)
+    return module
+
+
+def test_the_model_says_what_is_not_given(arrays, caplog):
+    metadata = Metadata(name="buildings", thing_classes=["house"])
+    found = list(predict_scene(model_that_knows(metadata=metadata), arrays, reference="truth", window=128))
+    assert {feature.label for feature in found} == {"house"}
+    found = list(predict_scene(model_that_knows(3, metadata=metadata), arrays, reference="truth", window=128))
+    assert {feature.label for feature in found} == {"class 0"}
+    assert not caplog.records
+    list(predict_scene(model_that_knows(num_queries=2), arrays, reference="truth", window=128))
+    assert [record for record in caplog.records if "NUM_OBJECT_QUERIES" in record.getMessage()]
+
+
+def test_what_the_model_does_not_say_is_asked_for(arrays):
+    with pytest.raises(ValueError, match="OracleDetector has no backbone .* pass modalities"):
+        predict_scene(OracleDetector(), arrays)
+    with pytest.raises(ValueError, match="how many classes it has; pass classes"):
+        predict_scene(OracleDetector(), arrays, modalities=MODALITIES)
+    with pytest.raises(ValueError, match="2 names of classes are given, but the model has 1"):
+        predict_scene(model_that_knows(), arrays, classes=["a", "b"])
+    with pytest.raises(ValueError, match="no label map"):
+        ScenePredictor(OracleDetector(), **OPTIONS).label_map(arrays)
+
+
+def test_names_are_loaded_when_they_are_used():
+    assert isinstance(imrsf_d2.inference, types.ModuleType)
+    for name in imrsf_d2.inference.__all__:
+        assert getattr(imrsf_d2.inference, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        imrsf_d2.inference.nothing
