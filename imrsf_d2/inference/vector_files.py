@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ import shapely.geometry
 from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
-from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.inference.write_errors import written
+from imrsf_d2.utils.atomic import replacing_together
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["FORMATS", "Feature", "check_format", "write_features"]
@@ -106,14 +107,14 @@ def write_features(path: str | os.PathLike, features: Iterable[Feature], crs: CR
     attributes = [f.attributes for f in features]
     columns = {"id": np.arange(1, len(features) + 1, dtype=np.int64)}
     columns |= {name: np.array([of_one[name] for of_one in attributes], dtype=kind) for name, kind in COLUMNS.items()}
-    with replacing(path) as temporary, warnings.catch_warnings():
+    # In a folder of its own, under its own name: for FlatGeobuf, a name that ends otherwise is a folder of layers.
+    with replacing_together(f"{os.fspath(path)}.{secrets.token_hex(6)}.tmp") as made_at, written(path):
         if driver == "Parquet":
-            _write_parquet(temporary, geometry, columns, crs, [f.geometry for f in features])
+            _write_parquet(made_at(path), geometry, columns, crs, [f.geometry for f in features])
         else:
             options = {"RFC7946": "YES"} if driver == "GeoJSON" else {}
-            warnings.filterwarnings("ignore", "The filename extension should be", RuntimeWarning)  # it will be
             pyogrio.raw.write(
-                temporary,
+                made_at(path),
                 geometry=np.asarray(geometry, dtype=object),
                 field_data=list(columns.values()),
                 fields=np.array(list(columns), dtype=object),
@@ -137,7 +138,11 @@ def _write_parquet(path: str, geometry: Sequence[bytes], columns: dict, crs: CRS
     about = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": described}}
     table = pyarrow.table(
         {
-            **{name: pyarrow.array(values) for name, values in columns.items()},
+            # Of no feature at all, text has no type that could be told.
+            **{
+                name: pyarrow.array(values, pyarrow.string() if values.dtype == object else None)
+                for name, values in columns.items()
+            },
             "geometry": pyarrow.array(list(geometry), pyarrow.binary()),
         }
     )

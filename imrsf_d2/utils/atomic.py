@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
-__all__ = ["remove_temporaries", "replacing", "write_atomically", "write_text"]
+__all__ = ["remove_temporaries", "replacing", "replacing_together", "write_atomically", "write_text"]
 
 #: What `replacing` appends: writers of one file have a name each.
 _TEMPORARY = re.compile(r".\.[0-9a-f]{12}\.tmp$")
 #: Seconds after which a temporary file is abandoned: an unfinished write would have changed it since.
 _ABANDONED_S = 24 * 3600
+#: Errors of a write that do not say which file they are about.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -41,10 +45,42 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = path
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+@contextlib.contextmanager
+def replacing_together(folder: str | os.PathLike) -> Iterator[Callable[[str | os.PathLike], str]]:
+    """Several files that take their places together, when all are complete.
+
+    Args:
+        folder: where they are made, each under its own name; on the disk of their places, and removed at the end,
+            whatever happens.
+
+    Yields:
+        What gives the path to write to for the path of a file. The first one asked for is the last to take its place.
+    """
+    folder = os.fspath(folder)
+    places: dict[str, str] = {}
+
+    def made_at(path: str | os.PathLike) -> str:
+        path = os.fspath(path)
+        made = os.path.join(folder, os.path.basename(path))
+        places[made] = path
+        return made
+
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left
+    os.makedirs(folder)
+    try:
+        yield made_at
+        for made, path in reversed(places.items()):
+            os.replace(made, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @functools.cache  # a folder of many tiles is listed once, not before each of them

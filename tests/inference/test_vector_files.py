@@ -7,6 +7,7 @@ import pyogrio.raw
 import pytest
 import shapely
 from rasterio.crs import CRS
+from rasterio.warp import transform
 
 from imrsf_d2.inference.vector_files import FORMATS, Feature, check_format, write_features
 
@@ -20,6 +21,8 @@ PARQUET = pytest.param(
     ".parquet",
     marks=pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs pyarrow, which is not installed"),
 )
+COLUMNS = ["id", "class", "score", "area_m2", "sensors", "cut"]
+MAGIC = {".gpkg": b"SQLite format 3", ".fgb": b"fgb\x03", ".geojson": b"{"}
 SUFFIXES = [suffix for suffix in FORMATS if suffix != ".parquet"]
 
 
@@ -43,16 +46,54 @@ def test_what_is_written_is_read_back(tmp_path, suffix):
         assert shapes[0].equals(HOLE) and shapes[1].equals(TWO)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_output_is_one_file_in_the_format_of_its_name(tmp_path, suffix):
+    write_features(tmp_path / f"out{suffix}", FEATURES, UTM)
+    assert [path.name for path in tmp_path.iterdir()] == [f"out{suffix}"] and (tmp_path / f"out{suffix}").is_file()
+    assert (tmp_path / f"out{suffix}").read_bytes().startswith(MAGIC[suffix])
+
+
+def signed_area(ring):
+    xs, ys = np.transpose(ring)
+    return float(np.sum(xs[:-1] * ys[1:] - xs[1:] * ys[:-1]) / 2)
+
+
+def test_geojson_is_as_rfc_7946_wants_it(tmp_path):
+    write_features(tmp_path / "out.geojson", FEATURES, UTM)
+    written = json.loads((tmp_path / "out.geojson").read_text())
+    assert written["type"] == "FeatureCollection" and "crs" not in written and len(written["features"]) == 2
+    for feature in written["features"]:
+        assert list(feature["properties"]) == COLUMNS and feature["geometry"]["type"] == "MultiPolygon"
+        for exterior, *holes in feature["geometry"]["coordinates"]:
+            assert exterior[0] == exterior[-1] and signed_area(exterior) > 0
+            assert all(signed_area(hole) < 0 for hole in holes)
+    ((exterior, hole),) = written["features"][0]["geometry"]["coordinates"]
+    there = transform(UTM, CRS.from_epsg(4326), [500_000, 500_010], [5_800_000, 5_800_010])
+    np.testing.assert_allclose(np.min(exterior, axis=0), (there[0][0], there[1][0]), atol=1e-6)
+    np.testing.assert_allclose(np.max(exterior, axis=0), (there[0][1], there[1][1]), atol=1e-6)
+    assert len(hole) == 5
+
+
 @pytest.mark.parametrize("suffix", [PARQUET])
-def test_geoparquet_says_what_it_holds(tmp_path, suffix):
+@pytest.mark.parametrize("features", [FEATURES, []], ids=["some", "none"])
+def test_geoparquet_says_what_it_holds(tmp_path, suffix, features):
     import pyarrow.parquet
 
     path = tmp_path / f"out{suffix}"
-    write_features(path, FEATURES, UTM)
+    assert write_features(path, features, UTM) == len(features)
     table = pyarrow.parquet.read_table(path)
     about = json.loads(table.schema.metadata[b"geo"])
-    assert about["primary_column"] == "geometry" and about["columns"]["geometry"]["crs"]["id"]["code"] == 32633
-    assert shapely.from_wkb(table["geometry"][0].as_py()).equals(HOLE)
+    column = about["columns"]["geometry"]
+    assert about["version"] == "1.1.0" and about["primary_column"] == "geometry" and column["encoding"] == "WKB"
+    assert column["crs"]["type"] == "ProjectedCRS" and column["crs"]["id"]["code"] == 32633
+    assert column["geometry_types"] == ["MultiPolygon"]
+    assert table.column_names == [*COLUMNS, "geometry"] and table.num_rows == len(features)
+    kinds = ["int64", "string", "double", "double", "string", "bool", "binary"]
+    assert [str(field.type) for field in table.schema] == kinds
+    if features:
+        assert column["bbox"] == [500_000, 5_800_000, 500_026, 5_800_010]
+        assert shapely.from_wkb(table["geometry"][0].as_py()).equals(HOLE)
+        assert table["sensors"].to_pylist() == ["rgb,dsm", ""]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -60,6 +101,25 @@ def test_a_scene_without_objects_is_a_file_without_features(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     assert write_features(path, [], UTM) == 0
     assert len(pyogrio.raw.read(path)[2]) == 0
+    about = pyogrio.read_info(path)
+    if suffix == ".geojson":
+        assert json.loads(path.read_text())["features"] == []
+        return  # the columns are those of its features
+    assert about["fields"].tolist() == COLUMNS and about["geometry_type"] == "MultiPolygon"
+    assert CRS.from_user_input(about["crs"]) == UTM
+    assert about["dtypes"].tolist() == ["int64", "object", "float64", "float64", "object", "bool"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, suffix, full_disk):
+    path = tmp_path / f"out{suffix}"
+    write_features(path, FEATURES, UTM)
+    before = path.read_bytes()
+    boxes = shapely.box(*np.random.default_rng(0).uniform(5e5, 6e5, (2, 5000)), *np.full((2, 5000), 6e5))
+    full_disk()
+    with pytest.raises(ValueError, match=rf"cannot write .*out\{suffix}.*MiB left.*--resume"):
+        write_features(path, [Feature(box, "building", 0.5, 1.0, ("rgb",), False) for box in boxes], UTM)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Files that are complete or absent: two writers, a kill, a mistake while writing."""
 
+import errno
 import os
 import stat
 import threading
@@ -11,7 +12,7 @@ import rasterio
 
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.utils import atomic
-from imrsf_d2.utils.atomic import remove_temporaries, replacing, write_atomically, write_text
+from imrsf_d2.utils.atomic import remove_temporaries, replacing, replacing_together, write_atomically, write_text
 
 OLD = 25 * 3600
 
@@ -121,3 +122,43 @@ def test_what_kills_left_below_a_folder_is_removed_and_nothing_else(tmp_path):
         path.touch()
     remove_temporaries(tmp_path)
     assert all(path.exists() for path in keep) and not any(path.exists() for path in gone)
+
+
+def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path):
+    for content in ("old", "new"):
+        with replacing_together(tmp_path / "making") as made_at:
+            for name in ("map.tif", "map.png"):
+                with open(made_at(tmp_path / name), "w") as file:
+                    file.write(content)
+            assert names(tmp_path / "making") == ["map.png", "map.tif"]
+    assert names(tmp_path) == ["map.png", "map.tif"] and (tmp_path / "map.tif").read_text() == "new"
+    with pytest.raises(RuntimeError), replacing_together(tmp_path / "making") as made_at:
+        with open(made_at(tmp_path / "map.tif"), "w") as file:
+            file.write("broken")
+        made_at(tmp_path / "map.png")
+        raise RuntimeError
+    assert names(tmp_path) == ["map.png", "map.tif"] and (tmp_path / "map.tif").read_text() == "new"
+
+
+def test_the_first_of_them_is_the_last_to_appear(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(atomic.os, "replace", lambda made, path: order.append(os.path.basename(path)))
+    with replacing_together(tmp_path / "making") as made_at:
+        made_at(tmp_path / "map.tif"), made_at(tmp_path / "map.png")
+    assert order == ["map.png", "map.tif"]
+
+
+def test_what_a_kill_left_of_them_is_removed(tmp_path):
+    (tmp_path / "making").mkdir()
+    (tmp_path / "making/map.tif").write_text("half")
+    with replacing_together(tmp_path / "making"):
+        assert names(tmp_path / "making") == []
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_said_with_the_file_it_is_about(tmp_path):
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*file'"):
+        write_atomically(tmp_path / "file", fail)
