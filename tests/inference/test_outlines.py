@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import shapely
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
@@ -33,6 +34,22 @@ def test_simplification_stays_within_its_tolerance_and_valid():
     exact, simple = outline(mask, Affine.identity()), outline(mask, Affine.identity(), simplify=1.0)
     assert simple.is_valid and exact.hausdorff_distance(simple) <= 1.0 + 1e-9
     assert len(simple.exterior.coords) < len(exact.exterior.coords) / 3
+
+
+def holes(geometry):
+    return sum(len(part.interiors) for part in shapely.get_parts(geometry))
+
+
+@pytest.mark.parametrize("tolerance", [0.6, 1.0, 2.5])
+def test_any_simplified_outline_is_valid_and_within_the_tolerance(rng, tolerance):
+    for _ in range(20):
+        mask = ndimage.gaussian_filter(rng.random((50, 50)), 2.5) > 0.5
+        exact, simple = outline(mask, Affine.identity()), outline(mask, Affine.identity(), tolerance)
+        assert simple.is_valid and simple.geom_type in ("Polygon", "MultiPolygon")
+        assert len(shapely.get_parts(simple)) == len(shapely.get_parts(exact)) and holes(simple) == holes(exact)
+        corners = shapely.points(shapely.get_coordinates(exact))
+        assert shapely.distance(corners, simple.boundary).max() <= tolerance + 1e-9
+        assert {*map(tuple, shapely.get_coordinates(simple))} <= {*map(tuple, shapely.get_coordinates(exact))}
 
 
 def test_what_simplification_would_erase_is_kept():
