@@ -98,9 +98,9 @@ class BlockFolder:
         else:
             write_text(job, json.dumps(identity, indent=1))
 
-    def file(self, block: Block) -> Path:
-        """Where a block's result is, or will be."""
-        return self.path / f"block_{block.index:06d}.npz"
+    def file(self, block: Block, part: str = "") -> Path:
+        """Where a block's result is, or will be; or a part of it, which is written before."""
+        return self.path / f"block_{block.index:06d}{part and '.'}{part}.npz"
 
     def missing(self, blocks: Sequence[Block]) -> list[Block]:
         """Those without a result yet."""

@@ -10,12 +10,16 @@ from pathlib import Path
 
 from imrsf_d2.inference.blocks import Block, BlockFolder
 from imrsf_d2.inference.detection_files import load_detections
-from imrsf_d2.inference.label_maps import check_label_map_name
-from imrsf_d2.inference.mapping import Progress, compute_blocks, write_label_map
+from imrsf_d2.inference.importance_maps import write_importance
+from imrsf_d2.inference.label_blocks import write_label_map, write_probabilities
+from imrsf_d2.inference.label_maps import check_label_map_name, class_table_path, write_class_table
+from imrsf_d2.inference.mapping import Progress, compute_blocks
+from imrsf_d2.inference.outputs import Extras, Picture
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
+from imrsf_d2.utils.atomic import replacing_together
 
 __all__ = ["SceneJob"]
 
@@ -33,6 +37,8 @@ class SceneJob:
         colors: (red, green, blue) of each, 0 to 255; needed for label maps alone.
         instances: objects, or classes of pixels.
         identity: more that the result follows from: the weights, say, and the config.
+        extras: what is written beside the map.
+        patch_px: side of the model's patches; needed for the importance of sensors alone.
 
     Raises:
         ValueError: if the output's name or the settings do not fit.
@@ -48,10 +54,14 @@ class SceneJob:
         instances: bool,
         colors: Sequence[Sequence[int]] = (),
         identity: Mapping[str, object] | None = None,
+        extras: Extras = Extras(),
+        patch_px: int = 0,
     ):
         self.scene, self.output, self.settings = scene, Path(output), settings
         self.classes, self.colors, self.instances = list(classes), list(colors), instances
+        self.extras, self.patch_px = extras, patch_px
         if instances:
+            extras.check_for_objects()
             check_format(output)
         else:
             check_label_map_name(output)
@@ -63,6 +73,8 @@ class SceneJob:
             **(identity or {}),
             **computed,
             "instances": instances,
+            "probabilities": extras.probabilities,
+            "importance": extras.importance,
             "grid": [*scene.grid.shape, *tuple(scene.grid.transform)[:6], str(scene.grid.crs)],
             "files": {name: [[file.path, *_state(file.path)] for file in files] for name, files in scene.sensors.items()},
         }
@@ -88,7 +100,15 @@ class SceneJob:
         Args:
             share: (i, n): every n-th block from the i-th on.
         """
-        compute_blocks(predictor, self.scene, self.share(share), self._folder, progress, classes=len(self.classes))
+        compute_blocks(
+            predictor,
+            self.scene,
+            self.share(share),
+            self._folder,
+            progress,
+            classes=len(self.classes),
+            probabilities=self.extras.probabilities,
+        )
 
     def complete(self) -> bool:
         """Whether all blocks are finished, whoever computed them."""
@@ -103,21 +123,42 @@ class SceneJob:
         self._folder.check_complete(self.blocks)
         return self.plan.features(load_detections(self._folder.file(block)) for block in self.blocks)
 
-    def write(self) -> int | None:
-        """Write the map, and remove the blocks it is made of.
+    def outputs(self) -> list[Path]:
+        """The files that `write` makes."""
+        return [self.output, *self.extras.paths(self.output).values()]
+
+    def write(self, picture: Picture | None = None) -> int | None:
+        """Write the map and what comes with it, and remove the blocks that it is made of.
+
+        Args:
+            picture: draws the quick look, if one is asked for.
 
         Returns:
             The number of objects; None for a label map.
+
+        Raises:
+            InputError: if blocks are missing, or a file cannot be written; then none is.
         """
-        folder = self._folder
+        folder, scene = self._folder, self.scene
         folder.check_complete(self.blocks)
+        extras = self.extras.paths(self.output)
         number = None
-        if self.instances:
-            crs = self.scene.grid.crs
-            assert crs is not None  # see `open_scene`
-            number = write_features(self.output, self.features(), crs)
-        else:
-            write_label_map(self.output, self.scene, self.blocks, folder, self.classes, self.colors)
+        with replacing_together(folder.path / "outputs") as made_at:
+            output = made_at(self.output)
+            if self.instances:
+                crs = scene.grid.crs
+                assert crs is not None  # see `open_scene`
+                found = self.features()
+                number = write_features(output, picture.watch(found) if picture else found, crs)
+            else:
+                write_label_map(output, scene, self.blocks, folder, self.classes, self.colors)
+                write_class_table(made_at(class_table_path(self.output)), self.classes, self.colors)
+            if "probabilities" in extras:
+                write_probabilities(made_at(extras["probabilities"]), scene, self.blocks, folder, self.classes)
+            if "importance" in extras:
+                write_importance(made_at(extras["importance"]), scene, self.blocks, folder, self.patch_px)
+            if picture is not None:
+                picture.save(made_at(extras["picture"]), output)
         folder.remove()
         return number
 

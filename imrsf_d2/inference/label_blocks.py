@@ -1,20 +1,27 @@
-"""Label maps, block by block: the classes of a block's pixels."""
+"""Label maps, block by block: the classes of a block's pixels, and the files of all blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rasterio.features import geometry_mask
+from rasterio.windows import Window as RasterWindow
 
 from imrsf_d2.inference.blending import blend
-from imrsf_d2.inference.blocks import Block
-from imrsf_d2.inference.label_maps import NO_LABEL
+from imrsf_d2.inference.blocks import Block, BlockFolder
+from imrsf_d2.inference.cogs import cog
+from imrsf_d2.inference.label_maps import NO_LABEL, label_map
 from imrsf_d2.inference.predictor import WindowResult
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.windows import Window
+from imrsf_d2.utils.atomic import write_atomically
 
-__all__ = ["blend_labels"]
+__all__ = ["blend_labels", "save_labels", "write_label_map", "write_probabilities"]
+
+#: The part of a block's result that holds the probabilities of its classes.
+PROBABILITIES = "probabilities"
 
 
 def blend_labels(scene: Scene, block: Block, results: Iterator[WindowResult], classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,3 +56,54 @@ def blend_labels(scene: Scene, block: Block, results: Iterator[WindowResult], cl
     labels = np.where(known, np.nan_to_num(blended).argmax(axis=0), NO_LABEL).astype(np.uint8)
     blended[:, ~known] = np.nan
     return labels, blended
+
+
+def save_labels(folder: BlockFolder, block: Block, labels: np.ndarray, probabilities: np.ndarray | None = None) -> None:
+    """Write the result of a block: its classes, and their probabilities unless they are None."""
+    if probabilities is not None:
+        # Not compressed: there is little gain in it, and it would take longer than the model.
+        write_atomically(
+            folder.file(block, PROBABILITIES), lambda file: np.savez(file, allow_pickle=False, probabilities=probabilities)
+        )
+    write_atomically(folder.file(block), lambda file: np.savez_compressed(file, allow_pickle=False, labels=labels))
+
+
+def write_label_map(
+    path: str | os.PathLike,
+    scene: Scene,
+    blocks: Sequence[Block],
+    folder: BlockFolder,
+    names: Sequence[str],
+    colors: Sequence[Sequence[int]],
+) -> None:
+    """Write the label map of a scene whose blocks are all computed, as a Cloud-Optimized GeoTIFF."""
+    with label_map(path, scene.grid, names, colors) as write:
+        for block in blocks:
+            with np.load(folder.file(block)) as file:
+                write(file["labels"], _place(block))
+
+
+def write_probabilities(
+    path: str | os.PathLike, scene: Scene, blocks: Sequence[Block], folder: BlockFolder, names: Sequence[str]
+) -> None:
+    """Write the probabilities of a scene whose blocks are all computed with them, as a Cloud-Optimized GeoTIFF.
+
+    They are as the model gives them, float32, NaN for no data: the best class of a pixel is that of the label map, and
+    there is no scale that a reader may forget.
+
+    Args:
+        path: of the GeoTIFF, which has a band per class.
+        names: of the classes, which the bands are described by.
+    """
+    count = len(names)
+    with cog(path, scene.grid, count=count, dtype="float32", nodata=float("nan"), overviews="average") as file:
+        file.descriptions = tuple(names)
+        for block in blocks:
+            with np.load(folder.file(block, PROBABILITIES)) as computed:
+                file.write(computed["probabilities"], window=_place(block))
+
+
+def _place(block: Block) -> RasterWindow:
+    assert block.area is not None
+    top, left, bottom, right = block.area
+    return RasterWindow(left, top, right - left, bottom - top)

@@ -5,25 +5,24 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from rasterio.windows import Window as RasterWindow
 
 from imrsf_d2.inference.blocks import Block, BlockFolder
 from imrsf_d2.inference.detection_files import save_detections
 from imrsf_d2.inference.detections import Detection
-from imrsf_d2.inference.label_blocks import blend_labels
-from imrsf_d2.inference.label_maps import label_map
+from imrsf_d2.inference.importance import save_importance
+from imrsf_d2.inference.importance_maps import IMPORTANCE
+from imrsf_d2.inference.label_blocks import blend_labels, save_labels
 from imrsf_d2.inference.merging import MergedObject, merge
 from imrsf_d2.inference.outlines import area_m2, outline
 from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.inference.windows import WindowGrid
-from imrsf_d2.utils.atomic import write_atomically
 
-__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects", "write_label_map"]
+__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects"]
 
 
 class Progress:
@@ -59,7 +58,7 @@ def compute_blocks(
     """Compute those blocks that have no result yet.
 
     Args:
-        predictor: its kind decides what is computed.
+        predictor: its kind decides what is computed; if it listens to the model, that is kept, too.
         blocks: of `window_blocks` for objects, `area_blocks` for label maps; a share of them for one of several processes.
         folder: gets a file per block.
         classes: of the model, for label maps.
@@ -70,20 +69,26 @@ def compute_blocks(
             if progress is not None:
                 progress.add(len(block.windows), 0)
             continue
+        heard: dict[int, np.ndarray] = {}
+        results = _listening(predictor.run(scene, block.windows), heard)
+        objects = 0
         if predictor.instances:
-            found = find_objects(predictor, scene, block)
-            save_detections(folder.file(block), found)
+            found = find_objects(results)
             objects = sum(map(len, found.values()))
+            save = partial(save_detections, folder.file(block), found)
         else:
-            _save_labels(folder.file(block), scene, block, predictor.run(scene, block.windows), classes, probabilities)
-            objects = 0
+            labels, blended = blend_labels(scene, block, results, classes)
+            save = partial(save_labels, folder, block, labels, blended if probabilities else None)
+        if predictor.listener is not None:
+            save_importance(folder.file(block, IMPORTANCE), heard)
+        save()  # last: then the block is finished
         if progress is not None:
             progress.add(len(block.windows), objects)
 
 
-def find_objects(predictor: WindowPredictor, scene: Scene, block: Block) -> dict[int, list[Detection]]:
+def find_objects(results: Iterable[WindowResult]) -> dict[int, list[Detection]]:
     """Index of each window of a block that some sensor has data in -> the objects that the model finds there."""
-    return {result.window.index: result.detections for result in predictor.run(scene, block.windows)}
+    return {result.window.index: result.detections for result in results}
 
 
 def merged_objects(
@@ -134,28 +139,9 @@ def features(
             yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
 
 
-def write_label_map(
-    path: Path,
-    scene: Scene,
-    blocks: Sequence[Block],
-    folder: BlockFolder,
-    names: Sequence[str],
-    colors: Sequence[Sequence[int]],
-) -> None:
-    """Write the label map of a scene whose blocks are all computed, as a Cloud-Optimized GeoTIFF."""
-    with label_map(path, scene.grid, names, colors) as write:
-        for block in blocks:
-            assert block.area is not None
-            top, left, bottom, right = block.area
-            with np.load(folder.file(block)) as file:
-                write(file["labels"], RasterWindow(left, top, right - left, bottom - top))
-
-
-def _save_labels(
-    path: Path, scene: Scene, block: Block, results: Iterator[WindowResult], classes: int, probabilities: bool
-) -> None:
-    labels, blended = blend_labels(scene, block, results, classes)
-    arrays = {"labels": labels}
-    if probabilities:
-        arrays["probabilities"] = blended
-    write_atomically(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+def _listening(results: Iterator[WindowResult], heard: dict[int, np.ndarray]) -> Iterator[WindowResult]:
+    """Pass results on, and note the weights of the sensors that come with them."""
+    for result in results:
+        if result.importance is not None:
+            heard[result.window.index] = result.importance
+        yield result

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from imrsf_d2.inference.detections import Detection, drop_doubles
+from imrsf_d2.inference.importance import Listener
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.windows import Window
 from imrsf_d2.modalities import ModalitySet
@@ -37,12 +38,14 @@ class WindowResult:
         detections: objects, best first; empty for a semantic model.
         probabilities: [C, size, size] float32, which sum to 1 over the classes of a pixel; None for an instance model.
         valid: [size, size] bool, True where some sensor has data.
+        importance: [M, n, n] weights of the sensors in the patches, see `Listener`; None if they are not asked for.
     """
 
     window: Window
     detections: list[Detection]
     probabilities: np.ndarray | None
     valid: np.ndarray
+    importance: np.ndarray | None = None
 
 
 class WindowPredictor:
@@ -57,6 +60,7 @@ class WindowPredictor:
         min_score: objects below it are left out.
         queries: of the model: a window with about as many objects probably has more of them; None does not look.
         precision: makes the context that the model computes in, e.g. for autocast.
+        importance: keep the weights of the sensors, too, of a model as `Listener` takes it.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class WindowPredictor:
         min_score: float = 0.5,
         queries: int | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
+        importance: bool = False,
     ):
         if batch_size < 1:
             raise InputError(f"--batch-size is {batch_size}, expected 1 or more.")
@@ -81,6 +86,7 @@ class WindowPredictor:
         self.min_score = min_score
         self.queries = queries
         self.precision = precision
+        self.listener = Listener(model) if importance else None
         #: of the windows so far: how many had as many objects as the model can find
         self.full_windows = 0
 
@@ -97,14 +103,14 @@ class WindowPredictor:
     def _predict(self, batch: list[tuple[Window, np.ndarray]]) -> Iterator[WindowResult]:
         inputs = [{"image": torch.from_numpy(image), "height": w.size, "width": w.size} for w, image in batch]
         with self.precision():
-            outputs = self.model(inputs)
-        for (window, image), output in zip(batch, outputs):
+            outputs, heard = self.listener(inputs) if self.listener else (self.model(inputs), [None] * len(batch))
+        for (window, image), output, importance in zip(batch, outputs, heard):
             validity = image[self.modalities.num_bands :] > 0
             valid = np.logical_or.reduce(validity, axis=0)
             if self.instances:
-                yield WindowResult(window, self._detections(window, output, validity), None, valid)
+                yield WindowResult(window, self._detections(window, output, validity), None, valid, importance)
             else:
-                yield WindowResult(window, [], _probabilities(output), valid)
+                yield WindowResult(window, [], _probabilities(output), valid, importance)
 
     def _detections(self, window: Window, output: dict[str, Any], validity: np.ndarray) -> list[Detection]:
         if "instances" not in output:

@@ -265,7 +265,7 @@ def _features(
 
     def found() -> Iterator[dict[int, list[Detection]]]:
         for block in plan.blocks:
-            objects = find_objects(windows, plan.scene, block)
+            objects = find_objects(windows.run(plan.scene, block.windows))
             progress.add(len(block.windows), sum(map(len, objects.values())))
             yield objects
 

@@ -1,0 +1,61 @@
+"""What is written of a scene: the map, and what may come with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from imrsf_d2.inference.vector_files import Feature
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["Extras", "Picture"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside a map.
+
+    Args:
+        probabilities: of each class, for a label map.
+        importance: which sensor the model listened to (paper, III-B, eq. 3).
+        picture: a quick look.
+    """
+
+    probabilities: bool = False
+    importance: bool = False
+    picture: bool = False
+
+    def check_for_objects(self) -> None:
+        """See that everything exists for a map of objects.
+
+        Raises:
+            InputError: if probabilities are asked for.
+        """
+        if self.probabilities:
+            raise InputError("--probabilities are those of a label map's classes; objects have a score each.")
+
+    def paths(self, output: str | os.PathLike) -> dict[str, Path]:
+        """What is written -> its file, beside the map: of cover.tif, cover.importance.tif and so on."""
+        output = Path(output)
+        names = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png"}
+        return {key: output.with_name(f"{output.stem}{end}") for key, end in names.items() if getattr(self, key)}
+
+
+class Picture(Protocol):
+    """What draws a quick look of a map."""
+
+    def watch(self, features: Iterable[Feature]) -> Iterator[Feature]:
+        """Pass features on, and note what is to be drawn."""
+        ...
+
+    def save(self, path: str, output: str) -> None:
+        """Write a PNG.
+
+        Args:
+            path: of the PNG.
+            output: the map.
+        """
+        ...
