@@ -20,6 +20,10 @@ A label map on a grid of its own, of one area:
     $ python tools/predict_scene.py --config-file configs/quadruplets_lulc.yaml --modality s2=s2.tif --modality dem=dem.tif \\
         --crs EPSG:32633 --resolution 10 --aoi area.gpkg --output cover.tif MODEL.WEIGHTS output/lulc/model_final.pth
 
+The same, with the probabilities of its classes (cover.probabilities.tif), which sensor the model listened to
+(cover.importance.tif) and a quick look (cover.png) beside it:
+    $ python tools/predict_scene.py ... --output cover.tif --probabilities --importance --png MODEL.WEIGHTS ...
+
 In four parts, e.g. of an array job, and the map from them:
     $ python tools/predict_scene.py ... --shard 0/4 MODEL.WEIGHTS ...
     $ python tools/predict_scene.py ... --merge MODEL.WEIGHTS ...
@@ -57,6 +61,11 @@ def parse(argv):
     parser.add_argument(
         "--simplify", type=float, default=0.0, metavar="UNITS", help="move outlines up to this far to simplify them"
     )
+    parser.add_argument("--probabilities", action="store_true", help="of a label map's classes, too: a band per class")
+    parser.add_argument(
+        "--importance", action="store_true", help="which sensor the model listened to, too: a band per sensor"
+    )
+    parser.add_argument("--png", action="store_true", help="a quick look of the map, too")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")

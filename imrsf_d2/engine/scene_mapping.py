@@ -14,16 +14,20 @@ import torch
 from detectron2.config import CfgNode
 
 from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.engine.scene_picture import ScenePicture
 from imrsf_d2.engine.scene_predictor import build_scene_predictor, check_weights, class_names, training_window
 from imrsf_d2.engine.torchrun import read_place
+from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.inference.job import SceneJob
 from imrsf_d2.inference.mapping import Progress
 from imrsf_d2.inference.opening import open_sensors
+from imrsf_d2.inference.outputs import Extras
 from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["map_scene"]
@@ -62,7 +66,20 @@ def map_scene(args: argparse.Namespace) -> None:
         "weights": _checksum(cfg.MODEL.WEIGHTS),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
     }
-    job = SceneJob(scene, output, settings, classes.names, instances=instances, colors=classes.colors, identity=identity)
+    if args.importance and not cfg.MODEL.IMRSF.BILSTM:
+        raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
+    extras = Extras(args.probabilities, args.importance, args.png)
+    job = SceneJob(
+        scene,
+        output,
+        settings,
+        classes.names,
+        instances=instances,
+        colors=classes.colors,
+        identity=identity,
+        extras=extras,
+        patch_px=cfg.MODEL.IMRSF.PATCH_SIZE,
+    )
     if args.dry_run:
         return _dry_run(cfg, args, job)
     if args.merge:
@@ -106,12 +123,19 @@ def _settings(cfg: CfgNode, args: argparse.Namespace) -> Settings:
 
 def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowPredictor:
     predictor = build_scene_predictor(cfg, batch_size=args.batch_size, **asdict(job.settings))
-    return predictor.windows(instances=job.instances)
+    if args.importance:
+        check_importance(predictor.model)
+    return predictor.windows(instances=job.instances, importance=args.importance)
 
 
 def _finish(job: SceneJob) -> None:
-    number = job.write()
+    picture = None
+    if job.extras.picture:
+        picture = ScenePicture(job.scene, job.output.name, job.classes, () if job.instances else job.colors)
+    number = job.write(picture)
     logger.info("%s: %s.", job.output, "a label map" if number is None else f"{number} objects")
+    for path in job.outputs()[1:]:
+        logger.info("%s", path)
 
 
 def _describe(job: SceneJob) -> None:
@@ -136,6 +160,8 @@ def _describe(job: SceneJob) -> None:
 def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     """Say what would be done, and how long it would take by some windows from the middle."""
     _describe(job)
+    for path in job.outputs():
+        logger.info("Would write %s%s", path, ", in place of the one there." if path.exists() else ".")
     middle = len(job.windows) // 2
     some = [job.windows[i] for i in range(middle, min(middle + TIMED_WINDOWS, len(job.windows)))]
     predictor = _predictor(cfg, args, job)

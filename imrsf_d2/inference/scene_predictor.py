@@ -181,8 +181,8 @@ class ScenePredictor:
             told.add(len(block.windows), 0)
         return LabelMap(labels, scene.grid, classes)
 
-    def windows(self, *, instances: bool) -> WindowPredictor:
-        """The model as it is run over windows."""
+    def windows(self, *, instances: bool, importance: bool = False) -> WindowPredictor:
+        """The model as it is run over windows; with the weights of the sensors, if it has them (see `WindowPredictor`)."""
         return WindowPredictor(
             self.model,
             self.modalities,
@@ -191,6 +191,7 @@ class ScenePredictor:
             min_score=self.settings.min_score,
             queries=getattr(self.model, "num_queries", None) if instances else None,
             precision=self.precision,
+            importance=importance,
         )
 
     def class_names(self, *, instances: bool) -> ClassNames:

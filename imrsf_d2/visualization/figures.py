@@ -143,10 +143,10 @@ def _panel_height(size: tuple[int, int], panel: float) -> float:
     return panel * min(max(size[0] / size[1], 0.4), 2.5)
 
 
-def save_figure(figure: Figure, path: str | os.PathLike, title: str) -> None:
-    """Give a figure its heading and write it as a PNG."""
+def save_figure(figure: Figure, path: str | os.PathLike, title: str, dpi: float = DPI) -> None:
+    """Give a figure its heading and write it as a PNG of `dpi` pixels per inch."""
     figure.suptitle(title, fontsize=12)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight"))
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight"))
 
 
 def _short(name: str, length: int) -> str:

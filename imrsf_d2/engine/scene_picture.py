@@ -1,0 +1,80 @@
+"""A quick look of a scene's map, made of what passes when the map is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import shapely
+
+from imrsf_d2.inference.coarse import coarse_scene, read_labels, read_whole
+from imrsf_d2.inference.scene import Scene
+from imrsf_d2.inference.vector_files import Feature
+from imrsf_d2.visualization.palettes import Palette
+from imrsf_d2.visualization.scene_maps import draw_label_scene, draw_object_scene
+
+__all__ = ["ScenePicture"]
+
+#: Longer side of the picture, px.
+LONGEST_PX = 2000
+#: Corners are left out that change an outline by less, px of the picture.
+TOLERANCE_PX = 0.3
+
+
+class ScenePicture:
+    """Draws the map of a scene in a size that fits a screen; memory does not follow the scene's size.
+
+    Args:
+        scene: what was mapped.
+        name: of the map, for the heading.
+        classes: names of the model's classes.
+        colors: (red, green, blue) of each, 0 to 255; empty for a map of objects.
+    """
+
+    def __init__(self, scene: Scene, name: str, classes: Sequence[str], colors: Sequence[Sequence[int]] = ()):
+        self._name, self._classes, self._colors = name, tuple(classes), tuple(colors)
+        # The picture of a label map has what the sensors saw beside it.
+        self._scene = coarse_scene(scene, LONGEST_PX // 2 if colors else LONGEST_PX)
+        self._sensors = _sensors(scene)
+        self._objects: dict[str, list[list[np.ndarray]]] = {name: [] for name in classes}
+
+    def watch(self, features: Iterable[Feature]) -> Iterator[Feature]:
+        """Pass features on, and note their outlines in pixels of the picture."""
+        a, b, c, d, e, f = tuple(~self._scene.grid.transform)[:6]
+        for feature in features:
+            corners = shapely.transform(
+                feature.geometry, lambda xy: np.stack([xy @ (a, b) + c, xy @ (d, e) + f], axis=1)
+            ).simplify(TOLERANCE_PX)
+            rings = [
+                shapely.get_coordinates(ring).astype(np.float32)
+                for part in shapely.get_parts(corners)
+                for ring in (part.exterior, *part.interiors)
+            ]
+            self._objects[feature.label].append(rings)
+            yield feature
+
+    def save(self, path: str, output: str) -> None:
+        """Write the PNG.
+
+        Args:
+            path: of the PNG.
+            output: the map, which a label map is read from.
+        """
+        image, modalities = read_whole(self._scene), self._scene.modalities
+        if not self._colors:
+            number = sum(map(len, self._objects.values()))
+            title = f"{self._name}: {number:,} object{'s' * (number != 1)}; {self._sensors}"
+            return draw_object_scene(path, image, modalities, self._objects, title)
+        labels = read_labels(output, self._scene.grid.shape)
+        palette = Palette(self._classes, tuple(tuple(value / 255 for value in color) for color in self._colors))
+        draw_label_scene(path, image, modalities, labels, palette, f"{self._name}: {self._sensors}")
+
+
+def _sensors(scene: Scene) -> str:
+    """Which sensors a map is made of, how much of it each covers, and which were missing."""
+    parts = []
+    for name in scene.sensors:
+        share = scene.coverage(name)
+        parts.append(name if share > 0.995 else f"{name} ({share:.0%} of the map)")
+    missing = [name for name in scene.modalities.names if not scene.sensors.get(name)]
+    return f"from {', '.join(parts)}" + (f"; {', '.join(missing)} missing" if missing else "")

@@ -1,0 +1,108 @@
+"""What `imrsf predict` writes beside a map, from a model as it is trained."""
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import torch
+from detectron2.modeling import build_model
+from matplotlib.image import imread
+from rasterio.transform import from_origin
+
+from imrsf_d2.commands.predict import main
+from imrsf_d2.engine.configuration import load_config
+from tests.tiny import DEMO_CONFIGS, OVERRIDES
+
+HEIGHT, WIDTH = 90, 150
+PLACE = {"crs": "EPSG:32633", "transform": from_origin(500_000, 5_800_000, 0.5, 0.5)}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    from tests.raster_files import write_raster_file
+
+    folder, rng = tmp_path_factory.mktemp("scene"), np.random.default_rng(0)
+    write_raster_file(folder / "rgb.tif", rng.integers(1, 255, (3, HEIGHT, WIDTH)).astype(np.uint8), **PLACE)
+    write_raster_file(folder / "sar.tif", rng.random((HEIGHT, WIDTH // 2)).astype(np.float32) + 0.1, **PLACE)
+    return ["--reference", "rgb", "--modality", f"rgb={folder / 'rgb.tif'}", "--modality", f"sar={folder / 'sar.tif'}"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Of a random model for each task."""
+    folder, paths = tmp_path_factory.mktemp("weights"), {}
+    for task in ("instance", "semantic"):
+        torch.manual_seed(0)
+        paths[task] = folder / f"{task}.pth"
+        model = build_model(load_config(DEMO_CONFIGS[task], [*OVERRIDES, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(folder)]))
+        torch.save({"model": model.state_dict()}, paths[task])
+    return paths
+
+
+def predict(task, weights, files, output, *options, opts=()):
+    overrides = [*OVERRIDES, "MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", str(weights[task]), *opts]
+    arguments = ["--config-file", str(DEMO_CONFIGS[task]), *files, "--output", str(output), "--min-score", "0", *options]
+    return main([*arguments, *overrides])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def weights_of_sensors(path):
+    with rasterio.open(path) as file:
+        bands = dict(zip(file.descriptions, file.read()))
+        assert set(bands) == {"sar", "rgb", "dsm"}
+        # Half of the scene has no radar; nothing has heights.
+        middle = WIDTH // 2 * file.width // WIDTH
+    known = [name for name in bands if not np.isnan(bands[name]).all()]
+    assert sorted(known) == ["rgb", "sar"] and not np.isnan(bands["sar"][:, : middle - 2]).any()
+    assert np.isnan(bands["sar"][:, middle + 4 :]).all() and not np.isnan(bands["rgb"]).any()
+    np.testing.assert_allclose(np.nansum(list(bands.values()), axis=0), 1, rtol=1e-5)
+    return bands
+
+
+def test_objects_with_importance_and_a_picture(tmp_path, weights, files):
+    assert predict("instance", weights, files, tmp_path / "buildings.gpkg", "--importance", "--png") == 0
+    assert names(tmp_path) == ["buildings.gpkg", "buildings.importance.tif", "buildings.png"]
+    assert pyogrio.read_info(tmp_path / "buildings.gpkg")["fields"][0] == "id"
+    bands = weights_of_sensors(tmp_path / "buildings.importance.tif")
+    assert 0 < bands["rgb"].min() < bands["rgb"].max() == 1
+    assert min(imread(tmp_path / "buildings.png").shape[:2]) > 300
+
+
+def test_a_label_map_with_everything(tmp_path, weights, files):
+    options = ("--importance", "--png", "--probabilities")
+    assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
+    expected = ["cover.importance.tif", "cover.png", "cover.probabilities.tif", "cover.tif", "cover.tif.aux.xml"]
+    assert names(tmp_path) == expected
+    weights_of_sensors(tmp_path / "cover.importance.tif")
+    with rasterio.open(tmp_path / "cover.tif") as labels, rasterio.open(tmp_path / "cover.probabilities.tif") as file:
+        np.testing.assert_array_equal(file.read().argmax(axis=0), labels.read(1))
+        assert file.descriptions == tuple(labels.tags(1)[f"CLASS_{i}"] for i in range(file.count))
+    assert min(imread(tmp_path / "cover.png").shape[:2]) > 300
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tmp_path, weights, files, caplog):
+    (tmp_path / "cover.png").write_text("old")
+    options = ("--dry-run", "--importance", "--png", "--probabilities")
+    with caplog.at_level("INFO"):
+        assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
+    said = " ".join(record.getMessage() for record in caplog.records)
+    for name in ("cover.tif.", "cover.probabilities.tif.", "cover.importance.tif.", "cover.png, in place of the one there."):
+        assert f"Would write {tmp_path / name}" in said
+    assert names(tmp_path) == ["cover.png"] and (tmp_path / "cover.png").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "task, option, opts, message",
+    [
+        ("instance", "--importance", ("MODEL.IMRSF.BILSTM", "False"), "MODEL.IMRSF.BILSTM is False"),
+        ("instance", "--probabilities", (), "--probabilities are those of a label map"),
+    ],
+)
+def test_what_a_model_does_not_have_is_refused_before_anything_is_computed(
+    tmp_path, weights, files, capsys, task, option, opts, message
+):
+    assert predict(task, weights, files, tmp_path / "buildings.gpkg", option, opts=opts) == 2
+    assert message in capsys.readouterr().err and names(tmp_path) == []
