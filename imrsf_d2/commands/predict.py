@@ -61,11 +61,13 @@ def parse(argv):
     parser.add_argument(
         "--simplify", type=float, default=0.0, metavar="UNITS", help="move outlines up to this far to simplify them"
     )
-    parser.add_argument("--probabilities", action="store_true", help="of a label map's classes, too: a band per class")
     parser.add_argument(
-        "--importance", action="store_true", help="which sensor the model listened to, too: a band per sensor"
+        "--probabilities", action="store_true", help="also write those of a label map's classes, a band each"
     )
-    parser.add_argument("--png", action="store_true", help="a quick look of the map, too")
+    parser.add_argument(
+        "--importance", action="store_true", help="also write which sensor the model listened to, a band each"
+    )
+    parser.add_argument("--png", action="store_true", help="also draw a quick look")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")

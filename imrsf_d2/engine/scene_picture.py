@@ -11,7 +11,7 @@ from imrsf_d2.inference.coarse import coarse_scene, read_labels, read_whole
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.visualization.palettes import Palette
-from imrsf_d2.visualization.scene_maps import draw_label_scene, draw_object_scene
+from imrsf_d2.visualization.scene_maps import draw_label_scene, draw_object_scene, panels_across
 
 __all__ = ["ScenePicture"]
 
@@ -34,7 +34,7 @@ class ScenePicture:
     def __init__(self, scene: Scene, name: str, classes: Sequence[str], colors: Sequence[Sequence[int]] = ()):
         self._name, self._classes, self._colors = name, tuple(classes), tuple(colors)
         # The picture of a label map has what the sensors saw beside it.
-        self._scene = coarse_scene(scene, LONGEST_PX // 2 if colors else LONGEST_PX)
+        self._scene = coarse_scene(scene, LONGEST_PX // panels_across(scene.grid.shape) if colors else LONGEST_PX)
         self._sensors = _sensors(scene)
         self._objects: dict[str, list[list[np.ndarray]]] = {name: [] for name in classes}
 
@@ -66,7 +66,7 @@ class ScenePicture:
             title = f"{self._name}: {number:,} object{'s' * (number != 1)}; {self._sensors}"
             return draw_object_scene(path, image, modalities, self._objects, title)
         labels = read_labels(output, self._scene.grid.shape)
-        palette = Palette(self._classes, tuple(tuple(value / 255 for value in color) for color in self._colors))
+        palette = Palette(self._classes, tuple((red / 255, green / 255, blue / 255) for red, green, blue in self._colors))
         draw_label_scene(path, image, modalities, labels, palette, f"{self._name}: {self._sensors}")
 
 

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from imrsf_d2.geo.gdal import opened
+from imrsf_d2.geo.gdal import RasterError, opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_grid
 from imrsf_d2.inference.scene import Scene, SceneFile
@@ -58,4 +58,7 @@ def _coarse_file(file: SceneFile, grid: Grid, categorical: bool) -> SceneFile:
     # GDAL reads it so, as a file of fewer pixels, through the overviews if there are any.
     options = f"outsize={size[0]},{size[1]}&r={'nearest' if categorical else 'average'}"
     path = f"{file.path}&{options}" if file.path.startswith("vrt://") else f"vrt://{file.path}?{options}"
-    return SceneFile(path, read_grid(path))
+    try:
+        return SceneFile(path, read_grid(path))
+    except RasterError:  # GDAL is older than 3.7, or the name has a question mark: then all pixels are read
+        return file

@@ -20,6 +20,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
 from imrsf_d2.utils.atomic import replacing_together
+from imrsf_d2.utils.errors import InputError
 
 __all__ = ["SceneJob"]
 
@@ -65,6 +66,7 @@ class SceneJob:
             check_format(output)
         else:
             check_label_map_name(output)
+        self._check_outputs()
         self.plan = ScenePlan(scene, settings, classes, instances=instances)
         self.windows, self.blocks = self.plan.windows, self.plan.blocks
         self._folder: BlockFolder
@@ -126,6 +128,14 @@ class SceneJob:
     def outputs(self) -> list[Path]:
         """The files that `write` makes."""
         return [self.output, *self.extras.paths(self.output).values()]
+
+    def _check_outputs(self) -> None:
+        inputs = {os.path.realpath(file.path) for files in self.scene.sensors.values() for file in files}
+        for path in self.outputs():
+            if os.path.realpath(path) in inputs:
+                raise InputError(f"{path} would be written, and is one of the scene's files: name another --output.")
+            if path.is_dir():
+                raise InputError(f"{path} would be written, and is a folder: name another --output.")
 
     def write(self, picture: Picture | None = None) -> int | None:
         """Write the map and what comes with it, and remove the blocks that it is made of.

@@ -70,6 +70,7 @@ SYSTEM_ERRNOS = (
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
+    errno.EFBIG,
     errno.EISDIR,
     errno.ENOENT,
     errno.ENOSPC,

@@ -6,8 +6,10 @@ import os
 import textwrap
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
@@ -18,7 +20,7 @@ from imrsf_d2.visualization.panels import draw_key, draw_picture
 from imrsf_d2.visualization.targets import PREDICTION_COLOR, UNLABELED
 from imrsf_d2.visualization.views import backdrop
 
-__all__ = ["draw_label_scene", "draw_object_scene"]
+__all__ = ["draw_label_scene", "draw_object_scene", "panels_across"]
 
 #: Width of the picture, inches, and letters of a line of its heading.
 WIDTH, LETTERS = 8.0, 88
@@ -46,16 +48,19 @@ def draw_object_scene(
     """
     figure, ((axis,),) = new_grid(image.shape[1:], 1, 1, WIDTH)
     draw_picture(axis, backdrop(image, modalities))
-    colors = Palette(tuple(objects)).colors if len(objects) > 1 else (PREDICTION_COLOR,)
+    # Strong ones, which alternate in hue: neighbors in a key may be neighbors in a scene.
+    several = matplotlib.colormaps["Set1"]
+    many = len(objects) > 1
+    colors = [to_rgb(several(i % several.N) if many else PREDICTION_COLOR) for i in range(len(objects))]
     number = sum(map(len, objects.values()))
     for found, color in zip(objects.values(), colors):
         for first in range(0, len(found), TOGETHER):
             _outline(axis, found[first : first + TOGETHER], color, width=1.0 if number < 500 else 0.5)
     height, width = image.shape[1:]
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    if len(objects) > 1:
-        entries = zip(objects.items(), Palette(tuple(objects)).colors)
-        draw_key(axis, [KeyEntry(i, f"{name}: {len(f):,}", color) for i, ((name, f), color) in enumerate(entries)])
+    if many:
+        entries = enumerate(zip(objects.items(), colors))
+        draw_key(axis, [KeyEntry(i, f"{name}: {len(found):,}", color) for i, ((name, found), color) in entries])
     save_figure(figure, path, textwrap.fill(title, LETTERS), dpi=_dpi(width))
 
 
@@ -72,7 +77,7 @@ def draw_label_scene(
         title: heading of the picture.
     """
     height, width = labels.shape
-    columns = 2 if height > 0.6 * width else 1
+    columns = panels_across(labels.shape)
     figure, axes = new_grid((height, width), 3 - columns, columns, WIDTH / columns)
     seen, classes = axes.flat
     known = labels < len(palette)
@@ -81,6 +86,12 @@ def draw_label_scene(
     entries = palette.key(labels[known]) | (set() if known.all() else {KeyEntry(len(palette), "no data", UNLABELED)})
     draw_key(classes, sorted(entries))
     save_figure(figure, path, textwrap.fill(title, LETTERS), dpi=_dpi(width * columns))
+
+
+def panels_across(size: tuple[int, int]) -> int:
+    """How many panels of a scene of `size` (H, W) `draw_label_scene` puts side by side; in a wide scene they lie below each
+    other."""
+    return 2 if size[0] > 0.6 * size[1] else 1
 
 
 def _outline(axis: Axes, objects: Sequence[Sequence[np.ndarray]], color, width: float) -> None:

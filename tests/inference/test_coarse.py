@@ -35,6 +35,21 @@ def test_a_large_scene_shows_the_same_ground_in_fewer_pixels(tmp_path, crs, reso
     assert image[3:].min() == 1
 
 
+@pytest.mark.parametrize("name", ["a map & more.tif", "what?.tif"])
+def test_any_file_name_will_do(tmp_path, name):
+    scene = open_scene(MODALITIES, {"fine": [str(write_landscape(tmp_path / name, 0.5, 400, 400))]})
+    coarse = coarse_scene(scene, 100)
+    xs, ys = centers(coarse.grid.transform, 100, 100)
+    assert np.abs(read_whole(coarse)[0] - landscape(xs, ys)).max() < 0.05
+
+
+def test_a_file_that_is_told_its_system_is_read_in_fewer_pixels_too(tmp_path):
+    path = write(tmp_path / "fine.tif", np.ones((400, 400), np.float32), from_origin(LEFT, TOP, 0.5, 0.5), crs=None)
+    scene = open_scene(MODALITIES, {"fine": [str(path)]}, assume_crs=UTM)
+    coarse = coarse_scene(scene, 100)
+    assert coarse.sensors["fine"][0].grid.shape == (100, 100) and read_whole(coarse)[0].mean() == 1
+
+
 def test_no_data_stays_no_data(tmp_path):
     values = np.ones((1000, 1000), dtype=np.float32)
     values[:, 500:] = -9999

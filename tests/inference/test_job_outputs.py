@@ -15,7 +15,7 @@ from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.utils.errors import OccupiedError
+from imrsf_d2.utils.errors import OccupiedError, is_user_error
 from tests.inference.oracle_model import OracleClassifier, OracleDetector
 from tests.inference.scene_files import LEFT, TOP, UTM, write
 from tests.inference.tiff_structure import check_cog
@@ -206,3 +206,19 @@ def test_listening_changes_nothing_and_costs_no_call(scene, tmp_path):
             maps.append(file.read(1))
     np.testing.assert_array_equal(*maps)
     assert calls[0] == calls[1] and calls[0]
+
+
+def test_a_full_disk_while_blocks_are_computed_is_said_with_the_file(scene, tmp_path, full_disk):
+    job, predictor = job_of(scene, tmp_path / "out/cover.tif")
+    full_disk(100)
+    with pytest.raises(OSError, match=r"File too large: .*cover\.tif\.parts/block_000000") as error:
+        job.compute(predictor)
+    assert is_user_error(error.value) and not [name for name in names(job.folder) if name.startswith("block")]
+
+
+def test_a_scene_is_never_replaced_by_its_map(scene, tmp_path):
+    with pytest.raises(ValueError, match=r"truth\.tif would be written, and is one of the scene's files"):
+        job_of(scene, tmp_path / "data/truth.tif", Extras())
+    (tmp_path / "out/cover.importance.tif").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"cover\.importance\.tif would be written, and is a folder"):
+        job_of(scene, tmp_path / "out/cover.tif", Extras(importance=True))
