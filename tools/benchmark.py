@@ -43,9 +43,14 @@ def measure(args):
     from imrsf_d2.compat.upstream import prepare
 
     prepare()
+    import torch
+
     from imrsf_d2.engine.torchrun import check_one_process
+    from imrsf_d2.utils.errors import InputError
 
     check_one_process("tools/benchmark.py")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but torch finds no GPU here: leave it out to measure on the CPU.")
     from imrsf_d2.utils.atomic import write_text
     from imrsf_d2.utils.console import show_progress
     from projects.benchmarks.suite import describe_run, run_benchmark
@@ -55,7 +60,9 @@ def measure(args):
     show_progress()  # beside the tables
     results = []
     for what in BENCHMARKS if args.what == "all" else [args.what]:
-        for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
+        for result in (
+            measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats, args.device)
+        ):
             results.append(result.as_json())
             print(result.as_markdown() + "\n", flush=True)
     if args.json:
@@ -68,6 +75,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="use a tiny model, to see that the benchmark works")
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="repetitions of each measurement (default: depends on the benchmark)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="where the model runs (default: cpu, which the targets are for; `gpu` measures a GPU in any case)",
     )
     parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
     parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader: config")
