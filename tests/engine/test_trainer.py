@@ -50,8 +50,6 @@ MIXED = (
     ],
 )
 def test_resumed_equals_uninterrupted(tiny_config, tmp_path, opts):
-    # TorchScript compiles Mask2Former's losses when they have been called before, and rounds otherwise from then on.
-    train(tiny_config(*opts, "DATASETS.TEST", "()", "OUTPUT_DIR", str(tmp_path / "first")), until=2)
     whole = tiny_config(*opts, "OUTPUT_DIR", str(tmp_path / "whole"))
     expected, scores = train(whole)
     assert sorted(expected) == [0, 1, 2, 3]
