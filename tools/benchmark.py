@@ -5,11 +5,12 @@ Examples:
     python tools/benchmark.py all --json output/benchmark.json
     python tools/benchmark.py backbone --quick
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
+    python tools/benchmark.py iteration --device cuda SOLVER.AMP.ENABLED True
 
 On two cores, `all` takes about 40 minutes with --repeats 3, most of it for `backbone` and `sweep`. Each table is printed as soon
 as it is there. What is compared is measured in turn within one run, so that the ratios are meaningful even on a busy machine.
-`loader` writes synthetic tiles below --output and reads them as a training run with --config-file would; KEY VALUE pairs change
-the config.
+`loader` writes synthetic tiles below --output and reads them as a training run with --config-file would; `iteration`, which is not
+part of `all`, trains on them with --device. KEY VALUE pairs change the config.
 """
 
 import argparse
@@ -23,17 +24,33 @@ sys.path.insert(0, str(REPOSITORY))  # projects/ is not installed
 CONFIGS = REPOSITORY / "configs"
 
 
-def measure_loader(args):
+def write_tiles(args):
+    """The config, and the tiles that it trains on."""
     from imrsf_d2.engine.configuration import load_config
     from imrsf_d2.synthetic.layouts import write_layout
+
+    os.environ["DETECTRON2_DATASETS"] = args.output
+    cfg = load_config(args.config_file, ["MODEL.DEVICE", args.device, *args.opts])
+    layout = "dfc2023" if cfg.DATASETS.TRAIN[0].startswith("dfc2023") else "quadruplets"
+    write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0)
+    return cfg
+
+
+def measure_loader(args):
     from projects.benchmarks.loader import benchmark_loader
     from projects.benchmarks.results import Result
 
-    os.environ["DETECTRON2_DATASETS"] = args.output
-    cfg = load_config(args.config_file, args.opts)
-    layout = "dfc2023" if cfg.DATASETS.TRAIN[0].startswith("dfc2023") else "quadruplets"
-    write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0)
-    return [Result("Loader", notes=[benchmark_loader(cfg, repeats=args.repeats or 5)])]
+    return [Result("Loader", notes=[benchmark_loader(write_tiles(args), repeats=args.repeats or 5)])]
+
+
+def measure_iteration(args):
+    from projects.benchmarks.iteration import benchmark_iteration
+
+    return [benchmark_iteration(write_tiles(args), repeats=args.repeats or 20)]
+
+
+#: Of a config's training run, on tiles that are written first.
+OF_A_CONFIG = {"loader": measure_loader, "iteration": measure_iteration}
 
 
 BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "evaluation", "cold-start", "loader")
@@ -43,9 +60,14 @@ def measure(args):
     from imrsf_d2.compat.upstream import prepare
 
     prepare()
+    import torch
+
     from imrsf_d2.engine.torchrun import check_one_process
+    from imrsf_d2.utils.errors import InputError
 
     check_one_process("tools/benchmark.py")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but torch finds no GPU here: leave it out to measure on the CPU.")
     from imrsf_d2.utils.atomic import write_text
     from imrsf_d2.utils.console import show_progress
     from projects.benchmarks.suite import describe_run, run_benchmark
@@ -55,7 +77,8 @@ def measure(args):
     show_progress()  # beside the tables
     results = []
     for what in BENCHMARKS if args.what == "all" else [args.what]:
-        for result in measure_loader(args) if what == "loader" else run_benchmark(what, args.quick, args.repeats):
+        of_a_config = OF_A_CONFIG.get(what)
+        for result in of_a_config(args) if of_a_config else run_benchmark(what, args.quick, args.repeats, args.device):
             results.append(result.as_json())
             print(result.as_markdown() + "\n", flush=True)
     if args.json:
@@ -64,17 +87,27 @@ def measure(args):
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=[*BENCHMARKS, "all"], help="what to measure")
+    parser.add_argument("what", choices=[*BENCHMARKS, "iteration", "all"], help="what to measure")
     parser.add_argument("--quick", action="store_true", help="use a tiny model, to see that the benchmark works")
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="repetitions of each measurement (default: depends on the benchmark)"
     )
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="where the model runs (default: cpu, which the targets are for; `gpu` measures a GPU in any case)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
-    parser.add_argument("--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader: config")
-    parser.add_argument("--size", type=int, default=512, metavar="S", help="loader: side of the tiles in pixels")
-    parser.add_argument("--tiles", type=int, default=32, metavar="N", help="loader: number of tiles")
-    parser.add_argument("--output", default="output/benchmark", metavar="DIR", help="loader: folder for the tiles")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader: changes to the config")
+    parser.add_argument(
+        "--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader, iteration: config"
+    )
+    parser.add_argument("--size", type=int, default=512, metavar="S", help="loader, iteration: side of the tiles in pixels")
+    parser.add_argument("--tiles", type=int, default=32, metavar="N", help="loader, iteration: number of tiles")
+    parser.add_argument(
+        "--output", default="output/benchmark", metavar="DIR", help="loader, iteration: folder for the tiles"
+    )
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader, iteration: changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     from imrsf_d2.utils.errors import exit_code
 

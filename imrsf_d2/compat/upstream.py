@@ -1,12 +1,13 @@
 """Makes any installed detectron2 and Mask2Former usable: the only file that knows how their versions differ.
 
-Neither has a release of its own, so users have a source build or a copy from PyPI. `prepare()` bridges four gaps and
-leaves a source build that needs nothing as it is:
+Neither has a release of its own, so users have a source build or a copy from PyPI. `prepare()` bridges five gaps and
+otherwise leaves a source build that needs nothing as it is:
 
 1. detectron2 without its compiled `_C` cannot import `detectron2.evaluation.fast_eval_api`, which Mask2Former imports.
 2. One copy of Mask2Former changed `SetCriterion.__init__` but not the call of it in `MaskFormer.from_config`.
 3. Mask2Former's source cannot be imported before its op is compiled, which its `make.sh` does only where there is nvcc.
 4. `MSDeformAttn.forward` calls its compiled op under a bare `except` that hides every failure behind a slow path.
+5. Mask2Former's losses are compiled by TorchScript, whose fuser fails on a GPU at some sizes.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ OP_VARIABLE = "IMRSF_MSDEFORM_OP"  # environment: "auto" (default), or "plain" t
 OP_CHOICES = ("auto", "plain")
 
 _OP_MODULE = "mask2former.modeling.pixel_decoder.ops.modules.ms_deform_attn"
+_LOSS_MODULES = ("mask2former.modeling.criterion", "mask2former.modeling.matcher")
 _EXTENSION = "MultiScaleDeformableAttention"  # what Mask2Former's own op is compiled into
 
 
@@ -67,6 +69,7 @@ def prepare(msdeform_op: str | None = None) -> None:
             warnings.simplefilter("ignore", FutureWarning)
             maskformer_model: Any = importlib.import_module("mask2former.maskformer_model")
             op_module = importlib.import_module(_OP_MODULE)
+            losses = [importlib.import_module(name) for name in _LOSS_MODULES]
     except ImportError as error:
         raise UpstreamError(
             f"mask2former is installed but cannot be imported: {error}. If this names {_EXTENSION}, "
@@ -77,6 +80,8 @@ def prepare(msdeform_op: str | None = None) -> None:
     warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.autocast", category=FutureWarning, module="mask2former")
     maskformer_model.SetCriterion = adapt_criterion(maskformer_model.SetCriterion)
     install_op(op_module, force_plain=wanted == "plain")
+    for module in losses:
+        use_plain_losses(module)
     _prepared["op"] = wanted
 
 
@@ -230,3 +235,19 @@ def verify_op(device: torch.device | str | None = None) -> str:
             f"{torch.__version__}, or set {OP_VARIABLE}=plain to go on more slowly."
         ) from error
     return name
+
+
+# 5. Losses compiled by TorchScript
+
+
+def use_plain_losses(module: Any) -> None:
+    """Let a module of Mask2Former call its losses as Python functions, not as compiled by TorchScript.
+
+    On a GPU, TorchScript fuses the sums of the dice loss into one kernel, and raises "Global alloc not supported yet" for
+    some numbers of points and masks, the paper's among them. Elsewhere, it rounds otherwise from a loss's second call on.
+
+    Args:
+        module: with functions `NAME` and their compiled form `NAME_jit`, which is replaced.
+    """
+    for name in [name for name in vars(module) if name.endswith("_jit")]:
+        setattr(module, name, getattr(module, name.removesuffix("_jit")))

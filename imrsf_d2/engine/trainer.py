@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import signal
 import weakref
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +16,6 @@ from detectron2.evaluation import DatasetEvaluators
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
-from torch.utils.data import DataLoader
 
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
@@ -28,6 +24,7 @@ from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.descriptions import describe_classes, describe_model, describe_scores
 from imrsf_d2.engine.interruption import Interruption
+from imrsf_d2.engine.loader_processes import undisturbed
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.progress import ProgressWriter
@@ -103,7 +100,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_draw: int = 0):
         """The endless loader of training batches, from the `start_draw`-th sample on (of all workers together)."""
-        loader = _undisturbed(build_train_loader(cfg, start_draw=start_draw))
+        loader = undisturbed(build_train_loader(cfg, start_draw=start_draw))
         if start_draw == 0 and not is_pretraining(cfg):
             logger.info("Classes of %s: %s", cfg.DATASETS.TRAIN[0], describe_classes(cfg.DATASETS.TRAIN[0]))
         return loader
@@ -111,7 +108,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str):
         """The loader of a test set, with the modalities that `INPUT.TEST_MODALITIES` leaves."""
-        return _undisturbed(build_test_loader(cfg, dataset_name))
+        return undisturbed(build_test_loader(cfg, dataset_name))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str):
@@ -249,17 +246,3 @@ class Trainer(DefaultTrainer):
         with self._interruption.watching():
             super().train()
         return copy.deepcopy(getattr(self, "_last_eval_results", {}))
-
-
-def _undisturbed(loader: DataLoader) -> DataLoader:
-    """Keep a loader's processes alive until this one ends them: Ctrl-C and schedulers signal all processes, and an
-    iteration that still waits for its samples could not be finished."""
-    loader.worker_init_fn = partial(_ignore_signals, loader.worker_init_fn)
-    return loader
-
-
-def _ignore_signals(prepare: Callable[[int], None] | None, worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if prepare is not None:
-        prepare(worker)

@@ -89,6 +89,12 @@ def _benchmark_images(case: Case, size: int, repeats: int) -> Result:
         Line(name, tuple(case.batch_size / s for s in timed.seconds), unit=" images/s")
         for name, timed in result.timings.items()
     ]
+    if case.device == "cuda":
+        result.lines += [
+            Line(f"{name}, memory at its peak", (_added_memory(works[name]) / 2**30,), unit=" GiB")
+            for name in result.timings
+        ]
+        result.notes.append("Memory is what a call adds at its peak to the weights, gradients and optimizer states.")
     return result
 
 
@@ -103,6 +109,14 @@ def _forward_backward(model: IncompleteMultimodalViT, images: Tensor) -> None:
 def _infer(model: IncompleteMultimodalViT, images: Tensor) -> None:
     with torch.autocast(images.device.type, torch.bfloat16):
         model(images)
+
+
+def _added_memory(work: Callable[[], None]) -> int:
+    """Bytes of the GPU's memory that a call takes at its peak, over those that are taken before it."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _those_that_run(works: dict[str, Callable[[], None]], result: Result) -> dict[str, Callable[[], None]]:

@@ -34,15 +34,17 @@ BENCHMARKS = {
 }
 
 
-def run_benchmark(what: str, quick: bool = False, repeats: int | None = None) -> Iterable[Result]:
+def run_benchmark(what: str, quick: bool = False, repeats: int | None = None, device: str = "cpu") -> Iterable[Result]:
     """Run one benchmark; yields each result as soon as it is there.
 
     Args:
         what: a key of BENCHMARKS.
         quick: use a tiny model to see that the benchmark works; its numbers are meaningless.
         repeats: timed rounds; None means the benchmark's default.
+        device: "cpu" or "cuda", where the model runs; "gpu" always takes the GPU.
     """
-    return BENCHMARKS[what](QUICK if quick else VIT_B, **({"repeats": repeats} if repeats else {}))
+    case = (QUICK if quick else VIT_B).with_(device=device)
+    return BENCHMARKS[what](case, **({"repeats": repeats} if repeats else {}))
 
 
 def describe_run() -> dict[str, str]:

@@ -39,10 +39,13 @@ def failing_op(*args):
     raise RuntimeError("kernel failed")
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_compiled_op_equals_plain_pytorch_in_output_and_gradients(plain, dtype):
+def test_compiled_op_equals_plain_pytorch_in_output_and_gradients(plain, dtype, device):
     compiled = pytest.importorskip("torch_ms_deform_attn").MSDeformAttnFunction
-    compare_with_plain(compiled.apply, plain, CPU, dtype)
+    if device == "cuda" and upstream.verify_op(device) != CUDA_OP:
+        pytest.skip("the op is compiled for the CPU alone")
+    compare_with_plain(compiled.apply, plain, torch.device(device), dtype)
 
 
 @pytest.mark.gpu
@@ -144,11 +147,12 @@ def test_layer_gives_the_same_with_the_plain_op(mask2former_op, layer, monkeypat
     torch.testing.assert_close(*outputs)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_autocast_and_half_inputs_are_computed_in_float32(layer, dtype):
-    module, inputs = layer
+def test_autocast_and_half_inputs_are_computed_in_float32(layer, dtype, device):
+    module, inputs = layer[0].to(device), [tensor.to(device) for tensor in layer[1]]
     reference = module(*inputs)
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast(device, dtype=dtype):
         output = module(*inputs)
     assert output.dtype == dtype
     torch.testing.assert_close(output.float(), reference, rtol=0.05, atol=0.02)

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -254,10 +254,23 @@ def test_adapting_twice_is_adapting_once():
     assert upstream.adapt_criterion(adapted) is adapted
 
 
+# Losses
+
+
+@pytest.mark.parametrize(
+    "module, names",
+    [("criterion", ["dice_loss", "sigmoid_ce_loss"]), ("matcher", ["batch_dice_loss", "batch_sigmoid_ce_loss"])],
+)
+def test_losses_are_not_compiled(module, names):
+    losses = importlib.import_module(f"mask2former.modeling.{module}")
+    for name in names:
+        assert getattr(losses, f"{name}_jit") is getattr(losses, name) and isinstance(getattr(losses, name), FunctionType)
+
+
 # MaskFormer, end to end
 
 
-def small_maskformer():
+def small_maskformer(device):
     """MaskFormer on a ResNet-18 with the MSDeformAttn pixel decoder, for one class of instances."""
     cfg = get_cfg()
     add_deeplab_config(cfg)
@@ -265,7 +278,7 @@ def small_maskformer():
     MetadataCatalog.get("upstream_one_class").set(thing_classes=["building"], thing_dataset_id_to_contiguous_id={1: 0})
     features = ["res2", "res3", "res4", "res5"]
     cfg.merge_from_list(
-        ["MODEL.DEVICE", "cpu", "MODEL.META_ARCHITECTURE", "MaskFormer", "DATASETS.TRAIN", ("upstream_one_class",)]
+        ["MODEL.DEVICE", device, "MODEL.META_ARCHITECTURE", "MaskFormer", "DATASETS.TRAIN", ("upstream_one_class",)]
         + ["MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.BACKBONE.FREEZE_AT", 0]
         + ["MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.RESNETS.NORM", "BN"]
         + ["MODEL.RESNETS.OUT_FEATURES", features, "MODEL.SEM_SEG_HEAD.NAME", "MaskFormerHead"]
@@ -285,8 +298,9 @@ def small_maskformer():
     return build_model(cfg)
 
 
-def test_maskformer_trains_and_finds_instances():
-    model = small_maskformer()
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_maskformer_trains_and_finds_instances(device):
+    model = small_maskformer(device)
     weights = model.criterion.weight_dict
     assert {name: weights[name] for name in ("loss_ce", "loss_mask", "loss_dice")} == dict(
         loss_ce=2.0, loss_mask=5.0, loss_dice=4.0

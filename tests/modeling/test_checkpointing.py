@@ -25,11 +25,12 @@ def step(model, image):
     return features, {name: p.grad for name, p in model.named_parameters()}, sum(stored.values())
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("coverage", ["full", "partial"])
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
-def test_checkpointed_blocks_give_the_same_numbers_and_keep_less(coverage, drop_path):
-    image = make_images(ROWS, coverage, size=(32, 32))
-    model = build(depth=6, out_layers=[0, 2, 4, 5], drop_path=drop_path).train()
+def test_checkpointed_blocks_give_the_same_numbers_and_keep_less(coverage, drop_path, device):
+    image = make_images(ROWS, coverage, size=(32, 32)).to(device)
+    model = build(depth=6, out_layers=[0, 2, 4, 5], drop_path=drop_path).to(device).train()
     features, gradients, kept = step(model, image)
     model.checkpoint_blocks = True
     again, gradients_again, kept_again = step(model, image)

@@ -149,6 +149,20 @@ def test_the_gpu_gives_what_the_cpu_gives(coverage):
         torch.testing.assert_close(a, b.cpu(), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("coverage", ["full", "partial"])
+def test_gradients_on_the_gpu_are_those_on_the_cpu(coverage):
+    gradients = {}
+    for device in ("cpu", "cuda"):
+        model, images = build().to(device), make_images(SUBSETS, coverage).to(device)
+        sum(map_.square().sum() for map_ in model(images).values()).backward()
+        gradients[device] = {name: p.grad.cpu() for name, p in model.named_parameters()}
+    for name, expected in gradients["cpu"].items():
+        torch.testing.assert_close(
+            gradients["cuda"][name], expected, rtol=1e-7, atol=1e-7, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
 @pytest.mark.parametrize("coverage", ["full", "partial"])
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "full attention"])
 def test_no_tensor_of_tokens_times_tokens_is_built(coverage, masked):

@@ -70,6 +70,15 @@ def test_maps_of_every_subset_equal_those_of_a_pass_of_its_own(encoder):
             assert_same(maps[name], expected[name], f"{name} of {subset}")
 
 
+@pytest.mark.gpu
+def test_maps_of_every_subset_are_the_same_on_the_gpu():
+    model, images = build(), torch.cat([make_images(IMAGES, "full"), make_images(IMAGES, "partial", seed=1)])
+    expected = list(model.forward_subsets(images, SUBSETS))
+    for maps, others in zip(expected, model.cuda().forward_subsets(images.cuda(), SUBSETS), strict=True):
+        for name in maps:
+            torch.testing.assert_close(others[name].cpu(), maps[name], rtol=1e-8, atol=1e-8)
+
+
 def test_gradients_equal_those_of_separate_passes():
     images = make_images(IMAGES[:2], "partial")
     gradients = []

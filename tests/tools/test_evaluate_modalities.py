@@ -104,6 +104,18 @@ def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
     assert table == read_tables(report)[0] and len(table) == number + 2 and str(out / "modalities.md") in printed
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("task", ["semantic", "lulc"])
+def test_a_gpu_scores_as_the_cpu_does(evaluate, tmp_path, task):
+    scores = {}
+    for device in ("cpu", "cuda"):
+        assert evaluate(task=task, output=device, opts=("MODEL.DEVICE", device)) == 0
+        rows = json.loads((tmp_path / device / "modalities.json").read_text())["rows"]
+        scores[device] = [row["results"]["sem_seg"]["mIoU"] for row in rows]
+    assert min(scores["cpu"]) > 0
+    assert scores["cuda"] == pytest.approx(scores["cpu"], abs=0.5)
+
+
 def test_the_console_names_every_subset_in_a_line_and_the_log_is_complete(evaluate, tmp_path, capfd):
     assert evaluate() == 0
     printed, log = capfd.readouterr(), (tmp_path / "out/log.txt").read_text()

@@ -45,8 +45,10 @@ def train_net(tiny_root, tmp_path, monkeypatch):
     return run
 
 
-def test_train_then_evaluate(train_net, tmp_path):
-    assert train_net() == 0
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_train_then_evaluate(train_net, tmp_path, device):
+    on_device = ("MODEL.DEVICE", device)
+    assert train_net(*on_device) == 0
     run = tmp_path / "run"
     assert {"model_final.pth", "last_checkpoint", "config.yaml", "metrics.json", "log.txt"} <= {
         p.name for p in run.iterdir()
@@ -54,7 +56,14 @@ def test_train_then_evaluate(train_net, tmp_path):
     assert (run / "inference/dfc2023_track2_val/coco_instances_results.json").is_file()
 
     assert (
-        train_net("--eval-only", "MODEL.WEIGHTS", str(run / "model_final.pth"), "INPUT.TEST_MODALITIES", "['rgb', 'dsm']")
+        train_net(
+            "--eval-only",
+            *on_device,
+            "MODEL.WEIGHTS",
+            str(run / "model_final.pth"),
+            "INPUT.TEST_MODALITIES",
+            "['rgb', 'dsm']",
+        )
         == 0
     )
     assert "fills 100.0 % of the model's parameters" in (run / "log.txt").read_text()
