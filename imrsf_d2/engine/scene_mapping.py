@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -150,11 +151,10 @@ def _describe(job: SceneJob) -> None:
         len(job.blocks),
     )
     for name in job.scene.modalities.names:
-        files = job.scene.sensors.get(name, ())
-        covered = (
-            f"{len(files)} file{'s' * (len(files) != 1)}, {job.scene.coverage(name):.0%} of the map" if files else "missing"
-        )
-        logger.info("  %s: %s", name, covered)
+        number = len(job.scene.sensors.get(name, ()))
+        logger.info("  %s: %s", name, f"{number} file{'s' * (number != 1)}" if number else "missing")
+    shares = [f"{'+'.join(names) or 'none'} {share:.0%}" for names, share in job.scene.coverages().items() if share >= 0.005]
+    logger.info("Sensors by share of the map, as far as their files reach: %s.", ", ".join(shares))
 
 
 def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
@@ -165,20 +165,40 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     middle = len(job.windows) // 2
     some = [job.windows[i] for i in range(middle, min(middle + TIMED_WINDOWS, len(job.windows)))]
     predictor = _predictor(cfg, args, job)
+    for _ in predictor.run(job.scene, some[: args.batch_size]):
+        pass  # the first windows take longer
     start, done = time.monotonic(), sum(1 for _ in predictor.run(job.scene, some))
-    if done:
-        seconds = (time.monotonic() - start) / len(some) * len(job.windows)
-        logger.info("About %.0f s on %s, by %d windows from the middle.", seconds, cfg.MODEL.DEVICE, len(some))
+    if not done:
+        return logger.info("How long it takes is not known: in the middle no sensor has data.")
+    windows = sum(len(block.windows) for block in job.blocks)
+    seconds = (time.monotonic() - start) / done * windows
+    logger.info(
+        "It takes about %s on %s, by %d windows from the middle, if there is data everywhere.",
+        _duration(seconds),
+        cfg.MODEL.DEVICE,
+        done,
+    )
 
 
-def _tell(done: int, windows: int, objects: int, seconds: float) -> None:
-    import resource
-
-    rest = seconds / done * (windows - done)
+def _tell(done: int, windows: int, objects: int, rest: float) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     logger.info(
-        "%d of %d windows, %d found, %.0f s to go, %.1f GiB of memory at most.", done, windows, objects, rest, memory
+        "%d of %d windows (%.0f %%), %d found in them, %s to go, %.1f GiB of memory at most.",
+        done,
+        windows,
+        100 * done / windows,
+        objects,
+        _duration(rest),
+        memory,
     )
+
+
+def _duration(seconds: float) -> str:
+    """A time as people say it: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _own_device(local_rank: int) -> list[str]:

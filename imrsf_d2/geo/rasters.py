@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import rasterio
@@ -56,6 +57,7 @@ def read_raster(
     grid: Grid | None = None,
     window: tuple[slice, slice] | None = None,
     check_grid: Callable[[Grid], None] | None = None,
+    open_file: Callable[[str, str], AbstractContextManager[rasterio.DatasetReader]] = opened,
 ) -> Raster:
     """Read one modality of one sample.
 
@@ -68,6 +70,7 @@ def read_raster(
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
+        open_file: opens the file, as `opened` does; see `OpenFiles`.
 
     Returns:
         bands [C, H, W] float32 after transform and clip, not normalized; validity [H, W] bool, True = holds data.
@@ -80,7 +83,7 @@ def read_raster(
     """
     path = os.fspath(path)
     warp = None
-    with opened(path, repr(modality.name)) as file:
+    with open_file(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
             raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)

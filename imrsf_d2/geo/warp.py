@@ -36,6 +36,7 @@ class Warp:
         window: rows and columns of the source that this part depends on.
         scale: target pixels per source pixel along the rows and columns of the source, where the source is finer (then the
             kernel is as wide as a target pixel); otherwise 1.
+        inside: the part lies in the source, with some pixels to spare.
     """
 
     source: Grid
@@ -43,11 +44,12 @@ class Warp:
     part: tuple[slice, slice]
     window: tuple[slice, slice]
     scale: tuple[float, float]
+    inside: bool = False
 
     @classmethod
     def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None) -> Warp:
         """From the pixels of `source` to those of `target`, or to some of its rows and columns."""
-        window, scale = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0)
+        window, scale, inside = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0), False
         if (places := _places(source, target)) is not None:
             scale = _scale(places[0], target.shape), _scale(places[1], target.shape)
         if part is not None:
@@ -55,7 +57,8 @@ class Warp:
         if places is not None and all(map(_continuous, places)):
             rows, columns = places
             window = _reach(rows, source.height, scale[0]), _reach(columns, source.width, scale[1])
-        return cls(source, target, part or (slice(0, target.height), slice(0, target.width)), window, scale)
+            inside = all(place.min() > 2 and place.max() < size - 2 for place, size in zip(places, source.shape))
+        return cls(source, target, part or (slice(0, target.height), slice(0, target.width)), window, scale, inside)
 
     def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
         """Bring a raster from one grid onto the other.
@@ -79,8 +82,10 @@ class Warp:
             "dst_crs": there.crs,
             "tolerance": PROJECTION_TOLERANCE_PX,
         }
-        on_target = np.zeros(there.shape, dtype=np.uint8)
-        reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)
+        on_target = np.ones(there.shape, dtype=np.uint8)
+        if not (self.inside and valid.all()):
+            on_target[:] = 0
+            reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)
         values = np.full((len(bands), *there.shape), np.nan, dtype=np.float32)
         reproject(
             np.where(valid, bands, np.float32(np.nan)),

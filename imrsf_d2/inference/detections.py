@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-__all__ = ["Detection", "drop_doubles"]
+__all__ = ["Detection", "box_overlaps", "drop_doubles", "overlap_iou"]
 
 #: Two masks of one window and class that overlap this much (IoU) are one object, found by two queries.
 DOUBLE_IOU = 0.5
@@ -36,6 +37,11 @@ class Detection:
     mask: np.ndarray
     sensors: int = 0
 
+    @cached_property
+    def pixels(self) -> int:
+        """How many the mask has."""
+        return int(np.count_nonzero(self.mask))
+
     @property
     def bottom(self) -> int:
         """The row after the mask's last."""
@@ -51,15 +57,21 @@ class Detection:
         rows = slice(max(top - self.top, 0), max(bottom - self.top, 0))
         return self.mask[rows, max(left - self.left, 0) : max(right - self.left, 0)]
 
+    def pixels_within(self, top: int, left: int, bottom: int, right: int) -> int:
+        """How many pixels of the mask lie in an area of the scene."""
+        if top <= self.top and left <= self.left and self.bottom <= bottom and self.right <= right:
+            return self.pixels
+        return int(np.count_nonzero(self.within(top, left, bottom, right)))
+
 
 def overlap_iou(one: Detection, other: Detection, area: tuple[int, int, int, int] | None = None) -> float:
     """IoU of two masks, within (top, left, bottom, right) of the scene if given; 0 where neither has a pixel there."""
     if area is not None:
+        ones, others = one.pixels_within(*area), other.pixels_within(*area)
         top, left, bottom, right = area
-        ones, others = np.count_nonzero(one.within(*area)), np.count_nonzero(other.within(*area))
     else:
-        top, left, bottom, right = -(1 << 62), -(1 << 62), 1 << 62, 1 << 62
-        ones, others = np.count_nonzero(one.mask), np.count_nonzero(other.mask)
+        ones, others = one.pixels, other.pixels
+        top, left, bottom, right = one.top, one.left, one.bottom, one.right
     shared = (
         max(one.top, other.top, top),
         max(one.left, other.left, left),
@@ -78,8 +90,24 @@ def drop_doubles(detections: Sequence[Detection]) -> list[Detection]:
     Args:
         detections: of one window, best score first.
     """
-    kept: list[Detection] = []
-    for detection in detections:
-        if all(one.label != detection.label or overlap_iou(one, detection) < DOUBLE_IOU for one in kept):
-            kept.append(detection)
-    return kept
+    if not detections:
+        return []
+    boxes = np.array([(d.top, d.left, d.bottom, d.right) for d in detections])
+    labels = np.array([d.label for d in detections])
+    possible = np.tril(box_overlaps(boxes, boxes) > 0, -1) & (labels[:, None] == labels)
+    dropped: set[int] = set()
+    for later, better in zip(*(side.tolist() for side in np.nonzero(possible))):
+        if not {later, better} & dropped and overlap_iou(detections[better], detections[later]) >= DOUBLE_IOU:
+            dropped.add(later)
+    return [detection for i, detection in enumerate(detections) if i not in dropped]
+
+
+def box_overlaps(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many pixels each pair of boxes shares, [m, n].
+
+    Args:
+        ones, others: [m, 4] and [n, 4] of top, left, bottom, right.
+    """
+    least = np.maximum(ones[:, None, :2], others[None, :, :2])
+    most = np.minimum(ones[:, None, 2:], others[None, :, 2:])
+    return np.maximum(most - least, 0).prod(axis=2)

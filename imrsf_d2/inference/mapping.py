@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -16,33 +19,46 @@ from imrsf_d2.inference.importance import save_importance
 from imrsf_d2.inference.importance_maps import IMPORTANCE
 from imrsf_d2.inference.label_blocks import blend_labels, save_labels
 from imrsf_d2.inference.merging import MergedObject, merge
-from imrsf_d2.inference.outlines import area_m2, outline
+from imrsf_d2.inference.outlines import area_m2, outlines
 from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.inference.windows import WindowGrid
 
-__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects"]
+__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects", "results_by_block"]
+
+#: Seconds between two words about progress.
+TELL_S = 10.0
 
 
 class Progress:
-    """What is told while blocks are computed.
+    """What is told while blocks are computed, at most every few seconds and at the end.
 
     Args:
         windows: how many there are to look at.
-        tell: gets the windows done, those in all, the objects found, and the seconds since the start.
+        tell: gets the windows done, those in all, the objects found so far (an object counts once for each window that sees
+            it), and the seconds that the rest will take.
     """
 
     def __init__(self, windows: int, tell: Callable[[int, int, int, float], None]):
         self.windows, self._tell = windows, tell
-        self.done = self.objects = 0
-        self._start = time.monotonic()
+        self.done = self.objects = self._skipped = 0
+        self._start = self._told = time.monotonic()
+
+    def skip(self, windows: int) -> None:
+        """Count what an earlier run has computed; it took this one no time."""
+        self.done += windows
+        self._skipped += windows
 
     def add(self, windows: int, objects: int) -> None:
-        """Count what a block has brought."""
+        """Count what was computed."""
         self.done += windows
         self.objects += objects
-        self._tell(self.done, self.windows, self.objects, time.monotonic() - self._start)
+        now = time.monotonic()
+        if now - self._told >= TELL_S or self.done == self.windows:
+            self._told = now
+            pace = (now - self._start) / (self.done - self._skipped)
+            self._tell(self.done, self.windows, self.objects, pace * (self.windows - self.done))
 
 
 def compute_blocks(
@@ -64,26 +80,53 @@ def compute_blocks(
         classes: of the model, for label maps.
         probabilities: keep those of label maps, too.
     """
-    for block in blocks:
-        if folder.file(block).is_file():
-            if progress is not None:
-                progress.add(len(block.windows), 0)
-            continue
-        heard: dict[int, np.ndarray] = {}
-        results = _listening(predictor.run(scene, block.windows), heard)
-        objects = 0
-        if predictor.instances:
-            found = find_objects(results)
-            objects = sum(map(len, found.values()))
-            save = partial(save_detections, folder.file(block), found)
-        else:
-            labels, blended = blend_labels(scene, block, results, classes)
-            save = partial(save_labels, folder, block, labels, blended if probabilities else None)
-        if predictor.listener is not None:
-            save_importance(folder.file(block, IMPORTANCE), heard)
-        save()  # last: then the block is finished
+    missing = folder.missing(blocks)
+    if progress is not None:
+        progress.skip(sum(len(block.windows) for block in blocks) - sum(len(block.windows) for block in missing))
+    with ThreadPoolExecutor(1, "block writer") as pool:
+        saved: deque[Future[None]] = deque()
+        for block, computed in results_by_block(predictor, scene, missing, progress):
+            heard: dict[int, np.ndarray] = {}
+            results = _listening(computed, heard)
+            if predictor.instances:
+                save = [partial(save_detections, folder.file(block), find_objects(results))]
+            else:
+                labels, blended = blend_labels(scene, block, results, classes)
+                save = [partial(save_labels, folder, block, labels, blended if probabilities else None)]
+            if predictor.listener is not None:
+                save.insert(0, partial(save_importance, folder.file(block, IMPORTANCE), heard))
+            saved.append(pool.submit(_in_turn, save))
+            while len(saved) > 1:
+                saved.popleft().result()
+        for future in saved:
+            future.result()
+
+
+def _in_turn(works: Iterable[Callable[[], None]]) -> None:
+    """Write the parts of a block; its own file is the last, as then the block is finished."""
+    for work in works:
+        work()
+
+
+def results_by_block(
+    predictor: WindowPredictor, scene: Scene, blocks: Sequence[Block], progress: Progress | None = None
+) -> Iterator[tuple[Block, Iterator[WindowResult]]]:
+    """The results of block after block, while the windows of the next are already being read and computed.
+
+    Yields:
+        A block, and the results of its windows that some sensor has data in, all of which must be taken before the next block.
+    """
+    with closing(predictor.run_all(scene, (window for block in blocks for window in block.windows))) as every:
+        for block in blocks:
+            yield block, _present(itertools.islice(every, len(block.windows)), progress)
+
+
+def _present(results: Iterable[WindowResult | None], progress: Progress | None) -> Iterator[WindowResult]:
+    for result in results:
         if progress is not None:
-            progress.add(len(block.windows), objects)
+            progress.add(1, len(result.detections) if result is not None else 0)
+        if result is not None:
+            yield result
 
 
 def find_objects(results: Iterable[WindowResult]) -> dict[int, list[Detection]]:
@@ -93,8 +136,8 @@ def find_objects(results: Iterable[WindowResult]) -> dict[int, list[Detection]]:
 
 def merged_objects(
     windows: WindowGrid, blocks: Sequence[Block], found: Iterable[Mapping[int, Sequence[Detection]]]
-) -> Iterator[MergedObject]:
-    """The objects of a scene, each once, as soon as no later row of blocks can change it.
+) -> Iterator[list[MergedObject]]:
+    """The objects of a scene, each once, some at a time, as soon as no later row of blocks can change them.
 
     Args:
         blocks: all of the scene's, of `window_blocks`.
@@ -115,11 +158,17 @@ def merged_objects(
 
 
 def features(
-    scene: Scene, objects: Iterator[MergedObject], classes: Sequence[str], *, min_area: float = 0.0, simplify: float = 0.0
+    scene: Scene,
+    objects: Iterable[Sequence[MergedObject]],
+    classes: Sequence[str],
+    *,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
 ) -> Iterator[Feature]:
     """Objects as polygons in the scene's coordinates.
 
     Args:
+        objects: some at a time, which are traced together.
         classes: their names.
         min_area: smaller ones are left out, m2.
         simplify: see `outline`.
@@ -127,16 +176,15 @@ def features(
     names = scene.modalities.names
     crs = scene.grid.crs
     assert crs is not None  # see `open_scene`
-    for found in objects:
-        height, width = found.mask.shape
-        place = scene.grid.part(slice(found.top, found.top + height), slice(found.left, found.left + width))
-        geometry = outline(found.mask, place.transform, simplify)
-        if scene.area is not None and not scene.area.intersects(geometry):
-            continue
-        area = area_m2(geometry, crs)
-        if area >= min_area:
-            sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
-            yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
+    for some in objects:
+        places = ((found.top, found.left, found.mask) for found in some)
+        for found, geometry in zip(some, outlines(places, scene.grid.transform, simplify)):
+            if scene.area is not None and not scene.area.intersects(geometry):
+                continue
+            area = area_m2(geometry, crs)
+            if area >= min_area:
+                sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
+                yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
 
 
 def _listening(results: Iterator[WindowResult], heard: dict[int, np.ndarray]) -> Iterator[WindowResult]:

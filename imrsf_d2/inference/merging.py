@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from imrsf_d2.inference.detections import Detection, overlap_iou
+from imrsf_d2.inference.detections import Detection, box_overlaps, overlap_iou
 from imrsf_d2.inference.windows import Window, WindowGrid
 
 __all__ = ["MergedObject", "merge"]
@@ -70,7 +70,15 @@ class _Node:
         return node
 
 
-def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection] | None]]) -> Iterator[MergedObject]:
+class _Seen:
+    """What a window saw, and the boxes of it, [n, 4] of top, left, bottom, right."""
+
+    def __init__(self, window: Window, nodes: list[_Node]):
+        self.window, self.nodes = window, nodes
+        self.boxes = np.array([(n.detection.top, n.detection.left, n.detection.bottom, n.detection.right) for n in nodes])
+
+
+def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection] | None]]) -> Iterator[list[MergedObject]]:
     """Put the detections of all windows together.
 
     Args:
@@ -80,17 +88,20 @@ def merge(windows: WindowGrid, found: Iterable[tuple[int, Sequence[Detection] | 
             to be looked at: what it cannot touch is final.
 
     Yields:
-        Each object once, as soon as no later window can change it, in an order that depends on the detections alone.
+        Objects, each once, as soon as no later window can change them, in an order that depends on the detections alone;
+        some at a time: all that the next row of windows cannot change.
     """
     front, row = _Front(windows), 0
     for index, detections in found:
         # Row by row even where windows are left out, so that the order of the objects does not depend on it.
         while row < len(windows.tops) and windows.tops[row] <= windows[index].top:
-            yield from front.close(before=windows.tops[row])
+            if final := list(front.close(before=windows.tops[row])):
+                yield final
             row += 1
         if detections is not None:
             front.add(windows[index], detections)
-    yield from front.close(before=None)
+    if final := list(front.close(before=None)):
+        yield final
 
 
 class _Front:
@@ -99,7 +110,7 @@ class _Front:
     def __init__(self, windows: WindowGrid):
         self.windows = windows
         #: first row -> first column -> the detections of a window that others may still overlap
-        self.rows: dict[int, dict[int, list[_Node]]] = defaultdict(dict)
+        self.rows: dict[int, dict[int, _Seen]] = defaultdict(dict)
         self.groups: dict[_Node, None] = {}  # their roots, in order of appearance
         self.looked: set[int] = set()
 
@@ -109,13 +120,14 @@ class _Front:
         for node in nodes:
             node.members.append(node)
             self.groups[node] = None
+        seen = _Seen(window, nodes)
         for top, row in self.rows.items():
             if top + window.size <= window.top:
                 continue
             for left, others in row.items():
                 if abs(left - window.left) < window.size:
-                    self._link(nodes, others)
-        self.rows[window.top][window.left] = nodes
+                    self._link(seen, others)
+        self.rows[window.top][window.left] = seen
         self.looked.add(window.index)
 
     def close(self, before: int | None) -> Iterator[MergedObject]:
@@ -136,25 +148,19 @@ class _Front:
             oldest = min((node.window.top for root in self.groups for node in root.members), default=before)
             self.looked = {i for i in self.looked if self.windows[i].bottom > oldest - self.windows.size}
 
-    def _link(self, nodes: Sequence[_Node], others: Sequence[_Node]) -> None:
-        if not nodes or not others:
+    def _link(self, these: _Seen, those: _Seen) -> None:
+        if not these.nodes or not those.nodes:
             return
-        one, other = nodes[0].window, others[0].window
+        one, other = these.window, those.window
         area = (
             max(one.top, other.top),
             max(one.left, other.left),
             min(one.bottom, other.bottom),
             min(one.right, other.right),
         )
-        mine, theirs = _boxes(nodes, area), _boxes(others, area)
-        meet = (
-            (mine[:, None, 0] < theirs[None, :, 2])
-            & (theirs[None, :, 0] < mine[:, None, 2])
-            & (mine[:, None, 1] < theirs[None, :, 3])
-            & (theirs[None, :, 1] < mine[:, None, 3])
-        )
-        for i, j in zip(*np.nonzero(meet)):
-            a, b = nodes[i], others[j]
+        meet = box_overlaps(_within(these.boxes, area), _within(those.boxes, area)) > 0
+        for i, j in zip(*(side.tolist() for side in np.nonzero(meet))):
+            a, b = these.nodes[i], those.nodes[j]
             if a.detection.label != b.detection.label:
                 continue
             needed = LINK_IOU_WHOLE if a.whole and b.whole else LINK_IOU
@@ -178,7 +184,10 @@ class _Front:
         """What a group is: of its whole members the one farthest from its window's border, or the union of its pieces."""
         whole = sorted((node for node in members if node.whole), key=_order)
         for alike in _clusters(whole):
-            d = min(alike, key=lambda node: (-_distance(node, self.windows), *_order(node))).detection
+            best = (
+                min(alike, key=lambda node: (-_distance(node, self.windows), *_order(node))) if len(alike) > 1 else alike[0]
+            )
+            d = best.detection
             yield MergedObject(
                 d.label, d.score, d.top, d.left, d.mask, d.sensors, self._touches_border(d.top, d.left, d.mask)
             )
@@ -240,9 +249,8 @@ def _clusters(whole: Sequence[_Node]) -> Iterator[list[_Node]]:
             yield cluster
 
 
-def _boxes(nodes: Sequence[_Node], area: tuple[int, int, int, int]) -> np.ndarray:
-    """[n, 4] of top, left, bottom, right of the masks' boxes within an area; empty boxes end before they begin."""
-    boxes = np.array([(n.detection.top, n.detection.left, n.detection.bottom, n.detection.right) for n in nodes])
+def _within(boxes: np.ndarray, area: tuple[int, int, int, int]) -> np.ndarray:
+    """The parts of boxes [n, 4] that lie in an area; empty ones end before they begin."""
     return np.concatenate([np.maximum(boxes[:, :2], area[:2]), np.minimum(boxes[:, 2:], area[2:])], axis=1)
 
 

@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import numpy as np
 import shapely
 from rasterio.crs import CRS
 from rasterio.features import shapes
 from rasterio.transform import Affine
 from rasterio.warp import transform
-from shapely.geometry import LinearRing, LineString, MultiPolygon, Polygon, shape
+from shapely.geometry import LinearRing, LineString, MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-__all__ = ["area_m2", "outline"]
+__all__ = ["area_m2", "outline", "outlines"]
 
+#: Pixels that are traced at a time.
+SHEET_PX = 1 << 21
 #: Straight edges in degrees are no straight edges in meters: none is longer than this when an area is measured.
 LONGEST_EDGE_DEGREES = 0.001
 
 
 def outline(mask: np.ndarray, transform: Affine, simplify: float = 0.0) -> BaseGeometry:
-    """The outline of a mask along the edges of its pixels, holes included.
+    """The outline of one mask; see `outlines`."""
+    (geometry,) = outlines([(0, 0, mask)], transform, simplify)
+    return geometry
+
+
+def outlines(
+    masks: Iterable[tuple[int, int, np.ndarray]], transform: Affine, simplify: float = 0.0
+) -> Iterator[BaseGeometry]:
+    """The outlines of masks along the edges of their pixels, holes included.
 
     Args:
-        mask: [H, W] bool with at least one pixel.
-        transform: from (column, row) of the mask to the scene's coordinates.
-        simplify: how far the outline may be moved to leave corners out, in units of the coordinates; 0 keeps every pixel
+        masks: first row and column in the scene, and [h, w] bool with at least one pixel; taken in some at a time.
+        transform: from (column, row) of the scene to its coordinates.
+        simplify: how far an outline may be moved to leave corners out, in units of the coordinates; 0 keeps every pixel
             edge, so that the polygon rasterizes to the mask.
 
-    Returns:
-        A valid Polygon, or a MultiPolygon if the mask has several parts; pixels that meet at a corner alone are two parts.
+    Yields:
+        For each mask a valid Polygon, or a MultiPolygon if it has several parts; pixels that meet at a corner alone are two
+        parts.
     """
-    parts = [shape(part) for part, _ in shapes(mask.view(np.uint8), mask=mask, connectivity=4, transform=transform)]
-    geometry = parts[0] if len(parts) == 1 else shapely.union_all(parts)
-    geometry = geometry if geometry.is_valid else _polygons(shapely.make_valid(geometry))
-    return _simplified(geometry, simplify) if simplify > 0 else geometry
+    for sheet in _sheets(masks):
+        for parts in _trace(sheet, transform):
+            geometry = parts[0] if len(parts) == 1 else shapely.union_all(parts)
+            geometry = geometry if geometry.is_valid else _polygons(shapely.make_valid(geometry))
+            yield _simplified(geometry, simplify) if simplify > 0 else geometry
+
+
+def _sheets(masks: Iterable[tuple[int, int, np.ndarray]]) -> Iterator[list[tuple[int, int, np.ndarray]]]:
+    """Masks that are traced together: beside each other they take no more than `SHEET_PX`."""
+    sheet: list[tuple[int, int, np.ndarray]] = []
+    height = width = 0
+    for top, left, mask in masks:
+        height, width = max(height, mask.shape[0]), width + mask.shape[1] + 1
+        if sheet and height * width > SHEET_PX:
+            yield sheet
+            sheet, height, width = [], mask.shape[0], mask.shape[1] + 1
+        sheet.append((top, left, mask))
+    if sheet:
+        yield sheet
+
+
+def _trace(sheet: Sequence[tuple[int, int, np.ndarray]], transform: Affine) -> list[list[Polygon]]:
+    """The polygons of each mask of a sheet, from one call of GDAL: most of its time would be the beginning of calls."""
+    height = max(mask.shape[0] for _, _, mask in sheet)
+    starts = np.cumsum([0, *(mask.shape[1] + 1 for _, _, mask in sheet)]).tolist()
+    numbers = np.zeros((height, starts[-1]), dtype=np.int32)
+    for number, ((_, _, mask), start) in enumerate(zip(sheet, starts), start=1):
+        numbers[: mask.shape[0], start : start + mask.shape[1]][mask] = number
+    parts: list[list[Polygon]] = [[] for _ in sheet]
+    for part, number in shapes(numbers, mask=numbers > 0, connectivity=4):
+        top, left, _ = sheet[int(number) - 1]
+        start = starts[int(number) - 1]
+        rings = []
+        for ring in part["coordinates"]:
+            columns, rows = np.array(ring).T
+            rings.append(np.transpose(transform * (columns + (left - start), rows + top)))
+        parts[int(number) - 1].append(Polygon(rings[0], rings[1:]))
+    return parts
 
 
 def _simplified(geometry: BaseGeometry, tolerance: float) -> BaseGeometry:

@@ -17,6 +17,7 @@ from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.data.reading import assemble
+from imrsf_d2.geo.gdal import OpenFiles
 from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.projections import Bounds, move_bounds
 from imrsf_d2.geo.rasters import Raster, read_grid, read_raster
@@ -29,7 +30,9 @@ __all__ = ["Scene", "SceneFile", "find_files", "open_scene"]
 #: Pixels of two files are the same if none of their corners lies further apart, px.
 SAME_PIXELS = 1e-3
 #: Side of the tiles that a scene is read in, and what the latest of them may take in memory.
-TILE_PX, CACHE_BYTES = 256, 1 << 28
+TILE_PX, CACHE_BYTES = 512, 1 << 28
+#: Files that are left open while others are read.
+OPEN_FILES = 16
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,29 @@ class Scene:
         self.modalities, self.grid, self.area = modalities, grid, area
         self.sensors = {name: tuple(files) for name, files in sensors.items()}
         self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
+        self._files = OpenFiles(OPEN_FILES)
         self._lock = threading.Lock()
 
     def coverage(self, name: str) -> float:
         """The share of the map that a sensor's files cover, valid or not, by their outlines."""
-        outline = shapely.Polygon(_ring(self.grid, self.grid.crs))
-        files = [ring for file in self.sensors.get(name, ()) if (ring := _ring(file.grid, self.grid.crs)) is not None]
-        return outline.intersection(shapely.union_all([shapely.Polygon(ring) for ring in files])).area / outline.area
+        return sum(share for names, share in self.coverages().items() if name in names)
+
+    def coverages(self) -> dict[tuple[str, ...], float]:
+        """The share of the map, or of the area asked for, that each set of sensors covers, largest first; () is no sensor.
+
+        By the outlines of files: what no-data takes of them is not looked at.
+        """
+        rest = {(): shapely.Polygon(_ring(self.grid, self.grid.crs))}
+        if self.area is not None:
+            rest = {(): rest[()].intersection(self.area)}
+        whole = rest[()].area
+        for name in self.modalities.names:
+            files = [_ring(file.grid, self.grid.crs) for file in self.sensors.get(name, ())]
+            outline = shapely.union_all([shapely.Polygon(ring) for ring in files if ring is not None])
+            split = {(*names, name): part.intersection(outline) for names, part in rest.items()}
+            rest = split | {names: part.difference(outline) for names, part in rest.items()}
+        shares = {names: part.area / whole for names, part in rest.items() if part.area > 0}
+        return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
     def wants(self, window: Window) -> bool:
         """Whether a window touches the area that is asked for."""
@@ -95,7 +114,7 @@ class Scene:
             ValueError: if a file does not hold what its modality says.
         """
         bottom, right = min(window.bottom, self.grid.height), min(window.right, self.grid.width)
-        rasters: dict[str, Raster] = {}
+        image = assemble(self.modalities, {}, (window.size, window.size))
         for row in range(window.top // TILE_PX, -(-bottom // TILE_PX)):
             for column in range(window.left // TILE_PX, -(-right // TILE_PX)):
                 top, left = row * TILE_PX, column * TILE_PX
@@ -107,12 +126,9 @@ class Scene:
                     columns.start - window.left : columns.stop - window.left,
                 ]
                 for name, (bands, valid) in self._tile(row, column).items():
-                    if name not in rasters:
-                        rasters[name] = _empty(self.modalities[name], window.size, window.size)
-                    rasters[name][0][(slice(None), *outer)] = bands[(slice(None), *inner)]
-                    rasters[name][1][outer] = valid[inner]
-        rasters = {name: raster for name, raster in rasters.items() if raster[1].any()}
-        return assemble(self.modalities, rasters, (window.size, window.size)) if rasters else None
+                    image[(self.modalities.bands(name), *outer)] = bands[(slice(None), *inner)]
+                    image[(self.modalities.validity(name), *outer)] = valid[inner]
+        return image if image[self.modalities.num_bands :].any() else None
 
     def _tile(self, row: int, column: int) -> dict[str, Raster]:
         """The sensors that have data in a tile."""
@@ -138,6 +154,9 @@ class Scene:
                 break
             if part.meets(file.grid):
                 new, is_new = self._read_file(modality, file, rows, columns)
+                if not valid.any():
+                    bands, valid = new, is_new
+                    continue
                 is_new &= ~valid
                 bands[:, is_new] = new[:, is_new]
                 valid |= is_new
@@ -146,7 +165,7 @@ class Scene:
     def _read_file(self, modality: Modality, file: SceneFile, rows: slice, columns: slice) -> Raster:
         """Some rows and columns of the scene from one file."""
         if (offset := file.grid.offset_of(self.grid, SAME_PIXELS)) is None:
-            return read_raster(file.path, modality, grid=self.grid, window=(rows, columns))
+            return read_raster(file.path, modality, grid=self.grid, window=(rows, columns), open_file=self._files.opened)
         # The pixels of the file are the scene's: they are copied.
         bands, valid = _empty(modality, rows.stop - rows.start, columns.stop - columns.start)
         source, target = [], []
@@ -156,7 +175,7 @@ class Scene:
                 return bands, valid
             source.append(slice(start, stop))
             target.append(slice(start - first - wanted.start, stop - first - wanted.start))
-        found = read_raster(file.path, modality, window=(source[0], source[1]))
+        found = read_raster(file.path, modality, window=(source[0], source[1]), open_file=self._files.opened)
         bands[:, target[0], target[1]], valid[target[0], target[1]] = found
         return bands, valid
 

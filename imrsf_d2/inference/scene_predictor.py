@@ -18,7 +18,7 @@ from imrsf_d2.inference.class_names import ClassNames
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.label_blocks import blend_labels
 from imrsf_d2.inference.label_maps import NO_LABEL, check_label_map_name, label_map
-from imrsf_d2.inference.mapping import Progress, find_objects
+from imrsf_d2.inference.mapping import Progress, find_objects, results_by_block
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
@@ -145,7 +145,8 @@ class ScenePredictor:
 
         Args:
             sensors: name of a modality -> its rasters, of any grid and extent: see `NamedRasters`. Those left out are missing.
-            progress: told after each block of windows: windows done, windows in all, objects found, seconds since the start.
+            progress: told every ten seconds and at the end: windows done, windows in all, objects found in them, seconds that
+                the rest will take.
             where: `reference`, `crs`, `resolution`, `bounds`, `area`, `assume_crs`: see `open_sensors`.
 
         Raises:
@@ -265,10 +266,8 @@ def _features(
     """Features while blocks are computed; the rasters in memory are kept as long."""
 
     def found() -> Iterator[dict[int, list[Detection]]]:
-        for block in plan.blocks:
-            objects = find_objects(windows.run(plan.scene, block.windows))
-            progress.add(len(block.windows), sum(map(len, objects.values())))
-            yield objects
+        for _, results in results_by_block(windows, plan.scene, plan.blocks, progress):
+            yield find_objects(results)
 
     yield from plan.features(found())
     del rasters

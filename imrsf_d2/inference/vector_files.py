@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ __all__ = ["FORMATS", "Feature", "check_format", "write_features"]
 
 #: file name extension -> GDAL's driver; GeoParquet is written with pyarrow, as the wheels' GDAL has no driver
 FORMATS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".parquet": "Parquet"}
+#: Formats to which nothing can be added, so that all features are held in memory until the end.
+ONE_GO = ("FlatGeobuf", "GeoJSON", "Parquet")
+#: Features that are written at a time.
+CHUNK = 2000
 
 #: column of `Feature.attributes` -> its data type
 COLUMNS = {"class": object, "score": np.float64, "area_m2": np.float64, "sensors": object, "cut": bool}
@@ -100,31 +105,49 @@ def write_features(path: str | os.PathLike, features: Iterable[Feature], crs: CR
         ValueError: see `check_format`.
     """
     driver = check_format(path)
-    features = list(features)
+    number = 0
+    # In a folder of its own, under its own name: for FlatGeobuf, a name that ends otherwise is a folder of layers.
+    with replacing_together(f"{os.fspath(path)}.{secrets.token_hex(6)}.tmp") as made_at, written(path):
+        for some in _some_at_a_time(features, None if driver in ONE_GO else CHUNK):
+            geometry, columns = _as_arrays(some, first=number + 1)
+            if driver == "Parquet":
+                _write_parquet(made_at(path), geometry, columns, crs, [f.geometry for f in some])
+            else:
+                pyogrio.raw.write(
+                    made_at(path),
+                    geometry=geometry,
+                    field_data=list(columns.values()),
+                    fields=np.array(list(columns), dtype=object),
+                    geometry_type="MultiPolygon",
+                    crs=crs.to_wkt(),
+                    driver=driver,
+                    layer=layer,
+                    layer_options={"RFC7946": "YES"} if driver == "GeoJSON" else {},
+                    append=number > 0,
+                )
+            number += len(some)
+    return number
+
+
+def _some_at_a_time(features: Iterable[Feature], number: int | None) -> Iterator[list[Feature]]:
+    """Lists of up to `number` features, all in one if None; one empty list if there are none."""
+    features = iter(features)
+    some = list(itertools.islice(features, number))
+    while True:
+        yield some
+        if not (some := list(itertools.islice(features, number))):
+            return
+
+
+def _as_arrays(features: Sequence[Feature], first: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Well-known binary and columns of features, numbered from `first`."""
     geometry = shapely.to_wkb(
         [shapely.MultiPolygon([f.geometry]) if f.geometry.geom_type == "Polygon" else f.geometry for f in features]
     )
     attributes = [f.attributes for f in features]
-    columns = {"id": np.arange(1, len(features) + 1, dtype=np.int64)}
+    columns = {"id": np.arange(first, first + len(features), dtype=np.int64)}
     columns |= {name: np.array([of_one[name] for of_one in attributes], dtype=kind) for name, kind in COLUMNS.items()}
-    # In a folder of its own, under its own name: for FlatGeobuf, a name that ends otherwise is a folder of layers.
-    with replacing_together(f"{os.fspath(path)}.{secrets.token_hex(6)}.tmp") as made_at, written(path):
-        if driver == "Parquet":
-            _write_parquet(made_at(path), geometry, columns, crs, [f.geometry for f in features])
-        else:
-            options = {"RFC7946": "YES"} if driver == "GeoJSON" else {}
-            pyogrio.raw.write(
-                made_at(path),
-                geometry=np.asarray(geometry, dtype=object),
-                field_data=list(columns.values()),
-                fields=np.array(list(columns), dtype=object),
-                geometry_type="MultiPolygon",
-                crs=crs.to_wkt(),
-                driver=driver,
-                layer=layer,
-                layer_options=options,
-            )
-    return len(features)
+    return np.asarray(geometry, dtype=object), columns
 
 
 def _write_parquet(path: str, geometry: Sequence[bytes], columns: dict, crs: CRS, shapes: Sequence[BaseGeometry]) -> None:

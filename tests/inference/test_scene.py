@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
@@ -165,3 +166,16 @@ def test_a_file_without_a_system_takes_one_by_hand(tmp_path):
         open_scene(MODALITIES, {"fine": [str(path)]})
     scene = open_scene(MODALITIES, {"fine": [str(path)]}, assume_crs=CRS.from_epsg(32633))
     assert scene.grid.crs == UTM and whole(scene)[0].mean() == 1
+
+
+def test_each_set_of_sensors_covers_its_share_of_the_map(tmp_path):
+    write(tmp_path / "rgb.tif", np.ones((3, 100, 100), np.uint8), from_origin(LEFT, TOP, 1, 1))
+    write(tmp_path / "sar.tif", np.ones((100, 60), np.float32), from_origin(LEFT, TOP, 1, 1))
+    write(tmp_path / "dsm.tif", np.ones((50, 100), np.float32), from_origin(LEFT, TOP, 1, 1))
+    modalities = ModalitySet([Modality("sar", 1), Modality("rgb", 3), Modality("dsm", 1)])
+    files = {name: [str(tmp_path / f"{name}.tif")] for name in modalities.names}
+    scene = open_scene(modalities, files, reference="rgb")
+    expected = {("sar", "rgb", "dsm"): 0.3, ("sar", "rgb"): 0.3, ("rgb", "dsm"): 0.2, ("rgb",): 0.2}
+    assert scene.coverages() == pytest.approx(expected)
+    half = open_scene(modalities, files, reference="rgb", area=shapely.box(LEFT, TOP - 50, LEFT + 100, TOP))
+    assert half.coverages() == pytest.approx({("sar", "rgb", "dsm"): 0.6, ("rgb", "dsm"): 0.4})

@@ -65,7 +65,8 @@ def test_features_are_those_that_the_command_writes(arrays, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gpkg.parts", "sar.tif", "truth.tif"]
 
 
-def test_features_come_as_they_become_final(arrays):
+def test_features_come_as_they_become_final(arrays, monkeypatch):
+    monkeypatch.setattr(imrsf_d2.inference.mapping, "TELL_S", 0)
     model = OracleDetector()
     predictor = ScenePredictor(model, batch_size=1, **OPTIONS)
     windows = WindowGrid(520, 300, 128, 32)
@@ -73,7 +74,8 @@ def test_features_come_as_they_become_final(arrays):
     for feature in predictor.predict(arrays, reference="truth", progress=lambda *numbers: told.append(numbers)):
         came.setdefault(len(model.calls), []).append(feature)
     counts = sorted(came)
-    assert counts == [2 * 3, 4 * 3, 6 * 3] and len(windows) == 6 * 3  # three rows of blocks, of two rows of windows each
+    # Three rows of blocks, of two rows of windows each; the model is some windows ahead, but not a whole scene.
+    assert len(windows) == 6 * 3 and 2 * 3 <= counts[0] <= 2 * 3 + 8 and counts[-1] == 6 * 3
     for count in counts[:-1]:
         assert all((TOP - feature.geometry.bounds[1]) / 0.5 <= windows[count].top for feature in came[count])
     done, total, objects, seconds = told[-1]
@@ -91,6 +93,7 @@ def test_memory_follows_the_front_and_not_the_scene(truth, monkeypatch):
             return detection
 
     monkeypatch.setattr(imrsf_d2.inference.predictor, "Detection", Counted)
+    monkeypatch.setattr(imrsf_d2.inference.mapping, "TELL_S", 0)
 
     def most_held(times):
         """Detections at a time, at most, of a scene so many times as long."""
@@ -101,7 +104,7 @@ def test_memory_follows_the_front_and_not_the_scene(truth, monkeypatch):
         assert sum(1 for _ in found) >= times * 20
         return max(held)
 
-    assert 0 < most_held(4) <= 1.1 * most_held(2)
+    assert 0 < most_held(6) <= 1.3 * most_held(2)  # the model may be some windows ahead, or not
 
 
 @pytest.mark.parametrize("how", ["let go", "close"])

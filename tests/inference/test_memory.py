@@ -1,0 +1,99 @@
+"""What a map takes of memory does not follow the size of the scene."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import move_bounds
+from imrsf_d2.modalities import Modality
+from projects.benchmarks.scene_files import write_houses
+
+NUMBERS = 6
+#: Maps scenes one after the other with a model that knows the houses. Says how many MiB are held before; for each scene, how
+#: many windows and objects there are, and how many MiB more are held at most so far.
+MAP = """
+import json, resource, sys
+import numpy as np, torch
+from detectron2.structures import Instances
+from imrsf_d2.geo import gdal
+from imrsf_d2.inference import scene
+from imrsf_d2.inference.job import SceneJob, Settings
+from imrsf_d2.inference.predictor import WindowPredictor
+from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.modalities import Modality, ModalitySet
+
+torch.set_num_threads(1)
+kept_mib, folders = int(sys.argv[1]), sys.argv[2:]
+gdal.DECODED_MIB, scene.CACHE_BYTES = kept_mib, kept_mib << 20
+modalities = ModalitySet([Modality("rgb", 3), Modality("sar", 1), Modality("dsm", 1)])
+
+class Houses(torch.nn.Module):
+    def forward(self, inputs):
+        return [{"instances": self.find(sample["image"][0].numpy())} for sample in inputs]
+
+    def find(self, band):
+        numbers = np.unique(band[band > 0])
+        found = Instances(band.shape)
+        found.pred_masks = torch.from_numpy((band == numbers[:, None, None]).astype(np.float32))
+        found.scores = torch.full((len(numbers),), 0.9)
+        found.pred_classes = torch.zeros(len(numbers), dtype=torch.long)
+        return found
+
+def held(key):
+    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
+
+before, results = held("VmRSS"), []
+for folder in folders:
+    files = {name: [f"{folder}/{name}.tif"] for name in modalities.names}
+    opened = open_scene(modalities, files, reference="rgb")
+    job = SceneJob(opened, f"{folder}/map.gpkg", Settings(256, 64), ["house"], instances=True)
+    job.open()
+    job.compute(WindowPredictor(Houses(), modalities, instances=True, batch_size=4))
+    results.append([len(job.windows), job.write(), held("VmHWM") - before])
+print(json.dumps([before, *results]))
+"""
+needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc, which only Linux has")
+
+
+def map_in_a_new_process(folder, sizes, kept_mib):
+    """What `MAP` says of scenes of some (height, width), of which so much is kept as GDAL decodes it, and as the model gets it."""
+    folders = [write_scene(folder / str(number), *size) for number, size in enumerate(sizes)]
+    command = [sys.executable, "-W", "ignore", "-c", MAP, str(kept_mib), *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_scene(folder, height, width):
+    """Three sensors of a scene, one of them in another system and resolution."""
+    folder.mkdir()
+    grid = Grid.north_up(CRS.from_epsg(32633), 499_000.0, 5_800_000.0, 0.5, height, width)
+    other = CRS.from_epsg(32632)
+    left, bottom, right, top = move_bounds(grid.bounds, grid.crs, other)
+    shape = int((top - bottom) / 0.8) + 1, int((right - left) / 0.8) + 1
+    moved = Grid(*shape, other, Affine.translation(left, top) * Affine.scale(0.8, -0.8))
+    for name, place, bands in (("rgb", grid, 3), ("sar", moved, 1), ("dsm", grid, 1)):
+        write_houses(folder / f"{name}.tif", place, Modality(name, bands), NUMBERS)
+    return folder
+
+
+@needs_proc
+def test_twice_the_length_takes_no_more_memory(tmp_path):
+    """Of files, little is kept, so that it is full early, as it is on a large scene."""
+    before, once, twice = map_in_a_new_process(tmp_path, [(2048, 768), (4096, 768)], kept_mib=16)
+    assert twice[0] >= 1.9 * once[0] and twice[1] > 1.9 * once[1] > 400
+    assert before + twice[2] <= 1.05 * (before + once[2])
+
+
+@needs_proc
+@pytest.mark.long
+def test_a_scene_of_20000_px_takes_two_gib_more_than_the_model(tmp_path):
+    before, once, twice = map_in_a_new_process(tmp_path, [(20_000, 20_000), (40_000, 20_000)], kept_mib=256)
+    assert once[0] > 10_000 and once[1] > 100_000
+    assert once[2] <= 2048
+    assert before + twice[2] <= 1.05 * (before + once[2])
