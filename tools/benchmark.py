@@ -6,11 +6,13 @@ Examples:
     python tools/benchmark.py backbone --quick
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
     python tools/benchmark.py iteration --device cuda SOLVER.AMP.ENABLED True
+    python tools/benchmark.py scene --device cuda --batch-size 16 INPUT.CROP.SIZE [512,512]
 
 On two cores, `all` takes about 40 minutes with --repeats 3, most of it for `backbone` and `sweep`. Each table is printed as soon
 as it is there. What is compared is measured in turn within one run, so that the ratios are meaningful even on a busy machine.
 `loader` writes synthetic tiles below --output and reads them as a training run with --config-file would; `iteration`, which is not
-part of `all`, trains on them with --device. KEY VALUE pairs change the config.
+part of `all`, trains on them with --device. `scene` maps a synthetic scene with the model of --config-file, and compares it with
+the model alone. KEY VALUE pairs change the config; MODEL.WEIGHTS maps with a trained model.
 """
 
 import argparse
@@ -49,11 +51,21 @@ def measure_iteration(args):
     return [benchmark_iteration(write_tiles(args), repeats=args.repeats or 20)]
 
 
-#: Of a config's training run, on tiles that are written first.
-OF_A_CONFIG = {"loader": measure_loader, "iteration": measure_iteration}
+def measure_scene(args):
+    from imrsf_d2.engine.configuration import load_config
+    from projects.benchmarks.scene import benchmark_scene
+
+    config_file = CONFIGS / "quick" / Path(args.config_file).name if args.quick else args.config_file
+    cfg = load_config(str(config_file), ["MODEL.DEVICE", args.device, *args.opts])
+    side = args.scene or (SCENE_PX["quick"] if args.quick else SCENE_PX[args.device])
+    return [benchmark_scene(cfg, side=side, batch_size=args.batch_size, repeats=args.repeats or 3)]
 
 
-BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "evaluation", "cold-start", "loader")
+#: What is measured with a config.
+OF_A_CONFIG = {"loader": measure_loader, "iteration": measure_iteration, "scene": measure_scene}
+#: Side of the scene that is mapped, px: minutes for ViT-B.
+SCENE_PX = {"cpu": 1024, "cuda": 6144, "quick": 256}
+BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "evaluation", "cold-start", "loader", "scene")
 
 
 def measure(args):
@@ -100,14 +112,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
     parser.add_argument(
-        "--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader, iteration: config"
+        "--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader, iteration, scene: config"
     )
     parser.add_argument("--size", type=int, default=512, metavar="S", help="loader, iteration: side of the tiles in pixels")
     parser.add_argument("--tiles", type=int, default=32, metavar="N", help="loader, iteration: number of tiles")
     parser.add_argument(
         "--output", default="output/benchmark", metavar="DIR", help="loader, iteration: folder for the tiles"
     )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader, iteration: changes to the config")
+    parser.add_argument(
+        "--scene", type=int, metavar="S", help="scene: its side in pixels (default: 1024 on a CPU, 6144 on a GPU)"
+    )
+    parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="scene: windows at a time (default: 4)")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader, iteration, scene: changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     from imrsf_d2.utils.errors import exit_code
 
