@@ -98,17 +98,31 @@ def _clip_ring(ring: np.ndarray, size: int) -> list[np.ndarray]:
     return [shapely.get_coordinates(part)[:-1] for part in parts[shapely.area(parts) > 0]]
 
 
-def rasterize(footprint: Footprint, size: int) -> np.ndarray:
-    """The mask [size, size] bool of the outline without its holes."""
-    mask = _fill(footprint.rings, size)
-    return mask & ~_fill(footprint.holes, size) if footprint.holes else mask
+Window = tuple[slice, slice]
 
 
-def _fill(rings: tuple[np.ndarray, ...], size: int) -> np.ndarray:
+def window_around(rings: tuple[np.ndarray, ...], size: int, margin_px: int) -> Window:
+    """The rows and columns, at least one of each, of a square scene of `size` px that hold some rings and what lies near."""
+    points = np.concatenate(rings) if rings else np.zeros((1, 2))
+    # From a column that is a multiple of four: some functions of cv2 round differently at other alignments.
+    low = np.clip(np.floor(points.min(0)).astype(int) - margin_px, 0, size - 1) // (4, 1) * (4, 1)
+    high = np.clip(np.ceil(points.max(0)).astype(int) + margin_px, low + 1, size)
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def rasterize(footprint: Footprint, window: Window) -> np.ndarray:
+    """The mask [h, w] bool of the outline without its holes, in some rows and columns that hold all of it."""
+    mask = _fill(footprint.rings, window)
+    return mask & ~_fill(footprint.holes, window) if footprint.holes else mask
+
+
+def _fill(rings: tuple[np.ndarray, ...], window: Window) -> np.ndarray:
+    rows, columns = window
     if not rings:
-        return np.zeros((size, size), bool)
-    parts = coco_mask.frPyObjects([ring.ravel().tolist() for ring in rings], size, size)
-    return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
+        return np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+    # Rings moved to a window of their own would be rounded differently, so only what lies beyond them is left out.
+    parts = coco_mask.frPyObjects([ring.ravel().tolist() for ring in rings], rows.stop, columns.stop)
+    return coco_mask.decode(coco_mask.merge(parts))[window].astype(bool)
 
 
 def to_coco(footprint: Footprint, mask: np.ndarray, form: str) -> dict:

@@ -116,7 +116,10 @@ def _write_tile(recipe: BuildingRecipe, root: Path, item: tuple[bool, int]) -> t
             crs=f"EPSG:{tile.epsg}",
             transform=place,
         )
-    labels = [to_coco(b.footprint, b.label, form) for b, form in zip(tile.scene.buildings, tile.forms, strict=True)]
+    labels = [
+        to_coco(b.footprint, b.full_label(recipe.size), form)
+        for b, form in zip(tile.scene.buildings, tile.forms, strict=True)
+    ]
     return tile.file_name, labels
 
 

@@ -108,8 +108,9 @@ def render_sar(rng: np.random.Generator, scene: Scene, style: SensorStyle) -> np
     power[scene.decoy] *= 0.75
     gain = np.zeros((size, size), np.float32)
     for building in scene.buildings:
-        power[building.mask & roof] = style.sar_roof * rng.lognormal(0, 0.5)
-        gain[building.mask] = rng.lognormal(0, style.sar_wall_spread)  # metal reflects more than wood
+        window, mask = building.window, building.mask
+        power[window][mask & roof[window]] = style.sar_roof * rng.lognormal(0, 0.5)
+        gain[window][mask] = rng.lognormal(0, style.sar_wall_spread)  # metal reflects more than wood
     power[tree] = (style.sar_volume * np.exp(0.5 * smooth_noise(rng, size, 3)))[tree]
     # Ground and roofs that something higher hides from the radar return less.
     azimuth = np.arctan2(toward[0], -toward[1])

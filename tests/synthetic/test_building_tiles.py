@@ -21,6 +21,7 @@ from imrsf_d2.synthetic.simulated_sensors import cast_shadow, render_dsm, render
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
 
 RECIPE = BuildingRecipe(128, 0, TRAIN_CITIES, VAL_CITIES, SceneStyle(), SensorStyle())
+TILE = (slice(0, 96), slice(0, 96))
 BARE = SceneStyle(buildings=(0, 0), decoys=(0, 0), trees=(0, 0), groves=(0, 0))
 
 
@@ -146,7 +147,7 @@ def test_buildings_are_neither_tiny_nor_too_many(tiles):
 @pytest.mark.parametrize("kind", KINDS)
 def test_outline_area_survives_turning_and_writing(kind):
     shape = draw_shape(np.random.default_rng(1), kind, 30, 20)
-    upright, turned = (rasterize(clip(move(shape, angle, (48, 48)), 96), 96) for angle in (0.0, 0.7))
+    upright, turned = (rasterize(clip(move(shape, angle, (48, 48)), 96), TILE) for angle in (0.0, 0.7))
     assert abs(int(upright.sum()) - int(turned.sum())) < 0.06 * upright.sum()
     for form in ("rle", "compressed") if shape.holes else ("polygon", "rle", "compressed"):
         written = to_coco(clip(move(shape, 0.7, (48, 48)), 96), turned, form)["segmentation"]
@@ -162,14 +163,14 @@ def test_outline_area_survives_turning_and_writing(kind):
 
 def test_courtyard_is_a_hole_and_parts_are_disjoint():
     rng = np.random.default_rng(0)
-    court = rasterize(move(draw_shape(rng, "courtyard", 40, 30), 0.3, (48, 48)), 96)
+    court = rasterize(move(draw_shape(rng, "courtyard", 40, 30), 0.3, (48, 48)), TILE)
     assert not court[48, 48] and ndimage.label(~court)[1] == 2
-    assert ndimage.label(rasterize(move(draw_shape(rng, "parts", 40, 20), 0.3, (48, 48)), 96))[1] == 2
+    assert ndimage.label(rasterize(move(draw_shape(rng, "parts", 40, 20), 0.3, (48, 48)), TILE))[1] == 2
 
 
 def test_clipping_a_square_at_the_corner():
     clipped = clip(move(Footprint((box(20, 20),)), 0.0, (0, 96)), 96)  # worked: only its 10 x 10 quarter is inside
-    assert rasterize(clipped, 96).sum() == 100 and rasterize(clipped, 96)[86:, :10].all()
+    assert rasterize(clipped, TILE).sum() == 100 and rasterize(clipped, TILE)[86:, :10].all()
     assert clip(move(Footprint((box(20, 20),)), 0.0, (-50, 0)), 96).rings == ()
 
 
@@ -177,7 +178,7 @@ def test_a_border_between_the_legs_of_a_building_leaves_two_parts():
     ring = np.array([(0, 0), (30, 0), (30, 20), (20, 20), (20, 10), (10, 10), (10, 20), (0, 20)], float)
     clipped = clip(Footprint((ring - (0, 12),)), 96)  # worked: two legs of 10 x 8 px
     assert sorted(len(part) for part in clipped.rings) == [4, 4]
-    assert rasterize(clipped, 96).sum() == 160 and not rasterize(clipped, 96)[:, 10:20].any()
+    assert rasterize(clipped, TILE).sum() == 160 and not rasterize(clipped, TILE)[:, 10:20].any()
 
 
 def test_rle_of_a_mask_that_starts_with_ones():
