@@ -1,8 +1,9 @@
 """Each object once: what overlapping windows found, put together while the windows come in.
 
 Two detections of different windows are compared only where both windows looked. Those that agree there are linked, and
-linked ones form a group, which is one object. A group is closed as soon as no later window can touch one of its members,
-so memory follows the front of the windows and not the scene.
+linked ones form a group. A group is closed as soon as no later window can touch one of its members, so memory follows the
+front of the windows and not the scene. It is one object, unless a window saw two: where a model takes two buildings for one
+in one window and not in the next, what agrees most belongs together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from imrsf_d2.inference.detections import Detection, box_overlaps, overlap_iou
+from imrsf_d2.inference.pieces import join_pieces
 from imrsf_d2.inference.windows import Window, WindowGrid
 
 __all__ = ["MergedObject", "merge"]
@@ -52,13 +54,15 @@ class MergedObject:
 
 @dataclass(eq=False)
 class _Node:
-    """A detection, the group that it is in (union-find), and the whole detections that it is linked with if it is whole."""
+    """A detection, the group that it is in (union-find), the earlier detections that it is linked with, by IoU, and the whole
+    ones among all that it is linked with if it is whole."""
 
     detection: Detection
     window: Window
     whole: bool
     parent: _Node | None = None
     members: list[_Node] = field(default_factory=list)
+    links: list[tuple[float, _Node]] = field(default_factory=list)
     peers: list[_Node] = field(default_factory=list)
 
     def root(self) -> _Node:
@@ -164,7 +168,9 @@ class _Front:
             if a.detection.label != b.detection.label:
                 continue
             needed = LINK_IOU_WHOLE if a.whole and b.whole else LINK_IOU
-            if overlap_iou(a.detection, b.detection, area) >= needed:
+            iou = overlap_iou(a.detection, b.detection, area)
+            if iou >= needed:
+                a.links.append((iou, b))
                 if a.whole and b.whole:
                     a.peers.append(b)
                     b.peers.append(a)
@@ -181,38 +187,36 @@ class _Front:
         del self.groups[other]
 
     def _objects(self, members: Sequence[_Node]) -> Iterator[MergedObject]:
-        """What a group is: of its whole members the one farthest from its window's border, or the union of its pieces."""
-        whole = sorted((node for node in members if node.whole), key=_order)
-        for alike in _clusters(whole):
-            best = (
-                min(alike, key=lambda node: (-_distance(node, self.windows), *_order(node))) if len(alike) > 1 else alike[0]
-            )
-            d = best.detection
-            yield MergedObject(
-                d.label, d.score, d.top, d.left, d.mask, d.sensors, self._touches_border(d.top, d.left, d.mask)
-            )
-        if not whole:
-            yield from self._union(members)
+        """What a group is: of the whole members of an object the one farthest from its window's border, or its pieces joined."""
+        for alike in _split(members):
+            whole = [node for node in alike if node.whole]
+            for seen in _clusters(whole):
+                best = min(seen, key=lambda n: (-_distance(n, self.windows), *_order(n))) if len(seen) > 1 else seen[0]
+                d = best.detection
+                yield MergedObject(
+                    d.label, d.score, d.top, d.left, d.mask, d.sensors, self._touches_border(d.top, d.left, d.mask)
+                )
+            if not whole:
+                yield from self._joined(alike)
 
-    def _union(self, members: Sequence[_Node]) -> Iterator[MergedObject]:
+    def _joined(self, members: Sequence[_Node]) -> Iterator[MergedObject]:
+        """The pieces of an object as one, unless they are ghosts: a window that could have seen it whole did not."""
         pieces = [node.detection for node in members]
-        top, left = min(d.top for d in pieces), min(d.left for d in pieces)
-        bottom, right = max(d.bottom for d in pieces), max(d.right for d in pieces)
-        if self._seen_whole(top, left, bottom, right):
-            return
-        mask = np.zeros((bottom - top, right - left), dtype=bool)
-        for d in pieces:
-            mask[d.top - top : d.bottom - top, d.left - left : d.right - left] |= d.mask
-        largest = max(pieces, key=lambda d: (np.count_nonzero(d.mask), -d.window, -d.number))
-        yield MergedObject(
-            largest.label,
-            max(d.score for d in pieces),
-            top,
-            left,
-            mask,
-            largest.sensors,
-            self._touches_border(top, left, mask),
+        extent = (
+            min(d.top for d in pieces),
+            min(d.left for d in pieces),
+            max(d.bottom for d in pieces),
+            max(d.right for d in pieces),
         )
+        if self._seen_whole(*extent):
+            return
+        joined = join_pieces([(node.window, node.detection) for node in members], self.windows)
+        if joined is None:
+            return
+        top, left, mask = joined
+        largest = max(pieces, key=lambda d: (np.count_nonzero(d.mask), -d.window, -d.number))
+        score = max(d.score for d in pieces)
+        yield MergedObject(largest.label, score, top, left, mask, largest.sensors, self._touches_border(top, left, mask))
 
     def _seen_whole(self, top: int, left: int, bottom: int, right: int) -> bool:
         """Whether a window that was looked at holds an extent and all around it that would make a mask in it whole."""
@@ -233,17 +237,35 @@ def _order(node: _Node) -> tuple[int, int]:
     return node.detection.window, node.detection.number
 
 
+def _split(members: Sequence[_Node]) -> list[list[_Node]]:
+    """The members of a group by the object that they are of: the best agreement first, and none joins two detections of
+    one window. Each is in the order of its windows, and so are they by their first."""
+    if len(members) == 1:
+        return [[*members]]
+    owner = {node: [node] for node in members}
+    links = [(iou, earlier, node) for node in members for iou, earlier in node.links]
+    for _, one, other in sorted(links, key=lambda link: (-link[0], _order(link[1]), _order(link[2]))):
+        mine, theirs = owner[one], owner[other]
+        if mine is theirs or {n.detection.window for n in mine} & {n.detection.window for n in theirs}:
+            continue
+        mine += theirs
+        for node in theirs:
+            owner[node] = mine
+    objects = {id(nodes): sorted(nodes, key=_order) for nodes in owner.values()}
+    return sorted(objects.values(), key=lambda nodes: _order(nodes[0]))
+
+
 def _clusters(whole: Sequence[_Node]) -> Iterator[list[_Node]]:
-    """Whole members of a group that are linked without the help of pieces: a sliver at a window's border agrees with each
+    """Whole members of an object that are linked without the help of pieces: a sliver at a window's border agrees with each
     of two row houses, and must not make one of them."""
-    seen: set[_Node] = set()
+    among, seen = set(whole), set[_Node]()
     for node in whole:
         if node not in seen:
             cluster, waiting = [], [node]
             seen.add(node)
             while waiting:
                 cluster.append(one := waiting.pop())
-                new = [peer for peer in one.peers if peer not in seen]
+                new = [peer for peer in one.peers if peer in among and peer not in seen]
                 seen.update(new)
                 waiting += new
             yield cluster

@@ -142,3 +142,33 @@ def test_what_is_final_comes_at_once_and_in_the_same_order_whatever_is_left_out(
     for found in merge(windows, (asked.append(index) or (index, detections) for index, detections in told(every_row=True))):
         bottom = found.top + found.mask.shape[0]
         assert asked[-1] == len(windows) - 1 or (asked[-1] % rows == 0 and bottom <= windows[asked[-1]].top)
+
+
+def block(window, number, top, bottom, left, right, score=0.9):
+    """A detection of some rows and columns of a scene."""
+    return Detection(window, number, 0, score, top, left, np.ones((bottom - top, right - left), dtype=bool))
+
+
+def test_two_buildings_that_one_window_takes_for_one_stay_two():
+    windows = WindowGrid(128, 320, 128, 32)  # from columns 0, 96 and 192
+    # Window 0 sees both houses, cut by its border; window 1 takes them for one.
+    houses = [block(0, 0, 20, 50, 90, 128), block(0, 1, 52, 70, 90, 128)]
+    fused = [block(1, 0, 20, 70, 96, 135)]
+    found = sorted((o.top, o.top + o.mask.shape[0]) for o in merge(windows, [(0, houses), (1, fused)]))
+    assert found == [(20, 70), (52, 70)]  # what agrees most is one; the other house is not lost
+
+
+def test_a_pixel_of_a_cut_building_is_as_the_window_says_that_sees_most_around_it():
+    windows = WindowGrid(128, 224, 128, 32)  # from columns 0 and 96
+    truth = np.s_[40:60, 60:160]
+    # Each window is right but near its border, where it adds rows.
+    left, right = np.zeros((128, 224), dtype=bool), np.zeros((128, 224), dtype=bool)
+    left[40:60, 60:128] = left[38:62, 118:128] = True
+    right[40:60, 96:160] = right[36:64, 96:104] = True
+    one = Detection(0, 0, 0, 0.9, 38, 60, left[38:62, 60:128])
+    other = Detection(1, 0, 0, 0.8, 36, 96, right[36:64, 96:160])
+    (found,) = merge(windows, [(0, [one]), (1, [other])])
+    expected = np.zeros((128, 224), dtype=bool)
+    expected[truth] = True
+    assert (found.top, found.left) == (40, 60) and found.score == 0.9
+    np.testing.assert_array_equal(found.mask, expected[truth])
