@@ -1,0 +1,1 @@
+"""What mapping a scene whole does to the scores that its windows have one by one."""
