@@ -1,4 +1,5 @@
-"""Show the method on this machine in minutes: synthetic data, a short CPU training, every subset of the sensors.
+"""Show the method on this machine in minutes: synthetic data, a short CPU training, every subset of the sensors,
+the map of a scene.
 
 Example:
     python tools/demo.py --output output/demo
@@ -15,7 +16,7 @@ from functools import partial
 from imrsf_d2.commands.parsing import command_parser
 
 NUM_TRAIN, NUM_VAL, SIZE, SEED = 200, 50, 128, 0
-
+SCENE_SIZE = 640
 
 #: task -> config, layout of the data, folder to write below
 TASKS = {
@@ -63,6 +64,7 @@ def run(args):
     from imrsf_d2.engine.config_files import find_config
     from imrsf_d2.engine.demo import DemoData, run_demo
     from imrsf_d2.synthetic.layouts import write_layout
+    from imrsf_d2.synthetic.whole_scene import write_scene
 
     config, layout, output = TASKS[args.task]
     write = partial(
@@ -79,5 +81,6 @@ def run(args):
         layout,
         write,
         f"{NUM_TRAIN} training and {NUM_VAL} validation tiles of {SIZE} px in the layout of {layout}, of other cities each.",
+        partial(write_scene, size=SCENE_SIZE, seed=SEED, halls=0, overwrite=True) if args.task == "instance" else None,
     )
     run_demo(find_config(config), data, args.output or output, args.opts, args.minutes or None)

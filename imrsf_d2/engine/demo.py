@@ -1,4 +1,4 @@
-"""The demo: synthetic data, a short training on the CPU, every subset of the sensors, a report with pictures."""
+"""The demo: synthetic data, a short training on the CPU, every subset of the sensors, the map of a scene, a report with pictures."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import nn
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.demo_plan import Plan, make_plan
+from imrsf_d2.engine.demo_scene import describe_maps, map_demo_scene
 from imrsf_d2.engine.pace import shorten, using_threads
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
@@ -41,11 +42,13 @@ class DemoData:
         folder: below the demo's data root, as the dataset's registration expects it.
         write: writes the data below a path; False if exactly this data was there already.
         describe: one sentence for the report.
+        write_scene: writes a scene of the same kind into a folder, as `write` does; None if there is none to be mapped.
     """
 
     folder: str
     write: Callable[[Path], bool]
     describe: str
+    write_scene: Callable[[Path], bool] | None = None
 
 
 def run_demo(
@@ -62,7 +65,7 @@ def run_demo(
     Args:
         config_file: a config under configs/demo.
         data: what to write to `<output>/data` and train on.
-        output: gets data/, train/, evaluation/, pictures/ and report.md.
+        output: gets data/, train/, evaluation/, pictures/, scene/ and report.md.
         opts: KEY VALUE overrides of the config.
         minutes: a limit; on a machine too slow for it the training run is shortened. None trains as the config says.
 
@@ -77,7 +80,7 @@ def run_demo(
     cfg = load_config(config_file, opts)
     stopwatch = Stopwatch(output / "timings.json")
 
-    print(f"[1/4] Data: {data.describe}", flush=True)
+    print(f"[1/5] Data: {data.describe}", flush=True)
     start = time.perf_counter()
     if data.write(output / "data" / data.folder):
         stopwatch.note("data", time.perf_counter() - start)
@@ -88,7 +91,7 @@ def run_demo(
     plan = make_plan(cfg, output / "plan.json", minutes, time.perf_counter() - begin)
     if plan.iterations < cfg.SOLVER.MAX_ITER:
         cfg = load_config(config_file, [*opts, *shorten(cfg, plan.iterations)])
-    print(f"[2/4] Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles; {plan.reason}", flush=True)
+    print(f"[2/5] Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles; {plan.reason}", flush=True)
     with using_threads(plan.threads):
         return _train_and_show(cfg, config_file, data, output, stopwatch, plan)
 
@@ -99,20 +102,34 @@ def _train_and_show(
     """All that follows the plan."""
     model = train_or_load(cfg, config_file, stopwatch)
     names = ModalitySet.from_config(cfg)
-    print(f"[3/4] Evaluation on all {len(names.subsets())} subsets of {', '.join(names.names)}", flush=True)
+    print(f"[3/5] Evaluation on all {len(names.subsets())} subsets of {', '.join(names.names)}", flush=True)
     dataset = cfg.DATASETS.TEST[0]
     scores = str(output / "evaluation")
     rows = stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, dataset, output_dir=scores))
 
-    print("[4/4] Pictures and report", flush=True)
+    print("[4/5] Pictures", flush=True)
     stopwatch.run("pictures", lambda: _draw(cfg, model, rows, output / "pictures"))
+    section = _scene(cfg, model, data, output, stopwatch)
     report = output / "report.md"
     blind, trivial = trivial_results(dataset)
     table = subset_table([*rows, {"modalities": [], "results": trivial}], names.names)
     table += f"\n\nThe last row looks at no sensor: {blind}."
-    write_text(report, _report(cfg, model, data, rows, table, stopwatch.seconds, plan))
+    write_text(report, _report(cfg, model, data, rows, table, section, stopwatch.seconds, plan))
     print(f"\n{table}\n\nReport: {report}", flush=True)
     return report
+
+
+def _scene(cfg: CfgNode, model: nn.Module, data: DemoData, output: Path, stopwatch: Stopwatch) -> str:
+    """Map the scene, if there is one; the report's section on it."""
+    if data.write_scene is None:
+        print("[5/5] Report", flush=True)
+        return ""
+    print("[5/5] Map of a scene, and report", flush=True)
+    folder, write = output / "data" / "scene", data.write_scene
+    if not stopwatch.run("scene data", lambda: write(folder)):
+        print("      the scene is already there, kept.", flush=True)
+    maps = stopwatch.run("scene maps", lambda: map_demo_scene(cfg, model, folder, output / "scene"))
+    return describe_maps(maps, ModalitySet.from_config(cfg).names, output)
 
 
 def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> None:
@@ -138,9 +155,16 @@ def _draw(cfg: CfgNode, model: nn.Module, rows: list[dict], folder: Path) -> Non
 
 
 def _report(
-    cfg: CfgNode, model: nn.Module, data: DemoData, rows: list[dict], table: str, seconds: dict[str, float], plan: Plan
+    cfg: CfgNode,
+    model: nn.Module,
+    data: DemoData,
+    rows: list[dict],
+    table: str,
+    section: str,
+    seconds: dict[str, float],
+    plan: Plan,
 ) -> str:
-    """The Markdown of report.md."""
+    """The Markdown of report.md; `section` is that of the scene."""
     names = ModalitySet.from_config(cfg).names
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     phases = [[phase, f"{value:.0f}"] for phase, value in seconds.items()]
@@ -165,6 +189,7 @@ def _report(
             "",
             "![all subsets](pictures/overview.png)",
             "",
+            *([section, ""] if section else []),
             "## How it was made",
             "",
             f"- Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",

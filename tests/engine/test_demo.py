@@ -1,17 +1,20 @@
 import json
+from functools import partial
 from pathlib import Path
 
+import pyogrio
 import pytest
 
 from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
 from imrsf_d2.engine import demo
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.synthetic.building_tiles import write_dfc2023
+from imrsf_d2.synthetic.whole_scene import FOOTPRINTS, write_scene
 from tests.markdown import read_tables
 from tests.tiny import DEMO_CONFIG, NUM_TRAIN, NUM_VAL, OVERRIDES, SIZE
 
 
-def data(seed=1):
+def data(seed=1, scene=False):
     def write(folder):
         return write_dfc2023(
             folder,
@@ -25,7 +28,7 @@ def data(seed=1):
             overwrite=True,
         )
 
-    return demo.DemoData("dfc2023", write, "A few tiles.")
+    return demo.DemoData("dfc2023", write, "A few tiles.", partial(write_scene, size=128, seed=1) if scene else None)
 
 
 @pytest.fixture
@@ -45,21 +48,32 @@ def run(tmp_path, monkeypatch):
 
 
 def test_the_demo_reports_and_does_nothing_twice(run, tmp_path, capsys, monkeypatch):
-    assert run() == [0, 1, 2, 3]
+    assert run(scene=True) == [0, 1, 2, 3]
     report = (tmp_path / "report.md").read_text()
     scores = read_tables(report)[0]
     assert scores[0] == ["SAR", "RGB", "DSM", "mask AP50", "mask AP", "box AP50", "box AP"]
-    assert report.count("✓") == 12  # each of three sensors is in four of the seven subsets
+    assert (
+        report.count("✓") == 12 + 5
+    )  # each of three sensors is in four of the seven subsets, and the maps have three and two
     for picture in ("overview", "sar+rgb+dsm", "sar+rgb", "sar+dsm", "rgb+dsm", "sar", "rgb", "dsm"):
         assert f"(pictures/{picture}.png)" in report
         assert (tmp_path / "pictures" / f"{picture}.png").is_file()
     seconds = json.loads((tmp_path / "timings.json").read_text())
-    assert list(seconds) == ["data", "training", "evaluation", "pictures"]
+    assert list(seconds) == ["data", "training", "evaluation", "pictures", "scene data", "scene maps"]
     assert min(seconds.values()) > 0.01
     assert scores in read_tables(capsys.readouterr().out)
 
+    header, *maps = read_tables(report)[1]
+    assert header == ["SAR", "RGB", "DSM", "objects", "AP50", "map"]
+    assert [row[:3] for row in maps] == [["✓", "✓", "✓"], ["✓", "", "✓"]] and "(scene/scene.png)" in report
+    assert (tmp_path / "scene/scene.png").is_file()
+    for *_, objects, ap50, file in maps:
+        assert pyogrio.read_info(tmp_path / file)["features"] == int(objects) and 0 <= float(ap50) <= 1
+    assert f"town of {pyogrio.read_info(tmp_path / 'data/scene' / FOOTPRINTS)['features']} buildings" in report
+
     monkeypatch.setattr(demo, "_draw", lambda *arguments: None)  # once is enough
-    assert run() == []  # finished
+    assert run() == []  # finished; a demo without a scene ends with its report
+    assert "scene.png" not in (tmp_path / "report.md").read_text()
     again = json.loads((tmp_path / "timings.json").read_text())
     assert (again["data"], again["training"]) == (seconds["data"], seconds["training"])
 
