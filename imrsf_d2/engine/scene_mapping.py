@@ -28,6 +28,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.keys import flat_keys
 
@@ -84,18 +85,20 @@ def map_scene(args: argparse.Namespace) -> None:
     if args.dry_run:
         return _dry_run(cfg, args, job)
     if args.merge:
-        job.open(resume=True)
-        return _finish(job)
-    job.open(resume=args.resume or not alone)
-    setup_run(cfg, args)
-    _describe(job)
-    job.compute(_predictor(cfg, args, job), Progress(sum(len(b.windows) for b in job.share(share)), _tell), share=share)
-    if args.shard:
-        logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
-    elif share[0] == 0:
-        while not job.complete():
-            time.sleep(POLL_S)  # the other processes' blocks; torchrun ends all if one fails
-        _finish(job)
+        with job.open(resume=True):
+            show_progress()
+            return _finish(job)
+    with job.open(resume=args.resume or not alone, shared=not alone):
+        setup_run(cfg, args)
+        _describe(job)
+        windows = sum(len(block.windows) for block in job.share(share))
+        job.compute(_predictor(cfg, args, job), Progress(windows, _tell), share=share)
+        if args.shard:
+            logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
+        elif share[0] == 0:
+            while not job.complete():
+                time.sleep(POLL_S)  # the other processes' blocks; torchrun ends all if one fails
+            _finish(job)
 
 
 def _checksum(path: str) -> str:
@@ -119,7 +122,8 @@ def _scene(cfg: CfgNode, args: argparse.Namespace) -> Scene:
 
 
 def _settings(cfg: CfgNode, args: argparse.Namespace) -> Settings:
-    return Settings(args.window or training_window(cfg), args.overlap, args.min_score, args.min_area, args.simplify)
+    window = training_window(cfg) if args.window is None else args.window
+    return Settings(window, args.overlap, args.min_score, args.min_area, args.simplify)
 
 
 def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowPredictor:
@@ -159,6 +163,7 @@ def _describe(job: SceneJob) -> None:
 
 def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     """Say what would be done, and how long it would take by some windows from the middle."""
+    show_progress()
     _describe(job)
     for path in job.outputs():
         logger.info("Would write %s%s", path, ", in place of the one there." if path.exists() else ".")

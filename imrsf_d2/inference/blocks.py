@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,8 +18,14 @@ from imrsf_d2.utils.errors import InputError, OccupiedError, some_of
 __all__ = ["Block", "BlockFolder", "area_blocks", "window_blocks"]
 
 _JOB = "job.json"
-#: What a run writes beside it.
-_OF_A_RUN = ("log.txt", "config.yaml")
+_LOCK = "lock"
+_BLOCKS = "block_*.npz"
+#: What a run writes beside them.
+_OF_A_RUN = ("log.txt*", "config.yaml")
+#: How many differences of two runs a message lists.
+SHOWN_CHANGES = 10
+#: Of a file system that has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -63,40 +72,91 @@ def area_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
 class BlockFolder:
     """Where finished blocks are kept until the map is written.
 
+    Nobody else can use the folder while this object is open, unless both share it; on a network file system without locks
+    nobody is kept away.
+
     Args:
         path: of the folder; made if needed.
         identity: what the results follow from; a folder of another run is never added to.
-        resume: go on with what a run before has left; otherwise there must be nothing.
+        resume: go on with what a run before has left; otherwise there must be no finished block.
+        shared: with other processes that compute blocks of the same run.
 
     Raises:
-        OccupiedError: if the folder holds a run and `resume` is not asked for, or it is of another run.
+        OccupiedError: if the folder holds a run and `resume` is not asked for, it is of another run or in use.
     """
 
-    def __init__(self, path: str | os.PathLike, identity: Mapping[str, object], *, resume: bool):
+    def __init__(self, path: str | os.PathLike, identity: Mapping[str, object], *, resume: bool, shared: bool = False):
         self.path = Path(path)
+        self._shared = shared
+        if self.path.exists() and not (self.path / _JOB).is_file() and (others := self._not_ours()):
+            raise OccupiedError(
+                f"{self.path} is needed for the run and holds other files ({some_of(others)}); remove it or name another "
+                "--output."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / _LOCK, "w")
+        try:
+            self._take_lock()
+            self._begin(json.loads(json.dumps(identity)), resume)
+        except BaseException as error:
+            if not isinstance(error, OccupiedError) and not (self.path / _JOB).exists():
+                self.remove()  # a full disk, say
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> BlockFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others use the folder. If nobody shares it and no block was finished, nothing of it is left."""
+        if not self._lock.closed and not self._shared and not self._finished():
+            self.remove()
+        self._lock.close()
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OccupiedError(
+                f"{self.path} is in use: another process computes the same map. Wait for it, or name another --output."
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+
+    def _begin(self, identity: dict[str, object], resume: bool) -> None:
+        """Compare with the run that the folder is of; it becomes one of this run if it is of none that finished anything."""
         job = self.path / _JOB
-        identity = json.loads(json.dumps(identity))
-        if job.is_file():
+        if job.is_file() and (self._finished() or self._shared):
             before = json.loads(job.read_text())
             if not resume:
                 raise OccupiedError(
                     f"{self.path} holds an unfinished run. Pass --resume to continue it, or remove the folder to begin again."
                 )
             changed = [
-                f"{key} was {before.get(key)!r}, now {identity.get(key)!r}"
+                f"{key} was {before.get(key, 'not there')}, now {identity.get(key, 'not there')}"
                 for key in sorted(before.keys() | identity.keys())
                 if before.get(key) != identity.get(key)
             ]
             if changed:
                 raise OccupiedError(
-                    f"{self.path} is of another run and cannot be continued: {some_of(changed)}. Remove it, or name another --output."
+                    f"{self.path} is of another run and cannot be continued: {'; '.join(changed[:SHOWN_CHANGES])}"
+                    f"{f' and {len(changed) - SHOWN_CHANGES} more' if len(changed) > SHOWN_CHANGES else ''}. "
+                    "Remove it, or name another --output."
                 )
-        elif self.path.exists() and any(entry.name not in _OF_A_RUN for entry in self.path.iterdir()):
-            raise OccupiedError(
-                f"{self.path} is needed for the run and holds other files; remove it or name another --output."
-            )
         else:
             write_text(job, json.dumps(identity, indent=1))
+
+    def _finished(self) -> bool:
+        return any("." not in path.stem for path in self.path.glob(_BLOCKS))
+
+    def _not_ours(self) -> list[str]:
+        """Names of files that no run has written."""
+        ours = {path.name for pattern in (_LOCK, *_OF_A_RUN) for path in self.path.glob(pattern)}
+        return sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
 
     def file(self, block: Block, part: str = "") -> Path:
         """Where a block's result is, or will be; or a part of it, which is written before."""
@@ -119,11 +179,14 @@ class BlockFolder:
             )
 
     def remove(self) -> None:
-        """Remove the folder and what this run has put there."""
+        """Remove the folder and what this run has put there; what others have put there stays."""
         remove_temporaries(self.path)
-        for file in [*self.path.glob("block_*.npz"), *(self.path / name for name in (*_OF_A_RUN, _JOB))]:
-            file.unlink(missing_ok=True)
-        self.path.rmdir()
+        for pattern in (_BLOCKS, *_OF_A_RUN, _JOB, _LOCK):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        self._lock.close()
+        with contextlib.suppress(OSError):  # not empty
+            self.path.rmdir()
 
 
 def missing_names(blocks: Sequence[Block]) -> list[str]:

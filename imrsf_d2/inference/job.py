@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,8 +79,15 @@ class SceneJob:
             "instances": instances,
             "probabilities": extras.probabilities,
             "importance": extras.importance,
-            "grid": [*scene.grid.shape, *tuple(scene.grid.transform)[:6], str(scene.grid.crs)],
-            "files": {name: [[file.path, *_state(file.path)] for file in files] for name, files in scene.sensors.items()},
+            "size of the map": f"{scene.grid.width} x {scene.grid.height} px",
+            "geotransform": list(scene.grid.transform)[:6],
+            "coordinate system": scene.grid.crs.to_string() if scene.grid.crs else None,
+            "area of interest": None if scene.area is None else hashlib.sha256(scene.area.wkb).hexdigest()[:16],
+            **{
+                f"{name} file {number} ({file.path})": _state(file.path)
+                for name, files in scene.sensors.items()
+                for number, file in enumerate(files, start=1)
+            },
         }
 
     @property
@@ -86,13 +95,20 @@ class SceneJob:
         """Where finished blocks are kept until the map is written."""
         return self.output.with_name(f"{self.output.name}.parts")
 
-    def open(self, *, resume: bool = False) -> None:
+    def open(self, *, resume: bool = False, shared: bool = False) -> BlockFolder:
         """Make the folder of this run, or continue with what an earlier one has left in it.
+
+        Args:
+            shared: with other processes that compute shares of this map.
+
+        Returns:
+            The folder; it is this job's alone until the end of its `with` block.
 
         Raises:
             OccupiedError: see `BlockFolder`.
         """
-        self._folder = BlockFolder(self.folder, self.identity, resume=resume)
+        self._folder = BlockFolder(self.folder, self.identity, resume=resume, shared=shared)
+        return self._folder
 
     def compute(
         self, predictor: WindowPredictor, progress: Progress | None = None, *, share: tuple[int, int] = (0, 1)
@@ -173,10 +189,11 @@ class SceneJob:
         return number
 
 
-def _state(path: str) -> list[int]:
-    """Size and time of change (ns) of a file; nothing of what is no plain file, such as a VSI path."""
+def _state(path: str) -> str:
+    """Size and time of change of a file; nothing of what is no plain file, such as a VSI path."""
     try:
-        state = os.stat(path)
+        state = os.stat(path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path)
     except OSError:
-        return []
-    return [state.st_size, state.st_mtime_ns]
+        return ""
+    changed = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
+    return f"{state.st_size} bytes of {changed:%Y-%m-%d %H:%M:%S}.{state.st_mtime_ns % 10**9:09d} UTC"

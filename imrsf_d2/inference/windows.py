@@ -11,6 +11,9 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Window", "WindowGrid"]
 
+#: The smallest window in which an object can lie that no border cuts, px.
+MIN_SIZE = 16
+
 
 @dataclass(frozen=True, order=True)
 class Window:
@@ -58,8 +61,12 @@ class WindowGrid:
     overlap: int
 
     def __post_init__(self):
-        if min(self.height, self.width, self.size) < 1:
-            raise InputError(f"a scene of {self.width} x {self.height} px in windows of {self.size} px has no pixel")
+        if min(self.height, self.width) < 1:
+            raise InputError(f"a scene of {self.width} x {self.height} px has no pixel.")
+        if self.size < MIN_SIZE:
+            raise InputError(
+                f"--window is {self.size} px, expected {MIN_SIZE} or more; best is the side of the crops of the training run."
+            )
         if not self.size / 4 <= self.overlap < self.size:
             raise InputError(
                 f"--overlap is {self.overlap} px, expected from {-(-self.size // 4)} (a quarter of --window) to {self.size - 1}."

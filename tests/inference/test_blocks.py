@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from imrsf_d2.inference import blocks as blocks_module
 from imrsf_d2.inference.blocks import BlockFolder, area_blocks, window_blocks
 from imrsf_d2.inference.detection_files import load_detections, save_detections
 from imrsf_d2.inference.windows import WindowGrid
@@ -45,23 +46,59 @@ def test_detections_are_read_back_as_they_were(tmp_path):
 
 
 def test_a_run_is_continued_only_when_asked_for_and_only_if_it_is_the_same(tmp_path):
-    folder = BlockFolder(tmp_path / "parts", {"weights": "a", "window": 64}, resume=False)
     blocks = window_blocks(WINDOWS, 200)
-    save_detections(folder.file(blocks[2]), {})
+    with BlockFolder(tmp_path / "parts", {"weights": "a", "window": 64}, resume=False) as folder:
+        save_detections(folder.file(blocks[2]), {})
     with pytest.raises(OccupiedError, match="--resume"):
         BlockFolder(tmp_path / "parts", {"weights": "a", "window": 64}, resume=False)
-    with pytest.raises(OccupiedError, match="weights was 'a', now 'b'"):
-        BlockFolder(tmp_path / "parts", {"weights": "b", "window": 64}, resume=True)
-    again = BlockFolder(tmp_path / "parts", {"weights": "a", "window": 64}, resume=True)
-    assert [block.index for block in again.missing(blocks)] == [i for i in range(len(blocks)) if i != 2]
-    with pytest.raises(ValueError, match="lacks"):
-        again.check_complete(blocks)
-    again.remove()
+    with pytest.raises(OccupiedError, match="weights was a, now b; window was 64, now not there"):
+        BlockFolder(tmp_path / "parts", {"weights": "b"}, resume=True)
+    with BlockFolder(tmp_path / "parts", {"weights": "a", "window": 64}, resume=True) as again:
+        assert [block.index for block in again.missing(blocks)] == [i for i in range(len(blocks)) if i != 2]
+        with pytest.raises(ValueError, match="lacks"):
+            again.check_complete(blocks)
+        again.remove()
     assert not (tmp_path / "parts").exists()
+
+
+def test_a_run_that_finished_nothing_leaves_nothing_and_stands_in_no_ones_way(tmp_path):
+    with BlockFolder(tmp_path / "parts", {"weights": "a"}, resume=False):
+        pass
+    assert not (tmp_path / "parts").exists()
+    folder = BlockFolder(tmp_path / "parts", {"weights": "a"}, resume=False)
+    folder._lock.close()  # as a kill does
+    with BlockFolder(tmp_path / "parts", {"weights": "b"}, resume=False) as other:
+        save_detections(other.file(window_blocks(WINDOWS, 200)[0]), {})
+    with BlockFolder(tmp_path / "parts", {"weights": "b"}, resume=True):
+        pass
+
+
+def test_a_folder_that_cannot_be_begun_is_not_left(tmp_path, monkeypatch):
+    def fail(path, text):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(blocks_module, "write_text", fail)
+    with pytest.raises(OSError, match="No space"):
+        BlockFolder(tmp_path / "parts", {}, resume=False)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_a_folder_is_used_by_one_run_at_a_time_or_shared_by_all_of_them(tmp_path):
+    with BlockFolder(tmp_path / "parts", {}, resume=False):
+        for shared in (False, True):
+            with pytest.raises(OccupiedError, match="in use"):
+                BlockFolder(tmp_path / "parts", {}, resume=True, shared=shared)
+    with BlockFolder(tmp_path / "parts", {}, resume=True, shared=True):
+        with BlockFolder(tmp_path / "parts", {}, resume=True, shared=True) as second:
+            save_detections(second.file(window_blocks(WINDOWS, 200)[0]), {})
+        with pytest.raises(OccupiedError, match="in use"):
+            BlockFolder(tmp_path / "parts", {}, resume=True)
+    with BlockFolder(tmp_path / "parts", {}, resume=True):
+        pass
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/notes.txt").write_text("mine")
-    with pytest.raises(OccupiedError, match="holds other files"):
+    with pytest.raises(OccupiedError, match=r"holds other files \('notes.txt'\)"):
         BlockFolder(tmp_path / "parts", {}, resume=True)

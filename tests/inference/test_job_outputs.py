@@ -152,6 +152,7 @@ def test_if_one_of_the_files_fails_none_is_replaced_and_the_rest_goes_on_from_th
     assert names(tmp_path / "out") == sorted([*ALL_FILES, "cover.tif.parts"])
     assert all((tmp_path / "out" / name).read_text() == "old" for name in ALL_FILES)
     assert not (job.folder / "outputs").exists()
+    job._folder.close()
     again, predictor = job_of(scene, tmp_path / "out/cover.tif", resume=True)
     again.compute(predictor)
     again.write(Picture())
@@ -173,6 +174,7 @@ def test_a_full_disk_leaves_the_maps_that_were_there(scene, tmp_path, full_disk)
 def test_what_was_not_computed_cannot_be_added_by_resuming(scene, tmp_path):
     job, predictor = job_of(scene, tmp_path / "out/cover.tif", Extras())
     job.compute(predictor)
+    job._folder.close()
     for extras, key in ((Extras(probabilities=True), "probabilities"), (Extras(importance=True), "importance")):
         with pytest.raises(OccupiedError, match=f"{key} was False, now True"):
             job_of(scene, tmp_path / "out/cover.tif", extras, resume=True)
