@@ -14,11 +14,26 @@ from imrsf_d2.geo.gdal import GDAL_ERRORS
 from imrsf_d2.geo.wrapping import period, world_mercator
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Bounds", "is_metric", "longitude_latitude", "metric_crs", "move_bounds", "move_points", "utm_zone"]
+__all__ = [
+    "Bounds",
+    "bounds_text",
+    "is_metric",
+    "longitude_latitude",
+    "metric_crs",
+    "move_bounds",
+    "move_points",
+    "utm_zone",
+]
 
 #: left, bottom, right, top in map units; left < right also across 180 degrees, where one of them lies beyond 180
 Bounds = tuple[float, float, float, float]
 WGS84 = CRS.from_epsg(4326)
+
+
+def bounds_text(bounds: Iterable[float]) -> str:
+    """Bounds for a message: "x 10 to 20, y 50 to 60"."""
+    left, bottom, right, top = (f"{float(side):.10g}" for side in bounds)
+    return f"x {left} to {right}, y {bottom} to {top}"
 
 
 def move_points(places: Iterable[ArrayLike], source: CRS | None, target: CRS | None) -> tuple[np.ndarray, np.ndarray] | None:

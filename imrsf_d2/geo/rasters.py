@@ -89,10 +89,7 @@ def read_raster(
             raise SizeError(f"{path} ({modality.name!r}) is {size_text(own.shape)}, expected {size_text(size)}.", own.shape)
         if check_grid is not None:
             check_grid(own)
-        numbers = _band_numbers(file, path, modality)
-        scaling = Scaling.of(file, numbers, path)
-        if modality.categorical:
-            scaling.refuse(path, repr(modality.name))
+        numbers, scaling = _bands_of(file, path, modality)
         if grid is not None and not own.equals(grid):
             warp = _warp(own, grid, window, path, modality)
         raw, valid = _read(file, numbers, window if warp is None else warp.window)
@@ -143,13 +140,19 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
     return raw[0], valid
 
 
-def read_grid(path: str | os.PathLike) -> Grid:
+def read_grid(path: str | os.PathLike, modality: Modality | None = None) -> Grid:
     """The pixel grid of a raster file, from its header.
+
+    Args:
+        modality: what the file is to be read as later.
 
     Raises:
         RasterError: if the file cannot be opened.
+        ValueError: if its bands are not those of the modality, or their SCALE and OFFSET cannot be applied.
     """
     with opened(path, "its size") as file:
+        if modality is not None:
+            _bands_of(file, os.fspath(path), modality)
         return Grid.of(file)
 
 
@@ -158,15 +161,18 @@ def size_text(shape: tuple[int, int]) -> str:
     return f"{shape[1]} x {shape[0]} px"
 
 
-def _band_numbers(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
-    """The bands (from 1) that belong to the modality: all of them, or all but an alpha band."""
+def _bands_of(file: rasterio.DatasetReader, path: str, modality: Modality) -> tuple[list[int], Scaling]:
+    """The bands (from 1) that belong to the modality, all of them or all but an alpha band, and what their numbers mean."""
     numbers = value_bands(file, modality.channels)
     if len(numbers) != modality.channels:
         raise InputError(
-            f"{path} has {file.count} bands, expected {modality.channels} for "
+            f"{path} has {file.count} band{'s' * (file.count != 1)}, expected {modality.channels} for "
             f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS)."
         )
-    return numbers
+    scaling = Scaling.of(file, numbers, path)
+    if modality.categorical:
+        scaling.refuse(path, repr(modality.name))
+    return numbers, scaling
 
 
 def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice, slice] | None) -> Raster:

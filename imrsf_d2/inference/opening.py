@@ -59,5 +59,5 @@ def open_sensors(
         polygons = valid_area([area], "the area")
     else:
         whole = open_scene(modalities, rasters.names, **options)  # only now it is known which system the map is in
-        polygons = read_area(os.fspath(area), whole.grid.crs)
+        polygons = read_area(os.fspath(area), whole.grid)
     return open_scene(modalities, rasters.names, bounds=polygons.bounds, area=polygons, **options)

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -17,10 +17,11 @@ from rasterio.transform import Affine
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.data.reading import assemble
-from imrsf_d2.geo.gdal import OpenFiles
+from imrsf_d2.geo.gdal import OpenFiles, opened
 from imrsf_d2.geo.grids import Grid, cover
-from imrsf_d2.geo.projections import Bounds, move_bounds
+from imrsf_d2.geo.projections import Bounds, bounds_text, move_bounds
 from imrsf_d2.geo.rasters import Raster, read_grid, read_raster
+from imrsf_d2.geo.wrapping import period
 from imrsf_d2.inference.windows import Window
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
@@ -29,6 +30,10 @@ __all__ = ["Scene", "SceneFile", "find_files", "open_scene"]
 
 #: Pixels of two files are the same if none of their corners lies further apart, px.
 SAME_PIXELS = 1e-3
+#: Pixels whose sides differ by no more than this factor are equally fine.
+SAME_SIDE = 1.001
+#: How many times smaller or larger than any sensor's a map's pixels may be.
+FAR_RESOLUTION = 100
 #: Side of the tiles that a scene is read in, and what the latest of them may take in memory.
 TILE_PX, CACHE_BYTES = 512, 1 << 28
 #: Files that are left open while others are read.
@@ -42,10 +47,13 @@ class SceneFile:
     Args:
         path: anything GDAL opens.
         grid: its pixels, located.
+        turned: how far along x the grid is from where the file itself says, map units: whole turns around the world, so that
+            files on both sides of 180 degrees are neighbors.
     """
 
     path: str
     grid: Grid
+    turned: float = 0.0
 
 
 class Scene:
@@ -165,7 +173,8 @@ class Scene:
     def _read_file(self, modality: Modality, file: SceneFile, rows: slice, columns: slice) -> Raster:
         """Some rows and columns of the scene from one file."""
         if (offset := file.grid.offset_of(self.grid, SAME_PIXELS)) is None:
-            return read_raster(file.path, modality, grid=self.grid, window=(rows, columns), open_file=self._files.opened)
+            grid = _moved(self.grid, -file.turned)
+            return read_raster(file.path, modality, grid=grid, window=(rows, columns), open_file=self._files.opened)
         # The pixels of the file are the scene's: they are copied.
         bands, valid = _empty(modality, rows.stop - rows.start, columns.stop - columns.start)
         source, target = [], []
@@ -225,7 +234,8 @@ def open_scene(
     Args:
         modalities: the model's.
         sensors: name of a modality -> its files; those left out are missing.
-        reference: the sensor whose pixels the map has; None for the finest one. The map's extent is that sensor's.
+        reference: the sensor whose pixels the map has; None for the finest one, of equally fine ones that with the most
+            pixels. The map's extent is that sensor's.
         crs, resolution: instead, a map in this system and of this pixel size (map units); of one given alone, the other is
             the reference's.
         bounds: the part of the map that is wanted, in its system; None for all.
@@ -234,33 +244,43 @@ def open_scene(
 
     Raises:
         RasterError: if a file cannot be opened.
-        ValueError: if a sensor is unknown, a file does not say where it lies, sensors do not overlap, or the map would be
-            empty.
+        ValueError: if a sensor is unknown, a file has other bands or does not say where it lies, sensors do not overlap, or
+            the map would be empty or its pixels far from any sensor's in size.
     """
     if not sensors:
         raise InputError("a scene has no sensor, expected --modality name=file at least once.")
-    opened = {
-        name: tuple(_look(path, assume_crs) for path in sensors[name])
+    looked = {
+        name: tuple(_look(path, modalities[name], assume_crs) for path in sensors[name])
         for name in modalities.check_subset(sensors, "--modality")
     }
-    if reference is not None and reference not in opened:
-        raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(opened)}.")
-    reference = reference or min(opened, key=lambda name: _pixel_m(opened[name][0].grid))
-    grid = _map_grid(opened[reference], crs, resolution)
+    if reference is not None and reference not in looked:
+        raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(looked)}.")
+    reference = reference or _finest(looked)
+    looked = _side_by_side(looked, looked[reference][0].grid)
+    if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
+        raise InputError(f"--resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
+    grid = _map_grid(looked[reference], crs, resolution)
+    if resolution is not None:
+        _check_resolution(grid, resolution, [file.grid for files in looked.values() for file in files])
     if bounds is not None:
         grid = _cut(grid, bounds)
-    away = [name for name, files in opened.items() if not any(grid.meets(file.grid) for file in files)]
+    away = [name for name, files in looked.items() if not any(grid.meets(file.grid) for file in files)]
     if away:
-        extents = "; ".join(f"{name}: {_extent(files, grid.crs)}" for name, files in opened.items())
+        extents = "; ".join(f"{name}: {_extent(files, grid.crs)}" for name, files in looked.items())
         raise InputError(
-            f"{some_of(away)} and the map ({_box(grid.bounds)} in {_name(grid.crs)}) do not overlap. In the map's system the "
+            f"{some_of(away)} and the map ({bounds_text(grid.bounds)} in {_name(grid.crs)}) do not overlap. In the map's system the "
             f"sensors cover {extents}. Leave the sensor out, or see whether its coordinate system is right."
         )
-    return Scene(modalities, grid, opened, area)
+    return Scene(modalities, grid, looked, area)
 
 
-def _look(path: str, assume_crs: CRS | None) -> SceneFile:
-    grid = read_grid(path)
+def _look(path: str, modality: Modality, assume_crs: CRS | None) -> SceneFile:
+    grid = read_grid(path, modality)
+    if not grid.located and _is_unrectified(path):
+        raise InputError(
+            f"{path} has ground control points or camera parameters instead of a geotransform, expected a raster on a map "
+            f"grid: gdalwarp -t_srs EPSG:code {path} OUT.tif makes one."
+        )
     if grid.crs is None and assume_crs is not None:
         path = f"vrt://{path}?a_srs={assume_crs.to_string()}"  # GDAL's own way to say more about a file than it does
         grid = read_grid(path)
@@ -273,6 +293,47 @@ def _look(path: str, assume_crs: CRS | None) -> SceneFile:
             f"{path} has no usable geotransform ({tuple(grid.transform)[:6]}), expected a raster on a map grid."
         )
     return SceneFile(path, grid)
+
+
+def _is_unrectified(path: str) -> bool:
+    with opened(path, "its place") as file:
+        return bool(file.gcps[0]) or file.rpcs is not None
+
+
+def _finest(sensors: Mapping[str, Sequence[SceneFile]]) -> str:
+    """The sensor with the smallest pixels; of those with pixels of one size, that with the most."""
+    sides = {name: _pixel_m(files[0].grid) for name, files in sensors.items()}
+    finest = [name for name, side in sides.items() if side <= min(sides.values()) * SAME_SIDE]
+    return max(finest, key=lambda name: sum(file.grid.height * file.grid.width for file in sensors[name]))
+
+
+def _side_by_side(sensors: Mapping[str, Sequence[SceneFile]], first: Grid) -> dict[str, tuple[SceneFile, ...]]:
+    """The files, those in the system of `first` whole turns around the world away from it brought near it."""
+    turn = None if first.crs is None else period(first.crs)
+
+    def near(file: SceneFile) -> SceneFile:
+        if turn is None or file.grid.crs != first.crs:
+            return file
+        turned = turn * round(float(first.points(1)[0, 0, 0] - file.grid.points(1)[0, 0, 0]) / turn)
+        return replace(file, grid=_moved(file.grid, turned), turned=turned) if turned else file
+
+    return {name: tuple(map(near, files)) for name, files in sensors.items()}
+
+
+def _moved(grid: Grid, along_x: float) -> Grid:
+    """A grid elsewhere on the map."""
+    return replace(grid, transform=Affine.translation(along_x, 0.0) * grid.transform) if along_x else grid
+
+
+def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) -> None:
+    """Refuse pixels of a map that are far from those of any sensor: most likely degrees are taken for meters or the other
+    way round."""
+    side, sides = _pixel_m(grid), [_pixel_m(sensor) for sensor in sensors]
+    if not min(sides) / FAR_RESOLUTION <= side <= max(sides) * FAR_RESOLUTION:
+        raise InputError(
+            f"--resolution is {resolution:g} in {_name(grid.crs)}, about {side:.3g} m on the ground; expected something near "
+            f"the sensors' pixels of {min(sides):.3g} to {max(sides):.3g} m. Its unit is that of the map's system."
+        )
 
 
 def _pixel_m(grid: Grid) -> float:
@@ -322,7 +383,9 @@ def _cut(grid: Grid, bounds: Bounds) -> Grid:
     """The pixels of a grid that touch some bounds."""
     left, bottom, right, top = bounds
     if not (left < right and bottom < top):
-        raise InputError(f"--bounds are {_box(bounds)}, expected LEFT BOTTOM RIGHT TOP.")
+        raise InputError(
+            f"--bounds are {bounds_text(bounds)}, expected LEFT BOTTOM RIGHT TOP with LEFT < RIGHT and BOTTOM < TOP."
+        )
     columns, rows = ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)])
     row_part = slice(
         max(math.floor(round(float(rows.min()), 3)), 0), min(math.ceil(round(float(rows.max()), 3)), grid.height)
@@ -332,7 +395,7 @@ def _cut(grid: Grid, bounds: Bounds) -> Grid:
     )
     if row_part.start >= row_part.stop or column_part.start >= column_part.stop:
         raise InputError(
-            f"the area asked for ({_box(bounds)}) holds no pixel of the map ({_box(grid.bounds)} in {_name(grid.crs)})."
+            f"the area asked for ({bounds_text(bounds)}) holds no pixel of the map ({bounds_text(grid.bounds)} in {_name(grid.crs)})."
         )
     return grid.part(row_part, column_part)
 
@@ -353,12 +416,7 @@ def _extent(files: Sequence[SceneFile], crs: CRS | None) -> str:
     if not corners:
         return "nothing there"
     points = np.concatenate(corners, axis=1)
-    return _box((points[0].min(), points[1].min(), points[0].max(), points[1].max()))
-
-
-def _box(bounds: Sequence[float]) -> str:
-    left, bottom, right, top = (f"{float(side):.10g}" for side in bounds)
-    return f"x {left} to {right}, y {bottom} to {top}"
+    return bounds_text((points[0].min(), points[1].min(), points[0].max(), points[1].max()))
 
 
 def _name(crs: CRS | None) -> str:
