@@ -69,4 +69,6 @@ class FeaturePyramid(nn.Module):
         Returns:
             name -> [B, D, ceil(H / stride), ceil(W / stride)].
         """
-        return {name: getattr(self, name)(grid) for name, grid in zip(self.features, grids, strict=True)}
+        # In one memory layout whatever B: by it PyTorch chooses the kernels of a detection head, whose results differ in the
+        # last bits, and a sample's result must not depend on how many others there are.
+        return {name: getattr(self, name)(grid).contiguous() for name, grid in zip(self.features, grids, strict=True)}
