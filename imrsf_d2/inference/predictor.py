@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -136,7 +137,9 @@ class WindowPredictor:
         """
         batches = ahead(self._batches(scene, windows), READ_AHEAD, "scene reader")
         computed = ahead(_each(self._compute, batches), COMPUTED_AHEAD, "scene model")
-        with closing(ahead(_each(self._reduce, computed), REDUCED_AHEAD, "scene results")) as reduced:
+        with closing(
+            ahead(_each(partial(self._reduce, scene=scene.grid.shape), computed), REDUCED_AHEAD, "scene results")
+        ) as reduced:
             for results in reduced:
                 yield from results
 
@@ -174,12 +177,12 @@ class WindowPredictor:
         return batch
 
     @torch.no_grad()
-    def _reduce(self, batch: _Batch) -> list[WindowResult | None]:
+    def _reduce(self, batch: _Batch, scene: tuple[int, int]) -> list[WindowResult | None]:
         """The results of a batch; on a GPU, in a stream of their own, beside the model's work on the next batch."""
         with nullcontext() if batch.event is None else self._beside(batch.event):
             outputs = iter(zip(batch.outputs, batch.heard or [None] * len(batch.outputs)))
             results = [
-                None if image is None else self._result(window, image, *next(outputs))
+                None if image is None else self._result(window, image, scene, *next(outputs))
                 for window, image in zip(batch.windows, batch.images)
             ]
             batch.outputs = []  # only now, when nothing in this stream needs them, may others have their memory
@@ -195,15 +198,22 @@ class WindowPredictor:
             self._stream.synchronize()
 
     def _result(
-        self, window: Window, image: np.ndarray, output: dict[str, Any], importance: np.ndarray | None
+        self,
+        window: Window,
+        image: np.ndarray,
+        scene: tuple[int, int],
+        output: dict[str, Any],
+        importance: np.ndarray | None,
     ) -> WindowResult:
         validity = image[self.modalities.num_bands :] > 0
         valid = np.logical_or.reduce(validity, axis=0)
         if self.instances:
-            return WindowResult(window, self._detections(window, output, validity), None, valid, importance)
+            return WindowResult(window, self._detections(window, output, validity, scene), None, valid, importance)
         return WindowResult(window, [], _probabilities(output), valid, importance)
 
-    def _detections(self, window: Window, output: dict[str, Any], validity: np.ndarray) -> list[Detection]:
+    def _detections(
+        self, window: Window, output: dict[str, Any], validity: np.ndarray, scene: tuple[int, int]
+    ) -> list[Detection]:
         if "instances" not in output:
             raise InputError(
                 f"the model gives {sorted(output)}, no instances: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True, or ask for a label map."
@@ -213,6 +223,8 @@ class WindowPredictor:
         order = np.argsort(-scores, kind="stable")
         order = order[: np.count_nonzero(scores >= self.min_score)]
         masks = _masks(found.pred_masks, order)
+        masks[:, max(scene[0] - window.top, 0) :] = False  # nothing is beyond the scene
+        masks[:, :, max(scene[1] - window.left, 0) :] = False
         labels = found.pred_classes.cpu().numpy()[order].tolist()
         if self.queries is not None and len(labels) >= self.queries:
             self.full_windows += 1
