@@ -1,0 +1,230 @@
+"""However the command is run, interrupted or shared out, the map is the same."""
+
+import errno
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from detectron2.modeling import build_model
+
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.inference import scene as scene_module
+from imrsf_d2.inference.detection_files import load_detections
+from imrsf_d2.inference.predictor import WindowPredictor
+from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.inference.windows import WindowGrid
+from imrsf_d2.modalities import ModalitySet
+from tests.inference.command import (
+    HEIGHT,
+    SENSORS,
+    WIDTH,
+    left_in,
+    predict,
+    sensors_in,
+    set_block_side,
+    words,
+    write_sensors,
+)
+from tests.tiny import DEMO_CONFIG, REPOSITORY
+
+TASKS = {"instance": "map.geojson", "semantic": "map.tif"}
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    set_block_side(100, monkeypatch.setattr)
+    write_sensors(tmp_path)
+    return [*sensors_in(tmp_path), "--min-score", "0"]
+
+
+@pytest.fixture
+def expected(scene, tmp_path):
+    """Task -> the map of a run that nothing happens to."""
+
+    def run(task):
+        done = predict(tmp_path / f"expected_{TASKS[task]}", *scene, task=task)
+        assert done.code == 0 and left_in(tmp_path) == [f"expected_{TASKS[task]}"]
+        return content(tmp_path / f"expected_{TASKS[task]}")
+
+    return run
+
+
+def content(path):
+    if path.suffix == ".geojson":
+        return path.read_bytes().replace(path.stem.encode(), b"")
+    with rasterio.open(path) as file:
+        return file.read().tobytes()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("batch", ["1", "8"])
+def test_parts_in_any_order_and_batches_of_any_size_give_the_same_map(scene, expected, tmp_path, task, parts, batch):
+    whole, output = expected(task), tmp_path / TASKS[task]
+    order = list(range(parts))
+    random.Random(parts).shuffle(order)
+    for part in order:
+        done = predict(output, *scene, "--batch-size", batch, "--shard", f"{part}/{parts}", task=task)
+        assert done.code == 0, done.warned
+    assert predict(output, *scene, "--merge", task=task).code == 0
+    assert content(output) == whole
+    assert left_in(tmp_path) == [f"expected_{output.name}", output.name]
+
+
+def test_a_model_of_the_size_of_the_demos_gives_the_same_numbers_in_batches_of_any_size(scene, tmp_path):
+    cfg = load_config(DEMO_CONFIG, ["MODEL.DEVICE", "cpu"])
+    model, modalities = build_model(cfg), ModalitySet.from_config(cfg)
+    opened = open_scene(modalities, {name: [str(tmp_path / f"{name}.tif")] for name in SENSORS})
+    windows = list(WindowGrid(*opened.grid.shape, 128, 32))[:8]  # with SAR, with a part of it, and without
+
+    def numbers(batch):
+        predictor = WindowPredictor(model, modalities, instances=True, batch_size=batch, min_score=0.0)
+        found = [one for result in predictor.run(opened, windows) for one in result.detections]
+        return [(one.window, one.score, one.top, one.left, one.mask.tobytes()) for one in found]
+
+    alone = numbers(1)
+    assert len({window for window, *_ in alone}) == 8
+    assert numbers(3) == alone and numbers(8) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.long)], ids=["two processes", "three processes"])
+def test_torchrun_gives_the_same_map(tmp_path, processes):
+    arguments = [*write_sensors(tmp_path), "--min-score", "0", "--window", "64", "--overlap", "48"]
+    assert predict(tmp_path / "alone.geojson", *arguments).code == 0
+    called = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0"]
+    called += ["-m", "tests.inference.torchrun_predict", *words(tmp_path / "map.geojson", *arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(called, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert content(tmp_path / "map.geojson") == content(tmp_path / "alone.geojson")
+    assert left_in(tmp_path) == ["alone.geojson", "map.geojson"]
+
+
+def test_where_a_sensor_has_nothing_the_map_is_that_of_a_run_without_it(scene, tmp_path):
+    """SAR covers the left half, to column 160."""
+
+    def windows_of(name, *sensors):
+        done = predict(tmp_path / name, *sensors_in(tmp_path, sensors), "--min-score", "0", "--shard", "0/1")
+        assert done.code == 0, done.warned
+        files = (tmp_path / f"{name}.parts").glob("block_*.npz")
+        return {index: found for file in files for index, found in load_detections(file).items()}
+
+    half, without = windows_of("half.gpkg", "rgb", "sar", "dsm"), windows_of("without.gpkg", "rgb", "dsm")
+    grid = WindowGrid(HEIGHT, WIDTH, 64, 16)
+
+    def numbers(found):
+        return [(one.score, one.label, one.top, one.left, one.mask.tobytes(), one.sensors) for one in found]
+
+    equal = {index for index in without if numbers(half[index]) == numbers(without[index])}
+    beyond = {window.index for window in grid if window.left >= WIDTH // 2}
+    assert half.keys() == without.keys() and beyond and beyond <= equal
+    assert any(window.index not in equal for window in grid if window.right <= WIDTH // 2)  # SAR is listened to
+
+
+def test_ctrl_c_says_how_to_go_on_and_resume_does(scene, expected, tmp_path, monkeypatch):
+    whole, output = expected("instance"), tmp_path / "map.geojson"
+    real, calls = WindowPredictor._compute, []
+
+    def interrupted(self, *args):
+        calls.append(1)
+        if len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, *args)
+
+    monkeypatch.setattr(WindowPredictor, "_compute", interrupted)
+    done = predict(output, *scene)
+    assert done.code == 130 and "the same command with --resume goes on from here" in done.warned.splitlines()[-1]
+    assert left_in(tmp_path) == ["expected_map.geojson", "map.geojson.parts"]
+    again = predict(output, *scene)
+    assert again.code == 2 and "Pass --resume to continue it" in again.warned
+    before = len(calls)
+    assert predict(output, *scene, "--resume").code == 0 and content(output) == whole
+    assert 0 < len(calls) - before < before + 4
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (("--window", "80"), "window was 64, now 80"),
+        (("--min-score", "0.1"), "min_score was 0.0, now 0.1"),
+        (("--bounds", "500000", "5799900", "500150", "5800000"), "size of the map was 320 x 240 px, now 300 x 200 px"),
+        ((), r"sar file 1 \(.*sar.tif\) was .* bytes of .*, now .* bytes of"),
+    ],
+)
+def test_what_was_computed_from_something_else_is_not_gone_on_with(scene, tmp_path, change, said):
+    output = tmp_path / "map.geojson"
+    assert predict(output, *scene, "--shard", "0/2").code == 0
+    if not change:
+        (tmp_path / "sar.tif").touch()
+    done = predict(output, *scene, *change, "--resume")
+    assert done.code == 2
+    assert re.search(said, done.warned), done.warned
+
+
+def test_a_file_that_is_damaged_on_the_way_costs_only_what_was_not_finished(scene, expected, tmp_path, monkeypatch):
+    whole, output = expected("instance"), tmp_path / "map.geojson"
+    real, calls = WindowPredictor._compute, []
+    content_before, kept = (tmp_path / "rgb.tif").read_bytes(), (tmp_path / "rgb.tif").stat()
+    monkeypatch.setattr(scene_module, "CACHE_BYTES", 1)  # else this scene is read at once
+    monkeypatch.setattr(scene_module, "TILE_PX", 64)
+
+    def damage(self, *args):
+        calls.append(1)
+        if len(calls) == 6:
+            os.truncate(tmp_path / "rgb.tif", 1000)
+        return real(self, *args)
+
+    monkeypatch.setattr(WindowPredictor, "_compute", damage)
+    output.write_text("an older map")
+    done = predict(output, *scene)
+    assert done.code == 2 and "cannot read" in done.warned and "rgb.tif" in done.warned
+    assert output.read_text() == "an older map"
+    (tmp_path / "rgb.tif").write_bytes(content_before)
+    os.utime(tmp_path / "rgb.tif", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert predict(output, *scene, "--resume").code == 0 and content(output) == whole
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_and_resumed_the_map_is_the_same(scene, expected, tmp_path):
+    whole, output = expected("instance"), tmp_path / "map.geojson"
+    moments = [9, 12, 7, 14, 10, 8, 13, 11, 15, 6]
+    arguments = (*scene, "--batch-size", "1", "--resume")
+    called = [sys.executable, "-m", "tests.inference.killed_runs", tmp_path, *moments, "--", *words(output, *arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(list(map(str, called)), env=environment, capture_output=True, text=True, timeout=600)
+    codes = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("exit ")]
+    assert codes[-1] == 0 and -signal.SIGKILL in codes, done.stdout[-1000:] + done.stderr[-2000:]
+    assert content(output) == whole
+    computed = np.loadtxt(tmp_path / "windows.txt", dtype=int)
+    per_run = [set(computed[computed[:, 0] == number, 1]) for number in range(len(codes))]
+    # Those of a block of four that was not finished, and those on their way from the model to a file.
+    again = [len(first & second) for first, second in zip(per_run, per_run[1:])]
+    print(f"\nwindows computed again after each kill: {again}")
+    assert max(again) <= 4 + 8
+
+
+def test_a_full_disk_half_way_leaves_the_older_map_and_can_be_gone_on_from(scene, expected, tmp_path, monkeypatch):
+    whole, output = expected("instance"), tmp_path / "map.geojson"
+    output.write_text("an older map")
+    real, calls = np.savez_compressed, []
+
+    def fill(file, **arrays):
+        calls.append(1)
+        if len(calls) == 3:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, **arrays)
+
+    monkeypatch.setattr(np, "savez_compressed", fill)
+    done = predict(output, *scene)
+    assert done.code == 2 and "No space left on device" in done.warned.splitlines()[-1]
+    assert output.read_text() == "an older map" and not list(tmp_path.rglob("*.tmp"))
+    assert predict(output, *scene, "--resume").code == 0 and content(output) == whole
+    assert left_in(tmp_path) == ["expected_map.geojson", "map.geojson"]
