@@ -162,6 +162,7 @@ def features(
     objects: Iterable[Sequence[MergedObject]],
     classes: Sequence[str],
     *,
+    min_score: float = 0.0,
     min_area: float = 0.0,
     simplify: float = 0.0,
 ) -> Iterator[Feature]:
@@ -170,13 +171,15 @@ def features(
     Args:
         objects: some at a time, which are traced together.
         classes: their names.
+        min_score: those of a lower one are left out.
         min_area: smaller ones are left out, m2.
         simplify: see `outline`.
     """
     names = scene.modalities.names
     crs = scene.grid.crs
     assert crs is not None  # see `open_scene`
-    for some in objects:
+    for every in objects:
+        some = [found for found in every if found.score >= min_score]
         places = ((found.top, found.left, found.mask) for found in some)
         for found, geometry in zip(some, outlines(places, scene.grid.transform, simplify)):
             if scene.area is not None and not scene.area.intersects(geometry):

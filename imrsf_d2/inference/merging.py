@@ -3,11 +3,13 @@
 Two detections of different windows are compared only where both windows looked. Those that agree there are linked, and
 linked ones form a group. A group is closed as soon as no later window can touch one of its members, so memory follows the
 front of the windows and not the scene. It is one object, unless a window saw two: where a model takes two buildings for one
-in one window and not in the next, what agrees most belongs together.
+in one window and not in the next, what agrees most belongs together. All windows that saw an object have a say in its score,
+those that did not find it, too: what one window makes up and the next does not see is no object of a map.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ SEEN_PX = 2 * BORDER_PX
 #: Detections are linked at this IoU where both windows looked; whole ones, which neither border spoils, at the second.
 #: Not at intersection over smaller: that fuses row houses.
 LINK_IOU, LINK_IOU_WHOLE = 0.5, 0.3
+#: A window has a say in an object's score if it saw at least this share of its pixels.
+SAY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,8 @@ class MergedObject:
 
     Args:
         label: class index.
-        score: 0 to 1.
+        score: 0 to 1, the mean over the windows that saw the object (see `SAY`), 0 for each that did not find it; of one that
+            is too large for any window, the best of its pieces.
         top, left: of the mask in the scene.
         mask: [h, w] bool.
         sensors: see `Detection`.
@@ -193,9 +198,7 @@ class _Front:
             for seen in _clusters(whole):
                 best = min(seen, key=lambda n: (-_distance(n, self.windows), *_order(n))) if len(seen) > 1 else seen[0]
                 d = best.detection
-                yield MergedObject(
-                    d.label, d.score, d.top, d.left, d.mask, d.sensors, self._touches_border(d.top, d.left, d.mask)
-                )
+                yield self._object(alike, d, d.top, d.left, d.mask)
             if not whole:
                 yield from self._joined(alike)
 
@@ -213,10 +216,25 @@ class _Front:
         joined = join_pieces([(node.window, node.detection) for node in members], self.windows)
         if joined is None:
             return
-        top, left, mask = joined
         largest = max(pieces, key=lambda d: (np.count_nonzero(d.mask), -d.window, -d.number))
-        score = max(d.score for d in pieces)
-        yield MergedObject(largest.label, score, top, left, mask, largest.sensors, self._touches_border(top, left, mask))
+        yield self._object(members, largest, *joined)
+
+    def _object(self, members: Sequence[_Node], largest: Detection, top: int, left: int, mask: np.ndarray) -> MergedObject:
+        score = self._score(members, top, left, mask)
+        return MergedObject(largest.label, score, top, left, mask, largest.sensors, self._touches_border(top, left, mask))
+
+    def _score(self, members: Sequence[_Node], top: int, left: int, mask: np.ndarray) -> float:
+        """The mean score of an object over the windows that were looked at and saw it, found in them or not."""
+        found = {node.detection.window: node.detection.score for node in members}
+        needed = SAY * np.count_nonzero(mask)
+        scores = []
+        if needed <= self.windows.size**2:
+            for window in self.windows.touching(top, left, top + mask.shape[0], left + mask.shape[1]):
+                rows = slice(max(window.top - top, 0), window.bottom - top)
+                seen = mask[rows, max(window.left - left, 0) : window.right - left]
+                if window.index in self.looked and np.count_nonzero(seen) >= needed:
+                    scores.append(found.get(window.index, 0.0))
+        return math.fsum(scores) / len(scores) if scores else max(found.values())
 
     def _seen_whole(self, top: int, left: int, bottom: int, right: int) -> bool:
         """Whether a window that was looked at holds an extent and all around it that would make a mask in it whole."""

@@ -71,5 +71,5 @@ class ScenePlan:
             found: the detections in each window of block after block; see `merged_objects`.
         """
         objects = merged_objects(self.windows, self.blocks, found)
-        options = {"min_area": self.settings.min_area, "simplify": self.settings.simplify}
+        options = {name: getattr(self.settings, name) for name in ("min_score", "min_area", "simplify")}
         return features(self.scene, objects, self.classes, **options)

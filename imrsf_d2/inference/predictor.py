@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -180,7 +180,8 @@ class WindowPredictor:
     def _reduce(self, batch: _Batch, scene: tuple[int, int]) -> list[WindowResult | None]:
         """The results of a batch; on a GPU, in a stream of their own, beside the model's work on the next batch."""
         with nullcontext() if batch.event is None else self._beside(batch.event):
-            outputs = iter(zip(batch.outputs, batch.heard or [None] * len(batch.outputs)))
+            silent: Sequence[np.ndarray | None] = [None] * len(batch.outputs)
+            outputs = iter(zip(batch.outputs, batch.heard or silent))
             results = [
                 None if image is None else self._result(window, image, scene, *next(outputs))
                 for window, image in zip(batch.windows, batch.images)

@@ -91,7 +91,7 @@ class Scene:
 
         By the outlines of files: what no-data takes of them is not looked at.
         """
-        rest = {(): shapely.Polygon(_ring(self.grid, self.grid.crs))}
+        rest: dict[tuple[str, ...], BaseGeometry] = {(): shapely.Polygon(_ring(self.grid, self.grid.crs))}
         if self.area is not None:
             rest = {(): rest[()].intersection(self.area)}
         whole = rest[()].area

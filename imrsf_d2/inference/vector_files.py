@@ -150,7 +150,7 @@ def _as_arrays(features: Sequence[Feature], first: int) -> tuple[np.ndarray, dic
     return np.asarray(geometry, dtype=object), columns
 
 
-def _write_parquet(path: str, geometry: Sequence[bytes], columns: dict, crs: CRS, shapes: Sequence[BaseGeometry]) -> None:
+def _write_parquet(path: str, geometry: np.ndarray, columns: dict, crs: CRS, shapes: Sequence[BaseGeometry]) -> None:
     """GeoParquet 1.1: well-known binary, and where and what it is in the file's metadata."""
     import pyarrow
     import pyarrow.parquet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ def benchmark_scene(cfg: CfgNode, *, side: int, batch_size: int = 4, repeats: in
         whole = _Mapping(cfg, scene, houses(model) if in_place else model, Path(folder), classes, window, batch_size)
         rest = _Mapping(cfg, scene, houses(nothing) if instances else nothing, Path(folder), classes, window, batch_size)
         batches = _batches(whole, batch_size, model.device)
-        works = {
+        works: dict[str, Callable[[], object]] = {
             "from files to a file": whole,
             "the model alone": partial(_run, model, batches, partial(autocast, cfg)),
             "all but the model": rest,
@@ -118,25 +118,28 @@ class _Mapping:
 
     def __call__(self) -> None:
         job = self.job()
-        job.open()
-        job.compute(self.predictor)
-        self.objects = job.write() or 0
+        with job.open():
+            job.compute(self.predictor)
+            self.objects = job.write() or 0
 
 
 class _Houses(nn.Module):
     """A model of which the outputs are replaced by the houses whose numbers a channel holds, without waiting for a GPU."""
 
+    numbers: Tensor
+
     def __init__(self, model: nn.Module, channel: int, numbers: int):
         super().__init__()
         self.model, self.channel = model, channel
-        self.register_buffer("numbers", torch.arange(1, numbers + 1, device=model.device)[:, None, None], persistent=False)
+        device = next(model.parameters()).device
+        self.register_buffer("numbers", torch.arange(1, numbers + 1, device=device)[:, None, None], persistent=False)
 
     def forward(self, inputs: list[dict]) -> list[dict]:
         self.model(inputs)
         return [{"instances": self._houses(sample["image"][self.channel])} for sample in inputs]
 
     def _houses(self, band: Tensor) -> Instances:
-        masks = band.round().to(torch.int64)[None] == self.numbers
+        masks = torch.eq(band.round().to(torch.int64)[None], self.numbers)
         return Instances(
             tuple(band.shape),
             pred_masks=masks,
@@ -196,7 +199,7 @@ def _batches(mapping: _Mapping, size: int, device: torch.device) -> list[list[di
 
 
 @torch.no_grad()
-def _run(model: nn.Module, batches: list[list[dict]], precision: partial[AbstractContextManager]) -> None:
+def _run(model: nn.Module, batches: list[list[dict]], precision: Callable[[], AbstractContextManager]) -> None:
     for batch in batches:
         with precision():
             model(batch)

@@ -32,8 +32,8 @@ def write_houses(path: Path, grid: Grid, modality: Modality, numbers: int, seed:
     band = np.zeros((period, period), dtype=np.uint8)
     for row in range(numbers):
         for column in range(numbers):
-            height, width = rng.integers(14, 46, 2)
-            top, left = row * PITCH_PX + rng.integers(2, 10), column * PITCH_PX + rng.integers(2, 10)
+            height, width = rng.integers(14, 46, 2).tolist()
+            top, left = row * PITCH_PX + int(rng.integers(2, 10)), column * PITCH_PX + int(rng.integers(2, 10))
             band[top : top + height, left : left + width] = 1 + row * numbers + column
             if rng.random() < 0.5:  # of the shape of an L
                 band[top + height // 2 : top + height, left + width // 2 : left + width] = 0

@@ -55,6 +55,35 @@ def test_row_houses_that_share_walls_are_not_fused():
     assert compare(scene, objects) == (77, 77, 0, 0)
 
 
+def test_a_score_is_the_mean_over_the_windows_that_saw_the_object():
+    windows = WindowGrid(256, 448, 256, 64)  # two, which share columns 192 to 256
+    mask = np.ones((20, 20), dtype=bool)
+
+    def objects(left, *scores):
+        found = (
+            (i, [] if score is None else [Detection(i, 0, 0, score, 100, left, mask)]) for i, score in enumerate(scores)
+        )
+        return [(one.left, one.score) for one in merge(windows, found)]
+
+    assert objects(210, 0.75, 0.25) == [(210, 0.5)]
+    assert objects(210, 0.75, None) == [(210, 0.375)]  # the second saw it and did not find it
+    assert objects(180, 0.75, None) == [(180, 0.75)]  # ... saw less than nine tenths of it
+    assert objects(190, 0.75, None) == [(190, 0.375)]  # ... saw just these
+    assert objects(20, 0.75, None) == [(20, 0.75)]
+    (only,) = merge(windows, [(0, [Detection(0, 0, 0, 0.75, 100, 210, mask)])])
+    assert only.score == 0.75  # nothing was looked for in the second
+
+
+def test_the_score_of_what_no_window_sees_is_that_of_its_best_piece():
+    windows = WindowGrid(256, 448, 256, 64)
+    pieces = [
+        (0, [Detection(0, 0, 0, 0.5, 100, 20, np.ones((20, 236), dtype=bool))]),
+        (1, [Detection(1, 0, 0, 0.75, 100, 192, np.ones((20, 200), dtype=bool))]),
+    ]
+    (one,) = merge(windows, pieces)
+    assert (one.left, one.mask.shape, one.score) == (20, (20, 372), 0.75)
+
+
 def test_objects_come_out_as_soon_as_no_window_can_change_them(scene):
     windows = WindowGrid(*scene.shape, SIZE, 128)
     seen = []
