@@ -15,8 +15,8 @@ from imrsf_d2.engine.scene_predictor import class_names, training_window
 from imrsf_d2.evaluation.map_scores import PlacedMask, score_masks
 from imrsf_d2.evaluation.map_truth import read_buildings
 from imrsf_d2.evaluation.tables import markdown_table, subset_ticks
-from imrsf_d2.inference.mapping import features
 from imrsf_d2.inference.merging import MergedObject, merge
+from imrsf_d2.inference.objects import features
 from imrsf_d2.inference.outlines import outline
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.inference.scene_predictor import ScenePredictor

@@ -87,18 +87,21 @@ def map_scene(args: argparse.Namespace) -> None:
     if args.merge:
         with job.open(resume=True):
             show_progress()
-            return _finish(job)
+            return _finish(job, _picture(job))
     with job.open(resume=args.resume or not alone, shared=not alone):
         setup_run(cfg, args)
         _describe(job)
-        windows = sum(len(block.windows) for block in job.share(share))
-        job.compute(_predictor(cfg, args, job), Progress(windows, _tell), share=share)
         if args.shard:
-            logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
-        elif share[0] == 0:
+            _compute(cfg, args, job, share)
+            return logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
+        if share[0] > 0:
+            return _compute(cfg, args, job, share)
+        picture = _picture(job)
+        with job.following(picture):  # begins while the model is loaded
+            _compute(cfg, args, job, share)
             while not job.complete():
                 time.sleep(POLL_S)  # the other processes' blocks; torchrun ends all if one fails
-            _finish(job)
+            _finish(job, picture)
 
 
 def _checksum(path: str) -> str:
@@ -133,10 +136,18 @@ def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowP
     return predictor.windows(instances=job.instances, importance=args.importance)
 
 
-def _finish(job: SceneJob) -> None:
-    picture = None
-    if job.extras.picture:
-        picture = ScenePicture(job.scene, job.output.name, job.classes, () if job.instances else job.colors)
+def _compute(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, share: tuple[int, int]) -> None:
+    windows = sum(len(block.windows) for block in job.share(share))
+    job.compute(_predictor(cfg, args, job), Progress(windows, _tell), share=share)
+
+
+def _picture(job: SceneJob) -> ScenePicture | None:
+    if not job.extras.picture:
+        return None
+    return ScenePicture(job.scene, job.output.name, job.classes, () if job.instances else job.colors)
+
+
+def _finish(job: SceneJob, picture: ScenePicture | None) -> None:
     number = job.write(picture)
     logger.info("%s: %s.", job.output, "a label map" if number is None else f"{number} objects")
     for path in job.outputs()[1:]:

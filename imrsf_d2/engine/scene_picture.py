@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
-import shapely
+from collections.abc import Sequence
 
 from imrsf_d2.inference.coarse import coarse_scene, read_labels, read_whole
+from imrsf_d2.inference.coarse_outlines import CoarseOutlines
 from imrsf_d2.inference.scene import Scene
-from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.visualization.palettes import Palette
 from imrsf_d2.visualization.scene_maps import draw_label_scene, draw_object_scene, panels_across
 
@@ -17,8 +14,6 @@ __all__ = ["ScenePicture"]
 
 #: Longer side of the picture, px.
 LONGEST_PX = 2000
-#: Corners are left out that change an outline by less, px of the picture.
-TOLERANCE_PX = 0.3
 
 
 class ScenePicture:
@@ -36,22 +31,7 @@ class ScenePicture:
         # The picture of a label map has what the sensors saw beside it.
         self._scene = coarse_scene(scene, LONGEST_PX // panels_across(scene.grid.shape) if colors else LONGEST_PX)
         self._sensors = _sensors(scene)
-        self._objects: dict[str, list[list[np.ndarray]]] = {name: [] for name in classes}
-
-    def watch(self, features: Iterable[Feature]) -> Iterator[Feature]:
-        """Pass features on, and note their outlines in pixels of the picture."""
-        a, b, c, d, e, f = tuple(~self._scene.grid.transform)[:6]
-        for feature in features:
-            corners = shapely.transform(
-                feature.geometry, lambda xy: np.stack([xy @ (a, b) + c, xy @ (d, e) + f], axis=1)
-            ).simplify(TOLERANCE_PX)
-            rings = [
-                shapely.get_coordinates(ring).astype(np.float32)
-                for part in shapely.get_parts(corners)
-                for ring in (part.exterior, *part.interiors)
-            ]
-            self._objects[feature.label].append(rings)
-            yield feature
+        self.outlines = CoarseOutlines(self._scene.grid.transform, classes)
 
     def save(self, path: str, output: str) -> None:
         """Write the PNG.
@@ -62,9 +42,10 @@ class ScenePicture:
         """
         image, modalities = read_whole(self._scene), self._scene.modalities
         if not self._colors:
-            number = sum(map(len, self._objects.values()))
+            objects = self.outlines.objects
+            number = sum(map(len, objects.values()))
             title = f"{self._name}: {number:,} object{'s' * (number != 1)}; {self._sensors}"
-            return draw_object_scene(path, image, modalities, self._objects, title)
+            return draw_object_scene(path, image, modalities, objects, title)
         labels = read_labels(output, self._scene.grid.shape)
         palette = Palette(self._classes, tuple((red / 255, green / 255, blue / 255) for red, green, blue in self._colors))
         draw_label_scene(path, image, modalities, labels, palette, f"{self._name}: {self._sensors}")

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from imrsf_d2.utils.errors import InputError, OccupiedError, some_of
 
 __all__ = ["Block", "BlockFolder", "area_blocks", "window_blocks"]
 
+#: No row of blocks has more than this part of the rows of windows that are left.
+LAST_ROWS = 3
 _JOB = "job.json"
 _LOCK = "lock"
 _BLOCKS = "block_*.npz"
@@ -46,15 +49,21 @@ class Block:
 
 
 def window_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
-    """Blocks of about `side_px` that share the windows out, so that none is computed twice; for objects."""
+    """Blocks of about `side_px` that share the windows out, so that none is computed twice; for objects.
+
+    Towards the end they are flatter: a row of blocks is merged while the next is computed, and only what the last one has is
+    left to be merged then.
+    """
     per_side = max(1, round(side_px / (windows.size - windows.overlap)))
     blocks: list[Block] = []
-    for row, top in enumerate(range(0, len(windows.tops), per_side)):
+    top = row = 0
+    while rest := len(windows.tops) - top:
+        rows = range(top, top + min(per_side, -(-rest // LAST_ROWS)))
         for left in range(0, len(windows.lefts), per_side):
-            rows = range(top, min(top + per_side, len(windows.tops)))
             columns = range(left, min(left + per_side, len(windows.lefts)))
             mine = tuple(windows[r * len(windows.lefts) + c] for r in rows for c in columns)
             blocks.append(Block(len(blocks), row, mine))
+        top, row = rows.stop, row + 1
     return blocks
 
 
@@ -158,6 +167,11 @@ class BlockFolder:
         ours = {path.name for pattern in (_LOCK, *_OF_A_RUN) for path in self.path.glob(pattern)}
         return sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
 
+    @property
+    def objects(self) -> Path:
+        """The folder of what is written of the map while blocks are still computed."""
+        return self.path / "objects"
+
     def file(self, block: Block, part: str = "") -> Path:
         """Where a block's result is, or will be; or a part of it, which is written before."""
         return self.path / f"block_{block.index:06d}{part and '.'}{part}.npz"
@@ -181,6 +195,7 @@ class BlockFolder:
     def remove(self) -> None:
         """Remove the folder and what this run has put there; what others have put there stays."""
         remove_temporaries(self.path)
+        shutil.rmtree(self.objects, ignore_errors=True)
         for pattern in (_BLOCKS, *_OF_A_RUN, _JOB, _LOCK):
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)

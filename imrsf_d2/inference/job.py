@@ -7,11 +7,13 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from imrsf_d2.inference.blocks import Block, BlockFolder
 from imrsf_d2.inference.detection_files import load_detections
+from imrsf_d2.inference.follower import Follower
 from imrsf_d2.inference.importance_maps import write_importance
 from imrsf_d2.inference.label_blocks import write_label_map, write_probabilities
 from imrsf_d2.inference.label_maps import check_label_map_name, class_table_path, write_class_table
@@ -27,6 +29,9 @@ from imrsf_d2.utils.errors import InputError
 __all__ = ["SceneJob"]
 
 logger = logging.getLogger(__name__)
+
+#: From so many windows on, objects are written while windows are computed: a process for it takes a second to begin.
+FOLLOWED_WINDOWS = 200
 
 
 class SceneJob:
@@ -72,6 +77,7 @@ class SceneJob:
         self.plan = ScenePlan(scene, settings, classes, instances=instances)
         self.windows, self.blocks = self.plan.windows, self.plan.blocks
         self._folder: BlockFolder
+        self._follower: Follower | None = None
         computed = {key: value for key, value in asdict(settings).items() if key in ("window", "overlap", "min_score")}
         self.identity = {
             **(identity or {}),
@@ -110,6 +116,26 @@ class SceneJob:
         self._folder = BlockFolder(self.folder, self.identity, resume=resume, shared=shared)
         return self._folder
 
+    @contextmanager
+    def following(self, picture: Picture | None = None) -> Iterator[None]:
+        """Write objects while blocks are computed, in a process of its own, if there are enough; for one who calls `write`.
+
+        Within the block, `compute` and `complete` raise what that process fails with.
+
+        Args:
+            picture: the one that `write` will get.
+        """
+        if not self.instances or len(self.windows) < FOLLOWED_WINDOWS:
+            yield
+            return
+        path = self._folder.objects / self.output.name
+        files = [self._folder.file(block) for block in self.blocks]
+        with Follower(self.plan, files, path, picture.outlines if picture else None) as self._follower:
+            try:
+                yield
+            finally:
+                self._follower = None
+
     def compute(
         self, predictor: WindowPredictor, progress: Progress | None = None, *, share: tuple[int, int] = (0, 1)
     ) -> None:
@@ -126,10 +152,13 @@ class SceneJob:
             progress,
             classes=len(self.classes),
             probabilities=self.extras.probabilities,
+            between=self._follower and self._follower.check,
         )
 
     def complete(self) -> bool:
         """Whether all blocks are finished, whoever computed them."""
+        if self._follower is not None:
+            self._follower.check()
         return not self._folder.missing(self.blocks)
 
     def share(self, share: tuple[int, int] = (0, 1)) -> list[Block]:
@@ -140,6 +169,19 @@ class SceneJob:
         """The objects of a scene whose blocks are all computed, each once."""
         self._folder.check_complete(self.blocks)
         return self.plan.features(load_detections(self._folder.file(block)) for block in self.blocks)
+
+    def _write_objects(self, path: str, picture: Picture | None) -> int:
+        if self._follower is not None:
+            written = self._follower.finish()
+            os.replace(written.path, path)
+            if picture is not None:
+                assert written.watcher is not None  # see `following`
+                picture.outlines = written.watcher
+            return written.number
+        crs = self.scene.grid.crs
+        assert crs is not None  # see `open_scene`
+        found = self.features()
+        return write_features(path, picture.outlines.watch(found) if picture else found, crs)
 
     def outputs(self) -> list[Path]:
         """The files that `write` makes."""
@@ -172,10 +214,7 @@ class SceneJob:
         with replacing_together(folder.path / "outputs") as made_at:
             output = made_at(self.output)
             if self.instances:
-                crs = scene.grid.crs
-                assert crs is not None  # see `open_scene`
-                found = self.features()
-                number = write_features(output, picture.watch(found) if picture else found, crs)
+                number = self._write_objects(output, picture)
             else:
                 write_label_map(output, scene, self.blocks, folder, self.classes, self.colors)
                 write_class_table(made_at(class_table_path(self.output)), self.classes, self.colors)

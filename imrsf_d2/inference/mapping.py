@@ -1,11 +1,11 @@
-"""From a scene to its map: blocks computed, in any order and by any number of processes, then put together in one."""
+"""The blocks of a scene, computed in any order and by any number of processes."""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -18,14 +18,10 @@ from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.importance import save_importance
 from imrsf_d2.inference.importance_maps import IMPORTANCE
 from imrsf_d2.inference.label_blocks import blend_labels, save_labels
-from imrsf_d2.inference.merging import MergedObject, merge
-from imrsf_d2.inference.outlines import area_m2, outlines
 from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
-from imrsf_d2.inference.vector_files import Feature
-from imrsf_d2.inference.windows import WindowGrid
 
-__all__ = ["Progress", "compute_blocks", "features", "find_objects", "merged_objects", "results_by_block"]
+__all__ = ["Progress", "compute_blocks", "find_objects", "results_by_block"]
 
 #: Seconds between two words about progress.
 TELL_S = 10.0
@@ -70,6 +66,7 @@ def compute_blocks(
     *,
     classes: int = 0,
     probabilities: bool = False,
+    between: Callable[[], object] | None = None,
 ) -> None:
     """Compute those blocks that have no result yet.
 
@@ -79,6 +76,7 @@ def compute_blocks(
         folder: gets a file per block.
         classes: of the model, for label maps.
         probabilities: keep those of label maps, too.
+        between: called after each block; what it raises ends the work.
     """
     missing = folder.missing(blocks)
     if progress is not None:
@@ -98,6 +96,8 @@ def compute_blocks(
             saved.append(pool.submit(_in_turn, save))
             while len(saved) > 1:
                 saved.popleft().result()
+            if between is not None:
+                between()
         for future in saved:
             future.result()
 
@@ -132,62 +132,6 @@ def _present(results: Iterable[WindowResult | None], progress: Progress | None) 
 def find_objects(results: Iterable[WindowResult]) -> dict[int, list[Detection]]:
     """Index of each window of a block that some sensor has data in -> the objects that the model finds there."""
     return {result.window.index: result.detections for result in results}
-
-
-def merged_objects(
-    windows: WindowGrid, blocks: Sequence[Block], found: Iterable[Mapping[int, Sequence[Detection]]]
-) -> Iterator[list[MergedObject]]:
-    """The objects of a scene, each once, some at a time, as soon as no later row of blocks can change them.
-
-    Args:
-        blocks: all of the scene's, of `window_blocks`.
-        found: for each of them what `find_objects` gives; taken only when all that is final without it has been given.
-    """
-    found = iter(found)
-
-    def rows() -> Iterator[tuple[int, Sequence[Detection] | None]]:
-        for _, row in itertools.groupby(blocks, key=lambda block: block.row):
-            detections: dict[int, Sequence[Detection]] = {}
-            for number, block in enumerate(row):
-                if number == 0:
-                    yield block.windows[0].index, None  # what is final need not wait for what is yet to be computed
-                detections |= next(found)
-            yield from sorted(detections.items())
-
-    return merge(windows, rows())
-
-
-def features(
-    scene: Scene,
-    objects: Iterable[Sequence[MergedObject]],
-    classes: Sequence[str],
-    *,
-    min_score: float = 0.0,
-    min_area: float = 0.0,
-    simplify: float = 0.0,
-) -> Iterator[Feature]:
-    """Objects as polygons in the scene's coordinates.
-
-    Args:
-        objects: some at a time, which are traced together.
-        classes: their names.
-        min_score: those of a lower one are left out.
-        min_area: smaller ones are left out, m2.
-        simplify: see `outline`.
-    """
-    names = scene.modalities.names
-    crs = scene.grid.crs
-    assert crs is not None  # see `open_scene`
-    for every in objects:
-        some = [found for found in every if found.score >= min_score]
-        places = ((found.top, found.left, found.mask) for found in some)
-        for found, geometry in zip(some, outlines(places, scene.grid.transform, simplify)):
-            if scene.area is not None and not scene.area.intersects(geometry):
-                continue
-            area = area_m2(geometry, crs)
-            if area >= min_area:
-                sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
-                yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
 
 
 def _listening(results: Iterator[WindowResult], heard: dict[int, np.ndarray]) -> Iterator[WindowResult]:

@@ -11,7 +11,7 @@ from typing import Protocol
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Extras", "Picture"]
+__all__ = ["Extras", "Picture", "Watcher"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,23 @@ class Extras:
         return {key: output.with_name(f"{output.stem}{end}") for key, end in names.items() if getattr(self, key)}
 
 
-class Picture(Protocol):
-    """What draws a quick look of a map."""
+class Watcher(Protocol):
+    """What sees the objects of a map while they are written, in whichever process that is."""
 
     def watch(self, features: Iterable[Feature]) -> Iterator[Feature]:
         """Pass features on, and note what is to be drawn."""
         ...
+
+
+class Picture(Protocol):
+    """What draws a quick look of a map.
+
+    Args:
+        outlines: see all objects before `save` is called; picklable, as a copy may see them in another process and take the
+            place of what was given.
+    """
+
+    outlines: Watcher
 
     def save(self, path: str, output: str) -> None:
         """Write a PNG.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imrsf_d2.inference.blocks import Block, area_blocks, window_blocks
 from imrsf_d2.inference.detections import Detection
-from imrsf_d2.inference.mapping import features, merged_objects
+from imrsf_d2.inference.objects import features, merged_objects
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.inference.windows import WindowGrid

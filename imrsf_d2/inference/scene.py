@@ -82,6 +82,10 @@ class Scene:
         self._files = OpenFiles(OPEN_FILES)
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple:
+        """Travels between processes without what has been read of it."""
+        return type(self), (self.modalities, self.grid, self.sensors, self.area)
+
     def coverage(self, name: str) -> float:
         """The share of the map that a sensor's files cover, valid or not, by their outlines."""
         return sum(share for names, share in self.coverages().items() if name in names)

@@ -155,7 +155,9 @@ def _write_parquet(path: str, geometry: np.ndarray, columns: dict, crs: CRS, sha
     import pyarrow
     import pyarrow.parquet
 
-    described = {"encoding": "WKB", "geometry_types": ["MultiPolygon"], "crs": crs.to_dict(projjson=True)}
+    # By its code if it has one: the long names of a system do not travel between processes.
+    system = CRS.from_user_input(crs.to_string()).to_dict(projjson=True)
+    described = {"encoding": "WKB", "geometry_types": ["MultiPolygon"], "crs": system}
     if shapes:
         described["bbox"] = [float(side) for side in shapely.total_bounds(shapes)]
     about = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": described}}

@@ -118,7 +118,7 @@ class _Mapping:
 
     def __call__(self) -> None:
         job = self.job()
-        with job.open():
+        with job.open(), job.following():
             job.compute(self.predictor)
             self.objects = job.write() or 0
 

@@ -102,3 +102,10 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "parts/notes.txt").write_text("mine")
     with pytest.raises(OccupiedError, match=r"holds other files \('notes.txt'\)"):
         BlockFolder(tmp_path / "parts", {}, resume=True)
+
+
+def test_little_is_left_to_merge_after_the_last_block():
+    windows = WindowGrid(6144, 6144, 512, 128)  # 16 rows
+    blocks = window_blocks(windows, 2048)
+    rows = {block.row: len({window.top for window in block.windows}) for block in blocks}
+    assert list(rows.values()) == [5, 4, 3, 2, 1, 1]

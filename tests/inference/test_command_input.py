@@ -121,7 +121,7 @@ WRONG = {
     "min-area of no number": ((*RGB, "--min-area", "nan"), {}, "--min-area is nan"),
     "batch of none": ((*RGB, "--batch-size", "0"), {}, "--batch-size is 0"),
     "part of nothing": ((*RGB, "--shard", "3/2"), {}, "--shard is '3/2', expected I/N with I from 0"),
-    "merge before all is done": ((*RGB, "--merge"), {}, "lacks 1 of 1 blocks.*run the missing --shard first"),
+    "merge before all is done": ((*RGB, "--merge"), {}, "lacks 4 of 4 blocks.*run the missing --shard first"),
     "merge and shard": ((*RGB, "--merge", "--shard", "0/2"), {}, "leave out --shard"),
     "area without features": ((*RGB, "--aoi", "{}/no_features.geojson"), {}, "holds no polygon"),
     "area of lines": ((*RGB, "--aoi", "{}/lines.geojson"), {}, "holds no polygon"),

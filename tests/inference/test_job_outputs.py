@@ -73,16 +73,23 @@ def scene(tmp_path, rng):
     return open_scene(MODALITIES, {n: [str(tmp_path / f"data/{n}.tif")] for n in ("truth", "sar")}, reference="truth")
 
 
+class Seen:
+    """Notes what it was shown."""
+
+    def __init__(self):
+        self.features = []
+
+    def watch(self, features):
+        for feature in features:
+            self.features.append(feature)
+            yield feature
+
+
 class Picture:
     """Notes what it was shown, and may fail."""
 
     def __init__(self, error=None):
-        self.seen, self.error = [], error
-
-    def watch(self, features):
-        for feature in features:
-            self.seen.append(feature)
-            yield feature
+        self.outlines, self.error = Seen(), error
 
     def save(self, path, output):
         if self.error is not None:
@@ -137,7 +144,8 @@ def test_objects_come_with_importance_and_a_picture_of_each(scene, tmp_path):
     job.compute(predictor)
     picture = Picture()
     number = job.write(picture)
-    assert number == len(picture.seen) > 0 and all(shapely.is_valid([f.geometry for f in picture.seen]))
+    seen = picture.outlines.features
+    assert number == len(seen) > 0 and all(shapely.is_valid([f.geometry for f in seen]))
     assert names(tmp_path / "out") == ["buildings.gpkg", "buildings.importance.tif", "buildings.png"]
 
 

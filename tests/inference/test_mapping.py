@@ -11,7 +11,8 @@ from rasterio.transform import from_origin
 from imrsf_d2.inference.blocks import BlockFolder, area_blocks, window_blocks
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.label_blocks import write_label_map
-from imrsf_d2.inference.mapping import compute_blocks, features, merged_objects
+from imrsf_d2.inference.mapping import compute_blocks
+from imrsf_d2.inference.objects import features, merged_objects
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.inference.windows import WindowGrid
