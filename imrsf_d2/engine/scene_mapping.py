@@ -138,7 +138,10 @@ def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowP
 
 def _compute(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, share: tuple[int, int]) -> None:
     windows = sum(len(block.windows) for block in job.share(share))
-    job.compute(_predictor(cfg, args, job), Progress(windows, _tell), share=share)
+    predictor = _predictor(cfg, args, job)
+    job.compute(predictor, Progress(windows, _tell), share=share)
+    if predictor.full_windows > 1:
+        logger.warning("%d windows had as many objects as the model has queries.", predictor.full_windows)
 
 
 def _picture(job: SceneJob) -> ScenePicture | None:

@@ -237,6 +237,7 @@ class WindowPredictor:
                     window.left,
                     len(labels),
                 )
+        some = np.logical_or.reduce(validity, axis=0)
         everywhere = sum(1 << m for m, valid in enumerate(validity) if valid.all())
         partly = [m for m, valid in enumerate(validity) if not everywhere >> m & 1 and valid.any()]
         boxes = _boxes(masks)
@@ -245,6 +246,8 @@ class WindowPredictor:
             if top == bottom:
                 continue
             crop = mask[top:bottom, left:right].copy()
+            if not everywhere and 2 * np.count_nonzero(some[top:bottom, left:right] & crop) < np.count_nonzero(crop):
+                continue  # mostly where nothing is known
             sensors = everywhere
             for m in partly:
                 if 2 * np.count_nonzero(validity[m, top:bottom, left:right] & crop) >= np.count_nonzero(crop):

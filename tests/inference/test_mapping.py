@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import rasterio
+import torch
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 
@@ -103,6 +104,24 @@ def test_windows_without_data_cost_no_call_of_the_model(tmp_path):
     assert len(model.calls) == sum(window.left < 200 for window in windows)
     blocks = window_blocks(windows, 256)
     assert len(list(merged_objects(windows, blocks, load(parts, blocks)))) == 1
+
+
+@pytest.mark.parametrize("known, found", [(29, []), (31, ["truth"])])
+def test_an_object_that_lies_mostly_where_nothing_is_known_is_left_out(tmp_path, known, found):
+    class Sees(OracleDetector):
+        def _find(self, numbers):
+            box = torch.zeros_like(numbers)
+            box[10:40, 10:50] = 1
+            return super()._find(box)
+
+    band = np.full((128, 128), np.nan, np.float32)
+    band[:, :known] = 0
+    write(tmp_path / "truth.tif", band, PLACE)
+    write(tmp_path / "sar.tif", np.full_like(band, np.nan), PLACE)
+    opened = open_scene(MODALITIES, {name: [str(tmp_path / f"{name}.tif")] for name in ("truth", "sar")})
+    (result,) = WindowPredictor(Sees(), MODALITIES, instances=True).run(opened, WindowGrid(128, 128, SIZE, OVERLAP))
+    assert [MODALITIES.names[0] for one in result.detections if one.sensors == 1] == found
+    assert len(result.detections) == len(found)
 
 
 def test_more_objects_than_queries_are_warned_of_with_the_cure(scene, tmp_path, caplog):
