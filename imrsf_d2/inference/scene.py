@@ -59,14 +59,17 @@ class SceneFile:
 class Scene:
     """What the sensors recorded of one area.
 
-    It is read in tiles of its own grid, the latest of which are kept: so a pixel has the same numbers in every window, to
-    the last bit, and none is read or resampled once for each window that it lies in.
+    It is read in tiles, the latest of which are kept: so a pixel has the same numbers in every window, to the last bit, and
+    none is read or resampled once for each window that it lies in. Between two coordinate systems GDAL approximates the
+    projection along each row that it is asked for, so what it returns depends on where a row begins and ends. The tiles of a
+    part of a map are therefore those of the whole map.
 
     Args:
         modalities: the model's.
         grid: the pixels of the map.
         sensors: name -> files of it, where they overlap the first with data counts; sensors without a file are missing.
         area: polygons in the grid's system, outside which nothing is asked for; None asks for all.
+        cut_from: the whole map that `grid` is a part of; None if it is the whole.
     """
 
     def __init__(
@@ -75,8 +78,13 @@ class Scene:
         grid: Grid,
         sensors: Mapping[str, Sequence[SceneFile]],
         area: BaseGeometry | None = None,
+        cut_from: Grid | None = None,
     ):
         self.modalities, self.grid, self.area = modalities, grid, area
+        self._whole = grid if cut_from is None else cut_from
+        if (origin := self._whole.offset_of(grid, SAME_PIXELS)) is None:
+            raise ValueError("expected a grid of the same pixels as `cut_from`.")
+        self._origin = origin
         self.sensors = {name: tuple(files) for name, files in sensors.items()}
         self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
         self._files = OpenFiles(OPEN_FILES)
@@ -125,29 +133,30 @@ class Scene:
             RasterError: if a file cannot be read.
             ValueError: if a file does not hold what its modality says.
         """
-        bottom, right = min(window.bottom, self.grid.height), min(window.right, self.grid.width)
         image = assemble(self.modalities, {}, (window.size, window.size))
-        for row in range(window.top // TILE_PX, -(-bottom // TILE_PX)):
-            for column in range(window.left // TILE_PX, -(-right // TILE_PX)):
-                top, left = row * TILE_PX, column * TILE_PX
-                rows = slice(max(top, window.top), min(top + TILE_PX, bottom))
-                columns = slice(max(left, window.left), min(left + TILE_PX, right))
-                inner = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-                outer = np.s_[
-                    rows.start - window.top : rows.stop - window.top,
-                    columns.start - window.left : columns.stop - window.left,
-                ]
+        # Rows and columns of the whole map.
+        first_row, first_column = self._origin
+        top, left = window.top + first_row, window.left + first_column
+        bottom = min(window.bottom, self.grid.height) + first_row
+        right = min(window.right, self.grid.width) + first_column
+        for row in range(top // TILE_PX, -(-bottom // TILE_PX)):
+            for column in range(left // TILE_PX, -(-right // TILE_PX)):
+                above, before = row * TILE_PX, column * TILE_PX
+                rows = slice(max(above, top), min(above + TILE_PX, bottom))
+                columns = slice(max(before, left), min(before + TILE_PX, right))
+                inner = np.s_[rows.start - above : rows.stop - above, columns.start - before : columns.stop - before]
+                outer = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
                 for name, (bands, valid) in self._tile(row, column).items():
                     image[(self.modalities.bands(name), *outer)] = bands[(slice(None), *inner)]
                     image[(self.modalities.validity(name), *outer)] = valid[inner]
         return image if image[self.modalities.num_bands :].any() else None
 
     def _tile(self, row: int, column: int) -> dict[str, Raster]:
-        """The sensors that have data in a tile."""
+        """The sensors that have data in a tile of the whole map."""
         with self._lock:  # GDAL's handles are not shared between threads, and no tile is read twice
             if (row, column) not in self._tiles:
-                rows = slice(row * TILE_PX, min((row + 1) * TILE_PX, self.grid.height))
-                columns = slice(column * TILE_PX, min((column + 1) * TILE_PX, self.grid.width))
+                rows = slice(row * TILE_PX, min((row + 1) * TILE_PX, self._whole.height))
+                columns = slice(column * TILE_PX, min((column + 1) * TILE_PX, self._whole.width))
                 found = {
                     name: self._read(self.modalities[name], files, rows, columns) for name, files in self.sensors.items()
                 }
@@ -159,7 +168,7 @@ class Scene:
             return self._tiles[row, column]
 
     def _read(self, modality: Modality, files: Sequence[SceneFile], rows: slice, columns: slice) -> Raster:
-        part = self.grid.part(rows, columns)
+        part = self._whole.part(rows, columns)
         bands, valid = _empty(modality, *part.shape)
         for file in files:
             if valid.all():
@@ -175,11 +184,11 @@ class Scene:
         return bands, valid
 
     def _read_file(self, modality: Modality, file: SceneFile, rows: slice, columns: slice) -> Raster:
-        """Some rows and columns of the scene from one file."""
-        if (offset := file.grid.offset_of(self.grid, SAME_PIXELS)) is None:
-            grid = _moved(self.grid, -file.turned)
+        """Some rows and columns of the whole map from one file."""
+        if (offset := file.grid.offset_of(self._whole, SAME_PIXELS)) is None:
+            grid = _moved(self._whole, -file.turned)
             return read_raster(file.path, modality, grid=grid, window=(rows, columns), open_file=self._files.opened)
-        # The pixels of the file are the scene's: they are copied.
+        # The pixels of the file are the map's: they are copied.
         bands, valid = _empty(modality, rows.stop - rows.start, columns.stop - columns.start)
         source, target = [], []
         for wanted, first, length in zip((rows, columns), offset, file.grid.shape):
@@ -263,7 +272,7 @@ def open_scene(
     looked = _side_by_side(looked, looked[reference][0].grid)
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
         raise InputError(f"--resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
-    grid = _map_grid(looked[reference], crs, resolution)
+    grid = whole = _map_grid(looked[reference], crs, resolution)
     if resolution is not None:
         _check_resolution(grid, resolution, [file.grid for files in looked.values() for file in files])
     if bounds is not None:
@@ -275,7 +284,7 @@ def open_scene(
             f"{some_of(away)} and the map ({bounds_text(grid.bounds)} in {_name(grid.crs)}) do not overlap. In the map's system the "
             f"sensors cover {extents}. Leave the sensor out, or see whether its coordinate system is right."
         )
-    return Scene(modalities, grid, looked, area)
+    return Scene(modalities, grid, looked, area, cut_from=whole)
 
 
 def _look(path: str, modality: Modality, assume_crs: CRS | None) -> SceneFile:

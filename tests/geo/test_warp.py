@@ -146,7 +146,8 @@ def test_a_part_is_what_the_whole_has_there(noise, target):
     whole, whole_valid = resample(bands, valid, SCENE, target, False)
     part, part_valid = resample(bands, valid, SCENE, target, False, PART)
     both = part_valid & whole_valid[PART]
-    # Where a projection lies between, GDAL approximates it along the rows that it is given.
+    # Where a projection lies between, GDAL approximates it along the rows that it is given: equal parts alone are equal to
+    # the bit, which is what a scene is read in.
     assert (part_valid != whole_valid[PART]).sum() <= (0 if target.crs == UTM else 3)
     np.testing.assert_allclose(part[:, both], whole[(slice(None), *PART)][:, both], atol=1e-6 if target.crs == UTM else 0.05)
 
