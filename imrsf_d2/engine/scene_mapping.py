@@ -221,7 +221,9 @@ def _duration(seconds: float) -> str:
 
 
 def _own_device(local_rank: int) -> list[str]:
-    return ["MODEL.DEVICE", f"cuda:{local_rank}"] if torch.cuda.is_available() else []
+    """A GPU for each process; where there are more processes, they share the GPUs."""
+    number = torch.cuda.device_count()
+    return ["MODEL.DEVICE", f"cuda:{local_rank % number}"] if number else []
 
 
 def _is_part(key: str, parts: Sequence[str]) -> bool:

@@ -59,7 +59,8 @@ class Follower:
     """
 
     def __init__(self, plan: ScenePlan, files: Sequence[Path], path: Path, watcher: Watcher | None = None):
-        self._path, self._written = path, None
+        self._path = path
+        self._written: Written | None = None
         shutil.rmtree(path.parent, ignore_errors=True)  # what a kill has left
         path.parent.mkdir()
         context = multiprocessing.get_context("spawn")  # a fork would take over the threads and the GPU of this process

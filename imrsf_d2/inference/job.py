@@ -152,7 +152,7 @@ class SceneJob:
             progress,
             classes=len(self.classes),
             probabilities=self.extras.probabilities,
-            between=self._follower and self._follower.check,
+            between=self._follower.check if self._follower else None,
         )
 
     def complete(self) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.utils.errors import InputError
@@ -60,7 +60,7 @@ class Picture(Protocol):
             place of what was given.
     """
 
-    outlines: Watcher
+    outlines: Any  # a Watcher of the picture's own
 
     def save(self, path: str, output: str) -> None:
         """Write a PNG.
