@@ -65,6 +65,8 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
         cfg.merge_from_other_cfg(CfgNode(read_config(config_file)))
     except (KeyError, AssertionError) as error:
         raise InputError(f"{config_file}: {_message(error)}") from error
+    if swallowed := [word for word in opts if word.startswith("--")]:
+        raise InputError(f"{swallowed[0]} comes after KEY VALUE pairs, expected all options before them.")
     if len(opts) % 2:
         raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import os
 import resource
 import time
 from collections.abc import Sequence
@@ -56,6 +57,10 @@ def map_scene(args: argparse.Namespace) -> None:
     share = args.shard or ((place.rank, place.world_size) if place else (0, 1))
     alone = share == (0, 1)
     output = Path(args.output)
+    if not output.name:
+        raise InputError(f"--output is {args.output!r}, expected the name of a file, such as buildings.gpkg.")
+    if args.aoi and os.path.realpath(args.aoi) == os.path.realpath(output):
+        raise InputError(f"--output and --aoi are both {args.output}: name another --output.")
     folder = output.with_name(f"{output.name}.parts")
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
     cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)])

@@ -70,6 +70,11 @@ class _Node:
     links: list[tuple[float, _Node]] = field(default_factory=list)
     peers: list[_Node] = field(default_factory=list)
 
+    def release(self) -> None:
+        """Let go of others, which hold this one: in a circle, masks would stay in memory until Python looks for circles."""
+        self.parent = None
+        self.members, self.links, self.peers = [], [], []
+
     def root(self) -> _Node:
         node = self
         while node.parent is not None:
@@ -150,6 +155,8 @@ class _Front:
         objects = [(min((n.detection.window, n.detection.number) for n in root.members), root) for root in done]
         for _, root in sorted(objects, key=lambda pair: pair[0]):
             yield from self._objects(root.members)
+            for node in [*root.members]:
+                node.release()
         if before is not None:
             for top in [top for top in self.rows if top + self.windows.size <= before]:
                 del self.rows[top]

@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from imrsf_d2.data.reading import assemble
 from imrsf_d2.geo.gdal import OpenFiles, opened
 from imrsf_d2.geo.grids import Grid, cover
-from imrsf_d2.geo.projections import Bounds, bounds_text, move_bounds
+from imrsf_d2.geo.projections import WGS84, Bounds, bounds_text, move_bounds, move_points
 from imrsf_d2.geo.rasters import Raster, read_grid, read_raster
 from imrsf_d2.geo.wrapping import period
 from imrsf_d2.inference.windows import Window
@@ -28,6 +28,8 @@ from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["Scene", "SceneFile", "find_files", "open_scene"]
 
+#: What lies beside a map, and is no sensor when a folder of sensors holds maps, too.
+BESIDE_A_MAP = (".importance.tif", ".probabilities.tif")
 #: Pixels of two files are the same if none of their corners lies further apart, px.
 SAME_PIXELS = 1e-3
 #: Pixels whose sides differ by no more than this factor are equally fine.
@@ -218,7 +220,10 @@ def find_files(pattern: str | os.PathLike) -> list[str]:
     pattern = os.fspath(pattern)
     if os.path.isdir(pattern):
         names = sorted(
-            entry.path for entry in os.scandir(pattern) if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2"))
+            entry.path
+            for entry in os.scandir(pattern)
+            if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2"))
+            and not entry.name.lower().endswith(BESIDE_A_MAP)
         )
     elif os.path.exists(pattern) or pattern.startswith("/vsi") or "://" in pattern:
         names = [pattern]
@@ -272,11 +277,13 @@ def open_scene(
     looked = _side_by_side(looked, looked[reference][0].grid)
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
         raise InputError(f"--resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
-    grid = whole = _map_grid(looked[reference], crs, resolution)
+    # Of files with pixels of several sizes, the finest ones' count.
+    grid = whole = _map_grid(sorted(looked[reference], key=lambda file: _pixel_m(file.grid)), crs, resolution)
     if resolution is not None:
         _check_resolution(grid, resolution, [file.grid for files in looked.values() for file in files])
     if bounds is not None:
         grid = _cut(grid, bounds)
+    _check_place(grid)
     away = [name for name, files in looked.items() if not any(grid.meets(file.grid) for file in files)]
     if away:
         extents = "; ".join(f"{name}: {_extent(files, grid.crs)}" for name, files in looked.items())
@@ -315,7 +322,7 @@ def _is_unrectified(path: str) -> bool:
 
 def _finest(sensors: Mapping[str, Sequence[SceneFile]]) -> str:
     """The sensor with the smallest pixels; of those with pixels of one size, that with the most."""
-    sides = {name: _pixel_m(files[0].grid) for name, files in sensors.items()}
+    sides = {name: min(_pixel_m(file.grid) for file in files) for name, files in sensors.items()}
     finest = [name for name, side in sides.items() if side <= min(sides.values()) * SAME_SIDE]
     return max(finest, key=lambda name: sum(file.grid.height * file.grid.width for file in sensors[name]))
 
@@ -336,6 +343,27 @@ def _side_by_side(sensors: Mapping[str, Sequence[SceneFile]], first: Grid) -> di
 def _moved(grid: Grid, along_x: float) -> Grid:
     """A grid elsewhere on the map."""
     return replace(grid, transform=Affine.translation(along_x, 0.0) * grid.transform) if along_x else grid
+
+
+def _check_place(grid: Grid) -> None:
+    """Refuse a map that is not on the ground."""
+    crs = grid.crs
+    assert crs is not None  # see `_look`
+    if not (crs.is_geographic or crs.is_projected):
+        raise InputError(
+            f"the map would be in {_name(crs)}, expected a geographic or projected coordinate system: pass --crs."
+        )
+    if crs.is_geographic:
+        placed = bool(np.abs(grid.points(2)[1]).max() <= 90 + 1e-9)
+    else:
+        placed = (
+            move_points(grid.points(1), crs, WGS84) is not None
+        )  # the center: of a map of the world, corners may have none
+    if not placed:
+        raise InputError(
+            f"the map ({bounds_text(grid.bounds)} in {_name(crs)}) has no place on Earth. See whether the rasters' geotransforms and "
+            "coordinate systems are right, or pass --bounds."
+        )
 
 
 def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) -> None:

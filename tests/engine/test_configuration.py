@@ -18,6 +18,7 @@ def test_overrides_win():
     "opts, message",
     [
         (["SOLVER.MAXITER", "7"], "KEY VALUE override: .*SOLVER.MAXITER"),
+        (["SOLVER.MAX_ITER", "7", "--resume"], "--resume comes after KEY VALUE pairs, expected all options before them"),
         (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
         (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
         (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),

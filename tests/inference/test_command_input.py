@@ -31,6 +31,9 @@ def scene(tmp_path_factory):
     write(folder / "far.tif", small, from_origin(LEFT + 90_000, TOP, 0.5, 0.5))
     write(folder / "nowhere.tif", small, PLACE, crs=None)
     write(folder / "two.tif", small[:2], PLACE)
+    write(folder / "local.tif", small, PLACE, crs=CRS.from_wkt('LOCAL_CS["own",UNIT["metre",1]]'))
+    write(folder / "pole.tif", small, from_origin(10, 90.001, 0.001, 0.001), crs=DEGREES)
+    write(folder / "space.tif", small, from_origin(1e9, 1e9, 0.5, 0.5))
     corners = [GroundControlPoint(r, c, LEFT + c / 2, TOP - r / 2) for r in (0, 80) for c in (0, 90)]
     options = {"driver": "GTiff", "count": 3, "height": 80, "width": 90, "dtype": "uint8"}
     with rasterio.open(folder / "points.tif", "w", gcps=corners, crs=UTM, **options) as file:
@@ -75,6 +78,14 @@ WRONG = {
     "no CRS": (("--modality", "rgb={}/nowhere.tif"), {}, r"nowhere.tif does not say.*--assume-crs EPSG"),
     "CRS that is none": ((*RGB, "--crs", "mars"), {}, "--crs is 'mars'"),
     "CRS without a resolution": ((*RGB, "--crs", "EPSG:32632"), {}, "--crs EPSG:32632 takes --resolution"),
+    "CRS of no map": (
+        (*RGB, "--crs", "EPSG:4978", "--resolution", "0.5"),
+        {},
+        "EPSG:4978, expected a geographic or projected",
+    ),
+    "local CRS": (("--modality", "rgb={}/local.tif"), {}, "expected a geographic or projected coordinate system"),
+    "beyond the pole": (("--modality", "rgb={}/pole.tif"), {}, r"y 89.921 to 90.001 in EPSG:4326\) has no place on Earth"),
+    "off the Earth": (("--modality", "rgb={}/space.tif"), {}, "has no place on Earth"),
     "control points": (("--modality", "rgb={}/points.tif"), {}, "points.tif has ground control points.*gdalwarp"),
     "unknown sensor": (("--modality", "lidar={}/rgb.tif"), {}, r"unknown modality 'lidar'.*\['sar', 'rgb', 'dsm'\]"),
     "a sensor twice": ((*RGB, *RGB), {}, "names 'rgb' twice.*a folder or a glob"),
@@ -251,11 +262,29 @@ def test_of_equally_fine_sensors_the_map_has_the_extent_of_the_largest(scene, tm
     assert left_in(tmp_path) == []
 
 
+def test_of_files_of_one_sensor_the_finest_has_the_pixels_of_the_map(scene, tmp_path, rng):
+    write(tmp_path / "rgb/a.tif", noise(rng, 3, 20, 20), from_origin(LEFT, TOP, 4, 4))
+    write(tmp_path / "rgb/b.tif", noise(rng, 3, 80, 80), from_origin(LEFT, TOP, 0.5, 0.5))
+    write(tmp_path / "rgb/map.importance.tif", noise(rng, 3, 400, 400), from_origin(LEFT, TOP, 0.1, 0.1))
+    done = predict(tmp_path / "map.gpkg", "--modality", f"rgb={tmp_path / 'rgb'}", "--dry-run")
+    assert done.code == 0 and "160 x 160 px" in done.said and "rgb: 2 files" in done.said
+
+
+def test_the_area_is_never_written_over(scene, tmp_path):
+    area = tmp_path / "area.geojson"
+    write_area(area, [box(LEFT, TOP - 40, LEFT + 40, TOP)])
+    before = area.read_bytes()
+    done = predict(area, "--modality", f"rgb={scene}/rgb.tif", "--aoi", str(area))
+    assert done.code == 2 and "--output and --aoi are both" in done.warned
+    assert area.read_bytes() == before and left_in(tmp_path) == ["area.geojson"]
+
+
 def test_more_objects_than_queries_are_warned_of_with_window_and_cure(scene, tmp_path):
     done = predict(tmp_path / "map.gpkg", *sensors_in(scene, ["rgb"]), "--min-score", "0")
-    (warning,) = [line for line in done.warned.splitlines() if "queries" in line]
+    warning, number = [line for line in done.warned.splitlines() if "queries" in line]
     assert "The window at row 0, column 0 has 5 objects" in warning
     assert "smaller --window" in warning and "NUM_OBJECT_QUERIES" in warning
+    assert re.search(r"\d\d windows had as many objects as the model has queries", number)
 
 
 @pytest.mark.parametrize("system", ["of the map", "degrees", "all of the world", "crossing itself"])
