@@ -139,7 +139,11 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(scene, expected, tmp_path, mon
         return real(self, *args)
 
     monkeypatch.setattr(WindowPredictor, "_compute", interrupted)
-    done = predict(output, *scene)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+    try:
+        done = predict(output, *scene)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.code == 130 and "the same command with --resume goes on from here" in done.warned.splitlines()[-1]
     assert left_in(tmp_path) == ["expected_map.geojson", "map.geojson.parts"]
     again = predict(output, *scene)

@@ -166,7 +166,8 @@ def test_a_process_that_is_killed_is_told_of(scene, tmp_path):
 
 #: A command that waits for blocks that never come, and says which process follows.
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
 from imrsf_d2.inference.follower import Follower
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.scene import open_scene
