@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Extras", "Picture", "Watcher"]
+__all__ = ["ENDINGS", "Extras", "Picture", "Watcher"]
+
+#: What is written beside a map -> how its name ends, after that of the map without its own ending.
+ENDINGS = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ class Extras:
     def paths(self, output: str | os.PathLike) -> dict[str, Path]:
         """What is written -> its file, beside the map: of cover.tif, cover.importance.tif and so on."""
         output = Path(output)
-        names = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png"}
-        return {key: output.with_name(f"{output.stem}{end}") for key, end in names.items() if getattr(self, key)}
+        return {key: output.with_name(f"{output.stem}{end}") for key, end in ENDINGS.items() if getattr(self, key)}
 
 
 class Watcher(Protocol):

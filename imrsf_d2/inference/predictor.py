@@ -209,11 +209,11 @@ class WindowPredictor:
         validity = image[self.modalities.num_bands :] > 0
         valid = np.logical_or.reduce(validity, axis=0)
         if self.instances:
-            return WindowResult(window, self._detections(window, output, validity, scene), None, valid, importance)
+            return WindowResult(window, self._detections(window, output, validity, valid, scene), None, valid, importance)
         return WindowResult(window, [], _probabilities(output), valid, importance)
 
     def _detections(
-        self, window: Window, output: dict[str, Any], validity: np.ndarray, scene: tuple[int, int]
+        self, window: Window, output: dict[str, Any], validity: np.ndarray, known: np.ndarray, scene: tuple[int, int]
     ) -> list[Detection]:
         if "instances" not in output:
             raise InputError(
@@ -237,7 +237,6 @@ class WindowPredictor:
                     window.left,
                     len(labels),
                 )
-        some = np.logical_or.reduce(validity, axis=0)
         everywhere = sum(1 << m for m, valid in enumerate(validity) if valid.all())
         partly = [m for m, valid in enumerate(validity) if not everywhere >> m & 1 and valid.any()]
         boxes = _boxes(masks)
@@ -246,7 +245,7 @@ class WindowPredictor:
             if top == bottom:
                 continue
             crop = mask[top:bottom, left:right].copy()
-            if not everywhere and 2 * np.count_nonzero(some[top:bottom, left:right] & crop) < np.count_nonzero(crop):
+            if not everywhere and 2 * np.count_nonzero(known[top:bottom, left:right] & crop) < np.count_nonzero(crop):
                 continue  # mostly where nothing is known
             sensors = everywhere
             for m in partly:

@@ -22,14 +22,13 @@ from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.projections import WGS84, Bounds, bounds_text, move_bounds, move_points
 from imrsf_d2.geo.rasters import Raster, read_grid, read_raster
 from imrsf_d2.geo.wrapping import period
+from imrsf_d2.inference.outputs import ENDINGS
 from imrsf_d2.inference.windows import Window
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["Scene", "SceneFile", "find_files", "open_scene"]
 
-#: What lies beside a map, and is no sensor when a folder of sensors holds maps, too.
-BESIDE_A_MAP = (".importance.tif", ".probabilities.tif")
 #: Pixels of two files are the same if none of their corners lies further apart, px.
 SAME_PIXELS = 1e-3
 #: Pixels whose sides differ by no more than this factor are equally fine.
@@ -223,7 +222,7 @@ def find_files(pattern: str | os.PathLike) -> list[str]:
             entry.path
             for entry in os.scandir(pattern)
             if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2"))
-            and not entry.name.lower().endswith(BESIDE_A_MAP)
+            and not entry.name.lower().endswith(tuple(ENDINGS.values()))
         )
     elif os.path.exists(pattern) or pattern.startswith("/vsi") or "://" in pattern:
         names = [pattern]
@@ -356,9 +355,8 @@ def _check_place(grid: Grid) -> None:
     if crs.is_geographic:
         placed = bool(np.abs(grid.points(2)[1]).max() <= 90 + 1e-9)
     else:
-        placed = (
-            move_points(grid.points(1), crs, WGS84) is not None
-        )  # the center: of a map of the world, corners may have none
+        # The center: the corners of a map of the world may have no place.
+        placed = move_points(grid.points(1), crs, WGS84) is not None
     if not placed:
         raise InputError(
             f"the map ({bounds_text(grid.bounds)} in {_name(crs)}) has no place on Earth. See whether the rasters' geotransforms and "
@@ -411,12 +409,11 @@ def _union(files: Sequence[SceneFile]) -> Grid:
             raise InputError(
                 f"{file.path} has no place in {_name(first.crs)}, the system of {files[0].path}; pass --crs and --resolution."
             )
-        columns, rows = ~first.transform * corners
-        # Of files on other pixels, those that they touch: rounded, as an edge on a pixel's must not cost a row.
-        tops.append(math.floor(round(float(rows.min()), 3)))
-        lefts.append(math.floor(round(float(columns.min()), 3)))
-        bottoms.append(math.ceil(round(float(rows.max()), 3)))
-        rights.append(math.ceil(round(float(columns.max()), 3)))
+        columns, rows = map(_touched, ~first.transform * corners)  # of files on other pixels, those that they touch
+        tops.append(rows.start)
+        lefts.append(columns.start)
+        bottoms.append(rows.stop)
+        rights.append(columns.stop)
     return first.part(slice(min(tops), max(bottoms)), slice(min(lefts), max(rights)))
 
 
@@ -427,18 +424,19 @@ def _cut(grid: Grid, bounds: Bounds) -> Grid:
         raise InputError(
             f"--bounds are {bounds_text(bounds)}, expected LEFT BOTTOM RIGHT TOP with LEFT < RIGHT and BOTTOM < TOP."
         )
-    columns, rows = ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)])
-    row_part = slice(
-        max(math.floor(round(float(rows.min()), 3)), 0), min(math.ceil(round(float(rows.max()), 3)), grid.height)
-    )
-    column_part = slice(
-        max(math.floor(round(float(columns.min()), 3)), 0), min(math.ceil(round(float(columns.max()), 3)), grid.width)
-    )
+    columns, rows = map(_touched, ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)]))
+    row_part = slice(max(rows.start, 0), min(rows.stop, grid.height))
+    column_part = slice(max(columns.start, 0), min(columns.stop, grid.width))
     if row_part.start >= row_part.stop or column_part.start >= column_part.stop:
         raise InputError(
             f"the area asked for ({bounds_text(bounds)}) holds no pixel of the map ({bounds_text(grid.bounds)} in {_name(grid.crs)})."
         )
     return grid.part(row_part, column_part)
+
+
+def _touched(places: np.ndarray) -> slice:
+    """The rows or columns that some places touch; rounded, as an edge on a pixel's must not cost a row."""
+    return slice(math.floor(round(float(places.min()), 3)), math.ceil(round(float(places.max()), 3)))
 
 
 def _ring(grid: Grid, crs: CRS | None) -> np.ndarray | None:
