@@ -17,7 +17,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.inference import scene as scene_module
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.predictor import WindowPredictor
-from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.inference.scene import Scene, open_scene
 from imrsf_d2.inference.windows import WindowGrid
 from imrsf_d2.modalities import ModalitySet
 from tests.inference.command import (
@@ -174,7 +174,7 @@ def test_what_was_computed_from_something_else_is_not_gone_on_with(scene, tmp_pa
 
 def test_a_file_that_is_damaged_on_the_way_costs_only_what_was_not_finished(scene, expected, tmp_path, monkeypatch):
     whole, output = expected("instance"), tmp_path / "map.geojson"
-    real, calls = WindowPredictor._compute, []
+    real, calls = Scene.read, []
     content_before, kept = (tmp_path / "rgb.tif").read_bytes(), (tmp_path / "rgb.tif").stat()
     monkeypatch.setattr(scene_module, "CACHE_BYTES", 1)  # else this scene is read at once
     monkeypatch.setattr(scene_module, "TILE_PX", 64)
@@ -185,7 +185,7 @@ def test_a_file_that_is_damaged_on_the_way_costs_only_what_was_not_finished(scen
             os.truncate(tmp_path / "rgb.tif", 1000)
         return real(self, *args)
 
-    monkeypatch.setattr(WindowPredictor, "_compute", damage)
+    monkeypatch.setattr(Scene, "read", damage)
     output.write_text("an older map")
     done = predict(output, *scene)
     assert done.code == 2 and "cannot read" in done.warned and "rgb.tif" in done.warned

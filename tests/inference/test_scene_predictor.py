@@ -104,7 +104,8 @@ def test_memory_follows_the_front_and_not_the_scene(truth, monkeypatch):
         assert sum(1 for _ in found) >= times * 20
         return max(held)
 
-    assert 0 < most_held(6) <= 1.3 * most_held(2)  # the model may be some windows ahead, or not
+    # The model may be some windows ahead, or not: that alone can be as much as a short scene holds.
+    assert 0 < most_held(12) <= 2 * most_held(3)
 
 
 @pytest.mark.parametrize("how", ["let go", "close"])
