@@ -15,7 +15,6 @@ from imrsf_d2.data.label_checks import (
     check_label_maps,
     check_labels,
     count_labels,
-    percent,
     refuse_one_class,
     spread_evenly,
 )
@@ -26,7 +25,7 @@ from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_sam
 from imrsf_d2.data.value_checks import check_values
 from imrsf_d2.data.windows import read_windows
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.utils.errors import InputError, some_of
+from imrsf_d2.utils.errors import InputError, percent, some_of
 
 __all__ = ["check_datasets", "check_task"]
 

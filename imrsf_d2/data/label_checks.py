@@ -6,11 +6,14 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
-from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.utils.errors import InputError, some_of
+from imrsf_d2.data.label_codes import UnknownCodesError
+from imrsf_d2.data.labels import IGNORE_LABEL, label_codes, semantic_truth
+from imrsf_d2.geo.codes import CodeCounts
+from imrsf_d2.utils.errors import InputError, percent, some_of
 
 __all__ = [
     "LOOKED_AT",
@@ -19,7 +22,6 @@ __all__ = [
     "check_label_maps",
     "check_labels",
     "count_labels",
-    "percent",
     "refuse_one_class",
     "spread_evenly",
 ]
@@ -63,12 +65,19 @@ def count_labels(samples: Sequence[Mapping], num_classes: int, all_if_one: bool 
         all_if_one: if these have only one class or none, look at the others until a second class is found.
 
     Raises:
+        UnknownCodesError: if numbers in these label maps stand for nothing; lists all of them with their share of the pixels.
         RasterError, InputError: see `semantic_truth`.
     """
     chosen = spread_evenly(samples)
     counts, looked = np.zeros(256, dtype=np.int64), len(chosen)
+    unknown = []
     for sample in chosen:
-        counts += _count(sample, num_classes)
+        try:
+            counts += _count(sample, num_classes)
+        except UnknownCodesError as error:
+            unknown.append((sample, error))
+    if unknown:
+        _refuse_unknown(unknown, chosen, num_classes)
     if all_if_one and looked < len(samples):
         taken = {id(sample) for sample in chosen}
         for sample in (sample for sample in samples if id(sample) not in taken):
@@ -169,12 +178,6 @@ def check_instances(name: str, samples: Sequence[Mapping], classes: Sequence[str
         )
 
 
-def percent(share: float) -> str:
-    """A share as text that reads 0% or 100% only if it is exactly that."""
-    text = f"{share:.1%}"
-    return {"0.0%": "under 0.1%", "100.0%": "over 99.9%"}.get(text, text) if 0 < share < 1 else text
-
-
 def _categories(samples: Iterable[Mapping]) -> Iterable[int]:
     return (
         annotation["category_id"]
@@ -188,6 +191,25 @@ def _count(sample: Mapping, num_classes: int) -> np.ndarray:
     return np.bincount(semantic_truth(sample, num_classes).ravel(), minlength=256)
 
 
+def _refuse_unknown(
+    unknown: Sequence[tuple[Mapping, UnknownCodesError]], looked: Sequence[Mapping], num_classes: int
+) -> NoReturn:
+    """Report the codes that stand for nothing in several label maps as one error.
+
+    Args:
+        unknown: the samples that have them, each with its error.
+        looked: all samples that were looked at.
+        num_classes: K.
+    """
+    sample, first = unknown[0]
+    if len(looked) == 1:
+        raise first
+    pixels = sum(sample["height"] * sample["width"] for sample in looked)
+    found = CodeCounts(CodeCounts.total(error.found for _, error in unknown).counts, pixels)
+    where = f"{len(unknown)} of the {len(looked)} label maps that were looked at, e.g. {sample['sem_seg_file_name']}, hold"
+    raise UnknownCodesError(label_codes(sample, num_classes).problem(where, found), found) from first
+
+
 def _hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
     """What was probably meant by label maps of 0 and 255 only, or by a no-data tag of 0."""
     if unlabeled and not pixels[0] and len(classes) > 1:
@@ -197,5 +219,8 @@ def _hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
         )
     if not (pixels[0] and unlabeled and not pixels[1:].any() and len(classes) > 1):
         return ""
-    write = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"
-    return f" These look like masks of 0/255: {IGNORE_LABEL} means 'not labeled' here; {write}."
+    index = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"
+    return (
+        f" These look like masks of 0/255, where {IGNORE_LABEL} means 'not labeled' unless told otherwise: CODES [{IGNORE_LABEL}] "
+        f"of a class in a dataset.yaml says that it is this class; or {index}."
+    )

@@ -7,22 +7,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.data.masks import segmentation_to_rle
 from imrsf_d2.geo.rasters import read_band, size_text
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["IGNORE_LABEL", "label_annotations", "semantic_truth"]
-
-#: Pixels of unknown class: not scored, and in training in no class's mask (see docs/paper.md).
-IGNORE_LABEL = 255
+__all__ = ["IGNORE_LABEL", "label_annotations", "label_codes", "semantic_truth"]
 
 
 def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarray:
     """The label map of a dataset dict.
 
     Args:
-        sample: with `sem_seg_file_name` (a one-band raster of class indices; 255, and pixels that the file itself marks
-            as no data, are not labeled), or else with `annotations`, which are rasterized (see `label_annotations`).
+        sample: with `sem_seg_file_name` (a one-band raster; pixels that the file itself marks as no data are not labeled)
+            and optionally `sem_seg_codes` (`LabelCodes`: what the numbers in it stand for; without, they are class indices,
+            255 = not labeled); or else with `annotations`, which are rasterized (see `label_annotations`).
         num_classes: if given, class indices must be below it.
 
     Returns:
@@ -30,8 +29,8 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
 
     Raises:
         RasterError: if the file cannot be read.
-        ValueError: if it has several bands, complex numbers, another size than the sample, or values that are not class
-            indices.
+        UnknownCodesError: if it holds numbers that stand for nothing.
+        ValueError: if it has several bands, complex numbers, or another size than the sample.
     """
     path = sample.get("sem_seg_file_name")
     if path is None:
@@ -42,16 +41,30 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
         raise InputError(
             f"the labels {path} are {size_text(band.shape)}, expected {size_text(expected)} like image {sample['image_id']!r}."
         )
-    top = IGNORE_LABEL if num_classes is None else num_classes
-    if band.dtype.kind == "c":
-        raise InputError(f"the labels {path} hold complex numbers, expected class indices.")
-    wrong = band[valid & (band != IGNORE_LABEL) & ~((band >= 0) & (band < top) & (band == np.rint(band)))]
-    if wrong.size:
+    return label_codes(sample, num_classes).apply(band, valid, f"the label map {path}")
+
+
+def label_codes(sample: Mapping, num_classes: int | None = None) -> LabelCodes:
+    """What the numbers in the label map of a dataset dict stand for.
+
+    Args:
+        sample: with or without `sem_seg_codes`.
+        num_classes: if given, class indices must be below it.
+
+    Raises:
+        ValueError: if a code stands for a class that the model does not have.
+    """
+    codes = sample.get("sem_seg_codes")
+    if codes is None:
+        return LabelCodes.indices(IGNORE_LABEL if num_classes is None else num_classes)
+    if num_classes is not None and (
+        beyond := [code for code, index in codes.codes.items() if num_classes <= index < IGNORE_LABEL]
+    ):
         raise InputError(
-            f"the labels {path} hold {wrong[0]:g}, expected class indices from 0 to {top - 1}, or "
-            f"{IGNORE_LABEL} where the class is unknown (MODEL.SEM_SEG_HEAD.NUM_CLASSES)."
+            f"the label code {beyond[0]} of image {sample['image_id']!r} stands for class {codes.codes[beyond[0]]}, expected "
+            f"class indices from 0 to {num_classes - 1} (MODEL.SEM_SEG_HEAD.NUM_CLASSES)."
         )
-    return np.where(valid, band, IGNORE_LABEL).astype(np.uint8)
+    return codes
 
 
 def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -> np.ndarray:

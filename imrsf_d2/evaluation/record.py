@@ -157,6 +157,8 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         if path := sample.get("sem_seg_file_name"):
             # What is not a plain file, e.g. in an archive or on a server, is read as the evaluator reads it.
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
+            if codes := sample.get("sem_seg_codes"):
+                labels.update(json.dumps(sorted(codes.codes.items())).encode())
         rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {

@@ -20,6 +20,7 @@ __all__ = [
     "UserError",
     "exit_code",
     "is_user_error",
+    "percent",
     "some_of",
 ]
 
@@ -85,6 +86,12 @@ def some_of(names: Iterable[object], most: int = 10) -> str:
     shown = [repr(name) for name in names]
     more = f" and {len(shown) - most} more" if len(shown) > most else ""
     return f"{', '.join(shown[:most])}{more}"
+
+
+def percent(share: float) -> str:
+    """A share as text that reads 0% or 100% only if it is exactly that."""
+    text = f"{share:.1%}"
+    return {"0.0%": "under 0.1%", "100.0%": "over 99.9%"}.get(text, text) if 0 < share < 1 else text
 
 
 def is_user_error(error: BaseException) -> bool:

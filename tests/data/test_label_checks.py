@@ -10,10 +10,11 @@ from imrsf_d2.data.label_checks import (
     check_label_maps,
     check_labels,
     count_labels,
-    percent,
     refuse_one_class,
     spread_evenly,
 )
+from imrsf_d2.data.label_codes import LabelCodes, UnknownCodesError
+from imrsf_d2.geo.codes import CodeCounts
 
 LANDS = ["background", "building"]
 
@@ -35,6 +36,21 @@ def maps(folder, write_raster, *arrays):
 def test_classes_and_unlabeled_pixels_are_counted(tmp_path, write_raster):
     found = count_labels(maps(tmp_path, write_raster, [0, 0, 1, 255], [2, 0, 255, 255]), 3)
     assert found.pixels.tolist() == [3, 1, 1] and found.unlabeled == 3 and (found.looked, found.total) == (2, 2)
+
+
+def test_all_unknown_codes_of_all_label_maps_are_one_error(tmp_path, write_raster):
+    samples = maps(tmp_path, write_raster, [0, 9, 1, 1], [0, 0, 1, 1], [9, 200, 200, 200])
+    with pytest.raises(UnknownCodesError) as error:
+        count_labels(samples, 2)
+    assert error.value.found == CodeCounts({9: 2, 200: 3}, 12)
+    assert str(error.value) == (
+        f"2 of the 3 label maps that were looked at, e.g. {samples[0]['sem_seg_file_name']}, hold 9 (16.7% of the pixels), "
+        "200 (25.0% of the pixels), expected class indices from 0 to 1, or 255 where nothing is labeled. CODES and UNLABELED "
+        "of a dataset.yaml say which numbers stand for a class and which for 'not labeled'."
+    )
+    codes = LabelCodes.of({"land": [0, 1], "water": [200]}, unlabeled=[9])
+    found = count_labels([{**sample, "sem_seg_codes": codes} for sample in samples], 2)
+    assert found.pixels.tolist() == [7, 3] and found.unlabeled == 2
 
 
 def test_no_more_than_two_hundred_are_looked_at_from_first_to_last():
@@ -60,7 +76,8 @@ def test_masks_of_0_and_255_are_recognized(caplog):
     assert message == (
         "The labels of mine_train: in the 5 of 8 label maps that were looked at, no pixel is labeled 'building'. "
         "Shares of the labeled pixels: background 100.0%, building 0.0%; not labeled: 25.0% of all pixels. These "
-        "look like masks of 0/255: 255 means 'not labeled' here; write 'building' as 1."
+        "look like masks of 0/255, where 255 means 'not labeled' unless told otherwise: CODES [255] of a class in a "
+        "dataset.yaml says that it is this class; or write 'building' as 1."
     )
 
 
@@ -88,7 +105,7 @@ def test_a_constant_truth_is_refused_unless_told_otherwise():
     with pytest.raises(
         ValueError,
         match="all labeled pixels of 'mine' are of the class 'background', expected at least "
-        "two of background, building: .* would score mIoU 100. These look like masks of 0/255: .* "
+        "two of background, building: .* would score mIoU 100. These look like masks of 0/255, where .* CODES \\[255\\] of a class .* "
         "write 'building' as 1. TEST.ALLOW_SINGLE_CLASS True scores it nevertheless",
     ):
         refuse_one_class("mine", one, True, LANDS, allow=False)
@@ -114,10 +131,3 @@ def test_a_dataset_without_labels_cannot_be_scored_on():
     check_labels("mine", [{}, {"sem_seg_file_name": "a.tif"}])
     with pytest.raises(ValueError, match="none of the 2 images of 'mine' has a label, .* there is nothing to score"):
         check_labels("mine", [{}, {"annotations": []}])
-
-
-@pytest.mark.parametrize(
-    "share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"), (1, "100.0%")]
-)
-def test_a_share_of_something_never_reads_as_nothing(share, text):
-    assert percent(share) == text

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from imrsf_d2.data.label_codes import LabelCodes
 from imrsf_d2.data.labels import IGNORE_LABEL, label_annotations, semantic_truth
 from imrsf_d2.data.mappers import SemanticMapper, build_mapper
 from imrsf_d2.geo.rasters import RasterError
@@ -31,21 +32,33 @@ def test_a_nodata_tag_of_nan_is_unlabeled(tmp_path, write_raster):
     path = write_raster(tmp_path / "l.tif", labels, nodata=np.nan)
     assert semantic_truth(sample(path), 4).tolist() == [[255, 1, 2], [3, 255, 0]]
     # Without the tag nobody says what NaN means.
-    with pytest.raises(ValueError, match=r"untagged\.tif hold nan, expected class indices from 0 to 3"):
+    with pytest.raises(
+        ValueError, match=r"untagged\.tif holds nan \(33.3% of the pixels\), expected class indices from 0 to 3"
+    ):
         semantic_truth(sample(write_raster(tmp_path / "untagged.tif", labels)), 4)
 
 
 def test_complex_labels_are_refused(tmp_path, write_raster):
     path = write_raster(tmp_path / "l.tif", np.ones((2, 3), np.complex64))
-    with pytest.raises(ValueError, match=r"l\.tif hold complex numbers, expected class indices"):
+    with pytest.raises(ValueError, match=r"l\.tif holds complex numbers, expected class indices"):
         semantic_truth(sample(path), 4)
 
 
 @pytest.mark.parametrize("value", [7, 200])
 def test_a_label_that_is_no_class_names_file_and_value(tmp_path, write_raster, value):
     path = write_raster(tmp_path / "l.tif", np.array([[0, 1, value], [6, 2, 0]], np.uint8))
-    with pytest.raises(ValueError, match=rf"l\.tif hold {value}, expected class indices from 0 to 6, or 255"):
+    with pytest.raises(
+        ValueError, match=rf"l\.tif holds {value} \(16.7% of the pixels\), expected class indices from 0 to 6, or 255"
+    ):
         semantic_truth(sample(path), 7)
+
+
+def test_codes_of_the_dataset_become_classes(tmp_path, write_raster):
+    codes = LabelCodes.of({"land": [0, 40], "water": [80]}, unlabeled=[-1])
+    path = write_raster(tmp_path / "l.tif", np.array([[-1, 0, 40], [80, 7, 80]], np.int16), nodata=7)
+    assert semantic_truth(sample(path, sem_seg_codes=codes), 2).tolist() == [[255, 0, 0], [1, 255, 1]]
+    with pytest.raises(ValueError, match="the label code 80 of image 'Lyon_0_0' stands for class 1, .* from 0 to 0"):
+        semantic_truth(sample(path, sem_seg_codes=codes), 1)
 
 
 def test_labels_of_another_size(tmp_path, write_raster):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from detectron2.data import MetadataCatalog
 
+from imrsf_d2.data.label_codes import LabelCodes
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
@@ -174,6 +175,15 @@ def test_what_a_label_map_holds_counts(tmp_path):
     labels.write_bytes(b"003")  # of the same size, and as old
     os.utime(labels, ns=(time, time))
     assert [key for key, value in identity(tmp_path, samples=semantic).items() if before[key] != value] == ["labels"]
+
+
+def test_what_the_numbers_in_a_label_map_stand_for_counts(tmp_path):
+    labels = tmp_path / "labels.tif"
+    labels.write_bytes(b"000")
+    semantic = {**SAMPLES[0], "annotations": None, "sem_seg_file_name": str(labels)}
+    first, second = ({**semantic, "sem_seg_codes": LabelCodes({7: index})} for index in (0, 1))
+    found = [identity(tmp_path, samples=[sample])["labels"] for sample in (first, second, first, semantic)]
+    assert found[0] == found[2] and len(set(found)) == 3
 
 
 def test_a_raster_that_was_written_again_counts(tmp_path):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from imrsf_d2.utils.errors import InputError, Interrupted, MissingFileError, UpstreamError, exit_code
+from imrsf_d2.utils.errors import InputError, Interrupted, MissingFileError, UpstreamError, exit_code, percent
 
 
 def failing(error):
@@ -64,3 +64,10 @@ def test_an_orderly_end_says_where_it_is_and_has_the_signals_code(capsys, messag
 @pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (1, 1)])
 def test_what_the_command_returns_is_the_exit_code(returned, code):
     assert exit_code(lambda: returned) == code
+
+
+@pytest.mark.parametrize(
+    "share, text", [(0, "0.0%"), (1e-9, "under 0.1%"), (0.1234, "12.3%"), (0.9999, "over 99.9%"), (1, "100.0%")]
+)
+def test_a_share_of_something_never_reads_as_nothing(share, text):
+    assert percent(share) == text
