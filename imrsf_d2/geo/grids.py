@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio
@@ -73,6 +73,10 @@ class Grid:
             self.crs,
             self.transform * Affine.translation(columns.start, rows.start),
         )
+
+    def moved(self, along_x: float) -> Grid:
+        """A grid of the same pixels elsewhere on the map, map units away along x."""
+        return replace(self, transform=Affine.translation(along_x, 0.0) * self.transform) if along_x else self
 
     def tiles(self, size: int) -> Iterator[tuple[int, int, Grid]]:
         """Row, column and grid of ceil(height / size) x ceil(width / size) tiles; the last ones reach beyond this grid."""

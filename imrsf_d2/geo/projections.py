@@ -17,6 +17,7 @@ from imrsf_d2.utils.errors import InputError
 __all__ = [
     "Bounds",
     "bounds_text",
+    "crs_text",
     "is_metric",
     "longitude_latitude",
     "metric_crs",
@@ -34,6 +35,11 @@ def bounds_text(bounds: Iterable[float]) -> str:
     """Bounds for a message: "x 10 to 20, y 50 to 60"."""
     left, bottom, right, top = (f"{float(side):.10g}" for side in bounds)
     return f"x {left} to {right}, y {bottom} to {top}"
+
+
+def crs_text(crs: CRS | None) -> str:
+    """A coordinate system for a message: "EPSG:32633"."""
+    return "no system" if crs is None else crs.to_string()[:60]
 
 
 def move_points(places: Iterable[ArrayLike], source: CRS | None, target: CRS | None) -> tuple[np.ndarray, np.ndarray] | None:

@@ -14,7 +14,7 @@ import rasterio
 from detectron2.modeling import build_model
 
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.inference import scene as scene_module
+from imrsf_d2.inference import scene_reading
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene, open_scene
@@ -176,8 +176,8 @@ def test_a_file_that_is_damaged_on_the_way_costs_only_what_was_not_finished(scen
     whole, output = expected("instance"), tmp_path / "map.geojson"
     real, calls = Scene.read, []
     content_before, kept = (tmp_path / "rgb.tif").read_bytes(), (tmp_path / "rgb.tif").stat()
-    monkeypatch.setattr(scene_module, "CACHE_BYTES", 1)  # else this scene is read at once
-    monkeypatch.setattr(scene_module, "TILE_PX", 64)
+    monkeypatch.setattr(scene_reading, "CACHE_BYTES", 1)  # else this scene is read at once
+    monkeypatch.setattr(scene_reading, "TILE_PX", 64)
 
     def damage(self, *args):
         calls.append(1)

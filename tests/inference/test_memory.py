@@ -21,7 +21,7 @@ import json, resource, sys
 import numpy as np, torch
 from detectron2.structures import Instances
 from imrsf_d2.geo import gdal
-from imrsf_d2.inference import scene
+from imrsf_d2.inference import scene_reading
 from imrsf_d2.inference.job import SceneJob, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
@@ -29,7 +29,7 @@ from imrsf_d2.modalities import Modality, ModalitySet
 
 torch.set_num_threads(1)
 kept_mib, folder = int(sys.argv[1]), sys.argv[2]
-gdal.DECODED_MIB, scene.CACHE_BYTES = kept_mib, kept_mib << 20
+gdal.DECODED_MIB, scene_reading.CACHE_BYTES = kept_mib, kept_mib << 20
 modalities = ModalitySet([Modality("rgb", 3), Modality("sar", 1), Modality("dsm", 1)])
 
 class Houses(torch.nn.Module):

@@ -7,7 +7,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from imrsf_d2.inference import scene as scene_module
+from imrsf_d2.inference import scene_reading
 from imrsf_d2.inference.scene import find_files, open_scene
 from imrsf_d2.inference.windows import Window, WindowGrid
 from imrsf_d2.modalities import Modality, ModalitySet
@@ -53,8 +53,8 @@ def whole(scene):
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """So that the windows of small scenes lie across tiles, of which few are kept."""
-    monkeypatch.setattr(scene_module, "TILE_PX", 48)
-    monkeypatch.setattr(scene_module, "CACHE_BYTES", 10 * 4 * MODALITIES.num_channels * 48**2)
+    monkeypatch.setattr(scene_reading, "TILE_PX", 48)
+    monkeypatch.setattr(scene_reading, "CACHE_BYTES", 10 * 4 * MODALITIES.num_channels * 48**2)
 
 
 @pytest.mark.parametrize("crs, resolution", [(UTM, 3.3), (OTHER_UTM, 2.5), (OTHER_UTM, 0.4), (DEGREES, 4e-5)], ids=str)

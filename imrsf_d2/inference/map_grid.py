@@ -1,0 +1,145 @@
+"""Which pixels a map has: those of one of its sensors, or others that are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+from imrsf_d2.geo.grids import Grid, cover
+from imrsf_d2.geo.projections import WGS84, Bounds, bounds_text, crs_text, move_bounds, move_points
+from imrsf_d2.inference.scene_reading import SceneFile
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["check_place", "cut_grid", "finest_sensor", "map_grid"]
+
+#: Pixels whose sides differ by no more than this factor are equally fine.
+SAME_SIDE = 1.001
+#: How many times smaller or larger than any sensor's a map's pixels may be.
+FAR_RESOLUTION = 100
+
+
+def finest_sensor(sensors: Mapping[str, Sequence[SceneFile]]) -> str:
+    """The sensor with the smallest pixels; of those with pixels of one size, that with the most."""
+    sides = {name: min(_pixel_m(file.grid) for file in files) for name, files in sensors.items()}
+    finest = [name for name, side in sides.items() if side <= min(sides.values()) * SAME_SIDE]
+    return max(finest, key=lambda name: sum(file.grid.height * file.grid.width for file in sensors[name]))
+
+
+def map_grid(sensors: Mapping[str, Sequence[SceneFile]], reference: str, crs: CRS | None, resolution: float | None) -> Grid:
+    """The pixels of a map.
+
+    Args:
+        sensors: name -> files of it, side by side.
+        reference: the sensor whose pixels the map has, if nothing else is asked for, and whose extent it has.
+        crs, resolution: of the map, instead; of one given alone, the other is the reference's.
+
+    Raises:
+        ValueError: if the map would be empty, or its pixels far from any sensor's in size.
+    """
+    if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
+        raise InputError(f"--resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
+    # Of files with pixels of several sizes, the finest ones' count.
+    files = sorted(sensors[reference], key=lambda file: _pixel_m(file.grid))
+    first = files[0].grid
+    if crs is None and resolution is None:
+        return _union(files)
+    system = crs or first.crs
+    bounds = [move_bounds(file.grid.bounds, file.grid.crs, system) for file in files]
+    if resolution is None:
+        if system != first.crs:
+            raise InputError(f"--crs {crs_text(system)} takes --resolution, the side of a pixel in its units.")
+        return cover(_around(bounds), system, math.sqrt(abs(first.transform.determinant)))
+    grid = cover(_around(bounds), system, resolution)
+    _check_resolution(grid, resolution, [file.grid for files in sensors.values() for file in files])
+    return grid
+
+
+def cut_grid(grid: Grid, bounds: Bounds) -> Grid:
+    """The pixels of a grid that touch some bounds."""
+    left, bottom, right, top = bounds
+    if not (left < right and bottom < top):
+        raise InputError(
+            f"--bounds are {bounds_text(bounds)}, expected LEFT BOTTOM RIGHT TOP with LEFT < RIGHT and BOTTOM < TOP."
+        )
+    columns, rows = map(_touched, ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)]))
+    row_part = slice(max(rows.start, 0), min(rows.stop, grid.height))
+    column_part = slice(max(columns.start, 0), min(columns.stop, grid.width))
+    if row_part.start >= row_part.stop or column_part.start >= column_part.stop:
+        raise InputError(
+            f"the area asked for ({bounds_text(bounds)}) holds no pixel of the map ({bounds_text(grid.bounds)} in {crs_text(grid.crs)})."
+        )
+    return grid.part(row_part, column_part)
+
+
+def check_place(grid: Grid) -> None:
+    """Refuse a map that is not on the ground."""
+    crs = grid.crs
+    assert crs is not None  # see `look_at`
+    if not (crs.is_geographic or crs.is_projected):
+        raise InputError(
+            f"the map would be in {crs_text(crs)}, expected a geographic or projected coordinate system: pass --crs."
+        )
+    if crs.is_geographic:
+        placed = bool(np.abs(grid.points(2)[1]).max() <= 90 + 1e-9)
+    else:
+        # The center: the corners of a map of the world may have no place.
+        placed = move_points(grid.points(1), crs, WGS84) is not None
+    if not placed:
+        raise InputError(
+            f"the map ({bounds_text(grid.bounds)} in {crs_text(crs)}) has no place on Earth. See whether the rasters' geotransforms and "
+            "coordinate systems are right, or pass --bounds."
+        )
+
+
+def _union(files: Sequence[SceneFile]) -> Grid:
+    """The first file's pixels, continued over all files."""
+    first = files[0].grid
+    tops, lefts, bottoms, rights = [0], [0], [first.height], [first.width]
+    for file in files[1:]:
+        corners = file.grid.corners(first.crs)
+        if corners is None:
+            raise InputError(
+                f"{file.path} has no place in {crs_text(first.crs)}, the system of {files[0].path}; pass --crs and --resolution."
+            )
+        columns, rows = map(_touched, ~first.transform * corners)  # of files on other pixels, those that they touch
+        tops.append(rows.start)
+        lefts.append(columns.start)
+        bottoms.append(rows.stop)
+        rights.append(columns.stop)
+    return first.part(slice(min(tops), max(bottoms)), slice(min(lefts), max(rights)))
+
+
+def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) -> None:
+    """Refuse pixels of a map that are far from those of any sensor: most likely degrees are taken for meters or the other
+    way round."""
+    side, sides = _pixel_m(grid), [_pixel_m(sensor) for sensor in sensors]
+    if not min(sides) / FAR_RESOLUTION <= side <= max(sides) * FAR_RESOLUTION:
+        raise InputError(
+            f"--resolution is {resolution:g} in {crs_text(grid.crs)}, about {side:.3g} m on the ground; expected something near "
+            f"the sensors' pixels of {min(sides):.3g} to {max(sides):.3g} m. Its unit is that of the map's system."
+        )
+
+
+def _pixel_m(grid: Grid) -> float:
+    """The side of a pixel in the middle of a grid, in meters."""
+    middle = Affine.translation(grid.width / 2, grid.height / 2)
+    xs, ys = grid.transform * middle * np.array([(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
+    if grid.crs is not None and grid.crs.is_geographic:
+        xs, ys = xs * 111_320 * math.cos(math.radians(float(ys[0]))), ys * 111_320
+    elif grid.crs is not None and grid.crs.is_projected:
+        xs, ys = xs * grid.crs.linear_units_factor[1], ys * grid.crs.linear_units_factor[1]
+    return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[2] - xs[0], ys[2] - ys[0]))
+
+
+def _touched(places: np.ndarray) -> slice:
+    """The rows or columns that some places touch; rounded, as an edge on a pixel's must not cost a row."""
+    return slice(math.floor(round(float(places.min()), 3)), math.ceil(round(float(places.max()), 3)))
+
+
+def _around(bounds: Sequence[Bounds]) -> Bounds:
+    lefts, bottoms, rights, tops = zip(*bounds)
+    return min(lefts), min(bottoms), max(rights), max(tops)
