@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -27,7 +27,7 @@ from imrsf_d2.data.windows import read_windows
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, percent, some_of
 
-__all__ = ["check_datasets", "check_task"]
+__all__ = ["check_datasets", "check_task", "find_task_problems"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,16 @@ def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
     Raises:
         InputError: if they do not, or if two datasets have different classes.
     """
+    for problem in find_task_problems(cfg, names):
+        raise problem
+
+
+def find_task_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[InputError]:
+    """All errors that `check_task` knows, the one that it raises first.
+
+    Args:
+        names: of registered datasets.
+    """
     if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
         return  # others have their own heads, with their own keys
     mapper = cfg.INPUT.DATASET_MAPPER_NAME
@@ -90,17 +100,17 @@ def check_task(cfg: CfgNode, names: Sequence[str]) -> None:
         metadata = MetadataCatalog.get(name)
         task = metadata.get("evaluator_type")
         if task in MAPPERS and mapper in MAPPERS and task != mapper:
-            raise InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the dataset {name!r}.")
+            yield InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the dataset {name!r}.")
         classes = metadata.get(CLASSES.get(mapper, "stuff_classes"))
         if classes is None:
             continue
         if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-            raise InputError(
+            yield InputError(
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
                 f"{len(classes)}, the classes of the dataset {name!r} ({', '.join(classes)})."
             )
         if first is not None and list(classes) != first[1]:
-            raise InputError(
+            yield InputError(
                 f"the classes of the dataset {name!r} are {', '.join(classes)}, expected those of "
                 f"{first[0]!r}, {', '.join(first[1])}, in this order: a class is known by its position."
             )

@@ -11,7 +11,7 @@ from imrsf_d2.data.windows import Windows, read_values
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["DECIBEL_HINT", "check_decibels", "share_of_decibels"]
+__all__ = ["DECIBEL_HINT", "check_decibels", "decibel_share", "holds_decibels", "share_of_decibels"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,17 @@ def share_of_decibels(path: str, modality: Modality) -> float:
     Raises:
         RasterError, ValueError: see `read_raster`.
     """
-    return _share(read_values(path, modality))
+    return decibel_share(read_values(path, modality))
+
+
+def decibel_share(values: np.ndarray) -> float:
+    """The share of some valid values, before TRANSFORM, that can be decibels but not power; 0 if there is none."""
+    return float(((values > LEAST) & (values < MOST)).mean()) if values.size else 0.0
+
+
+def holds_decibels(values: np.ndarray) -> bool:
+    """Whether some valid values of a file, before TRANSFORM, are decibels."""
+    return decibel_share(values) > 0.5
 
 
 def check_decibels(windows: Windows, modalities: Iterable[Modality]) -> None:
@@ -44,21 +54,17 @@ def check_decibels(windows: Windows, modalities: Iterable[Modality]) -> None:
     for modality in modalities:
         if modality.transform != "db":
             continue
-        shares = {path: _share(values) for path, values in windows[modality.name].items()}
-        alike = [path for path, share in shares.items() if share > 0.5]
+        files = windows[modality.name]
+        alike = [path for path, values in files.items() if holds_decibels(values)]
         if not alike:
             continue
         found = (
             f"modality {modality.name!r} has TRANSFORM: db, which takes linear power, but in {len(alike)} of "
-            f"{len(shares)} files looked at most values are below 0, e.g. {alike[0]} "
-            f"({shares[alike[0]]:.0%}): {DECIBEL_HINT}"
+            f"{len(files)} files looked at most values are below 0, e.g. {alike[0]} "
+            f"({decibel_share(files[alike[0]]):.0%}): {DECIBEL_HINT}"
         )
-        if 2 * len(alike) > len(shares):
+        if 2 * len(alike) > len(files):
             raise InputError(f"{found}.")
         logger.warning(
             "%s. All files of a dataset must have one unit; these would be read as pixels without an echo.", found
         )
-
-
-def _share(values: np.ndarray) -> float:
-    return float(((values > LEAST) & (values < MOST)).mean()) if values.size else 0.0

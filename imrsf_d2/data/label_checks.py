@@ -22,6 +22,9 @@ __all__ = [
     "check_label_maps",
     "check_labels",
     "count_labels",
+    "label_hint",
+    "label_problems",
+    "one_class_problem",
     "refuse_one_class",
     "spread_evenly",
 ]
@@ -48,6 +51,11 @@ class LabelCounts:
     unlabeled: int
     looked: int
     total: int
+
+    @property
+    def unlabeled_share(self) -> float:
+        """The share of the pixels that have no class, from 0 to 1."""
+        return self.unlabeled / max(int(self.pixels.sum()) + self.unlabeled, 1)
 
 
 def spread_evenly(samples: Sequence[Mapping], most: int = LOOKED_AT) -> list[Mapping]:
@@ -96,15 +104,8 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
         found: in its label maps.
         classes: names, in the order of the indices.
     """
-    labeled = int(found.pixels.sum())
-    unlabeled = found.unlabeled / max(labeled + found.unlabeled, 1)
-    absent = [label for label, count in zip(classes, found.pixels, strict=True) if not count]
-    problems = []
-    if absent:
-        problems.append(f"no pixel is labeled {some_of(absent)}")
-    if unlabeled >= MOSTLY_UNLABELED:
-        problems.append(f"{percent(unlabeled)} of the pixels are not labeled")
-    if problems:
+    if problems := label_problems(found, classes):
+        labeled = int(found.pixels.sum())
         shares = ", ".join(f"{label} {percent(count / max(labeled, 1))}" for label, count in zip(classes, found.pixels))
         logger.warning(
             "The labels of %s: in the %s, %s. Shares of the labeled pixels: %s; not labeled: %s of all pixels.%s",
@@ -114,9 +115,23 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
             else f"{found.looked} of {found.total} label maps that were looked at",
             " and ".join(problems),
             shares,
-            percent(unlabeled),
-            _hint(found.pixels, found.unlabeled > 0, classes),
+            percent(found.unlabeled_share),
+            label_hint(found.pixels, found.unlabeled > 0, classes),
         )
+
+
+def label_problems(found: LabelCounts, classes: Sequence[str]) -> list[str]:
+    """What is odd about the labels of a dataset, in words: classes without a pixel, hardly any labeled pixel.
+
+    Args:
+        found, classes: as of `check_label_maps`.
+    """
+    problems = []
+    if absent := [label for label, count in zip(classes, found.pixels, strict=True) if not count]:
+        problems.append(f"no pixel is labeled {some_of(absent)}")
+    if found.unlabeled_share >= MOSTLY_UNLABELED:
+        problems.append(f"{percent(found.unlabeled_share)} of the pixels are not labeled")
+    return problems
 
 
 def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool) -> None:
@@ -132,18 +147,31 @@ def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Se
     Raises:
         InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class of several.
     """
+    if (problem := one_class_problem(name, pixels, unlabeled, classes, allow)) is not None:
+        raise problem
+
+
+def one_class_problem(
+    name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool
+) -> InputError | None:
+    """The error that `refuse_one_class` raises, or None.
+
+    Args:
+        name, pixels, unlabeled, classes, allow: as of `refuse_one_class`.
+    """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
-        raise InputError(
+        return InputError(
             f"no pixel of {name!r} is labeled: there is nothing to compare predictions with. Expected class indices from 0 to "
             f"{len(classes) - 1} in its label maps; {IGNORE_LABEL} means 'not labeled'."
         )
     if len(occurring) == 1 and len(classes) > 1 and not allow:
-        raise InputError(
+        return InputError(
             f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
             f"{', '.join(classes)}: to predict {occurring[0]!r} everywhere would score mIoU 100."
-            f"{_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
+            f"{label_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
+    return None
 
 
 def check_labels(name: str, samples: Sequence[Mapping]) -> None:
@@ -210,8 +238,12 @@ def _refuse_unknown(
     raise UnknownCodesError(label_codes(sample, num_classes).problem(where, found), found) from first
 
 
-def _hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
-    """What was probably meant by label maps of 0 and 255 only, or by a no-data tag of 0."""
+def label_hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
+    """What was probably meant by label maps of 0 and 255 only, or by a no-data tag of 0; a sentence after a blank, or nothing.
+
+    Args:
+        pixels, unlabeled, classes: as of `refuse_one_class`.
+    """
     if unlabeled and not pixels[0] and len(classes) > 1:
         return (
             f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labeled: gdal_edit.py "

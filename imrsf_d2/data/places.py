@@ -10,7 +10,7 @@ from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import RasterError, read_grid
 from imrsf_d2.utils.errors import InputError, some_of
 
-__all__ = ["SamplePlaces", "check_overlap", "check_places"]
+__all__ = ["SamplePlaces", "check_overlap", "check_places", "place_text", "same_place"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +47,18 @@ class SamplePlaces:
             self._first = name, path, grid
             return
         other, other_path, reference = self._first
-        # Nearly always the numbers are the same; comparing them is faster than comparing the corners on the ground.
-        if grid == reference or grid.shape != reference.shape or grid.equals(reference):
+        if grid.shape != reference.shape or same_place(grid, reference):
             return
         raise InputError(
             f"image {self._image_id!r}: {name!r} ({path}) lies elsewhere than {other!r} ({other_path}): "
-            f"{_place(grid)}, expected {_place(reference)}. {REMEDY}"
+            f"{place_text(grid)}, expected {place_text(reference)}. {REMEDY}"
         )
+
+
+def same_place(grid: Grid, reference: Grid) -> bool:
+    """True if the pixels of two grids of one size show the same places, as far as both say where they lie."""
+    # Nearly always the numbers are the same; comparing them is faster than comparing the corners on the ground.
+    return grid == reference or grid.equals(reference)
 
 
 def check_places(samples: Sequence[Mapping], names: Collection[str]) -> None:
@@ -95,7 +100,7 @@ def check_overlap(samples: Sequence[Mapping], names: Collection[str], grid_of: C
                     grid = read_grid(path)
                     looked[name] += 1
                     if grid.located and wanted.located and not wanted.meets(grid):
-                        elsewhere[name].append(f"{path} ({_place(grid)}; expected {_place(wanted)})")
+                        elsewhere[name].append(f"{path} ({place_text(grid)}; expected {place_text(wanted)})")
     for name, problems in elsewhere.items():
         if not problems:
             continue
@@ -118,7 +123,7 @@ def _problem(sample: Mapping, names: Collection[str]) -> str | None:
     return None
 
 
-def _place(grid: Grid) -> str:
+def place_text(grid: Grid) -> str:
     """Where a grid lies, in words."""
     a, crs = grid.transform, grid.crs
     if crs is None:

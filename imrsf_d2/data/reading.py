@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from imrsf_d2.geo.rasters import Raster, RasterError, SizeError, read_grid, read
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["SampleReader", "assemble"]
+__all__ = ["SampleReader", "annotation_grid", "assemble"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,34 +124,23 @@ class SampleReader:
         return rasters
 
     def grid(self, sample: Mapping) -> Grid | None:
-        """The grid of the sample's annotations, None if no file has a georeference.
+        """The grid of the sample's annotations (see `annotation_grid`), None if no file has a georeference.
 
-        It is the grid of the label map, or of the first sensor of the annotations' size; else the ground of the first
-        sensor with a georeference, divided into as many pixels as the annotations have. Only headers are read, until the
-        grid is found; those of dropped sensors too, as dropping a sensor must not move the others.
+        Only headers are read, until the grid is found; those of dropped sensors too, as dropping a sensor must not move the
+        others.
 
         Raises:
             ValueError: if no file has a georeference, and their sizes differ.
         """
-        expected = (sample["height"], sample["width"])
         files = {"labels": sample.get("sem_seg_file_name")} | dict(sample["modalities"])
-        grids = {}
-        for name in ("labels", *self.modalities.names):
-            if (path := files.get(name)) is not None:
-                with contextlib.suppress(RasterError):  # reported when it is read
-                    grids[name] = grid = read_grid(path)
-                    if grid.located and grid.shape == expected:
-                        return grid
-        located = [grid for grid in grids.values() if grid.located]
-        if located:
-            return located[0].scaled_to(*expected)
-        if all(grid.shape == expected for grid in grids.values()):
-            return None  # there is no georeference, and nothing to resample
-        seen = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in grids.items())
-        raise InputError(
-            f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
-            f"they are not all {size_text(expected)} as in the annotations: {seen}."
-        )
+
+        def grids() -> Iterator[tuple[str, Grid]]:
+            for name in ("labels", *self.modalities.names):
+                if (path := files.get(name)) is not None:
+                    with contextlib.suppress(RasterError):  # reported when it is read
+                        yield name, read_grid(path)
+
+        return annotation_grid(sample, grids())
 
     @staticmethod
     def _check_sizes(sample: Mapping, sizes: Mapping[str, tuple[int, int]], paths: Mapping[str, str]) -> None:
@@ -178,6 +167,37 @@ class SampleReader:
         if error.path not in self._reported:
             self._reported.add(error.path)
             logger.warning("%s Training goes on as if this sensor were missing there.", error)
+
+
+def annotation_grid(sample: Mapping, grids: Iterable[tuple[str, Grid]]) -> Grid | None:
+    """The grid that INPUT.ALIGN resamples a sample's files onto, None if no file has a georeference.
+
+    It is the grid of the label map, or of the first sensor of the annotations' size; else the ground of the first sensor
+    with a georeference, divided into as many pixels as the annotations have.
+
+    Args:
+        sample: a dataset dict.
+        grids: name and grid of its label map, if it has one, and of its sensors in config order; no more of them are asked
+            for than are needed.
+
+    Raises:
+        ValueError: if no file has a georeference, and their sizes differ.
+    """
+    expected, seen = (sample["height"], sample["width"]), {}
+    for name, grid in grids:
+        if grid.located and grid.shape == expected:
+            return grid
+        seen[name] = grid
+    located = [grid for grid in seen.values() if grid.located]
+    if located:
+        return located[0].scaled_to(*expected)
+    if all(grid.shape == expected for grid in seen.values()):
+        return None  # there is no georeference, and nothing to resample
+    sizes = "; ".join(f"{name!r} is {size_text(grid.shape)}" for name, grid in seen.items())
+    raise InputError(
+        f"image {sample['image_id']!r}: INPUT.ALIGN finds no georeference in any of its rasters, and "
+        f"they are not all {size_text(expected)} as in the annotations: {sizes}."
+    )
 
 
 def assemble(modalities: ModalitySet, rasters: Mapping[str, Raster], size: tuple[int, int]) -> np.ndarray:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from imrsf_d2.data.dataset_memory import find_file
-from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
+from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, some_of
 
-__all__ = ["check_rasters", "padding_share", "shared_samples", "with_sensors"]
+__all__ = ["check_rasters", "count_sensors", "find_problems", "padding_share", "shared_samples", "with_sensors"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,24 +35,47 @@ def check_rasters(samples: Sequence[dict], names: Sequence[str], source: Sequenc
             than the model's only.
     """
     source, names = list(source), list(names)
+    for problem in find_problems(samples, names, source):
+        raise problem
+    if unseen := len(samples) - len(with_sensors(samples, names)):
+        logger.warning(
+            "%d of the %d images of %s have none of the model's sensors %s, but others: training leaves them out, "
+            "and at test time the model sees nothing of them.",
+            unseen,
+            len(samples),
+            source,
+            names,
+        )
+    return dict(count_sensors(samples))
+
+
+def find_problems(samples: Sequence[dict], names: Sequence[str], source: Sequence[str]) -> Iterator[UserError]:
+    """All errors that `check_rasters` knows, the one that it raises first.
+
+    Args:
+        samples, names, source: as of `check_rasters`.
+    """
+    source, names = list(source), list(names)
     if not samples:
-        raise InputError(f"there is no sample in {source}.")
+        yield InputError(f"there is no sample in {source}.")
+        return
     if foreign := [sample for sample in samples if "modalities" not in sample]:
-        raise InputError(
+        yield InputError(
             f"{len(foreign)} of {len(samples)} samples of {source} have no 'modalities', e.g. "
             f"{foreign[0].get('file_name')!r}; expected e.g. {{'rgb': path, 'sar': None}} in each."
         )
+        return
     files = [sample["modalities"] for sample in samples]
-    counts = Counter(name for paths in files for name, path in paths.items() if path is not None)
+    counts = count_sensors(samples)
     if not any(counts[name] for name in names):
-        raise InputError(
+        yield InputError(
             f"no sample of {source} has any of the model's modalities {names}; found {dict(counts)}. The "
             "NAMEs in MODEL.IMRSF.MODALITIES must be those of the dataset."
         )
     known = {name for paths in files for name in paths}  # also sensors of which no tile has a file
     unknown, spare = [name for name in names if name not in known], sorted(set(counts) - set(names))
-    if unknown and spare:
-        raise InputError(
+    if unknown and spare and any(counts[name] for name in names):
+        yield InputError(
             f"no sample of {source} has the modality {some_of(unknown)}, while the model does not know the "
             f"dataset's {some_of(spare)}: the model has {names}, the dataset {sorted(counts)}. If they are "
             "the same, give them one name, in MODEL.IMRSF.MODALITIES or in the samples' 'modalities'; if not, "
@@ -65,23 +88,18 @@ def check_rasters(samples: Sequence[dict], names: Sequence[str], source: Sequenc
     ]
     if without:
         gone = next((path for sample in without for path in sample["modalities"].values() if path is not None), None)
-        raise MissingFileError(
+        yield MissingFileError(
             f"{len(without)} of the {len(samples)} images of {source} have no file of any sensor, "
             f"expected one of {names}: {some_of(sample.get('file_name') for sample in without)}."
             + (f" There is no {os.fspath(gone)}, for one." if gone is not None else "")
             + " Put their files where the dataset looks for them (a folder or a backslash in a file "
             "name is part of it), or leave these images out."
         )
-    if unseen := len(samples) - len(with_sensors(samples, names)):
-        logger.warning(
-            "%d of the %d images of %s have none of the model's sensors %s, but others: training leaves them out, "
-            "and at test time the model sees nothing of them.",
-            unseen,
-            len(samples),
-            source,
-            names,
-        )
-    return dict(counts)
+
+
+def count_sensors(samples: Sequence[Mapping]) -> Counter[str]:
+    """For each sensor of some samples, how many of them name a file of it."""
+    return Counter(name for sample in samples for name, path in sample["modalities"].items() if path is not None)
 
 
 def with_sensors(samples: Sequence[dict], names: Sequence[str]) -> list[dict]:

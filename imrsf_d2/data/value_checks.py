@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,13 +12,52 @@ from imrsf_d2.data.windows import Windows
 from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.modalities import Modality
 
-__all__ = ["check_values"]
+__all__ = ["OtherUnit", "check_values", "normalized", "other_unit"]
 
 logger = logging.getLogger(__name__)
 
 # In standard deviations of the config: a band whose median is farther from the mean, and whose middle half is narrower, is
 # in another unit. Ground at exactly 0 m is as narrow, but near the mean; mountains are far from it, but not narrow.
 FAR, NARROW = 3.0, 0.05
+
+
+@dataclass(frozen=True)
+class OtherUnit:
+    """A band whose values a modality's MEAN and STD do not fit.
+
+    Args:
+        band: from 1.
+        width: of the middle half of its values, in standard deviations of the modality.
+        median: of its values, in standard deviations from the mean.
+        mean, std: the modality's, for the message.
+    """
+
+    band: int
+    width: float
+    median: float
+    mean: float
+    std: float
+
+    def __str__(self) -> str:
+        return (
+            f"half of the values of band {self.band} lie within {self.width:.2g} standard deviations of each other, around "
+            f"{self.median:.3g} standard deviations from the mean (MEAN {self.mean:g}, STD {self.std:g})"
+        )
+
+
+def other_unit(files: Sequence[np.ndarray], modality: Modality) -> list[OtherUnit]:
+    """The bands whose values are in another unit than a modality's MEAN and STD.
+
+    Args:
+        files: normalized values [C, n] of each file (see `normalized`).
+        modality: which they are of.
+    """
+    values = np.concatenate([np.empty((modality.channels, 0)), *files], axis=1)
+    if not values.size:
+        return []
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+    wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW)).tolist()
+    return [OtherUnit(i + 1, float(high[i] - low[i]), float(median[i]), modality.mean[i], modality.std[i]) for i in wrong]
 
 
 def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
@@ -28,30 +68,20 @@ def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
         modalities: those that were read; categorical ones have no unit.
     """
     for modality in modalities:
-        files = [_normalized(values, modality) for values in windows.get(modality.name, {}).values()]
+        files = [normalized(values, modality) for values in windows.get(modality.name, {}).values()]
         files = [values for values in files if values.size]
-        if not files:
-            continue
-        low, median, high = np.quantile(np.concatenate(files, axis=1), (0.25, 0.5, 0.75), axis=1)
-        wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW))
-        if len(wrong):
-            band = int(wrong[0])
+        if found := other_unit(files, modality):
             logger.warning(
-                "Modality %r: in the %d files looked at, half of the values of band %d lie within %.2g standard "
-                "deviations of each other, around %.3g standard deviations from the mean (MEAN %g, STD %g): they are in "
-                "another unit, and to the model this band is a constant. A file's SCALE and OFFSET are applied when it is "
-                "read; tools/compute_statistics.py measures MEAN and STD.",
+                "Modality %r: in the %d files looked at, %s: they are in another unit, and to the model this band is a "
+                "constant. A file's SCALE and OFFSET are applied when it is read; tools/compute_statistics.py measures MEAN "
+                "and STD.",
                 modality.name,
                 len(files),
-                band + 1,
-                high[band] - low[band],
-                median[band],
-                modality.mean[band],
-                modality.std[band],
+                found[0],
             )
 
 
-def _normalized(values: np.ndarray, modality: Modality) -> np.ndarray:
+def normalized(values: np.ndarray, modality: Modality) -> np.ndarray:
     """[C, m] in standard deviations from the mean, after TRANSFORM and CLIP, of values [C, n] before them."""
     if modality.transform == "db":
         values = to_db(values[:, (values > 0).all(axis=0)])

@@ -118,11 +118,16 @@ def read_raster(
     return bands, valid
 
 
-def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarray]:
+def read_band(
+    path: str | os.PathLike,
+    what: str,
+    open_file: Callable[[str, str], AbstractContextManager[rasterio.DatasetReader]] = opened,
+) -> tuple[np.ndarray, np.ndarray]:
     """Read a raster of class indices unchanged, and which of its pixels hold data according to the file.
 
     Args:
         what: what the raster is, for messages.
+        open_file: opens the file, as `opened` does.
 
     Returns:
         band [H, W] in the file's data type; validity [H, W] bool.
@@ -132,7 +137,7 @@ def read_band(path: str | os.PathLike, what: str) -> tuple[np.ndarray, np.ndarra
         ValueError: if it has several bands, or a scale or offset.
     """
     path = os.fspath(path)
-    with opened(path, what) as file:
+    with open_file(path, what) as file:
         if file.count != 1:
             raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
         Scaling.of(file, [1], path).refuse(path, what)
