@@ -12,10 +12,12 @@ from typing import Any
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "subset_label", "subset_title"]
+__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "computed_part", "subset_label", "subset_title"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
+#: The number of channels where it follows from the bands.
+_FOLLOWS: Any = None
 
 
 @dataclass(frozen=True)
@@ -24,40 +26,57 @@ class Modality:
 
     Args:
         name: short lower-case name; the key in a dataset dict's `modalities`, in `patch_embed.<name>` and in reports.
-        channels: number of bands. A categorical modality has exactly one band, of class indices.
+        channels: number of bands; default: that of `bands`, or 1. A categorical modality has exactly one band, of class
+            indices.
         classes: number of classes of a categorical modality; 0 for measurements.
         mean, std: one number per band, in the units *after* `transform`. Default: 0 and 1 (no normalization).
         transform: "none", or "db" for linear power that the model receives in decibels.
         clip: (low, high) in the units after `transform`, or None.
         nodata: value that marks a pixel as invalid if *all* bands have it; NaN always does. As stored in the file, before its
             scale and offset are applied.
+        bands: which bands of a file these are, in this order: numbers as GDAL counts them, from 1, or descriptions (see
+            `imrsf_d2.geo.bands`). Default: all bands, except an alpha band beside them.
+        unit: of the values after `transform`, for figures: "m", "dB". Default: none; "dB" after "db".
+        display: what to show in figures: one band, or three as red, green and blue; entries of `bands`, or numbers from 1
+            where these are not given. Default: see `imrsf_d2.visualization.displays`.
 
     Raises:
         ValueError: if a value contradicts another or is out of range; the message names the modality and the key.
     """
 
     name: str
-    channels: int = 1
+    channels: int = _FOLLOWS
     classes: int = 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     transform: str = "none"
     clip: tuple[float, float] | None = None
     nodata: float | None = None
+    bands: tuple[int | str, ...] = ()
+    unit: str = ""
+    display: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             # The name becomes part of parameter names, where a dot or a blank cannot stand.
             raise self._error("NAME", repr(self.name), "letters, digits and underscores")
+        self._check_bands()
+        if self.channels is None:
+            object.__setattr__(self, "channels", len(self.bands) or 1)
         if not isinstance(self.channels, int) or self.channels < 1:
             raise self._error("CHANNELS", repr(self.channels), "a whole number of bands, 1 or more")
+        if self.bands and len(self.bands) != self.channels:
+            raise self._error(
+                "CHANNELS", f"{self.channels}, but BANDS {list(self.bands)}", f"{len(self.bands)} or no CHANNELS: it follows"
+            )
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
-        if self.categorical and (self.channels != 1 or self.transform != "none" or self.clip or self.mean or self.std):
+        others = (self.transform != "none", self.clip, self.mean, self.std, self.unit, self.display)
+        if self.categorical and (self.channels != 1 or any(others)):
             raise self._error(
                 "CLASSES",
                 f"{self.classes} together with other keys",
-                "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM or CLIP",
+                "one band of class indices, without CHANNELS, MEAN, STD, TRANSFORM, CLIP, UNIT or DISPLAY",
             )
         if self.transform not in TRANSFORMS:
             raise self._error("TRANSFORM", repr(self.transform), f"one of {TRANSFORMS}")
@@ -78,6 +97,38 @@ class Modality:
             if len(self.clip) != 2 or not self.clip[0] < self.clip[1]:
                 raise self._error("CLIP", str(list(self.clip)), "[low, high] with low < high")
             object.__setattr__(self, "clip", (float(self.clip[0]), float(self.clip[1])))
+        self._check_figures()
+
+    def _check_bands(self) -> None:
+        bands = self.bands
+        if not isinstance(bands, (tuple, list)) or not all(map(_is_band, bands)):
+            raise self._error(
+                "BANDS", repr(bands), "a list of band numbers from 1 or of band descriptions, e.g. [B04, B03, B02]"
+            )
+        if len(set(bands)) < len(bands):
+            raise self._error("BANDS", str(list(bands)), "each band once")
+        object.__setattr__(self, "bands", tuple(bands))
+
+    def _check_figures(self) -> None:
+        """Check what is for figures alone."""
+        if not isinstance(self.unit, str):
+            raise self._error("UNIT", repr(self.unit), "a text, e.g. m")
+        if self.transform == "db" and self.unit not in ("", "dB"):
+            raise self._error("UNIT", repr(self.unit), "dB, which TRANSFORM: db results in, or no UNIT")
+        choice = self.bands or tuple(range(1, self.channels + 1))
+        display = self.display
+        if (
+            not isinstance(display, (tuple, list))
+            or len(display) not in (0, 1, 3)
+            or not all(_is_band(band) and band in choice for band in display)
+        ):
+            raise self._error("DISPLAY", repr(display), f"a list of one band or three (red, green, blue) of {list(choice)}")
+        object.__setattr__(self, "display", tuple(display))
+
+    def band_name(self, index: int) -> str:
+        """How messages and figures call a channel (from 0): by its description in `bands`, or as "band 3" of the file."""
+        band = self.bands[index] if self.bands else index + 1
+        return band if isinstance(band, str) else f"band {band}"
 
     @property
     def categorical(self) -> bool:
@@ -223,6 +274,11 @@ class ModalitySet(Sequence[Modality]):
         return tuple(name for name in self.names if name in names) or self.names
 
 
+def computed_part(entries: Iterable[Mapping]) -> list[dict]:
+    """The entries of `MODEL.IMRSF.MODALITIES` without the keys that only figures depend on, to compare what results depend on."""
+    return [{key: value for key, value in entry.items() if key not in ("UNIT", "DISPLAY")} for entry in entries]
+
+
 def subset_label(names: Iterable[str]) -> str:
     """How a subset is written in file names, logs and test ids: `sar+rgb`."""
     return "+".join(names)
@@ -231,6 +287,11 @@ def subset_label(names: Iterable[str]) -> str:
 def subset_title(names: Iterable[str]) -> str:
     """How a subset is written in headings and figures: `SAR + RGB`."""
     return " + ".join(name.upper() for name in names)
+
+
+def _is_band(value) -> bool:
+    """Whether a value can stand for a band of a file: a number from 1, or a description."""
+    return bool(value.strip()) if isinstance(value, str) else type(value) is int and value >= 1
 
 
 def _is_number(value) -> bool:

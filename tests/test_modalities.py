@@ -46,7 +46,7 @@ def test_bad_subset(names, message):
     [
         ({"NAME": "a b"}, "'a b': NAME is 'a b', expected letters"),
         ({"CHANNELS": 1}, "has no NAME"),
-        ({"NAME": "sar", "BANDS": 1}, "has the unknown key 'BANDS'; known keys: .*'CHANNELS'"),
+        ({"NAME": "sar", "BAND": 1}, "has the unknown key 'BAND'; known keys: .*'CHANNELS'"),
         ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
         ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is a list of length 1, expected 3"),
         ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
@@ -57,6 +57,23 @@ def test_bad_subset(names, message):
         ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
         ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
         ("rgb", "entry 'rgb' is not a mapping, expected e.g."),
+        ({"NAME": "s2", "BANDS": 4}, "'s2': BANDS is 4, expected a list of band numbers from 1"),
+        ({"NAME": "s2", "BANDS": [0]}, r"'s2': BANDS is \(0,\), expected a list of band numbers from 1"),
+        ({"NAME": "s2", "BANDS": ["B4", "B3", "B4"]}, r"'s2': BANDS is \['B4', 'B3', 'B4'\], expected each band once"),
+        (
+            {"NAME": "s2", "CHANNELS": 4, "BANDS": [4, 3]},
+            r"'s2': CHANNELS is 4, but BANDS \[4, 3\], expected 2 or no CHANNELS",
+        ),
+        ({"NAME": "s2", "BANDS": [4, 3], "MEAN": [1.0]}, "'s2': MEAN is a list of length 1, expected 2"),
+        (
+            {"NAME": "s2", "CHANNELS": 4, "DISPLAY": [1, 2]},
+            r"'s2': DISPLAY is \(1, 2\), expected a list of one band or three",
+        ),
+        ({"NAME": "s2", "CHANNELS": 4, "DISPLAY": [5]}, r"'s2': DISPLAY is \(5,\), expected .* of \[1, 2, 3, 4\]"),
+        ({"NAME": "s1", "BANDS": ["VV", "VH"], "DISPLAY": [1]}, r"'s1': DISPLAY is \(1,\), expected .* of \['VV', 'VH'\]"),
+        ({"NAME": "sar", "TRANSFORM": "db", "UNIT": "W"}, "'sar': UNIT is 'W', expected dB"),
+        ({"NAME": "dsm", "UNIT": 1}, "'dsm': UNIT is 1, expected a text"),
+        ({"NAME": "m", "CLASSES": 5, "DISPLAY": [1]}, "'m': CLASSES is 5 together with other keys"),
         ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
         ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 together with other keys"),
     ],
@@ -69,4 +86,7 @@ def test_bad_entry(mapping, message):
 def test_an_entry_of_a_config_becomes_a_modality():
     entry = {"NAME": "sar", "CHANNELS": 1, "MEAN": [-8.0], "STD": [3.0], "TRANSFORM": "db", "CLIP": [-25, 12]}
     assert Modality.from_mapping(entry) == SAR
+    bands = {"NAME": "s2", "BANDS": ["B08", 4, 3], "UNIT": "DN", "DISPLAY": [4, 3, "B08"]}
+    assert Modality.from_mapping(bands) == Modality("s2", 3, bands=("B08", 4, 3), unit="DN", display=(4, 3, "B08"))
+    assert [Modality.from_mapping(bands).band_name(i) for i in range(3)] == ["B08", "band 4", "band 3"]
     assert MAP.categorical and not SAR.categorical and MAP.channels == 1

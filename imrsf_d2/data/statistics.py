@@ -224,10 +224,10 @@ def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistic
         shares = found.classes / found.moments.count
         return dict(entry), "; classes " + ", ".join(f"{i}: {share:.1%}" for i, share in enumerate(shares))
     numbers = [_round(mean, std) for mean, std in zip(found.moments.mean.tolist(), found.moments.std.tolist())]
-    constant = [band for band, (_, std) in enumerate(numbers, start=1) if std == 0]
+    constant = [modality.band_name(band) for band, (_, std) in enumerate(numbers) if std == 0]
     measured = {"MEAN": [mean for mean, _ in numbers], "STD": [std or 1.0 for _, std in numbers]}
-    head = {key: entry[key] for key in ("NAME", "CHANNELS") if key in entry}
-    remark = f"; constant: band {', '.join(map(str, constant))}, whose STD of 0 became 1" if constant else ""
+    head = {key: entry[key] for key in ("NAME", "CHANNELS", "BANDS") if key in entry}
+    remark = f"; constant: {', '.join(constant)}, whose STD of 0 became 1" if constant else ""
     return {**head, **measured, **{key: value for key, value in entry.items() if key not in {*head, *measured}}}, remark
 
 

@@ -26,13 +26,13 @@ class OtherUnit:
     """A band whose values a modality's MEAN and STD do not fit.
 
     Args:
-        band: from 1.
+        band: its name, e.g. "band 1".
         width: of the middle half of its values, in standard deviations of the modality.
         median: of its values, in standard deviations from the mean.
         mean, std: the modality's, for the message.
     """
 
-    band: int
+    band: str
     width: float
     median: float
     mean: float
@@ -40,7 +40,7 @@ class OtherUnit:
 
     def __str__(self) -> str:
         return (
-            f"half of the values of band {self.band} lie within {self.width:.2g} standard deviations of each other, around "
+            f"half of the values of {self.band} lie within {self.width:.2g} standard deviations of each other, around "
             f"{self.median:.3g} standard deviations from the mean (MEAN {self.mean:g}, STD {self.std:g})"
         )
 
@@ -57,7 +57,10 @@ def other_unit(files: Sequence[np.ndarray], modality: Modality) -> list[OtherUni
         return []
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
     wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW)).tolist()
-    return [OtherUnit(i + 1, float(high[i] - low[i]), float(median[i]), modality.mean[i], modality.std[i]) for i in wrong]
+    return [
+        OtherUnit(modality.band_name(i), float(high[i] - low[i]), float(median[i]), modality.mean[i], modality.std[i])
+        for i in wrong
+    ]
 
 
 def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:

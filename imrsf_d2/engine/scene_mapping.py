@@ -28,7 +28,7 @@ from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.sensors import NamedRasters
-from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modalities import ModalitySet, computed_part
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.keys import flat_keys
@@ -72,6 +72,7 @@ def map_scene(args: argparse.Namespace) -> None:
     identity = {
         "weights": _checksum(cfg.MODEL.WEIGHTS),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
+        "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
     if args.importance and not cfg.MODEL.IMRSF.BILSTM:
         raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")

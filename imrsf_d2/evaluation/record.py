@@ -14,7 +14,7 @@ from detectron2.utils.file_io import PathManager
 
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
-from imrsf_d2.modalities import subset_label
+from imrsf_d2.modalities import computed_part, subset_label
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
 from imrsf_d2.utils.keys import flat_keys
@@ -172,6 +172,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
         "ignore_label": metadata.get("ignore_label"),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
+        "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
 
 

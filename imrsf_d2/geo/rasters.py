@@ -12,8 +12,9 @@ bands:
 Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
 even to code that ignores validity.
 
-An alpha band beside the modality's own is a mask too. SCALE and OFFSET of GDAL's metadata are applied to measurements, and
-are an error in class indices (see `imrsf_d2.geo.stored`). Complex radar values become their intensity, |z|^2.
+Only the modality's own bands count (see `imrsf_d2.geo.bands`), but an alpha band beside them is a mask too. SCALE and OFFSET
+of GDAL's metadata are applied to measurements, and are an error in class indices (see `imrsf_d2.geo.stored`). Complex radar
+values become their intensity, |z|^2.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.stored import Scaling, read_stored
-from imrsf_d2.geo.validity import file_validity, value_bands
+from imrsf_d2.geo.validity import file_validity
 from imrsf_d2.geo.warp import Warp
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
@@ -63,7 +65,7 @@ def read_raster(
 
     Args:
         path: anything GDAL opens, of any data type; a missing georeference is fine.
-        modality: says how many bands there are and what their values mean.
+        modality: says which bands to read and what their values mean. No other band is read, except for validity.
         size: (H, W) that the raster must have; None accepts any.
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
             (radar power is averaged as power). None keeps the raster's own grid.
@@ -78,8 +80,8 @@ def read_raster(
     Raises:
         RasterError: if the file cannot be read.
         SizeError: if the raster has another size.
-        ValueError: if it is readable but not this modality: another number of bands, or values that are no class
-            index; or if it must be resampled and has no georeference; or if its SCALE and OFFSET cannot be applied.
+        ValueError: if it is readable but not this modality: another number of bands, none of a name, or values that are no
+            class index; or if it must be resampled and has no georeference; or if its SCALE and OFFSET cannot be applied.
     """
     path = os.fspath(path)
     warp = None
@@ -167,13 +169,8 @@ def size_text(shape: tuple[int, int]) -> str:
 
 
 def _bands_of(file: rasterio.DatasetReader, path: str, modality: Modality) -> tuple[list[int], Scaling]:
-    """The bands (from 1) that belong to the modality, all of them or all but an alpha band, and what their numbers mean."""
-    numbers = value_bands(file, modality.channels)
-    if len(numbers) != modality.channels:
-        raise InputError(
-            f"{path} has {file.count} band{'s' * (file.count != 1)}, expected {modality.channels} for "
-            f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS)."
-        )
+    """The bands (from 1) that belong to the modality, and what their numbers mean."""
+    numbers = modality_bands(file, path, modality)
     scaling = Scaling.of(file, numbers, path)
     if modality.categorical:
         scaling.refuse(path, repr(modality.name))

@@ -136,6 +136,7 @@ def test_other_weights_or_data_are_another_run(tmp_path, changes):
         ("TEST.DETECTIONS_PER_IMAGE", "4", False),
         ("INPUT.ALIGN", "True", False),
         ("SOLVER.AMP.ENABLED", "True", False),
+        ("MODEL.IMRSF.MODALITIES", "[{'NAME': 'sar', 'BANDS': [2]}]", False),
         ("SOLVER.BASE_LR", "7.0", True),
         ("MODEL.DEVICE", "cuda", True),
         ("INPUT.TEST_MODALITIES", "['rgb']", True),
@@ -157,6 +158,11 @@ def test_a_key_of_the_input_that_nobody_thought_of_counts(tmp_path, monkeypatch)
     cfg.INPUT.NEW_KEY = True
     after = sweep_identity(cfg, "set", SAMPLES)
     assert {key for key in before | after if before.get(key) != after.get(key)} == {"INPUT.NEW_KEY"}
+
+
+def test_what_only_figures_depend_on_is_the_same_run(tmp_path):
+    plain, shown = (f"[{{'NAME': 'sar', 'CHANNELS': 2{keys}}}]" for keys in ("", ", 'UNIT': 'dB', 'DISPLAY': [2]"))
+    assert identity(tmp_path, "MODEL.IMRSF.MODALITIES", plain) == identity(tmp_path, "MODEL.IMRSF.MODALITIES", shown)
 
 
 def test_moved_files_are_the_same_run(tmp_path):
