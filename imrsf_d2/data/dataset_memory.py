@@ -6,7 +6,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable
 
-__all__ = ["find_file", "load_once"]
+__all__ = ["find_file", "is_gdal_name", "load_once", "may_exist"]
 
 #: The device and inode of each file that was found, by its path.
 _found: dict[str, tuple[int, int]] = {}
@@ -49,6 +49,17 @@ def find_file(path: str | os.PathLike) -> tuple[int, int] | None:
             return None
         _found[path] = status.st_dev, status.st_ino
     return _found[path]
+
+
+def is_gdal_name(path: str) -> bool:
+    """Whether a path is a name that GDAL alone understands: of a part of an archive or file, or of a URL."""
+    return path.startswith("/vsi") or ":" in os.path.splitdrive(path)[1]
+
+
+def may_exist(path: str | os.PathLike) -> bool:
+    """False if there is certainly no such file: whether there is what a name of GDAL's means is not known."""
+    path = os.fspath(path)
+    return is_gdal_name(path) or find_file(path) is not None
 
 
 class _Remembered:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from imrsf_d2.data.dataset_memory import find_file
+from imrsf_d2.data.dataset_memory import find_file, may_exist
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, some_of
 
 __all__ = ["check_rasters", "count_sensors", "find_problems", "padding_share", "shared_samples", "with_sensors"]
@@ -84,7 +84,7 @@ def find_problems(samples: Sequence[dict], names: Sequence[str], source: Sequenc
     without = [
         sample
         for sample, paths in zip(samples, files)
-        if not any(_exists(path) for path in paths.values() if path is not None)
+        if not any(may_exist(path) for path in paths.values() if path is not None)
     ]
     if without:
         gone = next((path for sample in without for path in sample["modalities"].values() if path is not None), None)
@@ -107,7 +107,7 @@ def with_sensors(samples: Sequence[dict], names: Sequence[str]) -> list[dict]:
     return [
         sample
         for sample in samples
-        if any(_exists(path) for name in names if (path := sample["modalities"].get(name)) is not None)
+        if any(may_exist(path) for name in names if (path := sample["modalities"].get(name)) is not None)
     ]
 
 
@@ -131,12 +131,6 @@ def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale
     window = np.asarray(crop) / np.clip(1.0, *scale)
     covered = np.minimum(np.asarray(sizes), window).prod(axis=1)
     return float(1 - covered.mean() / window.prod())
-
-
-def _exists(path: str | os.PathLike) -> bool:
-    """False if there is certainly no such file: GDAL also opens archives, URLs and parts of files."""
-    path = os.fspath(path)
-    return path.startswith("/vsi") or ":" in os.path.splitdrive(path)[1] or find_file(path) is not None
 
 
 def _files(sample: Mapping) -> Iterator[str | os.PathLike]:

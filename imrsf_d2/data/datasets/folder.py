@@ -1,0 +1,148 @@
+"""A folder with a `dataset.yaml` as a dataset: its name for DATASETS.TRAIN and DATASETS.TEST is `DIR/dataset.yaml:train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file
+from imrsf_d2.data.dataset_memory import may_exist
+from imrsf_d2.data.datasets.coco import load_coco, read_images
+from imrsf_d2.data.datasets.split_files import Tile, check_disjoint, read_tiles, tile_of
+from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
+from imrsf_d2.geo.rasters import read_grid
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
+
+__all__ = ["is_folder_name", "label_codes", "load_folder", "register_folder", "split_name"]
+
+#: What each registered name stands for, to register it anew when the file has changed.
+_registered: dict[str, DatasetFile] = {}
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a name of a dataset is that of a split of a `dataset.yaml`: `DIR/dataset.yaml:train`."""
+    return name.rpartition(":")[0].lower().endswith((".yaml", ".yml"))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`DIR/dataset.yaml:train` -> the path of the file and the name of the split."""
+    path, _, split = name.rpartition(":")
+    return path, split
+
+
+def load_folder(file: DatasetFile, split: str) -> list[dict]:
+    """Read the list of a split's tiles and look for their files.
+
+    Args:
+        file: the dataset.
+        split: one of its splits.
+
+    Returns:
+        Dataset dicts with file_name, height, width, image_id (the tile's name, or that of the COCO file) and modalities, None
+        where a tile lacks the sensor; `sem_seg_file_name` and `sem_seg_codes` of label rasters, `annotations` of COCO files.
+
+    Raises:
+        InputError: if a list is malformed, or shares a tile with another split.
+        MissingFileError: if tiles have no labels, or no raster at all.
+        RasterError: if a file that tells the size of a tile cannot be opened.
+    """
+    tiles = read_tiles(file, split)
+    check_disjoint(file, split, tiles)
+    annotated, codes = _read_coco(file, split), label_codes(file)
+    samples = []
+    for tile, found in zip(tiles, _find_files(file, split, tiles)):
+        first = next(path for path in found.values() if path is not None)
+        sample: dict[str, Any] = {"image_id": tile.name, "file_name": first, "modalities": found}
+        if annotated is not None:
+            sample = annotated[tile.name] | {"file_name": first, "modalities": found}
+        else:
+            sample["height"], sample["width"] = read_grid(tile.labels or first).shape
+        if file.labeled_by_rasters:
+            sample |= {"sem_seg_file_name": tile.labels, "sem_seg_codes": codes}
+        samples.append(sample)
+    return samples
+
+
+def register_folder(name: str) -> DatasetFile:
+    """Register a split of a `dataset.yaml` under its name, again if the file has changed. Looks for no raster yet.
+
+    Args:
+        name: `DIR/dataset.yaml:train`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError, MissingFileError: see `read_dataset_file`; also if it has no such split.
+    """
+    path, split = split_name(name)
+    file = read_dataset_file(path)
+    if split not in file.splits:
+        raise InputError(f"{file.path} has no split {split!r}, expected one of {', '.join(file.splits)} (SPLITS).")
+    if _registered.get(name) == file and name in DatasetCatalog:
+        return file
+    if name in DatasetCatalog:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, lambda: load_folder(file, split))
+    metadata = MetadataCatalog.get(name).set(split=split)
+    names = list(file.class_names)
+    given = {label.name: label.color for label in file.classes}
+    colors = [given[label] for label in names] if all(given.get(label) for label in names) else []
+    if file.task == "semantic":
+        metadata.set(stuff_classes=names, stuff_colors=colors, ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic")
+    elif file.task == "instance":
+        metadata.set(
+            thing_classes=names,
+            thing_colors=colors,
+            thing_dataset_id_to_contiguous_id=_categories(file),
+            json_file=os.fspath(file.find(str(file.splits[split]))),
+            ignore_label=IGNORE_LABEL,
+            evaluator_type="imrsf_instance",
+        )
+    _registered[name] = file
+    return file
+
+
+def label_codes(file: DatasetFile) -> LabelCodes:
+    """What the values of the label rasters stand for."""
+    return LabelCodes.of({label.name: label.codes for label in file.classes}, file.unlabeled)
+
+
+def _categories(file: DatasetFile) -> dict[int, int]:
+    """Category id of the COCO files -> index in CLASSES."""
+    return {code: index for index, label in enumerate(file.classes) for code in label.codes}
+
+
+def _read_coco(file: DatasetFile, split: str) -> dict[str, dict] | None:
+    """The samples of a COCO split by the names of their tiles; None if it is no COCO file."""
+    if not is_coco(file.splits[split]):
+        return None
+    path, indices = file.find(str(file.splits[split])), list(_categories(file).values())
+    if file.task == "pretrain":
+        return {tile_of(image["file_name"]): image for image in read_images(path)}
+    samples = load_coco(path, {code: file.classes[index].name for code, index in _categories(file).items()})
+    for sample in samples:
+        for annotation in sample["annotations"]:
+            annotation["category_id"] = indices[annotation["category_id"]]  # from a position among the codes to a class
+    return {tile_of(sample["file_name"]): sample for sample in samples}
+
+
+def _find_files(file: DatasetFile, split: str, tiles: Sequence[Tile]) -> list[dict[str, str | None]]:
+    """Those of each tile that are there, in the order of the modalities; checks that no tile lacks all, or labels."""
+    there = [
+        {name: path if path is not None and may_exist(path) else None for name, path in tile.files.items()} for tile in tiles
+    ]
+    unlabeled = [tile for tile in tiles if file.labeled_by_rasters and (tile.labels is None or not may_exist(tile.labels))]
+    empty = [tile for tile, files in zip(tiles, there) if not any(files.values())]
+    for what, without in (("label raster", unlabeled), ("file of any sensor", empty)):
+        if without:
+            wanted = [without[0].labels] if what == "label raster" else list(without[0].files.values())
+            raise MissingFileError(
+                f"{len(without)} of the {len(tiles)} tiles of {file.path}:{split} have no {what}: "
+                f"{some_of((tile.name for tile in without), 5)}; looked for {some_of(wanted, 3)}, for one."
+            )
+    return there
