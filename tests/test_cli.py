@@ -148,5 +148,9 @@ def test_the_wheel_holds_the_command_the_configs_and_the_tables(tmp_path):
     configs = {
         f"imrsf_d2/{path.relative_to(REPOSITORY).as_posix()}" for path in Path(REPOSITORY / "configs").rglob("*.yaml")
     }
-    assert configs <= held and "imrsf_d2/data/datasets/land_cover.csv" in held and "imrsf_d2/py.typed" in held
+    assert (
+        configs <= held
+        and {"imrsf_d2/data/datasets/land_cover.csv", "imrsf_d2/data/tables/corine.csv"} <= held
+        and "imrsf_d2/py.typed" in held
+    )
     assert not [name for name in held if name.startswith(("tests/", "tools/"))]

@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         help="cities for validation; without a name, all are for training (default: about 13 %% of the tiles)",
     )
     parser.add_argument(
-        "--merge-table", metavar="CSV", help="table of codes and classes (default: imrsf_d2/data/datasets/land_cover.csv)"
+        "--merge-table",
+        metavar="CSV",
+        help="table of codes and classes, or the name of a packaged one (default: imrsf_d2/data/datasets/land_cover.csv)",
     )
     parser.add_argument(
         "--s1-unit", choices=("linear", "db"), default="linear", help="unit of the Sentinel-1 scenes (default: linear)"

@@ -10,7 +10,7 @@ import numpy as np
 
 from imrsf_d2.utils.errors import percent
 
-__all__ = ["NO_CLASS", "CodeCounts", "look_up"]
+__all__ = ["NO_CLASS", "CodeCounts", "code_text", "look_up"]
 
 #: What `look_up` gives a value that is none of the codes.
 NO_CLASS = -1
@@ -82,3 +82,10 @@ def look_up(values: np.ndarray, codes: Mapping[int, int]) -> np.ndarray:
         found = classes[position]
         is_code = keys[position] == whole
     return np.where(is_code & (whole == values), found, np.int16(NO_CLASS))
+
+
+def code_text(code: object) -> str:
+    """A code as class tables write it, empty for null. Spreadsheets make shapefiles that hold 11100.0 for '11100'."""
+    if code is None or code != code:
+        return ""
+    return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()

@@ -16,6 +16,7 @@ from rasterio.errors import CRSError
 from rasterio.features import rasterize
 from rasterio.warp import transform
 
+from imrsf_d2.geo.codes import code_text
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import Bounds, move_bounds
 from imrsf_d2.geo.wrapping import meets, period, smallest_arc, turns, unwrap_polygons
@@ -123,7 +124,7 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
     """Read codes and bounds of all features; those without a geometry are left out with a warning.
 
     Args:
-        classes: code -> class index, None for no data (`MergeTable.codes`).
+        classes: code -> class index, None for no data (`ClassTable.codes`).
         ignore: label of features without data.
 
     Raises:
@@ -144,7 +145,7 @@ def read_features(layer: Layer, classes: Mapping[str, int | None], ignore: int) 
         raise InputError(f"{layer.path} changed while it was being read. Run the command again.")
     if not usable.all():
         log.warning("%s: %d of %d features have no area and are left out.", layer.path, (~usable).sum(), len(ids))
-    distinct, which = np.unique([_text(code) for code in codes], return_inverse=True)
+    distinct, which = np.unique([code_text(code) for code in codes], return_inverse=True)
     if unknown := [repr(str(code)) if code else "null (its CODE is empty)" for code in distinct if code not in classes]:
         raise InputError(
             f"the layer {layer.name!r} of {layer.path} has codes in {layer.column!r} that the merge table "
@@ -247,13 +248,6 @@ def _repaired(geometries: np.ndarray) -> np.ndarray:
     if broken.any():
         geometries[broken] = shapely.make_valid(geometries[broken])
     return geometries
-
-
-def _text(code: object) -> str:
-    """A code as the merge table writes it, empty for null. Spreadsheets make shapefiles that hold 11100.0 for '11100'."""
-    if code is None or code != code:
-        return ""
-    return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()
 
 
 def _read(function, path: str, **options):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, city_of, split_file
 
@@ -153,25 +152,3 @@ def test_an_unknown_split_is_named(root):
 @pytest.mark.parametrize("tile, city", [("Lyon_0000_0001", "Lyon"), ("Saint_Malo_3_14", "Saint_Malo")])
 def test_the_city_is_all_before_row_and_column(tile, city):
     assert city_of(tile) == city
-
-
-def test_the_default_table_merges_27_classes_into_seven():
-    table = read_merge_table(DEFAULT_TABLE)
-    assert len(table.classes) == 7 and len([c for c in table.codes.values() if c is not None]) == 27
-    names = {code: table.classes[index] for code, index in table.codes.items() if index is not None}
-    assert names["12230"] == "roads" and names["40000"] == "water" and names["31000"] == "trees"
-    assert table.codes["91000"] is None
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("code,name\n1,a\n", r"has the columns \['code', 'name'\], expected among them 'class'"),
-        ("code,class\n1,a\n1,b\n", "lists the code '1' twice"),
-        ("code,class\n1,\n", "names 0 classes, expected 1 to 255"),
-    ],
-)
-def test_a_bad_table_is_named(tmp_path, text, message):
-    (tmp_path / "table.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_merge_table(tmp_path / "table.csv")

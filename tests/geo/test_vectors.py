@@ -9,7 +9,8 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 from shapely.geometry import LineString, MultiPolygon, Polygon
 
-from imrsf_d2.data.datasets.land_cover import read_merge_table
+from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import move_bounds
 from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
@@ -153,7 +154,7 @@ def test_a_null_code_can_be_merged_like_any_other(tmp_path):
     path = write_layer(tmp_path / "a.gpkg", [box(0, 0, 8, 4), box(0, 4, 8, 8)], np.array(["1", None], dtype=object))
     (tmp_path / "table.csv").write_text("code,name,class\n1,one,land\n,not mapped,\n")
     layer = find_layer(str(path))
-    assert read_features(layer, read_merge_table(tmp_path / "table.csv").codes, 255).labels.tolist() == [0, 255]
+    assert read_features(layer, read_class_table(tmp_path / "table.csv").codes, 255).labels.tolist() == [0, 255]
 
 
 def test_the_column_is_found_in_any_case(tmp_path):
@@ -210,7 +211,7 @@ def test_a_file_of_another_kind_is_named(tmp_path):
 
 
 def test_every_code_of_the_default_table_is_painted(tmp_path):
-    table = read_merge_table()
+    table = read_class_table(DEFAULT_TABLE)
     codes = list(table.codes)
     grid = Grid.north_up(GRID.crs, LEFT, TOP, 10.0, 1, len(codes))
     path = write_layer(tmp_path / "a.gpkg", squares((LEFT, TOP - 10), 10, len(codes), 1), codes)

@@ -11,7 +11,8 @@ import rasterio
 from rasterio.warp import transform as transform_points
 from scipy import ndimage
 
-from imrsf_d2.data.datasets.land_cover import read_merge_table
+from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, city_of
 from imrsf_d2.synthetic.land_cover_tiles import LandCoverRecipe, LandCoverTile, make_tile
@@ -140,7 +141,7 @@ def test_the_loader_of_the_real_set_reads_it(folder):
 
 
 def test_classes_are_those_of_the_real_layout():
-    assert read_merge_table().classes == CLASSES
+    assert read_class_table(DEFAULT_TABLE).classes == CLASSES
 
 
 # --- landscape

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes, read_merge_table
+from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
@@ -113,7 +114,7 @@ def register_quadruplets(
         merge_table: the table that the labels were made with, for tiles without a `prepared.json`; None is the default
             table.
     """
-    given = read_merge_table(DEFAULT_TABLE if merge_table is None else merge_table).classes
+    given = read_class_table(DEFAULT_TABLE if merge_table is None else merge_table).classes
     metadata = MetadataCatalog.get(name).set(ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic", split=split)
 
     def find_classes() -> tuple[str, ...]:

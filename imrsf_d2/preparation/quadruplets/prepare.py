@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, read_merge_table
+from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, split_file
 from imrsf_d2.geo.vectors import CODE_COLUMN
@@ -65,7 +66,7 @@ def prepare_quadruplets(
         tile_size: side of a tile, px.
         resolution: side of a pixel, m.
         val_cities: the cities to hold out for validation; None chooses them (see `choose_val_cities`).
-        merge_table: see `read_merge_table`.
+        merge_table: see `read_class_table`.
         s1_unit: what Sentinel-1 scenes hold, "linear" power or "db".
         code_column, layer: column and layer of the class codes (see `find_layer`).
         min_labeled: least share of a tile's pixels that must have a class.
@@ -82,7 +83,7 @@ def prepare_quadruplets(
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
     _check_parameters(tile_size, resolution, s1_unit, min_labeled)
-    table = read_merge_table(merge_table)
+    table = read_class_table(merge_table)
     cities = find_exports(source)
     _check_val_cities(val_cities, [city.name for city in cities], source)
     planner = Planner(tile_size, resolution, s1_unit, table.codes, IGNORE_LABEL, code_column, layer)
