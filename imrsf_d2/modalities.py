@@ -18,6 +18,8 @@ __all__ = ["Modality", "ModalitySet", "TRANSFORMS", "computed_part", "subset_lab
 TRANSFORMS = ("none", "db")
 #: The number of channels where it follows from the bands.
 _FOLLOWS: Any = None
+#: Rasters are resampled as 32-bit floating-point numbers, which hold all whole numbers up to this one.
+_LARGEST_CODE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Modality:
         unit: of the values after `transform`, for figures: "m", "dB". Default: none; "dB" after "db".
         display: what to show in figures: one band, or three as red, green and blue; entries of `bands`, or numbers from 1
             where these are not given. Default: see `imrsf_d2.visualization.displays`.
+        codes: of a categorical modality, what the numbers in its files stand for: code -> class index, or None for no data.
+            Default: they are class indices. `classes` follows from them. Kept as pairs.
 
     Raises:
         ValueError: if a value contradicts another or is out of range; the message names the modality and the key.
@@ -55,6 +59,7 @@ class Modality:
     bands: tuple[int | str, ...] = ()
     unit: str = ""
     display: tuple[int | str, ...] = ()
+    codes: Mapping[int, int | None] | tuple[tuple[int, int | None], ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
@@ -69,6 +74,7 @@ class Modality:
             raise self._error(
                 "CHANNELS", f"{self.channels}, but BANDS {list(self.bands)}", f"{len(self.bands)} or no CHANNELS: it follows"
             )
+        self._check_codes()
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
         others = (self.transform != "none", self.clip, self.mean, self.std, self.unit, self.display)
@@ -109,6 +115,28 @@ class Modality:
             raise self._error("BANDS", str(list(bands)), "each band once")
         object.__setattr__(self, "bands", tuple(bands))
 
+    def _check_codes(self) -> None:
+        if self.codes == ():
+            return
+        expected = "a class index, or null for no data, for each code, e.g. {10: 0, 20: 1, 0: null}"
+        pairs = self.codes.items() if isinstance(self.codes, Mapping) else self.codes
+        try:
+            codes = dict(pairs)
+        except (TypeError, ValueError):
+            codes = {}
+        if not codes:
+            raise self._error("CODES", repr(self.codes), expected)
+        if not all(type(code) is int and abs(code) <= _LARGEST_CODE for code in codes) or not all(
+            index is None or (type(index) is int and index >= 0) for index in codes.values()
+        ):
+            raise self._error("CODES", repr(codes), expected)
+        object.__setattr__(self, "codes", tuple(codes.items()))
+        needed = 1 + max((index for index in codes.values() if index is not None), default=-1)
+        if self.classes == 0:
+            object.__setattr__(self, "classes", needed)
+        elif self.classes < needed:
+            raise self._error("CODES", f"up to class {needed - 1}", f"class indices below CLASSES, {self.classes}")
+
     def _check_figures(self) -> None:
         """Check what is for figures alone."""
         if not isinstance(self.unit, str):
@@ -129,6 +157,11 @@ class Modality:
         """How messages and figures call a channel (from 0): by its description in `bands`, or as "band 3" of the file."""
         band = self.bands[index] if self.bands else index + 1
         return band if isinstance(band, str) else f"band {band}"
+
+    @property
+    def class_codes(self) -> dict[int, int | None]:
+        """Of a categorical modality, the class index of each number in its files, None for no data."""
+        return dict(self.codes) or {index: index for index in range(self.classes)}
 
     @property
     def categorical(self) -> bool:

@@ -90,3 +90,29 @@ def test_an_entry_of_a_config_becomes_a_modality():
     assert Modality.from_mapping(bands) == Modality("s2", 3, bands=("B08", 4, 3), unit="DN", display=(4, 3, "B08"))
     assert [Modality.from_mapping(bands).band_name(i) for i in range(3)] == ["B08", "band 4", "band 3"]
     assert MAP.categorical and not SAR.categorical and MAP.channels == 1
+
+
+def test_the_number_of_classes_follows_from_the_codes():
+    cover = Modality.from_mapping({"NAME": "cover", "CODES": {10: 0, 20: 1, 95: 0, 0: None}})
+    assert cover.classes == 2 and cover.categorical and cover.class_codes == {10: 0, 20: 1, 95: 0, 0: None}
+    assert hash(cover) == hash(Modality("cover", codes={10: 0, 20: 1, 95: 0, 0: None}))
+    assert Modality("cover", classes=3, codes={1: 0}).classes == 3
+    assert Modality("cover", classes=3).class_codes == {0: 0, 1: 1, 2: 2}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"codes": {10: 2, 20: 0}, "classes": 2}, r"CODES is up to class 2, expected class indices below CLASSES, 2"),
+        ({"codes": {10: 0}}, "CLASSES is 1, expected 0"),
+        ({"codes": {}}, r"CODES is \{\}, expected a class index"),
+        ({"codes": [10, 20]}, r"CODES is \[10, 20\], expected a class index"),
+        ({"codes": {"a": 0}}, "CODES is .*'a'"),
+        ({"codes": {1 << 25: 0, 1: 1}}, "CODES is .*33554432"),
+        ({"codes": {1: -1, 2: 0}}, "CODES is "),
+        ({"codes": {1: 0, 2: 1}, "mean": (1.0,)}, "CLASSES is 2 together with other keys"),
+    ],
+)
+def test_codes_that_cannot_be_meant_are_named(changes, message):
+    with pytest.raises(ValueError, match=f"modality 'cover': {message}"):
+        Modality("cover", **changes)

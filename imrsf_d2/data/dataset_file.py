@@ -103,7 +103,9 @@ class DatasetFile:
     @property
     def unmeasured(self) -> list[str]:
         """The modalities that have no statistics yet, and need some before a model can be trained."""
-        return [entry["NAME"] for entry in self.entries if "MEAN" not in entry and not entry.get("CLASSES")]
+        return [
+            entry["NAME"] for entry in self.entries if "MEAN" not in entry and not Modality.from_mapping(entry).categorical
+        ]
 
     @property
     def coco(self) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 
 from imrsf_d2.utils.errors import percent
 
-__all__ = ["NO_CLASS", "CodeCounts", "code_text", "look_up"]
+__all__ = ["NO_CLASS", "NO_DATA", "CodeCounts", "code_text", "look_up"]
 
-#: What `look_up` gives a value that is none of the codes.
-NO_CLASS = -1
+#: What `look_up` gives a value that is none of the codes, and what stands for "no data" where codes may mean that.
+NO_CLASS, NO_DATA = -1, -2
 #: Codes further apart than this are searched for instead of being looked up in a table of everything between them.
 LONGEST_TABLE = 1 << 17
 #: At most this many codes are listed in a message: measurements read as codes have as many values as pixels.
@@ -63,17 +63,17 @@ def look_up(values: np.ndarray, codes: Mapping[int, int]) -> np.ndarray:
         codes: code -> class index.
 
     Returns:
-        Class indices in the same shape, int16; NO_CLASS where the value is none of the codes.
+        Class indices in the same shape, int32; NO_CLASS where the value is none of the codes.
     """
     if not codes:
-        return np.full(values.shape, NO_CLASS, np.int16)
+        return np.full(values.shape, NO_CLASS, np.int32)
     keys, classes = np.array(sorted(codes.items()), dtype=np.int64).T
-    classes = classes.astype(np.int16)
+    classes = classes.astype(np.int32)
     first, last = keys[0], keys[-1]
     with np.errstate(invalid="ignore"):  # what NaN, infinity and huge numbers become is compared with them below
         whole = values.astype(np.int64)
     if last - first < LONGEST_TABLE:
-        table = np.full(last - first + 1, NO_CLASS, np.int16)
+        table = np.full(last - first + 1, NO_CLASS, np.int32)
         table[keys - first] = classes
         found = table[np.clip(whole, first, last) - first]
         is_code = (whole >= first) & (whole <= last)
@@ -81,7 +81,7 @@ def look_up(values: np.ndarray, codes: Mapping[int, int]) -> np.ndarray:
         position = np.searchsorted(keys, whole).clip(max=len(keys) - 1)
         found = classes[position]
         is_code = keys[position] == whole
-    return np.where(is_code & (whole == values), found, np.int16(NO_CLASS))
+    return np.where(is_code & (whole == values), found, np.int32(NO_CLASS))
 
 
 def code_text(code: object) -> str:

@@ -8,7 +8,8 @@ bands:
 3. `Modality.nodata` in every band (all-black RGB);
 4. NaN or infinity in any band, after scale and offset (see below);
 5. for "db", a power of zero or below in any band: no echo was recorded there, and any floor value would be an invention
-   of ours.
+   of ours;
+6. a code of a categorical modality that stands for no data (`Modality.codes`).
 Invalid pixels are overwritten with the band's mean (class 0 for a categorical modality), so that they are harmless
 even to code that ignores validity.
 
@@ -28,6 +29,7 @@ import rasterio
 from rasterio.windows import Window
 
 from imrsf_d2.geo.bands import modality_bands
+from imrsf_d2.geo.codes import NO_CLASS, NO_DATA, CodeCounts, look_up
 from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
 from imrsf_d2.geo.grids import Grid
@@ -112,7 +114,7 @@ def read_raster(
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:
-        _check_classes(path, modality, bands[:, valid])
+        bands, valid = _classes(path, modality, bands, valid)
     if modality.clip is not None:
         np.clip(bands, *modality.clip, out=bands)
     if not valid.all():
@@ -184,14 +186,22 @@ def _read(file: rasterio.DatasetReader, numbers: list[int], window: tuple[slice,
     return raw, file_validity(file, numbers, raw, part, tag_in_all_bands=raw.dtype.itemsize == 1)
 
 
-def _check_classes(path: str, modality: Modality, values: np.ndarray) -> None:
-    wrong = values[(values < 0) | (values >= modality.classes) | (values != np.rint(values))]
-    if wrong.size:
-        raise InputError(
-            f"{path} holds {wrong.flat[0]:g}, expected class indices from 0 to {modality.classes - 1} for "
-            f"modality {modality.name!r}. If this value means 'no data', give it as NODATA in "
-            "MODEL.IMRSF.MODALITIES."
+def _classes(path: str, modality: Modality, bands: np.ndarray, valid: np.ndarray) -> Raster:
+    """The class indices that the codes of a categorical modality stand for, and where there are any."""
+    codes = {code: NO_DATA if index is None else index for code, index in modality.class_codes.items()}
+    classes = look_up(bands, codes)
+    valid = valid & (classes[0] != NO_DATA)
+    unknown = valid & (classes[0] == NO_CLASS)
+    if unknown.any():
+        expected = (
+            f"the codes {', '.join(map(str, codes))}" if modality.codes else f"class indices from 0 to {len(codes) - 1}"
         )
+        raise InputError(
+            f"{path} holds {CodeCounts.of(bands[:, unknown], unknown.size)}, expected {expected} for modality "
+            f"{modality.name!r}. In MODEL.IMRSF.MODALITIES, CODES says what other values stand for, and NODATA which one means "
+            "'no data'."
+        )
+    return classes.astype(np.float32), valid
 
 
 def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str, modality: Modality) -> Warp:

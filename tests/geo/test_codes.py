@@ -26,7 +26,7 @@ def test_each_value_becomes_what_a_dictionary_says(dtype, codes):
         values = np.array([v for v in [*wanted, limits.min, limits.max] if limits.min <= v <= limits.max], kind)
     expected = [codes.get(value, NO_CLASS) for value in values.tolist()]
     got = look_up(values.reshape(1, -1), codes)
-    assert got.dtype == np.int16 and got.tolist() == [expected]
+    assert got.dtype == np.int32 and got.tolist() == [expected]
 
 
 def test_codes_are_counted_over_several_rasters():

@@ -6,7 +6,9 @@ import pytest
 import rasterio
 from rasterio._err import CPLE_AppDefinedError
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import Affine
 
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import RasterError, read_band, read_grid, read_raster
 from imrsf_d2.modalities import Modality
 
@@ -110,8 +112,35 @@ def test_class_indices_stay_whole_and_missing_ones_are_class_0(tmp_path, write_r
 @pytest.mark.parametrize(("value", "dtype"), [(9, "uint8"), (-1, "int16"), (2.5, "float32")])
 def test_a_value_that_is_no_class_is_named(tmp_path, write_raster, value, dtype):
     path = write_raster(tmp_path / "map.tif", np.array([[1, value]], dtype=dtype))
-    with pytest.raises(ValueError, match=rf"map\.tif holds {value}, expected class indices from 0 to 8 .*NODATA"):
+    with pytest.raises(
+        ValueError,
+        match=rf"map\.tif holds {value} \(50.0% of the pixels\), expected class indices from 0 to 8 .*CODES .* NODATA",
+    ):
         read_raster(path, Modality("dnw", classes=9))
+
+
+WORLDCOVER = Modality("cover", codes={10: 0, 20: 1, 95: 0, 100: 2, 0: None})
+
+
+def test_codes_of_a_map_become_classes_on_its_own_grid_and_resampled(tmp_path, write_raster):
+    codes = np.array([[10, 0, 100], [20, 95, 10]])
+    profile = {"crs": "EPSG:32632", "transform": Affine(20, 0, 500_000, 0, -20, 5_000_000)}
+    for dtype in ("uint8", "int16", "float64"):
+        path = write_raster(tmp_path / "map.tif", codes.astype(dtype), **profile)
+        bands, valid = read_raster(path, WORLDCOVER)
+        assert bands.dtype == np.float32 and bands.tolist() == [[[0, 0, 2], [1, 0, 0]]]
+        assert valid.tolist() == [[True, False, True], [True, True, True]]
+        fine, fine_valid = read_raster(path, WORLDCOVER, grid=Grid.north_up(profile["crs"], 500_000, 5_000_000, 10.0, 4, 6))
+        np.testing.assert_array_equal(fine[0], bands[0].repeat(2, 0).repeat(2, 1))
+        np.testing.assert_array_equal(fine_valid, valid.repeat(2, 0).repeat(2, 1))
+
+
+def test_all_unknown_codes_of_a_map_are_named(tmp_path, write_raster):
+    path = write_raster(tmp_path / "map.tif", np.array([[10, 7, 7, 30]], np.uint8), nodata=30)
+    with pytest.raises(
+        ValueError, match=r"holds 7 \(50.0% of the pixels\), expected the codes 10, 20, 95, 100, 0 for modality"
+    ):
+        read_raster(path, WORLDCOVER)
 
 
 def test_a_wrong_band_count_names_file_found_and_expected(tmp_path, write_raster):
