@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from imrsf_d2.data.class_colors import class_colors
+
 __all__ = ["ClassNames"]
 
 
@@ -15,7 +17,7 @@ class ClassNames:
 
     Args:
         names: by class index.
-        colors: (red, green, blue) of each, 0 to 255; if there are not as many, distinct ones are made up.
+        colors: (red, green, blue) of each, 0 to 255; if there are not as many, those of `class_colors`.
     """
 
     names: tuple[str, ...]
@@ -25,7 +27,7 @@ class ClassNames:
         object.__setattr__(self, "names", tuple(self.names))
         colors = tuple(tuple(map(int, color)) for color in self.colors)
         if len(colors) != len(self.names):
-            colors = tuple(tuple((37 * i * step) % 256 for step in (5, 3, 2)) for i in range(1, len(self.names) + 1))
+            colors = class_colors(self.names)
         object.__setattr__(self, "colors", colors)
 
     @classmethod

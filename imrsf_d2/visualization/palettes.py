@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from detectron2.data import Metadata
-from matplotlib.colors import to_rgb
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
 
@@ -33,7 +32,7 @@ class Palette:
 
     Args:
         names: of the classes, in the order of their indices.
-        colors: (red, green, blue) in 0..1 for each; empty for twenty distinct ones, which repeat.
+        colors: (red, green, blue) in 0..1 for each; empty for those of `class_colors`.
 
     Raises:
         ValueError: if the numbers of colors and names differ.
@@ -44,8 +43,8 @@ class Palette:
 
     def __post_init__(self) -> None:
         if not self.colors:
-            twenty = matplotlib.colormaps["tab20"]  # called with an integer, it gives the color of that number
-            object.__setattr__(self, "colors", tuple(twenty(i % twenty.N)[:3] for i in range(len(self.names))))
+            colors = tuple((red / 255, green / 255, blue / 255) for red, green, blue in class_colors(self.names))
+            object.__setattr__(self, "colors", colors)
         if len(self.colors) != len(self.names):
             raise InputError(
                 f"there are {len(self.colors)} colors for the {len(self.names)} classes {self.names}, expected one each."
@@ -73,21 +72,20 @@ class Palette:
         return {KeyEntry(i, self.names[i], self.colors[i]) for i in np.unique(labels).astype(np.int64).tolist()}
 
 
-#: The official colors of Dynamic World.
+#: Dynamic World in its official colors, which `class_colors` has for the same classes elsewhere.
 DYNAMIC_WORLD = Palette(
-    ("water", "trees", "grass", "flooded vegetation", "crops", "shrub and scrub", "built", "bare", "snow and ice"),
-    tuple(map(to_rgb, ("#419BDF", "#397D49", "#88B053", "#7A87C6", "#E49635", "#DFC35A", "#C4281B", "#A59B8F", "#B39FE1"))),
+    ("water", "trees", "grass", "flooded vegetation", "crops", "shrub and scrub", "built", "bare", "snow and ice")
 )
 
-#: Official palettes by the usual names of the modalities.
-_MAPS = {"dnw": DYNAMIC_WORLD}
+#: Palettes by the usual names of the modalities.
+_MAPS = {"dnw": DYNAMIC_WORLD, "dynamic_world": DYNAMIC_WORLD}
 
 
 def modality_palette(modality: Modality) -> Palette:
-    """The palette of a categorical modality: the official one if there is one for its name and number of classes."""
-    official = _MAPS.get(modality.name)
-    if official is not None and len(official) == modality.classes:
-        return official
+    """The palette of a categorical modality: that of a known map if it has its name and number of classes."""
+    known = _MAPS.get(modality.name)
+    if known is not None and len(known) == modality.classes:
+        return known
     return Palette(tuple(f"class {i}" for i in range(modality.classes)))
 
 

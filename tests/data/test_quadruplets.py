@@ -66,7 +66,7 @@ def test_classes_are_those_that_the_tiles_were_made_with(root, register):
     mark(root, ["sea", "land", "water"])
     metadata = register()
     assert metadata.stuff_classes == ["sea", "land", "water"]
-    assert len(set(metadata.stuff_colors)) == 3 and metadata.stuff_colors[2] == (60, 140, 225)
+    assert len(set(metadata.stuff_colors)) == 3 and metadata.stuff_colors[0] == (65, 155, 223)
 
 
 def test_tiles_made_after_the_registration_bring_their_classes(root, register):

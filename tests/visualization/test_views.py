@@ -127,9 +127,17 @@ def test_a_backdrop_prefers_a_whole_tile_to_the_edge_of_a_swath():
 def test_dynamic_world_has_its_official_colors_only_with_its_nine_classes():
     assert modality_palette(Modality("dnw", classes=9)) is DYNAMIC_WORLD
     assert DYNAMIC_WORLD.names[8] == "snow and ice"
+    # As in Google's catalog of Earth Engine; tests/data/test_class_colors.py compares all of them.
     assert np.allclose(DYNAMIC_WORLD.colors[0], np.array([0x41, 0x9B, 0xDF]) / 255)
     other = modality_palette(Modality("dnw", classes=25))
-    assert other.names[24] == "class 24" and other.colors[20] == other.colors[0] != other.colors[1]
+    assert other.names[24] == "class 24" and len(set(other.colors)) == 25
+
+
+def test_labels_and_a_map_sensor_show_the_same_class_in_the_same_color():
+    labels = Palette(("urban fabric", "mixed forest", "trees", "Water"))
+    shown = dict(zip(DYNAMIC_WORLD.names, DYNAMIC_WORLD.colors))
+    assert labels.colors[2:] == (shown["trees"], shown["water"]) and labels.colors[0] == shown["built"]
+    assert len(set(labels.colors)) == 4
 
 
 def test_a_palette_needs_a_color_for_each_class():

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.datasets.coco import load_coco
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
@@ -151,12 +152,13 @@ def register_dfc2023(name: str, root: str | os.PathLike | None, split: str, task
 
     DatasetCatalog.register(name, load)
     track = dataset_root(root, "dfc2023") / "track2"
+    names = ["background", *CLASSES.values()]
     metadata = MetadataCatalog.get(name).set(
         thing_classes=list(CLASSES.values()),
         thing_dataset_id_to_contiguous_id={category: i for i, category in enumerate(CLASSES)},
         json_file=os.fspath(next((track / path for path in LABELS if (track / path).is_file()), track / LABELS[0])),
-        stuff_classes=["background", *CLASSES.values()],
-        stuff_colors=[(235, 235, 235), (200, 30, 40)],
+        stuff_classes=names,
+        stuff_colors=list(class_colors(names)),
         ignore_label=IGNORE_LABEL,
         evaluator_type=f"imrsf_{task}",
         split=split,

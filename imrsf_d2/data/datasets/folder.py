@@ -8,6 +8,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file
 from imrsf_d2.data.dataset_memory import may_exist
 from imrsf_d2.data.datasets.coco import load_coco, read_images
@@ -91,7 +92,7 @@ def register_folder(name: str) -> DatasetFile:
     metadata = MetadataCatalog.get(name).set(split=split)
     names = list(file.class_names)
     given = {label.name: label.color for label in file.classes}
-    colors = [given[label] for label in names] if all(given.get(label) for label in names) else []
+    colors = list(class_colors(names, [given.get(label) for label in names]))
     if file.task == "semantic":
         metadata.set(stuff_classes=names, stuff_colors=colors, ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic")
     elif file.task == "instance":

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.class_tables import read_class_table
 from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
@@ -30,18 +31,6 @@ from imrsf_d2.geo.rasters import read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["load_quadruplets", "register_quadruplets"]
-
-#: For figures: red, green, blue of the classes of the default table; the others take FURTHER_COLORS in turn.
-COLORS = {
-    "urban fabric": (200, 30, 40),
-    "green urban": (140, 220, 0),
-    "roads": (110, 110, 120),
-    "cropland": (255, 235, 150),
-    "pastures": (190, 230, 120),
-    "trees": (0, 125, 60),
-    "water": (60, 140, 225),
-}
-FURTHER_COLORS = ((170, 70, 200), (255, 150, 60), (0, 180, 170), (150, 100, 60), (250, 120, 190), (30, 60, 140))
 
 
 def load_quadruplets(root: str | os.PathLike | None, split: str) -> list[dict]:
@@ -143,8 +132,7 @@ def _name_classes(metadata: Metadata, classes: Sequence[str]) -> None:
     """Give a dataset its classes, replacing those it may have."""
     if metadata.get("stuff_classes") == list(classes):
         return
-    colors = [COLORS.get(label) or FURTHER_COLORS[i % len(FURTHER_COLORS)] for i, label in enumerate(classes)]
-    for key, value in (("stuff_classes", list(classes)), ("stuff_colors", colors)):
+    for key, value in (("stuff_classes", list(classes)), ("stuff_colors", list(class_colors(classes)))):
         vars(metadata).pop(key, None)  # metadata cannot be overwritten
         setattr(metadata, key, value)
 
