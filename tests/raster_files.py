@@ -22,8 +22,8 @@ TILES = (
 )
 
 
-def write_raster_file(path, array, mask=None, **profile):
-    """Write [C, H, W] (or [H, W]); `mask` [H, W] bool becomes the file's internal mask."""
+def write_raster_file(path, array, mask=None, names=(), **profile):
+    """Write [C, H, W] (or [H, W]); `mask` [H, W] bool becomes the file's internal mask, `names` the bands' descriptions."""
     array = np.asarray(array)
     array = array[None] if array.ndim == 2 else array
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,8 @@ def write_raster_file(path, array, mask=None, **profile):
             **profile,
         ) as file:
             file.write(array)
+            if names:
+                file.descriptions = names
             if mask is not None:
                 file.write_mask(mask)
     return path

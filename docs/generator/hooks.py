@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = {
     "README.md": "index.md",
     "datasets/README.md": "datasets.md",
+    "datasets/sen1floods11.md": "sen1floods11.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
