@@ -40,7 +40,7 @@ class Modality:
             `imrsf_d2.geo.bands`). Default: all bands, except an alpha band beside them.
         unit: of the values after `transform`, for figures: "m", "dB". Default: none; "dB" after "db".
         display: what to show in figures: one band, or three as red, green and blue; entries of `bands`, or numbers from 1
-            where these are not given. Default: see `imrsf_d2.visualization.displays`.
+            where these are not given. Default: see `imrsf_d2.data.displays`.
         codes: of a categorical modality, what the numbers in its files stand for: code -> class index, or None for no data.
             Default: they are class indices. `classes` follows from them. Kept as pairs.
 

@@ -113,7 +113,7 @@ def _draw_panels(
     # One scale for all, so that colors can be compared.
     limits = display_limits(sample.image, modalities, name) or display_limits(images[-1], modalities, name)
     if limits is not None:
-        widen = max(MIN_SPAN * max(modalities[name].std) - (limits[1] - limits[0]), 0) / 2
+        widen = np.maximum(MIN_SPAN * max(modalities[name].std) - (limits[1] - limits[0]), 0) / 2
         limits = limits[0] - widen, limits[1] + widen
     given = view_modality(sample.image, modalities, name, limits)
     views = [

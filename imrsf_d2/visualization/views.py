@@ -1,7 +1,7 @@
 """A modality's values as colors that are read at a glance.
 
-Radar is shown in gray, optical bands in true color, heights with a color map, categorical maps in their palette. Bands
-have no names, so the modality's own name decides which of them are shown.
+Radar is shown in gray, optical bands in true color, heights with a color map, categorical maps in their palette. Which bands are
+shown is decided in `imrsf_d2.data.displays`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
+from imrsf_d2.data.displays import display_of
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, modality_palette
 
@@ -24,19 +25,8 @@ INVALID: RGB = (0.87, 0.87, 0.87)
 TAILS = 0.01
 
 
-@dataclass(frozen=True)
-class _Display:
-    bands: tuple[int, ...]
-    caption: str
-
-
-#: The bands to show of sensors that do not have exactly red, green and blue, by the usual names of the sensors.
-_DISPLAYS = {
-    "s1": _Display((0,), "VV"),  # of VV, VH
-    "s2": _Display((2, 1, 0), "true color"),  # of blue, green, red, near infrared
-}
-#: Units of single-band measurements, by the usual names of their sensors.
-_UNITS = {"dsm": "m", "ndsm": "m", "dem": "m", "height": "m"}
+#: The values that are shown as darkest and as brightest, of each shown band [1 or 3].
+Limits = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,18 +50,18 @@ class View:
 
 def modality_title(modality: Modality) -> str:
     """The heading of a modality's panels: its name and, if not all of its bands are shown, which ones."""
-    display = _display(modality)
-    return f"{modality.name.upper()} {display.caption}".strip()
+    return f"{modality.name.upper()} {display_of(modality).caption}".strip()
 
 
-def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> tuple[float, float] | None:
+def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> Limits | None:
     """The values of a modality that `view_modality` shows as darkest and brightest.
 
     Args:
         image, modalities, name: as for `view_modality`.
 
     Returns:
-        (low, high) in the units of the bands; None for a categorical map, or if the modality is absent.
+        (low, high) in the units of the bands, for each that is shown; None for a categorical map, or if the modality is
+        absent.
     """
     modality = modalities[name]
     valid = image[modalities.validity(name)] >= 0.5
@@ -80,9 +70,7 @@ def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> tup
     return _limits(modality, _shown_bands(image, modalities, name)[valid])
 
 
-def view_modality(
-    image: np.ndarray, modalities: ModalitySet, name: str, limits: tuple[float, float] | None = None
-) -> View | None:
+def view_modality(image: np.ndarray, modalities: ModalitySet, name: str, limits: Limits | None = None) -> View | None:
     """Color one modality of a sample.
 
     Args:
@@ -106,10 +94,10 @@ def view_modality(
     if shown.shape[-1] == 3:
         colors = np.clip((shown - low) / (high - low), 0, 1)
         return View(np.where(valid[..., None], colors, INVALID), valid)
-    radar = modality.transform == "db"
-    scale = ScalarMappable(Normalize(low, high), "gray" if radar else "viridis")
+    display = display_of(modality)
+    scale = ScalarMappable(Normalize(low[0], high[0]), "gray" if display.radar else "viridis")
     colors = scale.to_rgba(shown[..., 0])[..., :3]
-    return View(np.where(valid[..., None], colors, INVALID), valid, scale, "dB" if radar else _UNITS.get(name, ""))
+    return View(np.where(valid[..., None], colors, INVALID), valid, scale, display.unit)
 
 
 def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = ()) -> np.ndarray:
@@ -132,8 +120,8 @@ def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = 
         views,
         key=lambda name: (
             views[name].valid.mean() < 0.5,
-            len(_display(modalities[name]).bands) < 3,
-            modalities[name].transform == "db",
+            len(display_of(modalities[name]).bands) < 3,
+            display_of(modalities[name]).radar,
             modalities[name].categorical,
         ),
     )
@@ -143,24 +131,23 @@ def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = 
     return np.where(views[best].valid[..., None], 0.15 + 0.7 * colors, INVALID)
 
 
-def _display(modality: Modality) -> _Display:
-    display = _DISPLAYS.get(modality.name)
-    if display is not None and max(display.bands) < modality.channels and not modality.categorical:
-        return display
-    if modality.channels >= 3:
-        return _Display((0, 1, 2), "" if modality.channels == 3 else "bands 1 to 3")
-    return _Display((0,), "" if modality.channels == 1 else "band 1")
-
-
 def _shown_bands(image: np.ndarray, modalities: ModalitySet, name: str) -> np.ndarray:
     """The bands of a measurement that are shown: [H, W, 1 or 3]."""
     bands = image[modalities.bands(name)]
-    return np.moveaxis(bands[list(_display(modalities[name]).bands)], 0, -1)
+    return np.moveaxis(bands[list(display_of(modalities[name]).bands)], 0, -1)
 
 
-def _limits(modality: Modality, values: np.ndarray) -> tuple[float, float]:
+def _limits(modality: Modality, values: np.ndarray) -> Limits:
     """The darkest and the brightest of the shown values [n, 1 or 3]."""
-    return (0.0, 255.0) if values.shape[-1] == 3 and _is_8_bit(modality, values) else _contrast(values)
+    display = display_of(modality)
+    if len(display.bands) == 1:
+        return _contrast(values)
+    if not display.radar and _is_8_bit(modality, values):
+        return np.zeros(3), np.full(3, 255.0)
+    if not display.true_color:
+        return _contrast(values)
+    low, high = _contrast(values.reshape(-1, 1))  # one for all bands, as the hues of a photograph would shift otherwise
+    return np.resize(low, 3), np.resize(high, 3)
 
 
 def _is_8_bit(modality: Modality, values: np.ndarray) -> bool:
@@ -170,7 +157,7 @@ def _is_8_bit(modality: Modality, values: np.ndarray) -> bool:
     return values.min() >= 0 and 1 < values.max() <= 255
 
 
-def _contrast(values: np.ndarray) -> tuple[float, float]:
-    """Limits that clip TAILS of the values at either end."""
-    low, high = np.percentile(values, [100 * TAILS, 100 * (1 - TAILS)])
-    return float(low), float(max(high, low + 1e-6 * max(1.0, abs(low))))
+def _contrast(values: np.ndarray) -> Limits:
+    """Limits of each column of [n, C] that clip TAILS of its values at either end."""
+    low, high = np.percentile(values, [100 * TAILS, 100 * (1 - TAILS)], axis=0)
+    return low, np.maximum(high, low + 1e-6 * np.maximum(1.0, np.abs(low)))

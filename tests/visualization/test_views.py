@@ -3,7 +3,7 @@ import pytest
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import DYNAMIC_WORLD, Palette, modality_palette
-from imrsf_d2.visualization.views import INVALID, backdrop, modality_title, view_modality
+from imrsf_d2.visualization.views import INVALID, backdrop, view_modality
 
 
 def sample(modality, *bands, valid=None):
@@ -54,7 +54,7 @@ def test_8_bit_colors_are_shown_as_they_are(rgb):
 
 def test_radar_is_gray_and_heights_are_colored():
     sar = view_modality(*sample(Modality("sar", transform="db"), RAMP), "sar")
-    dsm = view_modality(*sample(Modality("dsm"), RAMP), "dsm")
+    dsm = view_modality(*sample(Modality("dsm", unit="m"), RAMP), "dsm")
     assert np.ptp(sar.colors, axis=-1).max() == 0 and np.ptp(dsm.colors, axis=-1).max() > 0.3
     assert np.all(np.diff(sar.colors[..., 0].ravel()) >= 0)
     assert (sar.unit, dsm.unit) == ("dB", "m")
@@ -81,20 +81,33 @@ def test_a_modality_without_a_valid_pixel_is_absent():
     assert view_modality(image, modalities, "dsm") is None
 
 
-@pytest.mark.parametrize(
-    "modality, title",
-    [
-        (Modality("s1", 2, transform="db"), "S1 VV"),
-        (Modality("s2", 4), "S2 true color"),
-        (Modality("s2", 2), "S2 band 1"),
-        (Modality("rgb", 3), "RGB"),
-        (Modality("hyper", 6), "HYPER bands 1 to 3"),
-        (Modality("dnw", classes=9), "DNW"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_titles_say_which_bands_are_shown(modality, title):
-    assert modality_title(modality) == title
+def test_decibels_are_gray_however_they_are_known():
+    for modality in (
+        Modality("sar", mean=(-9.0,)),
+        Modality("backscatter", unit="dB"),
+        Modality("x", bands=("VH", "VV"), unit="dB"),
+        Modality("s1_rtc", 2, mean=(-9.0, -15.0), std=(1.0, 1.0)),
+    ):
+        view = view_modality(*sample(modality, *[RAMP - 60] * modality.channels), modality.name)
+        assert np.ptp(view.colors, axis=-1).max() == 0 and view.unit == "dB"
+
+
+def test_the_bands_to_show_are_those_of_the_modality():
+    infrared, red, green = 3000 + RAMP, 500 + 2 * RAMP.T, 700 + 3 * RAMP[::-1]
+    modality = Modality("nrg", bands=("B08", "B04", "B03"), display=("B08", "B04", "B03"))
+    shown = view_modality(*sample(modality, infrared, red, green), "nrg").colors
+    # Each has a stretch of its own, or vegetation would be nothing but red.
+    for i, band in enumerate((infrared, red, green)):
+        low, high = np.percentile(band, [1, 99])
+        assert np.allclose(shown[..., i], np.clip((band - low) / (high - low), 0, 1), atol=1e-6)
+    gray = view_modality(*sample(Modality("nrg", 3, display=(2,)), infrared, red, green), "nrg")
+    assert (gray.scale.norm.vmin, gray.scale.norm.vmax) == pytest.approx(tuple(np.percentile(red, [1, 99])))
+
+
+def test_a_composite_of_polarizations_is_no_8_bit_picture():
+    bands = [10 + 0.1 * RAMP, 20 + 0.1 * RAMP, 15 + 0.1 * RAMP]
+    quad = Modality("sar", bands=("HH", "HV", "VV"), display=("HH", "HV", "VV"))
+    assert view_modality(*sample(quad, *bands), "sar").colors.max() == 1
 
 
 SENSORS = ModalitySet([Modality("sar", transform="db"), Modality("rgb", 3), Modality("dsm")])
