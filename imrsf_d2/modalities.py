@@ -43,6 +43,7 @@ class Modality:
             where these are not given. Default: see `imrsf_d2.data.displays`.
         codes: of a categorical modality, what the numbers in its files stand for: code -> class index, or None for no data.
             Default: they are class indices. `classes` follows from them. Kept as pairs.
+        class_names: of a categorical modality, for figures: what its classes are called, by index. `classes` follows from them.
 
     Raises:
         ValueError: if a value contradicts another or is out of range; the message names the modality and the key.
@@ -60,6 +61,7 @@ class Modality:
     unit: str = ""
     display: tuple[int | str, ...] = ()
     codes: Mapping[int, int | None] | tuple[tuple[int, int | None], ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
@@ -74,6 +76,7 @@ class Modality:
             raise self._error(
                 "CHANNELS", f"{self.channels}, but BANDS {list(self.bands)}", f"{len(self.bands)} or no CHANNELS: it follows"
             )
+        self._check_class_names()
         self._check_codes()
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
@@ -114,6 +117,16 @@ class Modality:
         if len(set(bands)) < len(bands):
             raise self._error("BANDS", str(list(bands)), "each band once")
         object.__setattr__(self, "bands", tuple(bands))
+
+    def _check_class_names(self) -> None:
+        names = self.class_names
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name.strip() for name in names):
+            raise self._error("CLASS_NAMES", repr(names), "a list of names, e.g. [water, trees]")
+        object.__setattr__(self, "class_names", tuple(names))
+        if names and self.classes == 0:
+            object.__setattr__(self, "classes", len(names))
+        if names and self.classes != len(names):
+            raise self._error("CLASS_NAMES", f"a list of length {len(names)}", f"{self.classes}, one for each of CLASSES")
 
     def _check_codes(self) -> None:
         if self.codes == ():
@@ -309,7 +322,11 @@ class ModalitySet(Sequence[Modality]):
 
 def computed_part(entries: Iterable[Mapping]) -> list[dict]:
     """The entries of `MODEL.IMRSF.MODALITIES` without the keys that only figures depend on, to compare what results depend on."""
-    return [{key: value for key, value in entry.items() if key not in ("UNIT", "DISPLAY")} for entry in entries]
+    parts = []
+    for entry in entries:
+        follows = {"CLASSES": len(entry["CLASS_NAMES"])} if "CLASS_NAMES" in entry else {}
+        parts.append(follows | {k: v for k, v in entry.items() if k not in ("UNIT", "DISPLAY", "CLASS_NAMES")})
+    return parts
 
 
 def subset_label(names: Iterable[str]) -> str:

@@ -110,6 +110,12 @@ def test_the_number_of_classes_follows_from_the_codes():
         ({"codes": {"a": 0}}, "CODES is .*'a'"),
         ({"codes": {1 << 25: 0, 1: 1}}, "CODES is .*33554432"),
         ({"codes": {1: -1, 2: 0}}, "CODES is "),
+        ({"class_names": ("water", "trees"), "classes": 3}, "CLASS_NAMES is a list of length 2, expected 3"),
+        ({"class_names": ("water", 3)}, r"CLASS_NAMES is \('water', 3\), expected a list of names"),
+        (
+            {"class_names": ("water", "trees"), "codes": {10: 2}},
+            "CODES is up to class 2, expected class indices below CLASSES, 2",
+        ),
         ({"codes": {1: 0, 2: 1}, "mean": (1.0,)}, "CLASSES is 2 together with other keys"),
     ],
 )

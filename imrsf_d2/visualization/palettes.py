@@ -82,7 +82,10 @@ _MAPS = {"dnw": DYNAMIC_WORLD, "dynamic_world": DYNAMIC_WORLD}
 
 
 def modality_palette(modality: Modality) -> Palette:
-    """The palette of a categorical modality: that of a known map if it has its name and number of classes."""
+    """The palette of a categorical modality: its classes by name, if they have names, or those of a known map if it has that
+    map's name and number of classes."""
+    if modality.class_names:
+        return Palette(modality.class_names)
     known = _MAPS.get(modality.name)
     if known is not None and len(known) == modality.classes:
         return known

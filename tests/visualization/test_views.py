@@ -151,6 +151,8 @@ def test_labels_and_a_map_sensor_show_the_same_class_in_the_same_color():
     shown = dict(zip(DYNAMIC_WORLD.names, DYNAMIC_WORLD.colors))
     assert labels.colors[2:] == (shown["trees"], shown["water"]) and labels.colors[0] == shown["built"]
     assert len(set(labels.colors)) == 4
+    sensor = modality_palette(Modality("cover", class_names=("water", "urban fabric", "rocks")))
+    assert sensor.names[1] == "urban fabric" and sensor.colors[:2] == (shown["water"], shown["built"])
 
 
 def test_a_palette_needs_a_color_for_each_class():
