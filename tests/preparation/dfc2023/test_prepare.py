@@ -24,10 +24,11 @@ from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.masks import instance_masks
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.preparation.dfc2023 import crops, footprints
+from imrsf_d2.preparation import footprints
+from imrsf_d2.preparation.dfc2023 import crops
 from imrsf_d2.preparation.dfc2023.bands import BANDS
 from imrsf_d2.preparation.dfc2023.crops import tile_windows
-from imrsf_d2.preparation.dfc2023.footprints import cut_footprint
+from imrsf_d2.preparation.footprints import cut_footprint
 from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
 from tests.raster_files import run_lengths, write_raster_file
 from tests.tiny import REPOSITORY
