@@ -16,6 +16,7 @@ COMMANDS = {
     "subsets": ("subsets", "score a checkpoint with every subset of its sensors"),
     "prepare dfc2023": ("prepare_dfc2023", "cut the tiles of DFC2023 track 2, or check a download"),
     "prepare quadruplets": ("prepare_quadruplets", "make land-cover tiles from exported scenes and polygons"),
+    "prepare tiles": ("prepare_tiles", "make a dataset of tiles from scenes of any sensors and labels of any kind"),
     "predict": ("predict", "map a scene: rasters of any extent to polygons or a label map"),
     "statistics": ("statistics", "measure mean and standard deviation of a dataset's bands"),
     "visualize": ("visualize", "draw what a model is fed, the ground truth, and what it predicts"),

@@ -14,7 +14,7 @@ ALLOWED = {
     "modeling": {"modalities"},
     "data": {"modalities", "geo"},
     "synthetic": {"modalities", "geo", "data"},
-    "preparation": {"modalities", "geo", "data"},
+    "preparation": {"modalities", "geo", "data", "inference"},
     "config": {"modalities", "modeling", "data"},
     "checkpoint": {"modalities", "modeling"},
     "evaluation": {"modalities", "compat", "geo", "data"},

@@ -2,7 +2,7 @@
 
 import argparse
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import command_parser, read_pairs
 from imrsf_d2.utils.errors import InputError
 
 EXAMPLES = """
@@ -80,19 +80,6 @@ def parse(argv):
     return args
 
 
-def read_sensors(texts: list[str]) -> dict[str, str]:
-    """ "rgb=scene.tif" -> {"rgb": "scene.tif"}."""
-    sensors: dict[str, str] = {}
-    for text in texts:
-        name, equals, files = text.partition("=")
-        if not equals or not name or not files:
-            raise InputError(f"--modality is {text!r}, expected NAME=FILES, e.g. rgb=scene.tif.")
-        if name in sensors:
-            raise InputError(f"--modality names {name!r} twice; several files of one sensor are a folder or a glob.")
-        sensors[name] = files
-    return sensors
-
-
 def read_shard(text: str | None) -> tuple[int, int] | None:
     """ "1/4" -> (1, 4)."""
     if text is None:
@@ -108,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     from imrsf_d2.utils.errors import exit_code
 
     def command():
-        args.sensors, args.shard = read_sensors(args.modality), read_shard(args.shard)
+        args.sensors = read_pairs("--modality", args.modality, str, "NAME=FILES, e.g. rgb=scene.tif")
+        args.shard = read_shard(args.shard)
         from imrsf_d2.compat.upstream import prepare
 
         prepare()

@@ -24,7 +24,7 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import run_jobs
 
-__all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml"]
+__all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml", "with_statistics"]
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def modalities_yaml(entries: Sequence[Mapping], statistics: Mapping[str, Dataset
     lines = ["MODEL:", "  IMRSF:", "    MODALITIES:"]
     for entry in entries:
         modality, found = Modality.from_mapping(entry), statistics[entry["NAME"]]
-        entry, remark = _with_statistics(entry, modality, found)
+        entry, remark = with_statistics(entry, modality, found)
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).strip()
         lines += [f"      # {modality.name}: {_describe(found, modality.clip is not None)}{remark}", f"      - {text}"]
     return "\n".join(lines) + "\n"
@@ -216,7 +216,7 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
     return DatasetStatistics(Moments.of(values), classes, pixels=valid.size, cut=cut, files=1, decibels=int(decibels))
 
 
-def _with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistics) -> tuple[dict, str]:
+def with_statistics(entry: Mapping, modality: Modality, found: DatasetStatistics) -> tuple[dict, str]:
     """The entry with MEAN and STD where there are any, its keys in the order of the config files; and a remark."""
     if not found.moments.count:
         return dict(entry), "; nothing to measure, left as it was"

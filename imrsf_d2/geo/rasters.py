@@ -30,7 +30,7 @@ from rasterio.windows import Window
 
 from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.codes import NO_CLASS, NO_DATA, CodeCounts, look_up
-from imrsf_d2.geo.decibel import to_db
+from imrsf_d2.geo.decibel import from_db, to_db
 from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.stored import Scaling, read_stored
@@ -60,6 +60,7 @@ def read_raster(
     size: tuple[int, int] | None = None,
     grid: Grid | None = None,
     window: tuple[slice, slice] | None = None,
+    decibels: bool = False,
     check_grid: Callable[[Grid], None] | None = None,
     open_file: Callable[[str, str], AbstractContextManager[rasterio.DatasetReader]] = opened,
 ) -> Raster:
@@ -73,6 +74,7 @@ def read_raster(
             (radar power is averaged as power). None keeps the raster's own grid.
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
+        decibels: the file holds decibels, which are averaged as the powers that they stand for.
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
         open_file: opens the file, as `opened` does; see `OpenFiles`.
 
@@ -110,7 +112,8 @@ def read_raster(
         if modality.transform == "db":
             valid &= (bands > 0).all(axis=0)
         if warp is not None:
-            bands, valid = _resample(warp, bands, valid, path, modality)
+            bands, valid = _resample(warp, from_db(bands) if decibels else bands, valid, path, modality)
+            bands = to_db(bands) if decibels else bands
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:

@@ -14,6 +14,7 @@ TOOLS = {
     "subsets": "tools/evaluate_modalities.py",
     "prepare dfc2023": "datasets/prepare_dfc2023.py",
     "prepare quadruplets": "datasets/prepare_quadruplets.py",
+    "prepare tiles": "datasets/prepare_tiles.py",
     "predict": "tools/predict_scene.py",
     "statistics": "tools/compute_statistics.py",
     "visualize": "tools/visualize.py",

@@ -18,8 +18,8 @@ from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.geo.rasters import read_raster, size_text
 from imrsf_d2.preparation.dfc2023.bands import BANDS
 from imrsf_d2.preparation.dfc2023.crops import tile_windows, write_crops
-from imrsf_d2.preparation.footprints import cut_footprint
 from imrsf_d2.preparation.files import RECORDS
+from imrsf_d2.preparation.footprints import cut_footprint
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 

@@ -28,8 +28,8 @@ from imrsf_d2.preparation import footprints
 from imrsf_d2.preparation.dfc2023 import crops
 from imrsf_d2.preparation.dfc2023.bands import BANDS
 from imrsf_d2.preparation.dfc2023.crops import tile_windows
-from imrsf_d2.preparation.footprints import cut_footprint
 from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
+from imrsf_d2.preparation.footprints import cut_footprint
 from tests.raster_files import run_lengths, write_raster_file
 from tests.tiny import REPOSITORY
 

@@ -1,0 +1,222 @@
+"""What the labels of the tiles are: classes, and the polygons or rasters that they come from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imrsf_d2.data.class_tables import ClassTable, TableClass, read_class_table
+from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
+from imrsf_d2.geo.codes import CodeCounts, code_text
+from imrsf_d2.geo.gdal import RasterError, opened
+from imrsf_d2.inference.scene_files import find_files
+from imrsf_d2.modalities import Modality
+from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
+from imrsf_d2.preparation.tiles.sensors import Source
+from imrsf_d2.utils.errors import InputError, MissingFileError
+
+__all__ = ["TASKS", "LabelOptions", "PolygonLabels", "RasterLabels", "open_labels"]
+
+TASKS = ("instance", "semantic", "pretrain")
+#: Class indices of a label map are below it.
+MOST_CLASSES = 255
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What a user says of the labels.
+
+    Args:
+        path: a vector file; or a raster, a folder or glob of rasters; None for no labels (task "pretrain").
+        task: one of TASKS.
+        layer: of the vector file; None for its only layer of polygons.
+        column: of the polygons' classes; None for one class.
+        table: of codes and classes, a name or a path; None makes each code a class.
+        class_name: of polygons without a column; None for the name of the file.
+        background: class of pixels outside all polygons (semantic); "none" leaves them unlabeled.
+        area: a vector file of polygons, outside of which nothing is known; None if all is labeled.
+    """
+
+    path: str | None
+    task: str
+    layer: str | None = None
+    column: str | None = None
+    table: str | None = None
+    class_name: str | None = None
+    background: str = "background"
+    area: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise InputError(f"--task is {self.task!r}, expected one of {', '.join(TASKS)}.")
+        if (self.path is None) != (self.task == "pretrain"):
+            found = "without --labels" if self.path is None else "with --labels"
+            raise InputError(f"--task {self.task} {found}: instance and semantic take labels, pretrain takes none.")
+        if self.task == "pretrain" and self.area is not None:
+            raise InputError("--labelled-area with --task pretrain, which has no labels; leave it out.")
+        if self.class_name is not None and self.column is not None:
+            raise InputError("--class-name and --class-column both say what the polygons are; pass one of them.")
+        if self.table is not None and self.column is None and self.task == "instance":
+            raise InputError("--classes takes --class-column, the column of the codes.")
+
+
+@dataclass(frozen=True)
+class PolygonLabels:
+    """Labels from polygons.
+
+    Args:
+        polygons: of the whole file.
+        indices: [N], the class index of each, or IGNORE_LABEL.
+        classes: in the order of their indices.
+        outside: label of pixels outside all polygons.
+        remarks: for people.
+    """
+
+    polygons: Polygons
+    indices: np.ndarray
+    classes: tuple[TableClass, ...]
+    outside: int = IGNORE_LABEL
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RasterLabels:
+    """Labels from rasters.
+
+    Args:
+        source: the files, as a sensor.
+        table: of codes and classes; None makes each code that occurs a class.
+    """
+
+    source: Source
+    table: ClassTable | None
+
+    def classes(self, found: CodeCounts) -> tuple[tuple[TableClass, ...], LabelCodes]:
+        """The classes, and what each code becomes.
+
+        Args:
+            found: the codes that occur where the scenes are.
+
+        Raises:
+            InputError: if there is no label, or the table lacks a code.
+        """
+        where = f"the labels {self.source.files[0]}"
+        if len(self.source.files) > 1:
+            where += f" and {len(self.source.files) - 1} more files"
+        if not found.counts:
+            raise InputError(f"{where} hold no label where the scenes are: all of it is 'no data'.")
+        if self.table is None:
+            return _own_classes(found, where)
+        codes = self.table.label_codes()
+        if unknown := {code: count for code, count in found.counts.items() if code not in codes.codes}:
+            raise InputError(
+                f"{where} hold {CodeCounts(unknown, found.pixels)}, which {self.table.path} lacks: it has {codes}. Add a line "
+                "CODE,CLASS for each to a copy of the table; an empty class means 'not labeled'."
+            )
+        return self.table.rows, codes
+
+
+def open_labels(options: LabelOptions) -> PolygonLabels | RasterLabels | None:
+    """Read the polygons, or look at the rasters, and find the classes as far as that is possible.
+
+    Raises:
+        MissingFileError: if there is no such file.
+        InputError: if it is not what the options say.
+    """
+    if options.path is None:
+        return None
+    table = None if options.table is None else read_class_table(options.table)
+    files = _rasters(options.path)
+    if files is None:
+        return _polygon_labels(options, table)
+    if options.task == "instance":
+        raise InputError(f"--labels {files[0]} is a raster, and --task instance takes polygons, one for each object.")
+    for option, value in (
+        ("--class-column", options.column),
+        ("--layer", options.layer),
+        ("--class-name", options.class_name),
+    ):
+        if value is not None:
+            raise InputError(f"{option} is given, and --labels {files[0]} is a raster; --classes TABLE names its classes.")
+    return RasterLabels(Source(Modality("labels"), tuple(files), classes=True), table)
+
+
+def _rasters(path: str) -> list[str] | None:
+    """The label rasters, or None if it is a vector file."""
+    if os.path.isdir(path):
+        try:
+            return find_files(path)
+        except MissingFileError:
+            return None  # a FileGDB is a folder
+    files = find_files(path)
+    try:
+        with opened(files[0], "the labels"):
+            return files
+    except RasterError:
+        return None
+
+
+def _own_classes(found: CodeCounts, where: str) -> tuple[tuple[TableClass, ...], LabelCodes]:
+    """A class for each code."""
+    if wrong := [code for code in found.counts if code != int(code)]:
+        raise InputError(f"{where} hold {wrong[0]:g}, expected whole numbers that stand for classes.")
+    if len(found.counts) >= MOST_CLASSES:
+        raise InputError(
+            f"{where} hold {len(found.counts)} codes, expected fewer than {MOST_CLASSES} classes; --classes TABLE merges codes."
+        )
+    codes = sorted(map(int, found.counts))
+    rows = tuple(TableClass(f"class {code}", None, (str(code),)) for code in codes)
+    return rows, LabelCodes({code: index for index, code in enumerate(codes)})
+
+
+def _polygon_labels(options: LabelOptions, table: ClassTable | None) -> PolygonLabels:
+    assert options.path is not None
+    polygons = read_polygons(options.path, "--labels", options.column, options.layer)
+    remarks = []
+    if polygons.repaired:
+        remarks.append(
+            f"{polygons.repaired} of {polygons.features} polygons crossed themselves; they are the areas that they go around"
+        )
+    if polygons.empty:
+        remarks.append(f"{polygons.empty} of {polygons.features} features have no area and are left out")
+    where = f"--labels {options.path}"
+    if options.column is None:
+        rows = [TableClass(options.class_name or Path(options.path).stem, None, ())]
+        indices = np.zeros(len(polygons.shapes), dtype=np.int64)
+    else:
+        texts = [code_text(value) for value in polygons.values]
+        if not any(texts):
+            raise InputError(f"{where}: the column {options.column!r} is empty, expected classes.")
+        if missing := texts.count(""):
+            remarks.append(f"{missing} polygons have no class in {options.column!r}")
+        if table is None:
+            names = sorted({*texts} - {""}, key=_natural)
+            table = ClassTable(where, tuple(TableClass(name, None, (name,)) for name in names), ("",))
+        rows = list(table.rows)
+        indices = table.indices(polygons.values, f"the column {options.column!r} of {where}").astype(np.int64)
+    outside = IGNORE_LABEL
+    if options.task == "semantic" and options.background != "none":
+        names = [row.name for row in rows]
+        if options.background in names:
+            outside = names.index(options.background)
+        else:
+            rows.insert(0, TableClass(options.background, None, ()))
+            indices[indices != IGNORE_LABEL] += 1
+            outside = 0
+    if len(rows) >= MOST_CLASSES:
+        raise InputError(
+            f"{where} has {len(rows)} classes in {options.column!r}, expected fewer than {MOST_CLASSES}: another --class-column, "
+            "or --classes TABLE, which merges them."
+        )
+    return PolygonLabels(polygons, indices, tuple(rows), outside, tuple(remarks))
+
+
+def _natural(text: str) -> tuple:
+    """Numbers in their order, before texts."""
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text

@@ -1,0 +1,293 @@
+"""A sensor's pixels in one tile: copied where the files have the tile's pixels, otherwise resampled.
+
+What is copied keeps its data type, scale, band names and no-data tag, and every pixel with data keeps its bits. What is
+resampled, or comes from files that differ in these, becomes float32 values with NaN for no data. Classes are always copied,
+from the nearest pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from imrsf_d2.geo.bands import modality_bands
+from imrsf_d2.geo.decibel import from_db
+from imrsf_d2.geo.gdal import OpenFiles, quiet_gdal
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.rasters import read_raster
+from imrsf_d2.geo.stored import Scaling, read_stored
+from imrsf_d2.geo.validity import file_validity
+from imrsf_d2.geo.warp import Warp
+from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
+from imrsf_d2.modalities import Modality
+from imrsf_d2.preparation.tiles.sensors import Source
+from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.utils.errors import InputError, some_of
+
+__all__ = ["Pixels", "read_pixels", "write_pixels"]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How stored numbers are to be read, and what their bands are called."""
+
+    dtype: str
+    scaling: Scaling | None = None
+    nodata: float | None = None
+    names: tuple[str | None, ...] = ()
+    units: tuple[str | None, ...] = ()
+    colors: tuple[ColorInterp, ...] = ()
+
+    @classmethod
+    def of(cls, file: rasterio.DatasetReader, numbers: Sequence[int], path: str) -> Encoding:
+        """That of some bands (from 1) of an open file."""
+
+        def of_bands(values: Sequence) -> tuple:
+            return tuple(values[number - 1] for number in numbers)
+
+        scaling, tags, dtypes = Scaling.of(file, numbers, path), of_bands(file.nodatavals), of_bands(file.dtypes)
+        dtype = dtypes[0] if len(set(dtypes)) == 1 else np.result_type(*dtypes).name
+        return cls(
+            dtype,
+            scaling if scaling.applies else None,
+            tags[0] if all(tag == tags[0] or (tag != tag and tags[0] != tags[0]) for tag in tags) else None,
+            of_bands(file.descriptions),
+            of_bands(file.units),
+            of_bands(file.colorinterp),
+        )
+
+    def of_values(self) -> Encoding:
+        """That of the values of the same bands; NaN is no data."""
+        return replace(self, dtype="float32", scaling=None, nodata=float("nan"))
+
+    def alike(self, other: Encoding) -> bool:
+        """Whether numbers of both can stand in one file, whatever their bands are called."""
+        return (self.dtype, self.scaling) == (other.dtype, other.scaling)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A sensor in a tile.
+
+    Args:
+        stored: [C, H, W], as `encoding` says.
+        valid: [H, W] bool, True = holds data.
+        encoding: of `stored`.
+        copied, resampled: number of pixels with data that are taken from a file as they are, and that are computed.
+    """
+
+    stored: np.ndarray
+    valid: np.ndarray
+    encoding: Encoding
+    copied: int
+    resampled: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one file gives of a tile."""
+
+    stored: np.ndarray
+    valid: np.ndarray
+    encoding: Encoding
+    copied: bool
+
+
+def read_pixels(
+    source: Source, files: Sequence[SceneFile], grid: Grid, window: tuple[slice, slice], open_files: OpenFiles
+) -> Pixels | None:
+    """What the files of a sensor have of a tile; where they overlap, the first one with data counts.
+
+    Args:
+        files: of the sensor, in the scene.
+        grid: of the scene.
+        window: the tile's rows and columns, which may reach beyond the scene.
+
+    Returns:
+        None if no pixel holds data.
+
+    Raises:
+        RasterError: if a file cannot be read.
+        ValueError: if a file does not hold what its sensor says.
+    """
+    part = grid.part(*window)
+    used: list[tuple[_Part, np.ndarray]] = []
+    valid = np.zeros(part.shape, dtype=bool)
+    for file in files:
+        if part.meets(file.grid):
+            found = _read_part(source, file, grid, window, open_files)
+            new = found.valid & ~valid
+            if new.any():
+                used.append((found, new))
+                valid |= new
+        if valid.all():
+            break
+    if not used:
+        return None
+    if source.modality.categorical:
+        _check_classes(source, used)
+    first = used[0][0]
+    alike = all(found.encoding.alike(first.encoding) for found, _ in used)
+    encoding = first.encoding if alike else first.encoding.of_values()
+    stored = (first if alike else _values(first)).stored.copy()
+    for found, new in used[1:]:
+        stored[:, new] = (found if alike else _values(found)).stored[:, new]
+    if not valid.all():
+        if encoding.nodata is None and stored.dtype.kind == "f":
+            encoding = replace(encoding, nodata=float("nan"))
+        # Integers without a tag: the file's mask says it.
+        tags = (encoding.nodata, source.modality.nodata, 0)
+        stored[:, ~valid] = next(tag for tag in tags if tag is not None)
+    copied = sum(int(np.count_nonzero(new)) for found, new in used if found.copied)
+    return Pixels(stored, valid, encoding, copied, int(np.count_nonzero(valid)) - copied)
+
+
+def write_pixels(path: Path, pixels: Pixels, grid: Grid) -> None:
+    """Write a tile's file, complete or not at all."""
+    encoding, (height, width) = pixels.encoding, pixels.valid.shape
+    rgb = encoding.colors[:3] == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    profile = {
+        "driver": "GTiff",
+        "count": len(pixels.stored),
+        "dtype": pixels.stored.dtype,
+        "height": height,
+        "width": width,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": encoding.nodata,
+        "compress": "deflate",
+        "zlevel": 1,
+        "photometric": "RGB" if rgb else "MINISBLACK",
+    }
+    with (
+        quiet_gdal(),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        replacing(path) as temporary,
+        rasterio.open(temporary, "w", **profile) as file,
+    ):
+        if encoding.colors and file.colorinterp != encoding.colors:
+            file.colorinterp = encoding.colors
+        if any(encoding.names):
+            file.descriptions = encoding.names
+        if any(encoding.units):
+            file.units = [unit or "" for unit in encoding.units]
+        if encoding.scaling is not None:
+            file.scales, file.offsets = encoding.scaling.scales, encoding.scaling.offsets
+        file.write(pixels.stored)
+        if encoding.nodata is None and not pixels.valid.all():
+            file.write_mask(pixels.valid)
+
+
+def _read_part(source: Source, file: SceneFile, grid: Grid, window: tuple[slice, slice], open_files: OpenFiles) -> _Part:
+    with open_files.opened(file.path, repr(source.modality.name)) as opened:
+        numbers = modality_bands(opened, file.path, source.modality)
+        encoding = Encoding.of(opened, numbers, file.path)
+        if source.classes and encoding.scaling is not None:
+            encoding.scaling.refuse(file.path, repr(source.modality.name))
+        offset = file.grid.offset_of(grid, SAME_PIXELS)
+        if offset is not None and np.dtype(encoding.dtype).kind != "c":
+            return _copied(source.modality, opened, numbers, encoding, window, offset)
+        if source.classes:
+            return _nearest(source, opened, numbers, encoding, Warp.between(Grid.of(opened), _moved(grid, file), window))
+    return _resampled(source, file, encoding, grid, window, open_files)
+
+
+def _copied(
+    modality: Modality,
+    file: rasterio.DatasetReader,
+    numbers: Sequence[int],
+    encoding: Encoding,
+    window: tuple[slice, slice],
+    offset: tuple[int, int],
+) -> _Part:
+    """The pixels of a file that are the tile's."""
+    shape = tuple(part.stop - part.start for part in window)
+    fill = 0 if encoding.nodata is None else encoding.nodata
+    stored = np.full((len(numbers), *shape), fill, dtype=encoding.dtype)
+    valid = np.zeros(shape, dtype=bool)
+    source, target = [], []
+    for wanted, first, length in zip(window, offset, (file.height, file.width), strict=True):
+        start, stop = max(wanted.start + first, 0), min(wanted.stop + first, length)
+        if start >= stop:
+            return _Part(stored, valid, encoding, True)
+        source.append(slice(start, stop))
+        target.append(slice(start - first - wanted.start, stop - first - wanted.start))
+    raw, known = _stored(modality, file, numbers, Window.from_slices(*source))
+    if modality.transform == "db":
+        values = raw if encoding.scaling is None else encoding.scaling.apply(raw)
+        with np.errstate(invalid="ignore"):
+            known &= (values > 0).all(axis=0)
+    stored[:, target[0], target[1]], valid[target[0], target[1]] = raw, known
+    return _Part(stored, valid, encoding, True)
+
+
+def _stored(
+    modality: Modality, file: rasterio.DatasetReader, numbers: Sequence[int], window: Window
+) -> tuple[np.ndarray, np.ndarray]:
+    """The stored numbers of some bands, and which pixels hold data, as `read_raster` decides it."""
+    raw = read_stored(file, numbers, window)
+    known = file_validity(file, numbers, raw, window, tag_in_all_bands=raw.dtype.itemsize == 1)
+    if modality.nodata is not None:
+        known &= ~(raw == modality.nodata).all(axis=0)
+    if raw.dtype.kind == "f":
+        known &= np.isfinite(raw).all(axis=0)
+    return raw, known
+
+
+def _nearest(
+    source: Source, opened: rasterio.DatasetReader, numbers: Sequence[int], encoding: Encoding, warp: Warp
+) -> _Part:
+    """Classes on other pixels."""
+    raw, known = _stored(source.modality, opened, numbers, Window.from_slices(*warp.window))
+    values, valid = warp.resample(raw.astype(np.float32), known, categorical=True)
+    values[:, ~valid] = 0
+    return _Part(values.astype(encoding.dtype), valid, encoding, False)
+
+
+def _resampled(
+    source: Source, file: SceneFile, encoding: Encoding, grid: Grid, window: tuple[slice, slice], open_files: OpenFiles
+) -> _Part:
+    """Measurements on other pixels."""
+    bands, valid = read_raster(
+        file.path,
+        source.modality,
+        grid=_moved(grid, file),
+        window=window,
+        decibels=source.decibels,
+        open_file=open_files.opened,
+    )
+    if source.modality.transform == "db":
+        bands = from_db(bands)  # the tiles hold what the files hold: power
+    return _Part(bands.astype(np.float32), valid, encoding.of_values(), False)
+
+
+def _moved(grid: Grid, file: SceneFile) -> Grid:
+    """The grid of a scene where the file itself lies, see `SceneFile.turned`."""
+    return replace(grid, transform=Affine.translation(-file.turned, 0.0) * grid.transform) if file.turned else grid
+
+
+def _check_classes(source: Source, used: Sequence[tuple[_Part, np.ndarray]]) -> None:
+    """See that all codes of a map raster stand for something."""
+    codes = source.modality.class_codes
+    for found, new in used:
+        values = found.stored[0][new]
+        if (wrong := values[~np.isin(values, list(codes))]).size:
+            name, value = source.modality.name, f"{wrong.flat[0]:g}"
+            raise InputError(
+                f"{name} holds the class {value}, expected one of {some_of(codes)} as --classes-of says; "
+                f"--nodata {name}={value} if it means 'no data'."
+            )
+
+
+def _values(part: _Part) -> _Part:
+    """The same as values."""
+    scaling = part.encoding.scaling
+    values = part.stored if scaling is None else scaling.apply(part.stored)
+    return replace(part, stored=values.astype(np.float32), encoding=part.encoding.of_values())

@@ -1,0 +1,166 @@
+"""What is to be made: scenes, classes and tiles, found before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from imrsf_d2.data.class_tables import TableClass
+from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
+from imrsf_d2.geo.codes import CodeCounts
+from imrsf_d2.geo.projections import bounds_text, crs_text
+from imrsf_d2.preparation.tiles.labels import LabelOptions, PolygonLabels, RasterLabels, open_labels
+from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
+from imrsf_d2.preparation.tiles.scenes import GridOptions, TileScene, find_scenes, place_text
+from imrsf_d2.preparation.tiles.sensors import SensorOptions, Source, describe_sensors
+from imrsf_d2.preparation.tiles.tiles import CodeCounter, TileJob
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import run_jobs
+
+__all__ = ["TilePlan", "plan_tiles"]
+
+#: How far around a tile the outline of a large polygon is kept, px.
+MARGIN_PX = 8.0
+#: Labels whose extent is a smaller share of a scene probably do not show all that is there.
+LEAST_LABELED = 0.8
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """What is to be made.
+
+    Args:
+        sources: the sensors.
+        scenes: the places.
+        jobs: the tiles of all scenes.
+        classes: in the order of their indices.
+        outside: label of pixels that no polygon covers.
+        labels: label rasters, and what their codes become.
+        remarks: for people.
+    """
+
+    sources: Mapping[str, Source]
+    scenes: Sequence[TileScene]
+    jobs: Sequence[TileJob]
+    classes: tuple[TableClass, ...] = ()
+    outside: int = IGNORE_LABEL
+    labels: tuple[Source, LabelCodes] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def plan_tiles(
+    rasters: Mapping[str, str],
+    labels: LabelOptions,
+    grids: GridOptions,
+    sensors: SensorOptions,
+    *,
+    num_workers: int = 0,
+    progress: bool = False,
+) -> TilePlan:
+    """Look at all files; read the polygons, and the codes of label rasters.
+
+    Args:
+        rasters: name of a sensor -> a file, a folder or a glob.
+
+    Raises:
+        MissingFileError: if a file is missing.
+        RasterError: if one cannot be read.
+        InputError: if files and options contradict each other; the message says which.
+    """
+    sources = describe_sensors(rasters, sensors)
+    found = open_labels(labels)
+    scenes = find_scenes(sources, grids, found.source if isinstance(found, RasterLabels) else None)
+    remarks = [remark for source in sources.values() for remark in source.remarks]
+    area = None if labels.area is None else read_polygons(labels.area, "--labelled-area")
+    jobs = list(_jobs(scenes, grids, found.polygons if isinstance(found, PolygonLabels) else None, found, area))
+    if area is not None and not any(job.area is None or shapely.from_wkb(job.area).area for job in jobs):
+        raise InputError(_apart("--labelled-area", area, scenes))
+    if isinstance(found, PolygonLabels):
+        if not any(job.shapes for job in jobs):
+            raise InputError(_apart("--labels", found.polygons, scenes))
+        remarks += [*found.remarks, *([] if area is not None else _partly_labeled(found, scenes))]
+        return TilePlan(sources, scenes, jobs, found.classes, found.outside, remarks=tuple(remarks))
+    if isinstance(found, RasterLabels):
+        counts = run_jobs(CodeCounter(scenes, found.source), jobs, num_workers, progress, unit="label map")
+        classes, codes = found.classes(CodeCounts.total(counts))
+        return TilePlan(sources, scenes, jobs, classes, labels=(found.source, codes), remarks=tuple(remarks))
+    return TilePlan(sources, scenes, jobs, remarks=tuple(remarks))
+
+
+def _jobs(
+    scenes: Sequence[TileScene],
+    grids: GridOptions,
+    polygons: Polygons | None,
+    labels: PolygonLabels | RasterLabels | None,
+    area: Polygons | None,
+) -> Iterator[TileJob]:
+    for number, scene in enumerate(scenes):
+        positions, shapes = np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
+        if polygons is not None:
+            positions, shapes = polygons.on(scene.grid)
+        tree = shapely.STRtree(shapes)
+        whole = None if area is None else shapely.union_all(area.on(scene.grid)[1])
+        for window in scene.windows(grids):
+            box = shapely.box(window.columns.start, window.rows.start, window.columns.stop, window.rows.stop)
+            inside = np.sort(tree.query(box, predicate="intersects"))
+            cut = _in_tile(shapes[inside], box)
+            indices = [] if not isinstance(labels, PolygonLabels) else labels.indices[positions[inside]].tolist()
+            yield TileJob(
+                f"{scene.name}_{window.row:04d}_{window.column:04d}",
+                number,
+                window,
+                tuple(zip(shapely.to_wkb(cut).tolist(), indices, strict=True)),
+                None if whole is None else _area(whole, box),
+            )
+
+
+def _in_tile(shapes: np.ndarray, box: shapely.Polygon) -> np.ndarray:
+    """Shapes in the pixels of a tile; of large ones what lies far outside is left out."""
+    left, top, right, bottom = box.bounds
+    lefts, tops, rights, bottoms = shapely.bounds(shapes).T
+    large = (rights - lefts > right - left) | (bottoms - tops > bottom - top)
+    shapes = shapes.copy()
+    near = box.buffer(MARGIN_PX, join_style="mitre")
+    for position in np.flatnonzero(large):
+        parts = shapely.get_parts(shapely.intersection(shapes[position], near))
+        polygons = [part for part in shapely.get_parts(parts) if part.geom_type == "Polygon"]
+        shapes[position] = shapely.multipolygons(polygons)
+    return shapely.transform(shapes, lambda points: points - (left, top))
+
+
+def _area(whole: shapely.Geometry, box: shapely.Polygon) -> bytes | None:
+    """The labeled area in the pixels of a tile, None if that is all of it."""
+    if whole.covers(box):
+        return None
+    left, top, _, _ = box.bounds
+    part = shapely.intersection(whole, box)
+    return shapely.to_wkb(shapely.transform(part if part.area else shapely.Polygon(), lambda points: points - (left, top)))
+
+
+def _apart(option: str, polygons: Polygons, scenes: Sequence[TileScene]) -> str:
+    return (
+        f"{option} {polygons.path} and the scenes do not overlap: its polygons cover {bounds_text(polygons.bounds)} in "
+        f"{crs_text(polygons.crs)}, the scene {scenes[0].name!r} {place_text(scenes[0].grid)}. See whether the "
+        "coordinate systems are right."
+    )
+
+
+def _partly_labeled(labels: PolygonLabels, scenes: Sequence[TileScene]) -> Iterator[str]:
+    """A word about each scene of which the polygons show only a part, where the rest would be taken for background."""
+    if labels.outside == IGNORE_LABEL and len(labels.indices) == 0:
+        return
+    for scene in scenes:
+        shapes = labels.polygons.on(scene.grid)[1]
+        height, width = scene.grid.shape
+        share = 0.0
+        if len(shapes):
+            extent = shapely.intersection(shapely.box(*shapely.total_bounds(shapes)), shapely.box(0, 0, width, height))
+            share = extent.area / (height * width)
+        if share < LEAST_LABELED:
+            yield (
+                f"the polygons extend over {share:.0%} of the scene {scene.name!r}: if the rest was not mapped, pass what was as "
+                "--labelled-area, or it counts as free of objects"
+            )

@@ -1,0 +1,315 @@
+"""Scenes and labels become a folder of tiles that `dataset.yaml` describes.
+
+Written to the output folder:
+    dataset.yaml                what everything is
+    {sensor}/{scene}_{row}_{column}.tif     tiles; none where a sensor has no data
+    labels/...                  label maps (semantic): class index, 255 = not labeled
+    splits/train.txt, val.txt   names of tiles (semantic, pretrain); train.json, val.json: COCO files (instance)
+    summary.md                  scenes, sensors and classes
+    prepared.json               the parameters, and whether everything is there
+    .prepared/                  a record per tile, from which an interrupted run continues
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imrsf_d2.data.class_colors import class_colors
+from imrsf_d2.data.dataset_file import DATASET_FILE, DatasetClass, DatasetFile, write_dataset_file
+from imrsf_d2.data.label_codes import IGNORE_LABEL
+from imrsf_d2.data.statistics import compute_statistics, with_statistics
+from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
+from imrsf_d2.preparation.tiles.labels import LabelOptions
+from imrsf_d2.preparation.tiles.plan import TilePlan, plan_tiles
+from imrsf_d2.preparation.tiles.scenes import GridOptions
+from imrsf_d2.preparation.tiles.sensors import SensorOptions
+from imrsf_d2.preparation.tiles.splits import TRAIN, VAL, Split, SplitOptions, TilePlace, split_tiles
+from imrsf_d2.preparation.tiles.summary import tiles_summary, unseen_classes
+from imrsf_d2.preparation.tiles.tiles import LABELS, TileJob, TileMaker, TileRecord
+from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.claim import claim_folder
+from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import run_jobs
+
+__all__ = ["TileRequest", "forecast_tiles", "prepare_tiles"]
+
+# Raise this when the same input and parameters no longer give the same files.
+VERSION = 1
+#: Tiles with a smaller share of pixels with data are slivers along the edge of a scene.
+MIN_VALID = 0.05
+#: Folder of the lists of tiles.
+SPLITS = "splits"
+
+
+@dataclass(frozen=True)
+class TileRequest:
+    """What a user asks for.
+
+    Args:
+        rasters: name of a sensor -> a file, a folder or a glob.
+        labels, grids, sensors, split: see there.
+        min_valid: least share of a tile's pixels with data of any sensor.
+    """
+
+    rasters: Mapping[str, str]
+    labels: LabelOptions
+    grids: GridOptions = GridOptions()
+    sensors: SensorOptions = SensorOptions()
+    split: SplitOptions = SplitOptions()
+    min_valid: float = MIN_VALID
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_valid <= 1:
+            raise InputError(f"--min-valid is {self.min_valid:g}, expected a share from 0 to 1.")
+
+
+def forecast_tiles(request: TileRequest, *, num_workers: int = 0, progress: bool = False) -> str:
+    """Say what `prepare_tiles` would make, without writing anything or reading the pixels of sensors.
+
+    Raises:
+        UserError: as `prepare_tiles`, as far as it can be known.
+    """
+    plan = plan_tiles(
+        request.rasters, request.labels, request.grids, request.sensors, num_workers=num_workers, progress=progress
+    )
+    records = run_jobs(_maker(request, plan, None), plan.jobs, num_workers, progress)
+    _check_some(records)
+    split = _split(request, plan, records)
+    return tiles_summary(plan, records, split, _remarks(request, plan, records, split), made=False)
+
+
+def prepare_tiles(request: TileRequest, output: str | os.PathLike, *, num_workers: int = 0, progress: bool = False) -> str:
+    """Make the tiles of all scenes, and describe them.
+
+    An interrupted call can be repeated, and continues. The same tiles can be split again in another way.
+
+    Args:
+        output: the folder of the dataset; `dataset.yaml` is written last.
+        num_workers: processes; 0 = all cores.
+        progress: show bars on the terminal.
+
+    Returns:
+        The text of `summary.md`.
+
+    Raises:
+        MissingFileError: if a file is missing.
+        OccupiedError: if `output` holds data made with other parameters, from other files, or by another program.
+        RasterError: if a file cannot be read.
+        InputError: if files and options contradict each other, or no tile is left.
+    """
+    output = Path(output).expanduser()
+    plan = plan_tiles(
+        request.rasters, request.labels, request.grids, request.sensors, num_workers=num_workers, progress=progress
+    )
+    _check_outside(output, plan, request.labels)
+    # Claimed only now: mistakes that are usually corrected in a second try have been found.
+    owned = (*plan.sources, LABELS, SPLITS, DATASET_FILE, SUMMARY, RECORDS)
+    claimed = claim_folder(output, MARKER, _parameters(request, plan), owned)
+    claimed.mark(complete=False)
+    (output / DATASET_FILE).unlink(missing_ok=True)
+    records = run_jobs(_maker(request, plan, output), plan.jobs, num_workers, progress)
+    try:
+        _check_some(records)
+    except InputError:
+        # Nothing was written, so there is no reason to refuse other parameters next time.
+        shutil.rmtree(output / RECORDS)
+        claimed.release()
+        raise
+    split = _split(request, plan, records)
+    remarks = _remarks(request, plan, records, split)
+    splits = _write_splits(output, request.labels.task, plan, records, split)
+    entries, more = _measure(output, plan, records, split, num_workers, progress)
+    summary = tiles_summary(plan, records, split, [*remarks, *more], made=True)
+    write_text(output / SUMMARY, summary)
+    write_dataset_file(_dataset_file(output, request, plan, entries, splits))
+    claimed.mark(complete=True)
+    return summary
+
+
+def _maker(request: TileRequest, plan: TilePlan, output: Path | None) -> TileMaker:
+    return TileMaker(
+        output, plan.scenes, plan.sources, request.labels.task, plan.outside, plan.labels, min_valid=request.min_valid
+    )
+
+
+def _parameters(request: TileRequest, plan: TilePlan) -> dict:
+    """What the tiles follow from; not the split, which can be made again."""
+    labels, grids = request.labels, request.grids
+    files = {name: _digest(source.files) for name, source in plan.sources.items()}
+    label_files = [] if labels.path is None else plan.labels[0].files if plan.labels else [labels.path]
+    return {
+        "layout": "tiles",
+        "version": VERSION,
+        "tile": grids.tile,
+        "overlap": grids.overlap,
+        "reference": grids.reference,
+        "crs": grids.crs,
+        "resolution": grids.resolution,
+        "assume_crs": grids.assume_crs,
+        "min_valid": request.min_valid,
+        **{f"files of {name}": digest for name, digest in files.items()},
+        **{f"sensor {name}": repr(source.modality) for name, source in plan.sources.items()},
+        "labels": {key: value for key, value in asdict(labels).items() if key not in ("path", "table", "area")},
+        "files of labels": _digest(label_files),
+        "files of labelled-area": _digest([labels.area] if labels.area else []),
+        "classes": {label.name: label.codes for label in plan.classes},
+    }
+
+
+def _digest(paths: Sequence[str]) -> str:
+    """Names, sizes and times of files, in short."""
+    found = []
+    for path in map(str, paths):
+        there = os.stat(path) if os.path.exists(path) else None  # what GDAL opens need not be a file
+        found.append([os.path.abspath(path) if there else path, *([there.st_size, there.st_mtime_ns] if there else [])])
+    return f"{len(found)} files, {hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]}"
+
+
+def _check_outside(output: Path, plan: TilePlan, labels: LabelOptions) -> None:
+    """See that no input lies in the output."""
+    paths = [path for source in plan.sources.values() for path in source.files]
+    paths += [path for path in (labels.path, labels.area) if path is not None]
+    for path in paths:
+        if output.resolve() in Path(path).resolve().parents:
+            raise InputError(f"{path} lies in the output {output}, expected an output that holds no input.")
+
+
+def _check_some(records: Sequence[TileRecord]) -> None:
+    if any(not record.skipped for record in records):
+        return
+    reasons = ", ".join(sorted({record.skipped for record in records}))
+    raise InputError(f"none of {len(records)} tiles is left: {reasons}. See what --dry-run says of the scenes and labels.")
+
+
+def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) -> Split:
+    """The split of the tiles that are there."""
+    kept = [(job, record) for job, record in zip(plan.jobs, records, strict=True) if not record.skipped]
+    places = [_place(job, plan) for job, _ in kept]
+    amounts = [
+        [
+            *(record.labels.get(index, 0) for index in range(len(plan.classes))),
+            *(name in record.sensors for name in plan.sources),
+        ]
+        for _, record in kept
+    ]
+    split = split_tiles(places, np.array(amounts, dtype=float), request.split)
+    names = iter(split.names)
+    return Split(tuple("" if record.skipped else next(names) for record in records), split.unit)
+
+
+def _place(job: TileJob, plan: TilePlan) -> TilePlace:
+    window = job.window
+    grid = plan.scenes[job.scene].grid.part(window.rows, window.columns)
+    return TilePlace(job.scene, window.row, window.column, grid)
+
+
+def _remarks(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> list[str]:
+    return [*plan.remarks, *unseen_classes(plan, records, split)]
+
+
+def _write_splits(output: Path, task: str, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> dict[str, str]:
+    """Write the lists of tiles; split -> its file."""
+    files = {}
+    for name in (TRAIN, VAL):
+        listed = [(job, record) for job, record, of in zip(plan.jobs, records, split.names, strict=True) if of == name]
+        file = f"{SPLITS}/{name}.{'json' if task == 'instance' else 'txt'}"
+        if not listed:
+            (output / file).unlink(missing_ok=True)  # readers refuse a list without tiles
+            continue
+        files[name] = file
+        text = "\n".join(job.name for job, _ in listed)
+        if task == "instance":
+            text = json.dumps(_coco(plan, listed), separators=(",", ":"))
+        write_text(output / file, text + "\n")
+    return files
+
+
+def _coco(plan: TilePlan, listed: Sequence[tuple[TileJob, TileRecord]]) -> dict:
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for job, record in listed:
+        height, width = (part.stop - part.start for part in (job.window.rows, job.window.columns))
+        images.append({"id": len(images) + 1, "file_name": f"{job.name}.tif", "height": height, "width": width})
+        for annotation in record.annotations:
+            own = {"id": len(annotations) + 1, "image_id": len(images)}
+            annotations.append({**own, **annotation, "category_id": annotation["category_id"] + 1})
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": index + 1, "name": label.name} for index, label in enumerate(plan.classes)],
+    }
+
+
+def _measure(
+    output: Path, plan: TilePlan, records: Sequence[TileRecord], split: Split, num_workers: int, progress: bool
+) -> tuple[list[dict], list[str]]:
+    """The entries of the modalities with the statistics of the training tiles, and remarks."""
+    modalities = ModalitySet(source.tile_modality for source in plan.sources.values())
+    samples = [
+        {name: os.fspath(output / name / f"{job.name}.tif") for name in record.sensors}
+        for job, record, of in zip(plan.jobs, records, split.names, strict=True)
+        if of == TRAIN
+    ]
+    entries = [_entry(modality) for modality in modalities]
+    if not samples:
+        return entries, ["there is no training tile, so nothing is measured: MEAN and STD are missing in dataset.yaml"]
+    statistics = compute_statistics(samples, modalities, num_workers, progress)
+    measured, remarks = [], []
+    for entry, modality in zip(entries, modalities, strict=True):
+        found = statistics[modality.name]
+        with_numbers, remark = with_statistics(entry, modality, found)
+        measured.append(with_numbers)
+        if not found.moments.count:
+            remarks.append(
+                f"no training tile has data of {modality.name!r}, so MEAN and STD are missing: another --seed or --split may help"
+            )
+        elif "constant" in remark:
+            remarks.append(f"{modality.name}{remark}")
+    return measured, remarks
+
+
+def _entry(modality: Modality) -> dict:
+    """A modality as in MODEL.IMRSF.MODALITIES, without what is as by default."""
+    entry: dict = {"NAME": modality.name}
+    if modality.categorical:
+        entry |= {"CODES": dict(modality.codes)} if modality.codes else {"CLASSES": modality.classes}
+    else:
+        entry["CHANNELS"] = modality.channels
+    if modality.transform != "none":
+        entry["TRANSFORM"] = modality.transform
+    if modality.nodata is not None:
+        entry["NODATA"] = modality.nodata
+    if modality.unit:
+        entry["UNIT"] = modality.unit
+    if modality.display:
+        entry["DISPLAY"] = list(modality.display)
+    return entry
+
+
+def _dataset_file(
+    output: Path, request: TileRequest, plan: TilePlan, entries: Sequence[dict], splits: Mapping[str, str]
+) -> DatasetFile:
+    task, size = request.labels.task, request.grids.tile
+    first = 1 if task == "instance" else 0
+    colors = class_colors([row.name for row in plan.classes], [row.color for row in plan.classes])
+    return DatasetFile(
+        path=(output / DATASET_FILE).absolute(),
+        root=output.absolute(),
+        task=task,
+        modalities=tuple(entries),
+        files={name: f"{name}/{{tile}}.tif" for name in plan.sources},
+        labels=f"{LABELS}/{{tile}}.tif" if task == "semantic" else None,
+        classes=tuple(DatasetClass(row.name, colors[index], (index + first,)) for index, row in enumerate(plan.classes)),
+        unlabeled=(IGNORE_LABEL,) if task == "semantic" else (),
+        splits=splits,
+        tile_size=(size, size),
+    )

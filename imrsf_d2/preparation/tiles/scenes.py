@@ -1,0 +1,194 @@
+"""Which files show one place, and the grid of each place's tiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import WGS84, bounds_text, crs_text
+from imrsf_d2.geo.rasters import size_text
+from imrsf_d2.inference.map_grid import finest_sensor
+from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.inference.scene_files import look_at
+from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
+from imrsf_d2.inference.sensors import read_crs
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.preparation.tiles.sensors import Source
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["GridOptions", "TileScene", "TileWindow", "find_scenes", "place_text"]
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """Which pixels the tiles have.
+
+    Args:
+        tile, overlap: side of a tile and overlap of neighbors, px.
+        reference: the sensor whose pixels they are; None for the finest one.
+        crs, resolution: instead, tiles in this system ("EPSG:32633") and of this pixel size (map units).
+        assume_crs: system of files that do not say theirs.
+
+    Raises:
+        InputError: if sizes make no grid.
+    """
+
+    tile: int = 256
+    overlap: int = 0
+    reference: str | None = None
+    crs: str | None = None
+    resolution: float | None = None
+    assume_crs: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.tile < 16:
+            raise InputError(f"--tile is {self.tile} px, expected 16 or more.")
+        if not 0 <= self.overlap < self.tile:
+            raise InputError(f"--overlap is {self.overlap} px, expected from 0 to {self.tile - 1}, less than --tile.")
+
+
+@dataclass(frozen=True)
+class TileWindow:
+    """A tile of a scene.
+
+    Args:
+        row, column: of the tile, from 0.
+        rows, columns: of the scene's pixels; those of the last tiles reach beyond the scene.
+    """
+
+    row: int
+    column: int
+    rows: slice
+    columns: slice
+
+
+@dataclass(frozen=True)
+class TileScene:
+    """One place.
+
+    Args:
+        name: what its tiles' names begin with.
+        grid: its pixels.
+        sensors: name -> files that show some of it.
+        labels: label rasters that show some of it.
+    """
+
+    name: str
+    grid: Grid
+    sensors: Mapping[str, tuple[SceneFile, ...]]
+    labels: tuple[SceneFile, ...] = ()
+
+    def windows(self, options: GridOptions) -> Iterator[TileWindow]:
+        """Its tiles, row by row: as few as cover it, from its upper left corner."""
+        step = options.tile - options.overlap
+        down, across = (max(-(-(side - options.overlap) // step), 1) for side in self.grid.shape)
+        for row in range(down):
+            for column in range(across):
+                rows, columns = (slice(step * index, step * index + options.tile) for index in (row, column))
+                yield TileWindow(row, column, rows, columns)
+
+
+def find_scenes(sources: Mapping[str, Source], options: GridOptions, labels: Source | None = None) -> list[TileScene]:
+    """Sort the files of all sensors into places.
+
+    The reference's files are of one place if they are in one system, and either lie side by side on the same pixels or
+    overlap. The others belong to each place that they meet.
+
+    Args:
+        labels: label rasters, which may show other places, too.
+
+    Raises:
+        RasterError: if a file cannot be opened.
+        InputError: if a file does not say where it lies, or a sensor shows none of the places.
+    """
+    modalities = ModalitySet(source.modality for source in sources.values())
+    assume_crs = read_crs(options.assume_crs, "--assume-crs")
+    files = {name: [look_at(path, source.modality, assume_crs) for path in source.files] for name, source in sources.items()}
+    reference = options.reference or finest_sensor(files)
+    if reference not in files:
+        raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(files)}.")
+    open_some = partial(
+        open_scene,
+        modalities,
+        reference=reference,
+        crs=read_crs(options.crs, "--crs"),
+        resolution=options.resolution,
+        assume_crs=assume_crs,
+    )
+    label_files = [] if labels is None else [look_at(path, labels.modality, assume_crs) for path in labels.files]
+    scenes, names = [], set[str]()
+    for group in _groups(files[reference], options.tile):
+        alone = open_some({reference: _original(sources[reference], files[reference], group)})
+        there = {
+            name: group if name == reference else [file for file in looked if alone.grid.meets(file.grid)]
+            for name, looked in files.items()
+        }
+        paths = {name: _original(sources[name], files[name], found) for name, found in there.items() if found}
+        scene = open_some(paths)
+        of_labels = tuple(file for file in label_files if scene.grid.meets(file.grid))
+        scenes.append(TileScene(_name(group[0].path, names), scene.grid, scene.sensors, of_labels))
+    if labels is not None and not any(scene.labels for scene in scenes):
+        raise InputError(
+            f"the labels and the scenes do not overlap: {labels.files[0]} lies at {place_text(label_files[0].grid)}, "
+            f"{reference} at {place_text(files[reference][0].grid)}."
+        )
+    for name, looked in files.items():
+        if not any(name in scene.sensors for scene in scenes):
+            raise InputError(
+                f"the files of {name!r} show none of the places that {reference!r} shows: {name} lies at "
+                f"{place_text(looked[0].grid)}, {reference} at {place_text(files[reference][0].grid)}. Leave the sensor out, or "
+                "see whether its coordinate system is right."
+            )
+    return scenes
+
+
+def place_text(grid: Grid) -> str:
+    """Where a grid lies, in its system and on Earth."""
+    corners = grid.corners(WGS84)
+    degrees = ""
+    if corners is not None and not (grid.crs is not None and grid.crs.is_geographic):
+        west, east, south, north = corners[0].min(), corners[0].max(), corners[1].min(), corners[1].max()
+        degrees = f"; longitude {west:.5f} to {east:.5f}, latitude {south:.5f} to {north:.5f}"
+    return f"{bounds_text(grid.bounds)} in {crs_text(grid.crs)} ({size_text(grid.shape)}{degrees})"
+
+
+def _original(source: Source, looked: Sequence[SceneFile], some: Sequence[SceneFile]) -> list[str]:
+    """The names that a user gave for some of the files."""
+    return [path for path, file in zip(source.files, looked, strict=True) if file in some]
+
+
+def _groups(files: Sequence[SceneFile], tile: int) -> list[list[SceneFile]]:
+    """Files of one place each, in the order of their first files."""
+    groups: list[list[SceneFile]] = []
+    for file in files:
+        own, others = [file], []
+        for group in groups:
+            if any(_together(file.grid, other.grid, tile) for other in group):
+                own = group + own
+            else:
+                others.append(group)
+        groups = [*others, own]
+    position = {id(file): index for index, file in enumerate(files)}
+    groups = [sorted(group, key=lambda file: position[id(file)]) for group in groups]
+    return sorted(groups, key=lambda group: position[id(group[0])])
+
+
+def _together(a: Grid, b: Grid, tile: int) -> bool:
+    """Whether two files are of one place."""
+    if a.crs != b.crs:
+        return False
+    if a.offset_of(b, SAME_PIXELS) is None:
+        # Side by side on other pixels: each keeps its own. A pixel's width is no overlap.
+        return a.part(slice(1, a.height - 1), slice(1, a.width - 1)).meets(b)
+    return a.part(slice(-tile, a.height + tile), slice(-tile, a.width + tile)).meets(b)
+
+
+def _name(path: str, taken: set[str]) -> str:
+    stem = re.sub(r"[^\w.-]+", "-", Path(path.split("?")[0]).stem) or "scene"
+    name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    taken.add(name)
+    return name

@@ -1,0 +1,163 @@
+"""What each sensor's files hold: bands, unit, no-data, classes; said by the user, or read from the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+
+from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.windows import read_windows
+from imrsf_d2.geo.gdal import opened
+from imrsf_d2.geo.validity import value_bands
+from imrsf_d2.inference.scene import find_files
+from imrsf_d2.modalities import Modality
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["POWER", "SensorOptions", "Source", "describe_sensors"]
+
+#: What `SensorOptions.units` calls linear radar power, which the model receives in decibels; decibels; and nothing.
+POWER, DECIBEL, NO_UNIT = "power", "dB", "none"
+#: Names of sensors and bands that are radar: only of those a unit is guessed.
+RADAR = re.compile(r"(^|_)(sar|s1|sentinel_?1|radar)|^(vv|vh|hh|hv)$", re.IGNORECASE)
+# Decibels of backscatter are mostly below zero; power never is, and rarely above a hundred.
+LEAST_DB, MOST_DB, MOST_POWER = -100.0, -0.1, 100.0
+
+
+@dataclass(frozen=True)
+class SensorOptions:
+    """What a user says of the sensors; name of a sensor -> what it is.
+
+    Args:
+        bands: those to take, as numbers from 1 or descriptions.
+        classes: the number of classes of a map raster, or a table of its codes (a name or a path).
+        units: POWER, DECIBEL, NO_UNIT or any text for figures, such as "m"; those left out have that of the file, and of radar
+            it is guessed from the values.
+        nodata: stored value that marks a pixel without data if all bands have it.
+        display: the bands to show, one or three.
+    """
+
+    bands: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    classes: Mapping[str, int | str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    nodata: Mapping[str, float] = field(default_factory=dict)
+    display: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+
+    def check(self, sensors: Sequence[str]) -> None:
+        """See that only sensors that there are are spoken of.
+
+        Raises:
+            InputError: naming the option.
+        """
+        given = {
+            "--bands": self.bands,
+            "--classes-of": self.classes,
+            "--unit": self.units,
+            "--nodata": self.nodata,
+            "--display": self.display,
+        }
+        for option, said in given.items():
+            if unknown := [name for name in said if name not in sensors]:
+                raise InputError(f"{option} names {unknown[0]!r}, expected a sensor of --modality: {', '.join(sensors)}.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sensor and the files that it is read from.
+
+    Args:
+        modality: what the files hold, without statistics.
+        files: in the order in which they count where they overlap.
+        decibels: the files hold decibels, of which the powers are averaged.
+        remarks: what was guessed or left out, for people.
+        classes: the files hold classes, of which that of the nearest pixel is taken.
+    """
+
+    modality: Modality
+    files: tuple[str, ...]
+    decibels: bool = False
+    remarks: tuple[str, ...] = ()
+    classes: bool = False
+
+    @property
+    def tile_modality(self) -> Modality:
+        """What the tiles hold, which have no other bands."""
+        modality = self.modality
+        if not modality.bands:
+            return modality
+        display = tuple(modality.bands.index(band) + 1 for band in modality.display)
+        return replace(modality, bands=(), display=display)
+
+
+def describe_sensors(rasters: Mapping[str, str], options: SensorOptions) -> dict[str, Source]:
+    """Look at the headers of each sensor's files, and at some values of radar.
+
+    Args:
+        rasters: name of a sensor -> a file, a folder or a glob.
+
+    Raises:
+        MissingFileError: if there is no file.
+        RasterError: if one cannot be opened.
+        InputError: if the files of a sensor differ in their number of bands, or an option contradicts them.
+    """
+    if not rasters:
+        raise InputError("there is no sensor, expected --modality NAME=FILES at least once, e.g. rgb=scene.tif.")
+    options.check(list(rasters))
+    return {name: _describe(name, find_files(pattern), options) for name, pattern in rasters.items()}
+
+
+def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source:
+    remarks = []
+    with opened(files[0], repr(name)) as file:
+        numbers = value_bands(file, len(options.bands.get(name, ())) or file.count - _alphas(file))
+        names = [file.descriptions[number - 1] for number in numbers]
+        floating = all(np.dtype(file.dtypes[number - 1]).kind == "f" for number in numbers)
+        if len(numbers) < file.count and name not in options.bands:
+            remarks.append(
+                f"band {file.count} of {name} is an alpha band: a mask, no measurement (--bands {name}=1,2,... keeps it)"
+            )
+        own_units = {file.units[number - 1] or "" for number in numbers}
+    classes = options.classes.get(name, 0)
+    table = read_class_table(classes) if isinstance(classes, str) else None
+    unit = options.units.get(name, own_units.pop() if len(own_units) == 1 and not classes else "")
+    modality = Modality(
+        name,
+        channels=len(options.bands.get(name, ())) or len(numbers),
+        bands=options.bands.get(name, ()),
+        classes=classes if isinstance(classes, int) else 0,
+        codes=() if table is None else dict(zip(table.numbers(table.codes), table.codes.values(), strict=True)),
+        nodata=options.nodata.get(name),
+        transform="db" if unit == POWER else "none",
+        unit="" if unit in (POWER, NO_UNIT) else unit,
+        display=options.display.get(name, ()),
+    )
+    if not unit and not classes and (RADAR.search(name) or any(RADAR.search(n or "") for n in names)):
+        modality, said = _guess_unit(modality, files, floating)
+        remarks += [said] if said else []
+    decibels = modality.unit == DECIBEL and modality.transform == "none"
+    return Source(modality, tuple(files), decibels, tuple(remarks), modality.categorical)
+
+
+def _alphas(file: rasterio.DatasetReader) -> int:
+    return sum(kind == ColorInterp.alpha for kind in file.colorinterp)
+
+
+def _guess_unit(modality: Modality, files: Sequence[str], floating: bool) -> tuple[Modality, str]:
+    """The modality with the unit that its values can only have, and a word about it; unchanged if that is not clear."""
+    name = modality.name
+    found = read_windows([{name: path} for path in files], [modality])[name].values()
+    values = np.concatenate([part.ravel() for part in found]) if found else np.empty(0)
+    if not values.size:
+        return modality, ""
+    if ((values > LEAST_DB) & (values < MOST_DB)).mean() > 0.5:
+        return replace(
+            modality, unit=DECIBEL
+        ), f"{name} holds decibels, as most of its values are below 0 (--unit {name}=dB)"
+    if floating and (values >= 0).all() and np.quantile(values, 0.99) < MOST_POWER:
+        said = f"{name} is taken for linear power, which the model receives in decibels (--unit {name}=power; --unit {name}=none if it is not)"
+        return replace(modality, transform="db"), said
+    return modality, f"{name}: its unit is not clear from its values; --unit {name}=power or --unit {name}=dB says it"

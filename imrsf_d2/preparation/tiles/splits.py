@@ -1,0 +1,214 @@
+"""The split into training and validation: whole blocks of tiles, or whole scenes, alike in what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import WGS84, move_points
+from imrsf_d2.geo.wrapping import move_near
+from imrsf_d2.utils.errors import InputError
+
+__all__ = ["Split", "SplitOptions", "TilePlace", "split_tiles"]
+
+TRAIN, VAL = "train", "val"
+#: A split by scenes is chosen by itself if its share of training tiles is this near to the one asked for.
+NEAR_SHARE = 0.1
+#: Fewest parts that can be dealt out with some choice; and sides of blocks to try, in tiles, the largest first.
+FEWEST_PARTS, SIDES = 10, (8, 4, 2, 1)
+#: Starting points of the search for a good split.
+STARTS = 16
+#: What a quantity that training lacks entirely counts in the search: more than all shares together.
+LACKING = 100.0
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How tiles are dealt out.
+
+    Args:
+        share: of the tiles for training, 0 to 1; the others are for validation.
+        by: "block" or "scene"; None for what comes nearest to the share.
+        block: side of a block, in tiles; None for the largest of SIDES that leaves a choice.
+        seed: of the search.
+
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    share: float = 0.8
+    by: str | None = None
+    block: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise InputError(f"--split is {self.share:g}, expected the share of training tiles, from 0 to 1.")
+        if self.block is not None and self.block < 1:
+            raise InputError(f"--block is {self.block}, expected 1 tile or more.")
+        if self.by == "scene" and self.block is not None:
+            raise InputError("--block is given with --split-by scene, which has no blocks; leave one of them out.")
+
+
+@dataclass(frozen=True)
+class TilePlace:
+    """Where a tile is.
+
+    Args:
+        scene: its index.
+        row, column: of the tile in the scene.
+        grid: its pixels.
+    """
+
+    scene: int
+    row: int
+    column: int
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which tiles are for what.
+
+    Args:
+        names: of each tile, "train" or "val"; "" for those that show ground of validation tiles and are left out.
+        unit: what was dealt out, in words.
+    """
+
+    names: tuple[str, ...]
+    unit: str
+
+
+def split_tiles(places: Sequence[TilePlace], amounts: np.ndarray, options: SplitOptions) -> Split:
+    """Deal out tiles.
+
+    Args:
+        places: of the tiles.
+        amounts: [N, Q], what each tile holds, such as pixels of each class; each is shared out like the tiles themselves
+            as far as whole blocks allow, and training gets some of everything if it can.
+
+    Raises:
+        InputError: if there is a single block or scene to deal out.
+    """
+    if options.share in (0, 1):
+        return Split((TRAIN if options.share else VAL,) * len(places), "all tiles")
+    parts, unit = _parts(places, options)
+    if (count := int(parts.max()) + 1) < 2:
+        raise InputError(
+            f"there is a single {'scene' if options.by == 'scene' else 'block'} of tiles, and a split takes two: pass "
+            "smaller tiles (--tile), --split 1 (all for training), or more scenes."
+        )
+    amounts = np.column_stack([np.ones(len(places)), amounts])
+    of_parts = np.zeros((count, amounts.shape[1]))
+    np.add.at(of_parts, parts, amounts)
+    held_out = _choose(of_parts, 1 - options.share, options.seed)[parts]
+    names = np.where(held_out, VAL, TRAIN).astype(object)
+    names[_shared_ground(places, held_out)] = ""
+    return Split(tuple(names.tolist()), unit)
+
+
+def _parts(places: Sequence[TilePlace], options: SplitOptions) -> tuple[np.ndarray, str]:
+    """The block or scene of each tile, and what it is in words."""
+    scenes = _numbered([(place.scene,) for place in places])
+    count = int(scenes.max()) + 1
+    by_scene = options.by == "scene" or (
+        options.by is None
+        and options.block is None
+        and count > 1
+        and _nearest_share(np.bincount(scenes), options.share) <= NEAR_SHARE
+    )
+    if by_scene:
+        return scenes, f"{count} whole scene{'s' * (count != 1)}"
+    for side in SIDES if options.block is None else (options.block,):
+        blocks = _numbered([(place.scene, place.row // side, place.column // side) for place in places])
+        number = int(blocks.max()) + 1
+        if number >= FEWEST_PARTS:
+            break
+    return blocks, f"{number} blocks of {side} x {side} tile{'s' * (side > 1)}"
+
+
+def _numbered(keys: Sequence[tuple[int, ...]]) -> np.ndarray:
+    order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([order[key] for key in keys])
+
+
+def _nearest_share(tiles: np.ndarray, share: float) -> float:
+    """How near to a share the tiles of whole scenes come: subset sums."""
+    total = int(tiles.sum())
+    reached = np.zeros(total + 1, dtype=bool)
+    reached[0] = True
+    for number in tiles.tolist():
+        reached[number:] |= reached[:-number].copy()
+    reached[[0, -1]] = False  # each of both gets a scene
+    return float(np.abs(np.flatnonzero(reached) / total - share).min()) if reached.any() else 1.0
+
+
+def _choose(amounts: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which parts to hold out so that of every amount about the same share is held out.
+
+    From several random starts, the part whose change helps most is moved to the other side, until none helps.
+
+    Args:
+        amounts: [P, Q].
+        share: to be held out.
+
+    Returns:
+        [P] bool, True for some and not for all.
+    """
+    total = amounts.sum(axis=0)
+    amounts = amounts[:, total > 0] / total[total > 0]
+    rng = np.random.default_rng(seed)
+    best, least = np.zeros(len(amounts), dtype=bool), np.inf
+    for _ in range(STARTS):
+        out = rng.random(len(amounts)) < share
+        cost = _cost(amounts[out].sum(axis=0)[None], out.sum()[None], len(out), share)[0]
+        while True:
+            sums = amounts[out].sum(axis=0) + np.where(out, -1, 1)[:, None] * amounts
+            costs = _cost(sums, out.sum() + np.where(out, -1, 1), len(out), share)
+            if not costs.min() < cost - 1e-12:
+                break
+            position = int(costs.argmin())
+            out[position], cost = ~out[position], costs[position]
+        if cost < least:
+            best, least = out.copy(), cost
+    return best
+
+
+def _cost(held_out: np.ndarray, number: np.ndarray, parts: int, share: float) -> np.ndarray:
+    """How far shares [K, Q] are from the one wanted; the tiles themselves (the first) count as much as all others."""
+    off = (held_out - share) ** 2
+    cost = off[:, 0] + off[:, 1:].mean(axis=1) if off.shape[1] > 1 else off[:, 0]
+    cost = cost + LACKING * (held_out > 1 - 1e-9).sum(axis=1)
+    return np.where((number == 0) | (number == parts), np.inf, cost)
+
+
+def _shared_ground(places: Sequence[TilePlace], held_out: np.ndarray) -> np.ndarray:
+    """[N] bool, training tiles that show some of the ground of a validation tile, in this scene or in another."""
+    outlines = _outlines(places)
+    tree = shapely.STRtree(outlines[held_out])
+    shared = np.zeros(len(places), dtype=bool)
+    trained = np.flatnonzero(~held_out)
+    for turn in (-360.0, 0.0, 360.0):  # 180 degrees east is 180 degrees west
+        moved = shapely.transform(outlines[trained], lambda points, by=turn: points + (by, 0))
+        shared[trained[tree.query(moved, predicate="intersects")[0]]] = True
+    return shared
+
+
+def _outlines(places: Sequence[TilePlace]) -> np.ndarray:
+    """The ground of tiles in degrees, half a pixel less on each side, so that neighbors share nothing."""
+    outlines = []
+    for place in places:
+        height, width = place.grid.shape
+        columns = np.array([0.5, width / 2, width - 0.5, width - 0.5, width - 0.5, width / 2, 0.5, 0.5])
+        rows = np.array([0.5, 0.5, 0.5, height / 2, height - 0.5, height - 0.5, height - 0.5, height / 2])
+        moved = move_points(place.grid.transform * np.array([columns, rows]), place.grid.crs, WGS84)
+        if moved is None:
+            outlines.append(shapely.Polygon())
+            continue
+        longitudes = move_near(moved[0], float(moved[0][0]), 360.0)
+        outlines.append(shapely.Polygon(np.column_stack([longitudes, moved[1]])))
+    return np.array(outlines, dtype=object)

@@ -1,0 +1,244 @@
+"""The work on one tile, done in worker processes."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
+from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
+from imrsf_d2.geo.codes import CodeCounts
+from imrsf_d2.geo.gdal import OpenFiles
+from imrsf_d2.geo.writing import write_raster
+from imrsf_d2.preparation.files import RECORDS
+from imrsf_d2.preparation.tiles.objects import cut_object, draw_shapes
+from imrsf_d2.preparation.tiles.pixels import Pixels, read_pixels, write_pixels
+from imrsf_d2.preparation.tiles.scenes import TileScene, TileWindow
+from imrsf_d2.preparation.tiles.sensors import Source
+from imrsf_d2.utils.atomic import write_text
+
+__all__ = ["LABELS", "CodeCounter", "TileJob", "TileMaker", "TileRecord"]
+
+#: Folder of the label maps.
+LABELS = "labels"
+#: Files that each process leaves open.
+OPEN_FILES = 32
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """A tile to be made.
+
+    Args:
+        name: of its files.
+        scene: index of its scene.
+        window: its place there.
+        shapes: polygons that may meet it, as WKB, in its pixels; and the class index of each.
+        area: what of it is labeled, as WKB in its pixels; None if all is.
+    """
+
+    name: str
+    scene: int
+    window: TileWindow
+    shapes: tuple[tuple[bytes, int], ...] = ()
+    area: bytes | None = None
+
+
+@dataclass(frozen=True)
+class TileRecord:
+    """What became of a tile.
+
+    Args:
+        skipped: why it was left out; "" if it was not.
+        sensors: sensor with data -> number of pixels that are copied, and that are resampled.
+        labels: class index -> pixels or objects.
+        unlabeled: pixels without a label (semantic).
+        annotations: objects, as in a COCO file (instance).
+        slivers: objects left out, of which the tile or its data hold too few pixels.
+    """
+
+    skipped: str = ""
+    sensors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    labels: Mapping[int, int] = field(default_factory=dict)
+    unlabeled: int = 0
+    annotations: Sequence[Mapping] = ()
+    slivers: int = 0
+
+
+@dataclass(frozen=True)
+class TileMaker:
+    """Makes tiles.
+
+    Args:
+        output: the dataset's folder; None counts what would be made, without reading a sensor.
+        scenes: all of them.
+        sources: the sensors.
+        task: see `LabelOptions`.
+        outside: label of pixels that no polygon covers.
+        labels: rasters of labels, and what their codes become; and for each scene its files.
+        min_valid: least share of a tile's pixels with data of any sensor.
+    """
+
+    output: Path | None
+    scenes: Sequence[TileScene]
+    sources: Mapping[str, Source]
+    task: str
+    outside: int = IGNORE_LABEL
+    labels: tuple[Source, LabelCodes] | None = None
+    min_valid: float = 0.0
+
+    def __call__(self, job: TileJob) -> TileRecord:
+        """Make a tile unless it is there already. The record that the tile is done is written last.
+
+        Raises:
+            RasterError: if a file cannot be read.
+        """
+        if self.output is None:
+            return self._count(job)
+        path = self.output / RECORDS / f"{job.name}.json"
+        record = self._done(job, path)
+        if record is None:
+            record = self._make(job, self.output)
+            write_text(path, json.dumps(asdict(record), separators=(",", ":")) + "\n")
+        return record
+
+    def raster(self, folder: str, name: str) -> Path:
+        """The file of a tile."""
+        assert self.output is not None
+        return self.output / folder / f"{name}.tif"
+
+    def _done(self, job: TileJob, path: Path) -> TileRecord | None:
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["sensors"] = {sensor: tuple(counts) for sensor, counts in content["sensors"].items()}
+        content["labels"] = {int(index): count for index, count in content["labels"].items()}
+        record = TileRecord(**content)
+        folders = () if record.skipped else (*record.sensors, *([LABELS] if self.task == "semantic" else []))
+        return record if all(self.raster(folder, job.name).is_file() for folder in folders) else None
+
+    def _make(self, job: TileJob, output: Path) -> TileRecord:
+        scene = self.scenes[job.scene]
+        window = job.window.rows, job.window.columns
+        part = scene.grid.part(*window)
+        rasters: dict[str, Pixels] = {}
+        valid = np.zeros(part.shape, dtype=bool)
+        for name, files in scene.sensors.items():
+            pixels = read_pixels(self.sources[name], files, scene.grid, window, _open_files())
+            if pixels is not None:
+                rasters[name] = pixels
+                valid |= pixels.valid
+        if not rasters:
+            return TileRecord("no sensor has data")
+        if np.count_nonzero(valid) < self.min_valid * valid.size:
+            return TileRecord("too few pixels have data")
+        record, labels = self._label(job, valid)
+        if record.skipped:
+            return record
+        for name, pixels in rasters.items():
+            write_pixels(self.raster(name, job.name), pixels, part)
+        if labels is not None:
+            write_raster(self.raster(LABELS, job.name), labels, crs=part.crs, transform=part.transform, nodata=IGNORE_LABEL)
+        sensors = {name: (pixels.copied, pixels.resampled) for name, pixels in rasters.items()}
+        return TileRecord(**{**vars(record), "sensors": sensors})
+
+    def _count(self, job: TileJob) -> TileRecord:
+        """What a tile holds by the outlines of the files."""
+        scene = self.scenes[job.scene]
+        part = scene.grid.part(job.window.rows, job.window.columns)
+        sensors = {
+            name: (part.height * part.width, 0)
+            for name, files in scene.sensors.items()
+            if any(part.meets(file.grid) for file in files)
+        }
+        if not sensors:
+            return TileRecord("no sensor has data")
+        valid = np.zeros(part.shape, dtype=bool)
+        valid[: scene.grid.height - job.window.rows.start, : scene.grid.width - job.window.columns.start] = True
+        if np.count_nonzero(valid) < self.min_valid * valid.size:
+            return TileRecord("too few pixels have data")
+        record, _ = self._label(job, valid)
+        return record if record.skipped else TileRecord(**{**vars(record), "sensors": sensors})
+
+    def _label(self, job: TileJob, valid: np.ndarray) -> tuple[TileRecord, np.ndarray | None]:
+        """What is labeled in a tile, and its label map (semantic).
+
+        Args:
+            valid: [H, W] bool, where any sensor has data.
+        """
+        if self.task == "pretrain":
+            return TileRecord(), None
+        known = valid
+        if job.area is not None:
+            known = valid & (draw_shapes([(shapely.from_wkb(job.area), 1)], valid.shape, 0) > 0)
+        if self.task == "instance":
+            if (valid & ~known).any():
+                return TileRecord("not all of it is in the labeled area"), None
+            return self._objects(job, valid), None
+        if self.labels is None:
+            labels = draw_shapes(
+                [(shapely.from_wkb(shape), index) for shape, index in job.shapes], valid.shape, self.outside
+            )
+        else:
+            labels = self._read_labels(job)
+        labels[~known] = IGNORE_LABEL
+        values, counts = np.unique(labels, return_counts=True)
+        found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        unlabeled = found.pop(IGNORE_LABEL, 0)
+        if not found:
+            return TileRecord("nothing in it is labeled"), None
+        return TileRecord(labels=found, unlabeled=unlabeled), labels
+
+    def _objects(self, job: TileJob, valid: np.ndarray) -> TileRecord:
+        annotations, slivers = [], 0
+        for shape, index in job.shapes:
+            if index == IGNORE_LABEL:
+                continue
+            found = cut_object(shapely.from_wkb(shape), valid)
+            if found is None:
+                continue
+            annotation, seen = found
+            if min(annotation["area"], seen) < MIN_INSTANCE_PIXELS:
+                slivers += 1
+            else:
+                annotations.append({"category_id": index, "iscrowd": 0, **annotation})
+        counts = Counter(annotation["category_id"] for annotation in annotations)
+        return TileRecord(labels=dict(counts), annotations=annotations, slivers=slivers)
+
+    def _read_labels(self, job: TileJob) -> np.ndarray:
+        assert self.labels is not None
+        source, codes = self.labels
+        scene, window = self.scenes[job.scene], (job.window.rows, job.window.columns)
+        pixels = read_pixels(source, scene.labels, scene.grid, window, _open_files())
+        if pixels is None:
+            return np.full([part.stop - part.start for part in window], IGNORE_LABEL, dtype=np.uint8)
+        return codes.apply(pixels.stored[0], pixels.valid, f"the labels of tile {job.name}")
+
+
+@dataclass(frozen=True)
+class CodeCounter:
+    """Counts the codes of label rasters in tiles."""
+
+    scenes: Sequence[TileScene]
+    source: Source
+
+    def __call__(self, job: TileJob) -> CodeCounts:
+        """The codes in a tile, where there are data."""
+        scene = self.scenes[job.scene]
+        pixels = read_pixels(self.source, scene.labels, scene.grid, (job.window.rows, job.window.columns), _open_files())
+        if pixels is None:
+            return CodeCounts({}, 0)
+        return CodeCounts.of(pixels.stored[0][pixels.valid], pixels.valid.size)
+
+
+@functools.cache
+def _open_files() -> OpenFiles:
+    """The files that this process has open."""
+    return OpenFiles(OPEN_FILES)
