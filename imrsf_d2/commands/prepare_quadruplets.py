@@ -1,11 +1,13 @@
 """Make aligned tiles of Sentinel-1, Sentinel-2, elevation, Dynamic World and land-cover labels from your own exports.
 
 The input holds a folder for each city, with s1*.tif, s2*.tif, dem*.tif, dnw*.tif (any CRS and resolution; several files
-of a sensor form one mosaic; a sensor may be missing) and one *.gpkg or *.shp. datasets/README.md says how to get them.
+of a sensor form one mosaic; a sensor may be missing) and one *.gpkg or *.shp with the land cover, or rasters with it, labels*.tif.
+datasets/README.md says how to get them.
 
 Examples:
     python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets
     python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets --val-cities Nice Perth
+    python datasets/prepare_quadruplets.py --input /data/exports --output datasets/quadruplets --merge-table esa_worldcover
 """
 
 import argparse

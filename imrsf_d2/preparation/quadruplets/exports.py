@@ -1,4 +1,4 @@
-"""The user's exports: a folder per city, with the scenes of each sensor and one vector file."""
+"""The user's exports: a folder per city, with the scenes of each sensor and its land cover."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imrsf_d2.preparation.quadruplets.sensors import SENSORS
+from imrsf_d2.data.quadruplet_layout import LABELS
+from imrsf_d2.preparation.quadruplets.sensors import EXPORTED, SENSORS
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
 __all__ = ["CityExport", "find_exports"]
@@ -25,7 +26,7 @@ class CityExport:
     Args:
         name: of its folder, and of the city.
         scenes: sensor -> paths, sorted; sensors without files are absent.
-        vector: path of the vector file.
+        labels: paths of the land cover: one vector file, or rasters, sorted.
         listing: file, relative to the city's folder -> [size in bytes, time of last change in seconds]; shows whether
             the input has changed.
         ignored: subfolders and rasters that are not read, relative to the city's folder.
@@ -33,9 +34,14 @@ class CityExport:
 
     name: str
     scenes: dict[str, tuple[str, ...]]
-    vector: str
+    labels: tuple[str, ...]
     listing: dict[str, list[int]]
     ignored: tuple[str, ...] = ()
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the land cover is in rasters."""
+        return Path(self.labels[0]).suffix.lower() in RASTERS
 
 
 def find_exports(root: str | os.PathLike) -> list[CityExport]:
@@ -43,7 +49,8 @@ def find_exports(root: str | os.PathLike) -> list[CityExport]:
 
     Raises:
         FileNotFoundError: if there is no such folder, or no folder of a city in it.
-        ValueError: if a city's folder holds a raster that belongs to no sensor, no raster, or not exactly one vector file.
+        ValueError: if a city's folder holds a raster that belongs to no sensor, no scene, or neither one vector
+            file nor rasters with the land cover.
     """
     root = Path(root)
     if not root.is_dir():
@@ -52,7 +59,7 @@ def find_exports(root: str | os.PathLike) -> list[CityExport]:
     if not folders:
         raise MissingFileError(
             f"{root} holds no folder, expected one for each city, e.g. {root / 'Lyon'} with "
-            "s1*.tif, s2*.tif, dem*.tif, dnw*.tif and one *.gpkg or *.shp."
+            "s1*.tif, s2*.tif, dem*.tif, dnw*.tif and one *.gpkg or *.shp, or labels*.tif."
         )
     return [_look_into(folder) for folder in folders]
 
@@ -65,15 +72,15 @@ def _look_into(folder: Path) -> CityExport:
         )
     scenes: dict[str, list[Path]] = {}
     for path in _files(folder, RASTERS):
-        sensor = next((name for name in SENSORS if path.name.lower().startswith(name)), None)
+        sensor = next((name for name in EXPORTED if path.name.lower().startswith(name)), None)
         if sensor is None:
             raise InputError(
-                f"{path} belongs to no sensor, expected a name that starts with {', '.join(SENSORS)}. "
+                f"{path} belongs to no sensor, expected a name that starts with {', '.join(EXPORTED)}. "
                 "Rename it, or move it out of the city's folder."
             )
         scenes.setdefault(sensor, []).append(path)
-    # Files in a folder with the name of a sensor may have any name.
-    sensor_folders = [path for path in _visible(folder) if path.is_dir() and path.name.lower() in SENSORS]
+    # Files in a folder with the name of a sensor, or of the labels, may have any name.
+    sensor_folders = [path for path in _visible(folder) if path.is_dir() and path.name.lower() in EXPORTED]
     for path in sensor_folders:
         scenes.setdefault(path.name.lower(), []).extend(_files(path, RASTERS))
     ignored = tuple(
@@ -82,26 +89,26 @@ def _look_into(folder: Path) -> CityExport:
         for path in _visible(place)
         if path not in sensor_folders and (path.is_dir() or path.suffix.lower() in OTHER_RASTERS)
     )
+    maps = sorted(scenes.pop(LABELS, []))
     if not any(scenes.values()):
         found = f"no scenes except {ignored[0]}, which is not read" if ignored else "no scenes"
         raise InputError(f"{folder} holds {found}, expected files named s1*.tif, s2*.tif, dem*.tif or dnw*.tif.")
     vectors = _files(folder, VECTORS)
-    if len(vectors) != 1:
+    if len(vectors) != 1 - bool(maps):
         raise InputError(
             f"{folder} holds {len(vectors)} vector files"
-            f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}, expected one *.gpkg "
-            "or *.shp with the land cover."
+            f"{': ' + ', '.join(p.name for p in vectors) if vectors else ''}"
+            f"{f' and {len(maps)} rasters of land cover (labels*.tif)' if maps else ''}, expected one *.gpkg or *.shp with the land "
+            "cover, or rasters with it, named labels*.tif, and not both."
         )
     # A shapefile consists of several files of one name.
-    parts = (
-        [p for p in folder.iterdir() if p.is_file() and p.stem == vectors[0].stem]
-        if vectors[0].suffix.lower() == ".shp"
-        else vectors
-    )
-    files = sorted({*(path for paths in scenes.values() for path in paths), *parts})
+    parts = vectors
+    if vectors and vectors[0].suffix.lower() == ".shp":
+        parts = [p for p in folder.iterdir() if p.is_file() and p.stem == vectors[0].stem]
+    files = sorted({*(path for paths in scenes.values() for path in paths), *maps, *parts})
     listing = {p.relative_to(folder).as_posix(): [p.stat().st_size, int(p.stat().st_mtime)] for p in files}
     paths = {sensor: tuple(map(os.fspath, scenes[sensor])) for sensor in SENSORS if scenes.get(sensor)}
-    return CityExport(folder.name, paths, os.fspath(vectors[0]), listing, ignored)
+    return CityExport(folder.name, paths, tuple(map(os.fspath, maps or vectors)), listing, ignored)
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:

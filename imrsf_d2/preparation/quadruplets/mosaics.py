@@ -13,10 +13,11 @@ from rasterio.windows import Window
 
 from imrsf_d2.geo.gdal import opened
 from imrsf_d2.geo.grids import Grid
-from imrsf_d2.geo.projections import Bounds, longitude_latitude
+from imrsf_d2.geo.projections import Bounds, longitude_latitude, move_bounds
 from imrsf_d2.geo.stored import Scaling, kind_of, read_stored
 from imrsf_d2.geo.validity import file_validity, value_bands
-from imrsf_d2.preparation.quadruplets.sensors import SENSORS, check_scale, decode, pick_bands, to_tile_units
+from imrsf_d2.geo.wrapping import meets, period
+from imrsf_d2.preparation.quadruplets.sensors import EXPORTED, check_scale, decode, pick_bands, to_tile_units
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Mosaic", "Piece", "open_mosaics", "read_window"]
@@ -51,7 +52,7 @@ class Mosaic:
     """Files of one sensor whose pixels lie on one lattice; where they overlap, the first valid pixel is taken.
 
     Args:
-        sensor: a name of `SENSORS`.
+        sensor: a name of `EXPORTED`.
         s1_unit: "linear" or "db".
         crs, transform: of the lattice, which is infinite.
         pieces: in the order in which they count.
@@ -73,6 +74,16 @@ class Mosaic:
             for piece in self.pieces
         ]
 
+    def meets(self, grid: Grid) -> bool:
+        """Whether one of its files overlaps a grid."""
+        assert grid.crs is not None
+        try:
+            left, bottom, right, top = move_bounds(grid.bounds, grid.crs, self.crs)
+        except ValueError:  # the grid is outside the domain of the projection
+            return False
+        west, south, east, north = np.array(self.bounds).T
+        return bool((meets(west, east, left, right, period(self.crs)) & (south < top) & (bottom < north)).any())
+
     def offset_of(self, grid: Grid) -> tuple[int, int] | None:
         """Row and column of a grid's first pixel on the lattice; None if its pixels are not the lattice's."""
         return self._origin.offset_of(grid, LATTICE_TOLERANCE_PX)
@@ -87,7 +98,7 @@ def open_mosaics(sensor: str, paths: Sequence[str], s1_unit: str = "linear") -> 
     """Check the files of one sensor and city, and join those that lie on one lattice.
 
     Args:
-        sensor: a name of `SENSORS`.
+        sensor: a name of `EXPORTED`.
         paths: in the order in which they count where they overlap.
         s1_unit: of Sentinel-1 files, "linear" or "db".
 
@@ -124,7 +135,7 @@ def read_window(mosaic: Mosaic, row: int, column: int, height: int, width: int) 
         RasterError: if a file cannot be read.
         ValueError: if it holds values that the sensor cannot measure.
     """
-    values = np.full((len(SENSORS[mosaic.sensor].bands), height, width), np.nan, dtype=np.float32)
+    values = np.full((len(EXPORTED[mosaic.sensor].bands), height, width), np.nan, dtype=np.float32)
     for piece in mosaic.pieces:
         top, bottom = max(row, piece.row), min(row + height, piece.row + piece.height)
         left, right = max(column, piece.column), min(column + width, piece.column + piece.width)
@@ -143,8 +154,8 @@ def read_window(mosaic: Mosaic, row: int, column: int, height: int, width: int) 
 def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
     with opened(path, repr(sensor)) as file:
         _check_place(file, path)
-        numbers = value_bands(file, len(SENSORS[sensor].bands))
-        picked = pick_bands(SENSORS[sensor], [file.descriptions[number - 1] for number in numbers], path)
+        numbers = value_bands(file, len(EXPORTED[sensor].bands))
+        picked = pick_bands(EXPORTED[sensor], [file.descriptions[number - 1] for number in numbers], path)
         bands = tuple(numbers[i] for i in picked)
         if wrong := [file.dtypes[band - 1] for band in bands if kind_of(file.dtypes[band - 1]) not in "uif"]:
             raise InputError(f"{path} holds {wrong[0]} values, expected real numbers for {sensor!r}.")
@@ -158,7 +169,7 @@ def _look_at(sensor: str, path: str, s1_unit: str) -> Mosaic:
         ]
         scaling = Scaling.of(file, bands, path)
         shown = f"{path} (with {scaling})" if scaling.applies else path
-        check_scale(SENSORS[sensor], np.stack(samples, axis=1), shown, s1_unit)
+        check_scale(EXPORTED[sensor], np.stack(samples, axis=1), shown, s1_unit)
     return mosaic
 
 
@@ -190,6 +201,6 @@ def _read(file: DatasetReader, mosaic: Mosaic, piece: Piece, window: Window) -> 
     raw = read_stored(file, piece.bands, window)
     # Reflectance may be 0 in one band, over dark water; elsewhere the tag is a sentinel in whichever band it stands.
     valid = file_validity(file, piece.bands, raw, window, tag_in_all_bands=mosaic.sensor == "s2")
-    sensor = SENSORS[mosaic.sensor]
+    sensor = EXPORTED[mosaic.sensor]
     scaling = to_tile_units(sensor, Scaling.of(file, piece.bands, piece.path), piece.path)
     return decode(sensor, raw, valid, scaling, piece.path, mosaic.s1_unit)

@@ -1,4 +1,4 @@
-"""Scenes and land-cover vectors of whole cities become tiles in the layout of `imrsf_d2.data.datasets.quadruplets`.
+"""Scenes and land cover of whole cities become tiles in the layout of `imrsf_d2.data.datasets.quadruplets`.
 
 Written to the output folder, besides that layout:
     summary.md         tiles, sensors and classes of each city
@@ -18,7 +18,6 @@ from pathlib import Path
 
 from imrsf_d2.data.class_tables import read_class_table
 from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE
-from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS, split_file
 from imrsf_d2.geo.vectors import CODE_COLUMN
 from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
@@ -56,7 +55,7 @@ def prepare_quadruplets(
     num_workers: int = 0,
     progress: bool = False,
 ) -> str:
-    """Cut the scenes and vectors of all cities into tiles.
+    """Cut the scenes and the land cover of all cities into tiles.
 
     An interrupted call can be repeated, and continues. Cities may be added to `source` later, but must not be changed.
 
@@ -86,7 +85,7 @@ def prepare_quadruplets(
     table = read_class_table(merge_table)
     cities = find_exports(source)
     _check_val_cities(val_cities, [city.name for city in cities], source)
-    planner = Planner(tile_size, resolution, s1_unit, table.codes, IGNORE_LABEL, code_column, layer)
+    planner = Planner(tile_size, resolution, s1_unit, table, code_column, layer)
     plans = run_jobs(planner, cities, num_workers, progress, unit="city")
 
     # Claimed only now: mistakes that are usually corrected in a second try, as in the name of a column, have been found.

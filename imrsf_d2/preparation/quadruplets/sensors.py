@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.geo.decibel import from_db
 from imrsf_d2.geo.stored import Scaling
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["S1_UNITS", "SENSORS", "Sensor", "check_scale", "decode", "encode", "pick_bands", "to_tile_units"]
+__all__ = ["EXPORTED", "S1_UNITS", "SENSORS", "Sensor", "check_scale", "decode", "encode", "pick_bands", "to_tile_units"]
 
 S1_UNITS = ("linear", "db")
 
@@ -43,6 +44,8 @@ SENSORS = {
         Sensor("dnw", ("label",), True, "uint8"),
     )
 }
+#: Whatever may lie in the folder of a city as rasters: the sensors, and land-cover maps with codes of any kind as labels.
+EXPORTED = {**SENSORS, LABELS: Sensor(LABELS, ("label",), True, "uint8")}
 DYNAMIC_WORLD_CLASSES = 9
 DYNAMIC_WORLD_NODATA = 255
 # No land, nor sea floor near a coast, is further from sea level; no-data values such as -9999 and -32768 are.

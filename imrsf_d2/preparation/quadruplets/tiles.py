@@ -11,9 +11,9 @@ import numpy as np
 
 from imrsf_d2.data.quadruplet_layout import LABELS
 from imrsf_d2.geo.grids import Grid
-from imrsf_d2.geo.vectors import Layer, rasterize_labels
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.preparation.files import RECORDS
+from imrsf_d2.preparation.quadruplets.land_cover import TileLabels
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
 from imrsf_d2.preparation.quadruplets.warping import fill_grid
@@ -30,15 +30,13 @@ class TileJob:
         name: `{City}_{row}_{column}`.
         grid: where its pixels lie.
         mosaics: sensor -> the scenes that it is read from.
-        layer, ids, labels: the features that may overlap it (see `rasterize_labels`).
+        labels: the land cover that may overlap it.
     """
 
     name: str
     grid: Grid
     mosaics: Mapping[str, tuple[Mosaic, ...]]
-    layer: Layer
-    ids: np.ndarray
-    labels: np.ndarray
+    labels: TileLabels
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class TileWriter:
 
     def _make(self, job: TileJob) -> TileRecord:
         ignore = int(self.nodata[LABELS])
-        labels = rasterize_labels(job.layer, job.ids, job.labels, job.grid, ignore)
+        labels = job.labels.draw(job.grid)
         labeled = np.count_nonzero(labels != ignore)
         if not labeled or labeled < self.min_labeled * labels.size:
             return TileRecord(f"{labeled} of {labels.size} px are labeled")

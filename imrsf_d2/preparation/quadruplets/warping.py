@@ -15,7 +15,7 @@ from imrsf_d2.geo.projections import move_points
 from imrsf_d2.geo.wrapping import move_near, period
 from imrsf_d2.preparation.quadruplets.antimeridian import moved_near
 from imrsf_d2.preparation.quadruplets.mosaics import Mosaic, read_window
-from imrsf_d2.preparation.quadruplets.sensors import SENSORS
+from imrsf_d2.preparation.quadruplets.sensors import EXPORTED
 
 __all__ = ["fill_grid"]
 
@@ -46,7 +46,7 @@ def fill_grid(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.nda
     Raises:
         RasterError, ValueError: see `read_window`.
     """
-    values = np.full((len(SENSORS[mosaics[0].sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
+    values = np.full((len(EXPORTED[mosaics[0].sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     copied = np.zeros(values.shape[1:], dtype=bool)
     for mosaic in mosaics:
         empty = np.isnan(values[0])
@@ -64,7 +64,7 @@ def fill_grid(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[np.ndarray, np.nda
 def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
     center = move_points(grid.points(1), grid.crs, mosaic.crs)
     if center is None:
-        return np.full((len(SENSORS[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
+        return np.full((len(EXPORTED[mosaic.sensor].bands), grid.height, grid.width), np.nan, dtype=np.float32)
     middle = float(center[0][0, 0])
     values, *more = (_project(copy, grid, middle) for copy in moved_near(mosaic, middle))
     for new in more:
@@ -73,7 +73,7 @@ def _interpolated(mosaic: Mosaic, grid: Grid) -> np.ndarray:
 
 
 def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
-    bands = len(SENSORS[mosaic.sensor].bands)
+    bands = len(EXPORTED[mosaic.sensor].bands)
     values = np.full((bands, grid.height, grid.width), np.nan, dtype=np.float32)
     outline = _outline(mosaic, grid, middle)
     if outline is None:
@@ -100,7 +100,7 @@ def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     if np.isnan(source[0]).all():
         return values
     corner = mosaic.transform * Affine.translation(left, top)
-    nearest = SENSORS[mosaic.sensor].categorical
+    nearest = EXPORTED[mosaic.sensor].categorical
 
     def project(move: float) -> np.ndarray:
         projected = np.full_like(values, np.nan)

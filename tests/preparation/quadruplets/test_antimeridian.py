@@ -5,6 +5,7 @@ import pytest
 import shapely
 from rasterio.crs import CRS
 
+from imrsf_d2.data.class_tables import ClassTable, TableClass
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import longitude_latitude, metric_crs, move_bounds
 from imrsf_d2.geo.vectors import find_layer, rasterize_labels, read_features
@@ -240,11 +241,14 @@ def test_labels_across_180_degrees(tmp_path, caplog, form, place):
     assert (expected != 255).mean() > 0.4 and len(ids) < 3 or "across" in place
 
 
+ABC = ClassTable("abc.csv", tuple(TableClass(name, None, (name,)) for name in "abc"))
+
+
 def test_the_plan_of_a_city_across_180_degrees_covers_its_labels_alone(tmp_path):
     city = tmp_path / "Wrangel"
     write_layer(city / "ua.gpkg", blocks("split"), ["a", "b", "c"], crs="EPSG:4326", kind="Unknown")
     FORMS["two sides"](city)
-    plan = Planner(64, 10.0, "linear", {"a": 0, "b": 1, "c": 2}, 255, "code_2018", None)(*find_exports(tmp_path))
+    plan = Planner(64, 10.0, "linear", ABC, "code_2018", None)(*find_exports(tmp_path))
     # 0.1 x 0.1 degrees at 71.1 degrees north: 111.5 * cos(71.1) * 0.1 = 3.6 km by 11.2 km, with the turn of a zone's edge
     grids = [job.grid for job in plan.jobs]
     assert {grid.crs.to_epsg() for grid in grids} <= {32601, 32660} and plan.elsewhere == {}

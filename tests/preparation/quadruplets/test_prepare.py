@@ -18,11 +18,11 @@ from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadru
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
 from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality
-from imrsf_d2.preparation.quadruplets import sensors
+from imrsf_d2.preparation.quadruplets import land_cover, sensors
 from imrsf_d2.preparation.quadruplets import tiles as quadruplet_tiles
 from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 from imrsf_d2.preparation.quadruplets.splits import VAL_SHARE, choose_val_cities, unseen_classes
-from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, from_utm, write_city, write_layer, write_scene
+from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, centers, from_utm, write_city, write_layer, write_scene
 from tests.tiny import REPOSITORY
 
 
@@ -209,6 +209,68 @@ def test_every_value_of_real_tiles_survives(tmp_path):
     assert "s2 copied from the scenes in 147 tiles, resampled in 0 (0 % of its pixels)" in summary
 
 
+@pytest.mark.skipif(not TERRAMESH.is_dir(), reason=f"needs real tiles of land cover in {TERRAMESH}, which has none")
+def test_a_real_land_cover_raster_becomes_labels(tmp_path):
+    for path in sorted((TERRAMESH / "LULC").glob("*.tif")):
+        city = tmp_path / "in" / path.stem
+        city.mkdir(parents=True)
+        shutil.copy(path, city / "labels.tif")
+        with rasterio.open(TERRAMESH / "S2L2A" / path.name) as file:
+            place = file.transform
+            write_scene(city / "s2.tif", file.read([2, 3, 4, 8]), left=place.c, top=place.f, crs=file.crs.to_string())
+    prepare_quadruplets(tmp_path / "in", tmp_path / "out", tile_size=112, merge_table="terramesh", num_workers=1)
+    # Water, trees, flooded vegetation, crops, built area; bare ground and snow do not occur; rangeland
+    meaning = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 9: 7}
+    for path in sorted((TERRAMESH / "LULC").glob("*.tif")):
+        with rasterio.open(path) as file:
+            codes = file.read(1)
+        names = [f"{path.stem}_{row:04d}_{column:04d}" for row in range(2) for column in range(2)]
+        upper_left, upper_right, lower_left, lower_right = (read(tmp_path / "out", LABELS, name)[0][0] for name in names)
+        found = np.block([[upper_left, upper_right], [lower_left, lower_right]])
+        np.testing.assert_array_equal(found, np.vectorize(meaning.get)(codes))
+
+
+def test_land_cover_rasters_of_any_grid_become_labels(prepare, exports, tmp_path):
+    """ESA WorldCover as it comes, in degrees and in tiles; another map in pixels of 100 m with codes below zero."""
+    rng = np.random.default_rng(0)
+    aix, nice = exports / "Aix_en_Provence", exports / "Nice"
+    (aix / "ua.gpkg").unlink()
+    # Pixels of about 11 x 16 m, from 600 m west of the scenes to beyond their east edge, cut in two files; 0 is no data.
+    side, (west, north) = 1.5e-4, from_utm(CITY_LEFT - 600, TOP + 300, 31)
+    codes = rng.choice([10, 20, 95, 100, 0], (130, 200)).astype(np.uint8)
+    write_scene(aix / "labels_W.tif", codes[:, :90], left=west, top=north, pixel=side, crs="EPSG:4326")
+    write_scene(aix / "LABELS_E.TIF", codes[:, 90:], left=west + 90 * side, top=north, pixel=side, crs="EPSG:4326", nodata=0)
+    coarse = rng.choice([-7, 20, -1], (15, 15)).astype(np.int16)
+    cover(nice, coarse, 340_000, nodata=-1)
+    (tmp_path / "table.csv").write_text("code,class\n10,trees\n95,trees\n-7,moss\n20,shrubs\n100,moss\n0,\n")
+    assert prepare("--val-cities", "Nice", "--merge-table", str(tmp_path / "table.csv"), "--min-labeled", "0") == 0
+    table = {10: 0, 95: 0, -7: 1, 100: 1, 20: 2, 0: 255, -1: 255}
+    compared = 0
+    for sample in load_quadruplets(tmp_path / "out", "train") + load_quadruplets(tmp_path / "out", "val"):
+        (labels,), profile = read(tmp_path / "out", LABELS, sample["image_id"])
+        x, y = centers(profile["transform"].c, profile["transform"].f, 10, 64, 64)
+        if sample["city"] == "Nice":
+            source, column, row = coarse, (x - 340_000) / 100, (TOP - y) / 100
+        else:
+            longitude, latitude = from_utm(x, y, 31)  # by a formula, without GDAL
+            source, column, row = codes, (longitude - west) / side, (north - latitude) / side
+        # GDAL places pixels to an eighth of a source pixel.
+        sure = np.minimum(abs(column - np.rint(column)), abs(row - np.rint(row))) > 0.13
+        inside = (column >= 0) & (column < source.shape[1]) & (row >= 0) & (row < source.shape[0])
+        expected = np.full(labels.shape, 255)
+        expected[inside] = np.vectorize(table.get)(source[row[inside].astype(int), column[inside].astype(int)])
+        np.testing.assert_array_equal(labels[sure], expected[sure])
+        compared += np.count_nonzero(sure & (expected != 255))
+    # 150 x 150 px of scenes each; 1/5 and 1/3 of the map's pixels are no data; 0.74 squared is sure
+    assert compared > 0.4 * 2 * 150 * 150 * 0.7
+    assert json.loads((tmp_path / "out/prepared.json").read_text())["parameters"]["classes"] == ["trees", "moss", "shrubs"]
+    assert (
+        prepare("--val-cities", "Nice", "--merge-table", str(tmp_path / "table.csv"), "--min-labeled", "0") == 0
+    )  # resumed
+    cover(nice, coarse + 1, 340_000)
+    assert prepare("--val-cities", "Nice", "--merge-table", str(tmp_path / "table.csv"), "--min-labeled", "0") == 2
+
+
 def test_what_was_valid_stays_valid_for_the_reader(prepare, tmp_path):
     assert prepare("--val-cities", "Nice") == 0
     sample = load_quadruplets(tmp_path / "out", "train")[0]
@@ -255,7 +317,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeyp
 def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
     assert prepare() == 0
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(quadruplet_tiles, "rasterize_labels", None)  # skipped tiles are remembered too
+    monkeypatch.setattr(land_cover, "rasterize_labels", None)  # skipped tiles are remembered too
     assert prepare() == 0
     assert contents(tmp_path / "out") == before
 
@@ -376,11 +438,36 @@ def relabel(city, code):
     write_layer(city / "ua.gpkg", [shapely.box(340_000, TOP - 1000, 341_000, TOP)], [code])
 
 
+def cover(city, codes, left=CITY_LEFT, **options):
+    """Give a city land cover as a raster with pixels of 100 m instead of polygons."""
+    for path in city.glob("ua.*"):
+        path.unlink()
+    write_scene(city / "labels" / "cover.tif", codes, left=left, pixel=100, **options)
+
+
 MISTAKES = {
     "no input": (lambda root: shutil.rmtree(root), [], "a folder for each city"),
     "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
     "no scene": (lambda root: (root / "Oslo").mkdir(), [], "Oslo holds no scenes"),
     "no vector": (lambda root: (root / "Aix_en_Provence/ua.gpkg").unlink(), [], "holds 0 vector files, expected one"),
+    "vector and raster": (
+        lambda root: write_scene(root / "Nice/labels.tif", np.ones((9, 9), np.uint8), left=340_000),
+        [],
+        "holds 1 vector files: ua.shp and 1 rasters of land cover (labels*.tif), expected one *.gpkg",
+    ),
+    "land cover elsewhere": (
+        lambda root: cover(root / "Aix_en_Provence", np.ones((9, 9), np.uint8), left=340_000),
+        ["--merge-table", "esri_land_cover"],
+        "show different places: no scene overlaps the land cover",
+    ),
+    "unknown codes": (
+        # 1500 m of scenes are 15 x 15 px of land cover, from the corner on; what lies beyond is not looked at.
+        lambda root: cover(
+            root / "Aix_en_Provence", np.pad(np.diag([10] * 9 + [7] * 6), (0, 5), constant_values=99).astype(np.uint8)
+        ),
+        ["--merge-table", "esa_worldcover"],
+        "hold 7 (2.7% of the pixels), which the merge table",
+    ),
     "two vectors": (
         lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"),
         [],
