@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare quadruplets": ("prepare_quadruplets", "make land-cover tiles from exported scenes and polygons"),
     "prepare tiles": ("prepare_tiles", "make a dataset of tiles from scenes of any sensors and labels of any kind"),
     "predict": ("predict", "map a scene: rasters of any extent to polygons or a label map"),
+    "check": ("check", "list everything that is wrong with a dataset"),
     "statistics": ("statistics", "measure mean and standard deviation of a dataset's bands"),
     "visualize": ("visualize", "draw what a model is fed, the ground truth, and what it predicts"),
     "convert": ("convert", "convert a ViT's weights from other projects into weights to start from"),

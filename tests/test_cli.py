@@ -30,7 +30,7 @@ def test_every_tool_is_a_subcommand_and_every_subcommand_is_listed(capsys):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_subcommand_speaks_of_commands_as_it_was_called(name, monkeypatch, capsys):
     for called, wanted, unwanted in (
-        ("/bin/imrsf", "imrsf ", ("tools/", "datasets/p", ".yaml")),
+        ("/bin/imrsf", "imrsf ", ("tools/", "datasets/p", "configs/")),
         ("tools/x.py", TOOLS.get(name, "train_net"), ("imrsf train", "imrsf prepare")),
     ):
         monkeypatch.setattr(sys, "argv", [called])

@@ -12,7 +12,15 @@ import numpy as np
 from imrsf_d2.data.dataset_memory import find_file, may_exist
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, some_of
 
-__all__ = ["check_rasters", "count_sensors", "find_problems", "padding_share", "shared_samples", "with_sensors"]
+__all__ = [
+    "check_rasters",
+    "count_sensors",
+    "find_problems",
+    "padding_share",
+    "sample_files",
+    "shared_samples",
+    "with_sensors",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +119,16 @@ def with_sensors(samples: Sequence[dict], names: Sequence[str]) -> list[dict]:
     ]
 
 
+def sample_files(sample: Mapping) -> Iterator[tuple[str, str | os.PathLike]]:
+    """Sensor and path of each raster of a sample, and "labels" and that of its label map."""
+    paths = [*sample.get("modalities", {}).items(), ("labels", sample.get("sem_seg_file_name"))]
+    return ((name, path) for name, path in paths if path is not None)
+
+
 def shared_samples(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Mapping]:
     """The samples of `second` that share a raster or label map with any of `first`, whatever its path is called."""
-    seen = {_identity(path) for sample in first for path in _files(sample)}
-    return [sample for sample in second if any(_identity(path) in seen for path in _files(sample))]
+    seen = {_identity(path) for sample in first for _, path in sample_files(sample)}
+    return [sample for sample in second if any(_identity(path) in seen for _, path in sample_files(sample))]
 
 
 def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)) -> float:
@@ -131,11 +145,6 @@ def padding_share(sizes: Sequence[tuple[int, int]], crop: tuple[int, int], scale
     window = np.asarray(crop) / np.clip(1.0, *scale)
     covered = np.minimum(np.asarray(sizes), window).prod(axis=1)
     return float(1 - covered.mean() / window.prod())
-
-
-def _files(sample: Mapping) -> Iterator[str | os.PathLike]:
-    paths = [*sample.get("modalities", {}).values(), sample.get("sem_seg_file_name")]
-    return (path for path in paths if path is not None)
 
 
 def _identity(path: str | os.PathLike) -> object:

@@ -16,6 +16,7 @@ TOOLS = {
     "prepare quadruplets": "datasets/prepare_quadruplets.py",
     "prepare tiles": "datasets/prepare_tiles.py",
     "predict": "tools/predict_scene.py",
+    "check": "tools/check_dataset.py",
     "statistics": "tools/compute_statistics.py",
     "visualize": "tools/visualize.py",
     "convert": "tools/convert_checkpoint.py",

@@ -1,0 +1,71 @@
+"""Values that mark missing data although the file does not say so: they would be taken for measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["find_border", "find_sentinel"]
+
+#: Numbers that no sensor measures where others do not, as they are stored.
+SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0)
+#: Beyond this, no measurement in any unit.
+ABSURD = 1e30
+
+
+def find_sentinel(
+    bands: np.ndarray, valid: np.ndarray, scaling: Sequence[tuple[float, float]]
+) -> tuple[float, float, float] | None:
+    """A value that stands apart from all others, and is one that people write for "no data".
+
+    Args:
+        bands: [C, H, W] values.
+        valid: [H, W] bool, the pixels that count as data.
+        scaling: (scale, offset) of each band, by which the values differ from what is stored.
+
+    Returns:
+        The value as it is stored, as it is in the band that has it, and the share of pixels there; None if there is none.
+    """
+    for band, (scale, offset) in zip(bands, scaling, strict=True):
+        values = band[valid]
+        if not values.size:
+            return None
+        for extreme in (float(values.min()), float(values.max())):
+            stored = (extreme - offset) / scale
+            if not (abs(stored) >= ABSURD or any(abs(stored - known) < 0.01 for known in SENTINELS)):
+                continue
+            if _stands_apart(extreme, values):
+                return stored, extreme, float((values == extreme).sum() / valid.size)
+    return None
+
+
+def find_border(bands: np.ndarray, valid: np.ndarray) -> float | None:
+    """The share of pixels that are 0 in all bands, if they fill a whole edge of the tile as where a scene ends.
+
+    A single band has zeros that are measurements (the sea, the ground in a map of heights): there they count only if they
+    stand apart from all other values.
+
+    Args:
+        bands, valid: as of `find_sentinel`.
+
+    Returns:
+        From 0 to 1; None if no edge is like that, or all of the tile is.
+    """
+    black = valid & (bands == 0).all(axis=0)
+    edges = (black[0], black[-1], black[:, 0], black[:, -1])
+    if not any(edge.all() for edge in edges) or black.all():
+        return None
+    if len(bands) == 1 and not _stands_apart(0.0, bands[0][valid]):
+        return None
+    return float(black.mean())
+
+
+def _stands_apart(value: float, values: np.ndarray) -> bool:
+    """Whether the gap between a value and the nearest other one is wider than the range of all others."""
+    others = values[values != value]
+    if not others.size:
+        return value != 0
+    low, high = float(others.min()), float(others.max())
+    gap = low - value if value < low else value - high
+    return gap > high - low
