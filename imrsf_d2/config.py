@@ -118,6 +118,11 @@ def add_imrsf_config(cfg: CN) -> None:
     # "unlabeled").
     cfg.TEST.ALLOW_SINGLE_CLASS = False
 
+    # Names and colors of the model's classes, in the order of their indices: a list of mappings with the keys NAME and COLOR
+    # ([red, green, blue], 0 to 255). Taken from the dataset.yaml of the datasets, if they have one, so that the config.yaml of
+    # a training run names the classes of its maps wherever the dataset is.
+    cfg.DATASETS.CLASSES = []
+
     # ---- Input -----------------------------------------------------------------------------------------------------
     # Random modality combination: in training, keep a random subset of each sample's modalities; the others are not read.
     cfg.INPUT.MODALITY_DROPOUT = CN()

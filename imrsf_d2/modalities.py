@@ -223,7 +223,8 @@ class ModalitySet(Sequence[Modality]):
         self._modalities = tuple(modalities)
         if not self._modalities:
             raise InputError(
-                "MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. [{NAME: rgb, CHANNELS: 3}]."
+                "MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. [{NAME: rgb, CHANNELS: 3}], "
+                "or a dataset whose dataset.yaml has them: --data DIR."
             )
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:

@@ -29,6 +29,10 @@ MILLIONS = {
 }
 
 
+#: Names of the configs for any dataset, which has the sensors: those of its TASK.
+GENERIC = ("instance", "semantic", "pretrain")
+
+
 def name(path):
     return str(path.relative_to(REPOSITORY))
 
@@ -100,9 +104,21 @@ def build_model_without_contents(cfg):
         return build_model(cfg)
 
 
+def dataset(task, folder):
+    """KEY VALUE pairs that name a dataset of a task; its tiles are not looked for."""
+    labels = {} if task == "pretrain" else {"CLASSES": [{"NAME": "house"}, {"NAME": "road"}]}
+    labels |= {"LABELS": "{tile}.tif"} if task == "semantic" else {}
+    (folder / "all.json").write_text("{}")
+    modalities = [{"NAME": name, "FILES": "{tile}.tif"} for name in ("sar", "dsm")]
+    splits = {"train": "all.json" if task == "instance" else ["a"]}
+    content = {"TASK": task, "MODALITIES": modalities, "SPLITS": splits} | labels
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(content))
+    return ["DATASETS.TRAIN", f"('{folder}/dataset.yaml:train',)"]
+
+
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
-def test_it_loads_and_its_model_builds(path):
-    cfg = load_config(path)
+def test_it_loads_and_its_model_builds(path, tmp_path):
+    cfg = load_config(path, dataset(path.stem, tmp_path) if path.stem in GENERIC else ())
     assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
     assert cfg.SEED >= 0, "without a seed no training run resumes exactly"
     assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
@@ -209,7 +225,7 @@ def test_what_comments_and_texts_say_is_not_read():
 
 
 def test_every_key_of_ours_is_read():
-    cfg = CfgNode({"MODEL": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}, "TEST": {}})
+    cfg = CfgNode({"MODEL": {}, "DATASETS": {}, "INPUT": {}, "SOLVER": {"AMP": {}}, "DATALOADER": {}, "TEST": {}})
     add_imrsf_config(cfg)
     sources = [path for path in (REPOSITORY / "imrsf_d2").rglob("*.py") if path.name != "config.py"]
     read_by_the_package = {pair for path in sources for pair in attributes_read(path.read_text())}

@@ -74,7 +74,8 @@ def test_the_configuration_reference_has_every_key_with_its_default():
     from detectron2.config import CfgNode
 
     cfg = CfgNode(
-        {name: CfgNode() for name in ("MODEL", "DATALOADER", "TEST", "INPUT")} | {"SOLVER": CfgNode({"AMP": CfgNode()})}
+        {name: CfgNode() for name in ("MODEL", "DATASETS", "DATALOADER", "TEST", "INPUT")}
+        | {"SOLVER": CfgNode({"AMP": CfgNode()})}
     )
     add_imrsf_config(cfg)
 

@@ -1,6 +1,6 @@
 """Turn the weights of a ViT that was trained elsewhere into weights to start from (MODEL.WEIGHTS)."""
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, command_parser
 
 EXAMPLES = """
 Examples:
@@ -35,7 +35,7 @@ def parse(argv):
     )
     parser.add_argument("input", metavar="IN", help="the weights to convert: .pth, .pt, .bin or .safetensors")
     parser.add_argument("output", metavar="OUT", help="file to write: .pth or .safetensors")
-    parser.add_argument("--config-file", required=True, metavar="F", help="config of the model that will start from them")
+    add_config(parser, "config of the model that will start from them")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")
     return parser.parse_intermixed_args(argv)  # --config-file may stand between OUT and the first KEY
 

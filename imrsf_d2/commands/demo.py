@@ -8,12 +8,11 @@ Run again, it keeps what is finished and continues the rest. KEY VALUE pairs cha
     python tools/demo.py --output output/longer SOLVER.MAX_ITER 3000 SOLVER.STEPS "(2700, 2850)"
 """
 
-import argparse
 import math
 import sys
 from functools import partial
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_overrides, command_parser
 
 NUM_TRAIN, NUM_VAL, SIZE, SEED = 200, 50, 128, 0
 SCENE_SIZE = 640
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         help="on a slow machine, train fewer iterations to end within N minutes; 0 for no limit (default: 15, or none if "
         "SOLVER.MAX_ITER is given)",
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    add_overrides(parser)
     args = parser.parse_args(argv)
     if args.minutes is None and "SOLVER.MAX_ITER" not in args.opts:
         args.minutes = 15.0

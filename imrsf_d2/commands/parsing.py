@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from imrsf_d2.utils.command_names import TOOLS, as_called
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["command_parser", "read_pairs"]
+__all__ = ["add_config", "add_data", "add_overrides", "command_parser", "read_pairs", "take_data"]
+
+#: The splits that a model is evaluated on, the first that a dataset has.
+TEST_SPLITS = ("val", "test")
 
 Value = TypeVar("Value")
 
@@ -54,3 +58,60 @@ def read_pairs(option: str, texts: Sequence[str] | None, convert: Callable[[str]
             raise InputError(f"{option} names {name!r} twice; several files of one sensor are a folder or a glob.")
         pairs[name] = converted
     return pairs
+
+
+def add_config(parser: argparse.ArgumentParser, text: str, required: bool = True) -> None:
+    """Add `--config-file`.
+
+    Args:
+        text: the help.
+        required: False if the command also has `--data`.
+    """
+    parser.add_argument("--config-file", required=required, metavar="FILE", help=text)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add `--data`, which `take_data` turns into a config file and overrides."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of a dataset.yaml: train on its split train and evaluate on val (without one: test; another: "
+        "DIR/dataset.yaml:SPLIT); without --config-file, with the packaged config of its task",
+    )
+
+
+def add_overrides(parser: argparse.ArgumentParser, text: str = "changes to the config") -> None:
+    """Add what comes last on a command line: KEY VALUE pairs."""
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help=text)
+
+
+def take_data(args: argparse.Namespace, training: bool) -> None:
+    """Put what `--data` means in the place of `config_file` and in front of `opts`, for all processes of a command.
+
+    Args:
+        args: with config_file, data and opts; changed in place.
+        training: whether the command reads training data.
+
+    Raises:
+        InputError: if neither a config nor a dataset is given, or the dataset lacks the split that the command reads.
+        MissingFileError: if there is no such dataset.
+    """
+    if args.data is None:
+        if args.config_file is None:
+            raise InputError("neither --config-file nor --data is given, expected one of them, or both.")
+        return
+    from imrsf_d2.data.dataset_file import DATASET_FILE, is_folder_name, read_dataset_file, split_name
+
+    path, test = split_name(args.data) if is_folder_name(args.data) else (args.data, None)
+    path = os.path.abspath(os.path.expanduser(path))
+    file = read_dataset_file(os.path.join(path, DATASET_FILE) if os.path.isdir(path) else path)
+    if test is None:
+        test = next((split for split in TEST_SPLITS if split in file.splits), None)
+    train = "train" if "train" in file.splits else None
+    if (train if training else test) is None:
+        expected = "train" if training else f"{' or '.join(TEST_SPLITS)}, or --data {file.path}:SPLIT"
+        raise InputError(f"{file.path} has the splits {', '.join(file.splits)} (SPLITS), expected {expected}.")
+    datasets = {"DATASETS.TRAIN": train, "DATASETS.TEST": test}
+    names = {key: (f"{file.path}:{split}",) if split else () for key, split in datasets.items()}
+    args.config_file = args.config_file or file.task  # the packaged configs for any dataset are called like their tasks
+    args.opts = [*(word for key, value in names.items() for word in (key, repr(value))), *args.opts]

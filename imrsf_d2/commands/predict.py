@@ -1,8 +1,6 @@
 """Map a scene: rasters of any sensors, extent and resolution to polygons of objects or a map of classes."""
 
-import argparse
-
-from imrsf_d2.commands.parsing import command_parser, read_pairs
+from imrsf_d2.commands.parsing import add_config, add_overrides, command_parser, read_pairs
 from imrsf_d2.utils.errors import InputError
 
 EXAMPLES = """
@@ -35,7 +33,7 @@ otherwise. The name of --output decides what is written: .gpkg, .fgb, .geojson o
 
 def parse(argv):
     parser = command_parser("predict", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="the config the model was trained with")
+    add_config(parser, "the config the model was trained with")
     parser.add_argument(
         "--modality", action="append", required=True, metavar="NAME=FILES", help="a sensor and its file, folder or glob"
     )
@@ -73,7 +71,7 @@ def parse(argv):
     parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")
     parser.add_argument("--merge", action="store_true", help="write the map of parts that are all computed")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    add_overrides(parser)
     args = parser.parse_args(argv)
     if args.merge and args.shard:
         parser.error("--merge is for when all parts are computed; leave out --shard")

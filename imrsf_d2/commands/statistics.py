@@ -1,9 +1,8 @@
 """Measure the mean and standard deviation of every band over a training set's valid pixels, as YAML to paste."""
 
-import argparse
 import sys
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
 
 EXAMPLES = """
 Examples:
@@ -11,23 +10,34 @@ Examples:
 The datasets in DATASETS.TRAIN:
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml
 
+The training tiles of a dataset.yaml; statistics.yaml beside it then counts wherever the dataset is used:
+    $ python tools/compute_statistics.py --data /data/mine --write
+
 Another dataset, with another CLIP of the radar (values are measured after TRANSFORM and CLIP):
     $ python tools/compute_statistics.py --config-file configs/dfc2023_instance.yaml --dataset dfc2023_track2_val \\
         MODEL.IMRSF.MODALITIES "[{'NAME': 'sar', 'TRANSFORM': 'db', 'CLIP': [-25, 0]}]"
 
-Datasets are expected in $DETECTRON2_DATASETS (default: datasets).
+Other datasets are expected in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("statistics", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="names the dataset and its modalities")
+    add_config(parser, "names the dataset and its modalities", required=False)
+    add_data(parser)
     parser.add_argument("--dataset", metavar="NAME", help="a registered dataset (default: those in DATASETS.TRAIN)")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="with --data: write statistics.yaml beside the dataset.yaml, which then has them",
+    )
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override keys of the config")
+    add_overrides(parser)
     args = parser.parse_args(argv)
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
+    if args.write and (args.data is None or args.config_file or args.dataset or args.opts):
+        parser.error("--write measures what a dataset.yaml says: give it with --data alone")
 
     from imrsf_d2.utils.errors import exit_code
 
@@ -35,10 +45,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def compute(args):
+    take_data(args, training=True)
     from imrsf_d2.compat.upstream import prepare
 
     prepare()
     from imrsf_d2.data.statistics import dataset_statistics, modalities_yaml
+    from imrsf_d2.data.statistics_file import write_statistics
     from imrsf_d2.engine.configuration import load_config
     from imrsf_d2.modalities import ModalitySet
 
@@ -47,5 +59,9 @@ def compute(args):
     statistics = dataset_statistics(names, ModalitySet.from_config(cfg), args.num_workers, sys.stderr.isatty())
     for message in (message for found in statistics.values() for message in found.unreadable):
         print(f"left out: {message}", file=sys.stderr)
+    if args.write:
+        path, text = write_statistics(names[0], statistics)
+        print(f"{text}Written: {path}")
+        return
     print(f"# {', '.join(names)}")
     print(modalities_yaml(cfg.MODEL.IMRSF.MODALITIES, statistics), end="")

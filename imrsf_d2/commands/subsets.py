@@ -1,8 +1,6 @@
 """Evaluate one model with every subset of its sensors: scores, contribution of each sensor, charts, importance maps."""
 
-import argparse
-
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
 
 EXAMPLES = """
 Examples:
@@ -23,7 +21,8 @@ scores of other weights, other data or another config is not touched. Datasets a
 
 def parse(argv):
     parser = command_parser("subsets", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model and of the dataset")
+    add_config(parser, "config of the model and of the dataset", required=False)
+    add_data(parser)
     parser.add_argument(
         "--output",
         required=True,
@@ -66,9 +65,7 @@ def parse(argv):
     parser.add_argument(
         "--importance-images", type=int, default=8, metavar="N", help="number of images with such maps (default: 8)"
     )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides, among them MODEL.WEIGHTS"
-    )
+    add_overrides(parser, "changes to the config, among them MODEL.WEIGHTS")
     return parser.parse_args(argv)
 
 
@@ -80,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(args):
+    take_data(args, training=False)
     from imrsf_d2.compat.upstream import prepare
 
     prepare()

@@ -1,8 +1,6 @@
 """Train or evaluate a model: Detectron2's command line on imrsf_d2's configs."""
 
-import argparse
-
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
 from imrsf_d2.utils.startup import STARTUP
 
 EXAMPLES = """
@@ -25,14 +23,18 @@ Pre-train without labels, then fine-tune from its final weights:
     $ python tools/train_net.py --config-file configs/pretrain/dfc2023_gc.yaml
     $ python tools/train_net.py --config-file configs/finetune/dfc2023_instance_gc.yaml OUTPUT_DIR output/finetune_gc
 
-Datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
+Train on your own tiles, which a dataset.yaml describes:
+    $ python tools/train_net.py --data /data/mine OUTPUT_DIR output/mine
+
+Other datasets are looked for in $DETECTRON2_DATASETS (default: datasets).
 """
 
 
 def parse(argv):
     """Detectron2's arguments, without the seconds that importing its parser takes."""
     parser = command_parser("train", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="a path, or the name of a packaged config")
+    add_config(parser, "a path, or the name of a packaged config", required=False)
+    add_data(parser)
     parser.add_argument(
         "--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if there is one"
     )
@@ -53,11 +55,12 @@ def parse(argv):
         metavar="URL",
         help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine",
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="changes to the config")
+    add_overrides(parser)
     return parser.parse_args(argv)
 
 
 def train(args):
+    take_data(args, training=not args.eval_only)
     from imrsf_d2.compat.upstream import prepare
 
     prepare()

@@ -1,9 +1,8 @@
 """Draw the inputs of a model in training or at test time, the ground truth, and the predictions of a checkpoint."""
 
-import argparse
 from pathlib import Path
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
 from imrsf_d2.utils.errors import InputError
 
 EXAMPLES = """
@@ -23,7 +22,8 @@ pre-training run shows only the inputs. Datasets are looked for in $DETECTRON2_D
 
 def parse(argv):
     parser = command_parser("visualize", __doc__, EXAMPLES)
-    parser.add_argument("--config-file", required=True, metavar="FILE")
+    add_config(parser, "config of the model and of the dataset", required=False)
+    add_data(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the figures")
     parser.add_argument(
         "--split",
@@ -39,7 +39,7 @@ def parse(argv):
         help="with --split test: the modalities to use, e.g. rgb+dsm; give it several times to compare subsets (default: "
         "INPUT.TEST_MODALITIES, which is all unless set)",
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config overrides")
+    add_overrides(parser)
     return parser.parse_args(argv)
 
 
@@ -55,6 +55,7 @@ def load_model(cfg, args):
 
 
 def draw(args):
+    take_data(args, training=args.split == "train")
     from imrsf_d2.compat.upstream import prepare
 
     prepare()

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from imrsf_d2.data.class_tables import read_class_table
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
@@ -26,7 +27,11 @@ __all__ = [
     "TILE",
     "DatasetClass",
     "DatasetFile",
+    "is_coco",
+    "is_folder_name",
     "read_dataset_file",
+    "short_name",
+    "split_name",
     "write_dataset_file",
 ]
 
@@ -71,7 +76,7 @@ class DatasetFile:
         modalities: entries as of MODEL.IMRSF.MODALITIES, without FILES, as they are written in the file.
         files: modality -> path of its rasters, with `{tile}` in it; none for a modality whose paths are in CSV files.
         labels: path of the label rasters, with `{tile}` in it, or None.
-        classes: in the order of their indices; COCO files that are rasterized also have BACKGROUND, in front of them.
+        classes: in the order of their indices, those of a class table too; COCO files that are rasterized also have BACKGROUND, in front of them.
         unlabeled: values of label rasters that mean "not labeled".
         splits: name -> the names of its tiles, or the path of a file that lists them, as written.
         tile_size: (height, width) of the tiles, px, if it is known.
@@ -127,6 +132,27 @@ class DatasetFile:
         """The path of a file that lists the tiles of a split or the classes: beside `dataset.yaml`, otherwise below ROOT."""
         beside = self.path.parent / Path(name).expanduser()
         return beside if beside.is_file() else self.root / Path(name).expanduser()
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a name of a dataset is that of a split of a dataset file: `DIR/dataset.yaml:train`."""
+    return name.rpartition(":")[0].lower().endswith((".yaml", ".yml"))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`DIR/dataset.yaml:train` -> the path of the file and the name of the split."""
+    path, _, split = name.rpartition(":")
+    return path, split
+
+
+def short_name(name: str) -> str:
+    """What folders of results, and headings, call a dataset: `mine_train` for `/data/mine/dataset.yaml:train`."""
+    if not is_folder_name(name):
+        return name
+    path, split = split_name(name)
+    file = Path(path).expanduser().absolute()
+    words = [file.parent.name, *([file.stem] if file.name != DATASET_FILE else []), split]
+    return "_".join(filter(None, words))
 
 
 def is_coco(split: str | Sequence[str]) -> bool:
@@ -211,8 +237,16 @@ def _parse(content: Any, path: Path) -> DatasetFile:
                 raise InputError(f"{path}: MODALITIES: {entry['NAME']!r} has no FILES, expected e.g. 'S1/{TILE}.tif'.")
         if task == "semantic" and labels is None and not coco:
             raise InputError(f"{path} has no LABELS, expected the path of the label rasters, e.g. 'labels/{TILE}.tif'.")
-    classes = _classes(content.get("CLASSES"), task, bool(coco), path)
+    root = content.get("ROOT", path.parent)
+    _expect(isinstance(root, (str, Path)) and root != "", path, "ROOT", root, "a folder")
+    root = Path(os.path.normpath(path.parent / Path(root).expanduser()))
     unlabeled = _numbers(content.get("UNLABELED", []), path, "UNLABELED")
+    classes = content.get("CLASSES")
+    if isinstance(classes, str) and task != "pretrain":
+        classes, more = _table_classes(classes, path, root)
+        unlabeled = tuple(dict.fromkeys((*unlabeled, *more)))
+    else:
+        classes = _classes(classes, task, bool(coco), path)
     if unlabeled and (coco or task == "pretrain"):
         raise InputError(f"{path}: UNLABELED is {list(unlabeled)}, expected none: it is about the values of label rasters.")
     _check_codes(classes, unlabeled, path)
@@ -220,11 +254,9 @@ def _parse(content: Any, path: Path) -> DatasetFile:
     if size is not None:
         pair = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
         _expect(pair, path, "TILE_SIZE", size, "[height, width] in px, e.g. [256, 256]")
-    root = content.get("ROOT", path.parent)
-    _expect(isinstance(root, (str, Path)) and root != "", path, "ROOT", root, "a folder")
     return DatasetFile(
         path,
-        Path(os.path.normpath(path.parent / Path(root).expanduser())),
+        root,
         task,
         modalities,
         files,
@@ -266,7 +298,7 @@ def _classes(content: Any, task: str, coco: bool, path: Path) -> tuple[DatasetCl
         if content is not None:
             raise InputError(f"{path} has CLASSES together with TASK: pretrain, expected none: nothing is labeled.")
         return ()
-    example = "a list, e.g. of {NAME: water, CODES: [1]}"
+    example = "a list, e.g. of {NAME: water, CODES: [1]}, or the name or path of a class table"
     _expect(isinstance(content, list) and 0 < len(content) < 255, path, "CLASSES", content, example)
     classes = []
     for index, item in enumerate(content):
@@ -290,6 +322,19 @@ def _classes(content: Any, task: str, coco: bool, path: Path) -> tuple[DatasetCl
     return tuple(classes)
 
 
+def _table_classes(table: str, path: Path, root: Path) -> tuple[tuple[DatasetClass, ...], tuple[int, ...]]:
+    """The classes of a class table, and its codes that mean "not labeled"."""
+    found = next((folder / table for folder in (path.parent, root) if (folder / table).is_file()), None)
+    try:
+        content = read_class_table(found or table)
+        classes = tuple(DatasetClass(row.name, row.color, content.numbers(row.codes)) for row in content.rows)
+        return classes, content.numbers(content.unlabeled)
+    except MissingFileError as error:
+        raise MissingFileError(f"{path}: CLASSES: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: CLASSES: {error}") from error
+
+
 def _check_codes(classes: Sequence[DatasetClass], unlabeled: Sequence[int], path: Path) -> None:
     meanings: dict[int, str] = {}
     for meaning, codes in [*((repr(label.name), label.codes) for label in classes), ("UNLABELED", unlabeled)]:
@@ -303,7 +348,7 @@ def _check_codes(classes: Sequence[DatasetClass], unlabeled: Sequence[int], path
 
 
 def _splits(content: Any, path: Path) -> dict[str, str | tuple[str, ...]]:
-    example = "e.g. {train: splits/train.txt, val: splits/val.txt}"
+    example = "e.g. {train: train.txt, val: val.txt}"
     _expect(isinstance(content, Mapping) and len(content) > 0, path, "SPLITS", content, example)
     splits: dict[str, str | tuple[str, ...]] = {}
     for name, tiles in content.items():
@@ -343,7 +388,7 @@ def _read_statistics(path: Path, modalities: Sequence[Mapping]) -> dict[str, dic
         try:
             Modality.from_mapping({**entries[name], **item})
         except InputError as error:
-            raise InputError(f"{statistics}: {error}") from error
+            raise InputError(f"{statistics}: {error} Delete this file, and measure anew.") from error
     return {name: {key: list(item[key]) for key in ("MEAN", "STD")} for name, item in content.items()}
 
 

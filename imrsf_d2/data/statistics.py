@@ -24,7 +24,15 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import run_jobs
 
-__all__ = ["DatasetStatistics", "Moments", "compute_statistics", "dataset_statistics", "modalities_yaml", "with_statistics"]
+__all__ = [
+    "DatasetStatistics",
+    "Moments",
+    "compute_statistics",
+    "dataset_statistics",
+    "describe_statistics",
+    "modalities_yaml",
+    "with_statistics",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +193,10 @@ def modalities_yaml(entries: Sequence[Mapping], statistics: Mapping[str, Dataset
         modality, found = Modality.from_mapping(entry), statistics[entry["NAME"]]
         entry, remark = with_statistics(entry, modality, found)
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, width=math.inf).strip()
-        lines += [f"      # {modality.name}: {_describe(found, modality.clip is not None)}{remark}", f"      - {text}"]
+        lines += [
+            f"      # {modality.name}: {describe_statistics(found, modality.clip is not None)}{remark}",
+            f"      - {text}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -237,7 +248,8 @@ def _round(mean: float, std: float) -> tuple[float, float]:
     return round(mean, decimals), round(std, decimals)
 
 
-def _describe(found: DatasetStatistics, clipped: bool) -> str:
+def describe_statistics(found: DatasetStatistics, clipped: bool) -> str:
+    """What was measured, in words: numbers of files, valid pixels, and with `clipped` what CLIP cuts."""
     parts = [f"{found.files} tiles"]
     parts += [f"{found.missing} without this sensor"] if found.missing else []
     parts += [f"{len(found.unreadable)} unreadable"] if found.unreadable else []

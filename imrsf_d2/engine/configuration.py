@@ -18,6 +18,7 @@ from imrsf_d2.compat.upstream import verify_op
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.engine.config_files import find_config, read_config
+from imrsf_d2.engine.folder_datasets import adopt_datasets
 from imrsf_d2.registration import register
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.console import log_to
@@ -44,13 +45,14 @@ def default_config() -> CfgNode:
     return cfg
 
 
-def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
-    """Read a config.
+def load_config(config_file: str | os.PathLike, opts: Sequence[str] = (), need_data: bool = True) -> CfgNode:
+    """Read a config, and register the datasets that it names by their `dataset.yaml` (see `adopt_datasets`).
 
     Args:
         config_file: YAML file, whose `_BASE_` is read first, or the name of one of ours (see `find_config`); so may the
             `_BASE_` be.
         opts: alternating keys and values that override it, e.g. `["SOLVER.IMS_PER_BATCH", "2"]`.
+        need_data: False if its datasets are not read, and so need not be there.
 
     Returns:
         The frozen config, with all derived keys filled in.
@@ -70,7 +72,9 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = ()) -> Cfg
     if len(opts) % 2:
         raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:
+        has_modalities = bool(cfg.MODEL.IMRSF.MODALITIES)
         cfg.merge_from_list(list(opts))
+        adopt_datasets(cfg, opts, has_modalities, need_data)
     except (KeyError, AssertionError) as error:
         raise InputError(f"KEY VALUE override: {_message(error)}") from error
     finalize_config(cfg)

@@ -14,6 +14,7 @@ from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
+from imrsf_d2.engine.folder_datasets import check_measured
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.utils.errors import InputError
@@ -26,10 +27,12 @@ def check_run(cfg: CfgNode, eval_only: bool) -> None:
     """Find mistakes in the datasets now, not after days of training or never.
 
     Raises:
-        InputError: if a name is not registered, if `check_datasets` rejects a dataset, or if the model's predictions are
+        InputError: if a name is not registered, if sensors of a training run have no statistics, if `check_datasets` rejects a dataset, or if the model's predictions are
             not of the kind that the dataset's labels are.
         MissingFileError: if files are missing.
     """
+    if not eval_only:
+        check_measured(cfg)
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     check_datasets(cfg, training=not eval_only)
     if not eval_only and not is_pretraining(cfg):

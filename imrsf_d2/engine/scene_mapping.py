@@ -63,7 +63,7 @@ def map_scene(args: argparse.Namespace) -> None:
         raise InputError(f"--output and --aoi are both {args.output}: name another --output.")
     folder = output.with_name(f"{output.name}.parts")
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
-    cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)])
+    cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)], need_data=False)
     check_weights(cfg, args.config_file)
     scene = _scene(cfg, args)
     settings = _settings(cfg, args)

@@ -71,7 +71,10 @@ def check_weights(cfg: CfgNode, config_file: str = "the config") -> None:
 
 
 def class_names(cfg: CfgNode) -> ClassNames:
-    """Names and colors of a config's classes: those of its datasets, if there are as many, else numbers."""
+    """Names and colors of a config's classes: DATASETS.CLASSES or those of its datasets, if there are as many, else numbers."""
+    named = cfg.DATASETS.CLASSES
+    if len(named) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+        return ClassNames(tuple(label["NAME"] for label in named), tuple(tuple(label["COLOR"]) for label in named))
     datasets = map(MetadataCatalog.get, (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN))
     instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
     return ClassNames.of(datasets, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, instances=instances)

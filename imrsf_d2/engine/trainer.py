@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, JSONWriter, TensorboardXWriter
 from torch import nn
 
+from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
 from imrsf_d2.engine.agreement import check_same, check_same_weights
@@ -115,7 +116,7 @@ class Trainer(DefaultTrainer):
         """The evaluator that the dataset's `evaluator_type` asks for, which writes below OUTPUT_DIR/inference, and one that
         warns of tiles in which the model sees nothing."""
         given = ModalitySet.from_config(cfg).check_subset(cfg.INPUT.TEST_MODALITIES, "INPUT.TEST_MODALITIES")
-        scorer = build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name))
+        scorer = build_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference", short_name(dataset_name)))
         return DatasetEvaluators([scorer, BlindTiles(dataset_name, given)])
 
     @classmethod

@@ -162,7 +162,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {
-        "dataset": dataset_name,
+        "dataset": os.path.basename(dataset_name),  # of dataset.yaml:val, whose folder may be moved
         "images": images.hexdigest(),
         "labels": labels.hexdigest(),
         "rasters": rasters.hexdigest(),

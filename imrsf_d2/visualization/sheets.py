@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from torch import nn
 
+from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.figures import draw_inputs, draw_overview, draw_subset
@@ -78,17 +79,17 @@ def draw_test_sheets(
     for dataset in cfg.DATASETS.TEST:
         target_reader(dataset)  # a mistake in the second name should come up before the sheets of the first are drawn
     for dataset in cfg.DATASETS.TEST:
-        samples = DatasetCatalog.get(dataset)
+        short, samples = short_name(dataset), DatasetCatalog.get(dataset)
         chosen = [samples[position] for position in choose_tiles(samples, number)]
         for page, start in enumerate(range(0, len(chosen), SHEET_ROWS), start=1):
             by_subset = {}
             for subset in checked:
                 by_subset[subset] = predict_samples(cfg, model, dataset, chosen[start : start + SHEET_ROWS], subset)
-                path = Path(output) / dataset / f"{subset_label(subset)}_{page}.png"
-                draw_subset(path, by_subset[subset], modalities, subset, f"{dataset}: {subset_title(subset)}")
+                path = Path(output) / short / f"{subset_label(subset)}_{page}.png"
+                draw_subset(path, by_subset[subset], modalities, subset, f"{short}: {subset_title(subset)}")
                 yield path
             if model is not None and len(checked) > 1:
-                path = Path(output) / dataset / f"overview_{page}.png"
-                title = f"{dataset}: one model, {len(by_subset)} sets of sensors"
+                path = Path(output) / short / f"overview_{page}.png"
+                title = f"{short}: one model, {len(by_subset)} sets of sensors"
                 draw_overview(path, by_subset, modalities, {}, title)
                 yield path

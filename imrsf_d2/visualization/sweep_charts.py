@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.evaluation.bootstrap import LEVEL
 from imrsf_d2.evaluation.scores import class_scores, main_score
 from imrsf_d2.evaluation.summary import Estimate, Summary
@@ -29,10 +30,10 @@ def draw_sweep_charts(folder: str | os.PathLike, rows: Sequence[Mapping], summar
     Returns:
         Caption -> file name of each chart.
     """
-    folder = Path(folder)
-    charts = _draw_subsets(folder / "subsets.png", summary, f"{summary.metric} on {dataset}")
+    folder, title = Path(folder), f"{summary.metric} on {short_name(dataset)}"
+    charts = _draw_subsets(folder / "subsets.png", summary, title)
     if summary.losses:
-        charts |= _draw_losses(folder / "losses.png", summary, f"{summary.metric} on {dataset}")
+        charts |= _draw_losses(folder / "losses.png", summary, title)
     metric, by_class = class_scores(rows)
     if by_class:
         title = f"{metric} of each class"

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from imrsf_d2.data.dataset_file import DatasetClass, read_dataset_file, write_dataset_file
+from imrsf_d2.data.dataset_file import DatasetClass, read_dataset_file, short_name, write_dataset_file
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
 SEMANTIC = {
@@ -89,6 +89,30 @@ def test_a_class_of_coco_files_is_the_category_after_its_index(write, tmp_path):
     file = read_dataset_file(write(TASK="instance", **coco))
     assert [label.codes for label in file.classes] == [(1,), (2,)] and file.class_names == ("a", "b")
     assert read_dataset_file(write(TASK="semantic", **coco)).class_names == ("background", "a", "b")
+
+
+def test_classes_of_a_table(write, tmp_path):
+    file = read_dataset_file(write(CLASSES="terramesh", UNLABELED=[255, 0]))
+    assert file.classes[0] == DatasetClass("Water", (65, 155, 223), (1,)) and file.unlabeled == (255, 0, 8)
+    (tmp_path / "mine.csv").write_text("code,class,color\n10,wet,#0000ff\n20,dry,\n-1,,\n")
+    file = read_dataset_file(write(CLASSES="mine.csv", UNLABELED=None))
+    assert file.classes == (DatasetClass("wet", (0, 0, 255), (10,)), DatasetClass("dry", None, (20,)))
+    assert file.unlabeled == (-1,)
+    with pytest.raises(MissingFileError, match="dataset.yaml: CLASSES: there is no class table nothing"):
+        read_dataset_file(write(CLASSES="nothing"))
+
+
+@pytest.mark.parametrize(
+    "name, short",
+    [
+        ("dfc2023_track2_val", "dfc2023_track2_val"),
+        ("/data/mine/dataset.yaml:val", "mine_val"),
+        ("/data/mine/winter.yaml:val", "mine_winter_val"),
+        ("/dataset.yaml:val", "val"),
+    ],
+)
+def test_what_folders_of_results_are_called(name, short):
+    assert short_name(name) == short
 
 
 ONE = [{"NAME": "s1", "FILES": "{tile}.tif"}]

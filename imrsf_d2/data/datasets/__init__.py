@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from detectron2.data import DatasetCatalog
 
+from imrsf_d2.data.dataset_file import is_folder_name
 from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
+from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.data.datasets.quadruplets import register_quadruplets
 from imrsf_d2.data.datasets.sen1floods11 import register_sen1floods11
 from imrsf_d2.utils.errors import InputError
@@ -25,18 +27,21 @@ for _split in ("train", "val", "test", "bolivia"):
 
 
 def check_registered(names: Iterable[str], where: str = "DATASETS") -> None:
-    """Check that datasets of these names are registered.
+    """Check that datasets of these names are registered; those of a `dataset.yaml` become so.
 
     Args:
         names: to look for.
         where: the key or option they come from, for the message.
 
     Raises:
-        ValueError: if one is registered neither here nor by the user.
+        ValueError: if one is registered neither here nor by the user, or its `dataset.yaml` is wrong.
+        MissingFileError: if there is no such `dataset.yaml`.
     """
     for name in names:
+        if is_folder_name(name):
+            register_folder(name)
         if name not in DatasetCatalog:
             raise InputError(
-                f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, and "
-                "datasets/README.md shows how to register your own imagery."
+                f"{where} names {name!r}, which is not registered; imrsf_d2 registers {NAMES}, a dataset of your own is called "
+                "DIR/dataset.yaml:train, and datasets/README.md says what is in that file."
             )

@@ -9,7 +9,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.class_colors import class_colors
-from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file
+from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file, split_name
 from imrsf_d2.data.dataset_memory import may_exist
 from imrsf_d2.data.datasets.coco import load_coco, read_images
 from imrsf_d2.data.datasets.split_files import Tile, check_disjoint, read_tiles, tile_of
@@ -17,21 +17,10 @@ from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.geo.rasters import read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
-__all__ = ["is_folder_name", "label_codes", "load_folder", "register_folder", "split_name"]
+__all__ = ["label_codes", "load_folder", "register_folder"]
 
 #: What each registered name stands for, to register it anew when the file has changed.
 _registered: dict[str, DatasetFile] = {}
-
-
-def is_folder_name(name: str) -> bool:
-    """Whether a name of a dataset is that of a split of a `dataset.yaml`: `DIR/dataset.yaml:train`."""
-    return name.rpartition(":")[0].lower().endswith((".yaml", ".yml"))
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """`DIR/dataset.yaml:train` -> the path of the file and the name of the split."""
-    path, _, split = name.rpartition(":")
-    return path, split
 
 
 def load_folder(file: DatasetFile, split: str) -> list[dict]:
