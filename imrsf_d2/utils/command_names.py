@@ -27,7 +27,10 @@ TOOLS = {
 
 
 #: Files of a checkout that an installed package comes without -> where their text is found instead.
-_PAGES = {"datasets/README.md": "the documentation's page on datasets"}
+_PAGES = {
+    "datasets/README.md": "the documentation's page on datasets",
+    "datasets/sen1floods11.md": "the documentation's page on Sen1Floods11",
+}
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
