@@ -180,7 +180,7 @@ FAULTS = {
         lambda land: land.put("dnw", "a", fill(7)),
         "values",
         "dnw",
-        "a.tif: holds 7, expected class indices from 0 to 2",
+        "a.tif: holds 7 (25.0% of the pixels), expected class indices from 0 to 2",
     ),
     "code": (
         lambda land: land.put("labels", "a", fill(42)),
