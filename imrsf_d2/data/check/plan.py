@@ -9,9 +9,9 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from imrsf_d2.data.dataset_file import DATASET_FILE, read_dataset_file
+from imrsf_d2.data.dataset_file import DATASET_FILE, is_folder_name, read_dataset_file, split_name
 from imrsf_d2.data.datasets import check_registered
-from imrsf_d2.data.datasets.folder import is_folder_name, register_folder, split_name
+from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.modalities import ModalitySet
 
 __all__ = ["Plan", "plan_of_config", "plan_of_folder", "plan_of_names"]
