@@ -151,7 +151,10 @@ def _rasters(path: str) -> list[str] | None:
             return find_files(path)
         except MissingFileError:
             return None  # a FileGDB is a folder
-    files = find_files(path)
+    try:
+        files = find_files(path)
+    except MissingFileError:
+        raise MissingFileError(f"--labels {path} names no file, expected polygons or rasters.") from None
     try:
         with opened(files[0], "the labels"):
             return files

@@ -130,7 +130,8 @@ def read_polygons(path: str, option: str, column: str | None = None, layer: str 
     except (DataSourceError, DataLayerError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read {where}: {str(error).splitlines()[0]}") from error
+        reason = str(error).partition(";")[0].splitlines()[0].rstrip(".")
+        raise InputError(f"cannot read {where}: {reason}. Expected polygons, such as a GeoPackage or GeoJSON.") from error
     if not len(outlines):
         raise InputError(f"{where}: the layer {layer!r} is empty, expected polygons.")
     crs = _system(meta["crs"], where, layer)
@@ -140,7 +141,7 @@ def read_polygons(path: str, option: str, column: str | None = None, layer: str 
     if not kept.any():
         kinds = sorted({str(shape.geom_type) for shape in raw if shape is not None})
         raise InputError(
-            f"{where}: the layer {layer!r} has {len(raw)} features and none of them covers anything, expected polygons; "
+            f"{where}: the layer {layer!r} has no polygon that covers anything among {len(raw)} features; "
             f"found {', '.join(kinds) or 'no geometry'}."
         )
     values = () if column is None else tuple(value for value, keep in zip(fields[0], kept, strict=True) if keep)

@@ -68,6 +68,8 @@ class TileRequest:
     min_valid: float = MIN_VALID
 
     def __post_init__(self) -> None:
+        if taken := [name for name in self.rasters if name in (LABELS, SPLITS)]:
+            raise InputError(f"--modality names a sensor {taken[0]!r}, which is another folder of the output; choose another name.")
         if not 0 <= self.min_valid <= 1:
             raise InputError(f"--min-valid is {self.min_valid:g}, expected a share from 0 to 1.")
 
@@ -142,10 +144,10 @@ def _maker(request: TileRequest, plan: TilePlan, output: Path | None) -> TileMak
 
 
 def _parameters(request: TileRequest, plan: TilePlan) -> dict:
-    """What the tiles follow from; not the split, which can be made again."""
+    """What the tiles follow from; not the split, which can be made again, nor the content of files, see `TileRecord`."""
     labels, grids = request.labels, request.grids
     files = {name: _digest(source.files) for name, source in plan.sources.items()}
-    label_files = [] if labels.path is None else plan.labels[0].files if plan.labels else [labels.path]
+    label_files = () if labels.path is None else plan.labels[0].files if plan.labels else (labels.path,)
     return {
         "layout": "tiles",
         "version": VERSION,
@@ -160,18 +162,15 @@ def _parameters(request: TileRequest, plan: TilePlan) -> dict:
         **{f"sensor {name}": repr(source.modality) for name, source in plan.sources.items()},
         "labels": {key: value for key, value in asdict(labels).items() if key not in ("path", "table", "area")},
         "files of labels": _digest(label_files),
-        "files of labelled-area": _digest([labels.area] if labels.area else []),
+        "files of labelled-area": _digest(() if labels.area is None else (labels.area,)),
         "classes": {label.name: label.codes for label in plan.classes},
     }
 
 
 def _digest(paths: Sequence[str]) -> str:
-    """Names, sizes and times of files, in short."""
-    found = []
-    for path in map(str, paths):
-        there = os.stat(path) if os.path.exists(path) else None  # what GDAL opens need not be a file
-        found.append([os.path.abspath(path) if there else path, *([there.st_size, there.st_mtime_ns] if there else [])])
-    return f"{len(found)} files, {hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]}"
+    """The names of files, in short."""
+    names = [os.path.abspath(path) if os.path.exists(path) else path for path in paths]
+    return f"{len(names)} named {hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}"
 
 
 def _check_outside(output: Path, plan: TilePlan, labels: LabelOptions) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,7 @@ class TileRecord:
         unlabeled: pixels without a label (semantic).
         annotations: objects, as in a COCO file (instance).
         slivers: objects left out, of which the tile or its data hold too few pixels.
+        made_from: stands for the files and labels that it was made from.
     """
 
     skipped: str = ""
@@ -70,6 +73,7 @@ class TileRecord:
     unlabeled: int = 0
     annotations: Sequence[Mapping] = ()
     slivers: int = 0
+    made_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class TileMaker:
     min_valid: float = 0.0
 
     def __call__(self, job: TileJob) -> TileRecord:
-        """Make a tile unless it is there already. The record that the tile is done is written last.
+        """Make a tile unless it is there already, made from the same. The record that the tile is done is written last.
 
         Raises:
             RasterError: if a file cannot be read.
@@ -103,9 +107,11 @@ class TileMaker:
         if self.output is None:
             return self._count(job)
         path = self.output / RECORDS / f"{job.name}.json"
+        made_from = self._made_from(job)
         record = self._done(job, path)
-        if record is None:
-            record = self._make(job, self.output)
+        if record is None or record.made_from != made_from:
+            path.unlink(missing_ok=True)
+            record = replace(self._make(job), made_from=made_from)
             write_text(path, json.dumps(asdict(record), separators=(",", ":")) + "\n")
         return record
 
@@ -124,7 +130,17 @@ class TileMaker:
         folders = () if record.skipped else (*record.sensors, *([LABELS] if self.task == "semantic" else []))
         return record if all(self.raster(folder, job.name).is_file() for folder in folders) else None
 
-    def _make(self, job: TileJob, output: Path) -> TileRecord:
+    def _made_from(self, job: TileJob) -> str:
+        """Changes if a file that the tile is made from does, or what is labeled in it."""
+        scene = self.scenes[job.scene]
+        part = scene.grid.part(job.window.rows, job.window.columns)
+        files = [file for of_sensor in (*scene.sensors.values(), scene.labels) for file in of_sensor if part.meets(file.grid)]
+        content = (tuple(part.transform), [_version(file.path) for file in files], job.shapes, job.area)
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    def _make(self, job: TileJob) -> TileRecord:
+        for folder in (*self.sources, LABELS):  # may be left from an earlier run, when the tile had this sensor
+            self.raster(folder, job.name).unlink(missing_ok=True)
         scene = self.scenes[job.scene]
         window = job.window.rows, job.window.columns
         part = scene.grid.part(*window)
@@ -147,7 +163,7 @@ class TileMaker:
         if labels is not None:
             write_raster(self.raster(LABELS, job.name), labels, crs=part.crs, transform=part.transform, nodata=IGNORE_LABEL)
         sensors = {name: (pixels.copied, pixels.resampled) for name, pixels in rasters.items()}
-        return TileRecord(**{**vars(record), "sensors": sensors})
+        return replace(record, sensors=sensors)
 
     def _count(self, job: TileJob) -> TileRecord:
         """What a tile holds by the outlines of the files."""
@@ -165,7 +181,7 @@ class TileMaker:
         if np.count_nonzero(valid) < self.min_valid * valid.size:
             return TileRecord("too few pixels have data")
         record, _ = self._label(job, valid)
-        return record if record.skipped else TileRecord(**{**vars(record), "sensors": sensors})
+        return record if record.skipped else replace(record, sensors=sensors)
 
     def _label(self, job: TileJob, valid: np.ndarray) -> tuple[TileRecord, np.ndarray | None]:
         """What is labeled in a tile, and its label map (semantic).
@@ -236,6 +252,15 @@ class CodeCounter:
         if pixels is None:
             return CodeCounts({}, 0)
         return CodeCounts.of(pixels.stored[0][pixels.valid], pixels.valid.size)
+
+
+@functools.cache  # not once for each tile
+def _version(path: str) -> tuple:
+    """A file with its size and time of change; what GDAL opens need not be a file."""
+    if not os.path.exists(path):
+        return (path,)
+    status = os.stat(path)
+    return path, status.st_size, status.st_mtime_ns
 
 
 @functools.cache
