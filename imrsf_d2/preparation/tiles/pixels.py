@@ -136,6 +136,8 @@ def read_pixels(
     first = used[0][0]
     alike = all(found.encoding.alike(first.encoding) for found, _ in used)
     encoding = first.encoding if alike else first.encoding.of_values()
+    if source.names:
+        encoding = replace(encoding, names=source.names)
     stored = (first if alike else _values(first)).stored.copy()
     for found, new in used[1:]:
         stored[:, new] = (found if alike else _values(found)).stored[:, new]

@@ -69,7 +69,9 @@ class TileRequest:
 
     def __post_init__(self) -> None:
         if taken := [name for name in self.rasters if name in (LABELS, SPLITS)]:
-            raise InputError(f"--modality names a sensor {taken[0]!r}, which is another folder of the output; choose another name.")
+            raise InputError(
+                f"--modality names a sensor {taken[0]!r}, which is another folder of the output; choose another name."
+            )
         if not 0 <= self.min_valid <= 1:
             raise InputError(f"--min-valid is {self.min_valid:g}, expected a share from 0 to 1.")
 
@@ -281,6 +283,10 @@ def _entry(modality: Modality) -> dict:
     entry: dict = {"NAME": modality.name}
     if modality.categorical:
         entry |= {"CODES": dict(modality.codes)} if modality.codes else {"CLASSES": modality.classes}
+        if modality.class_names:
+            entry["CLASS_NAMES"] = list(modality.class_names)
+    elif modality.bands:
+        entry["BANDS"] = list(modality.bands)
     else:
         entry["CHANNELS"] = modality.channels
     if modality.transform != "none":

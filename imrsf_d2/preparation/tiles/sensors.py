@@ -11,9 +11,10 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from imrsf_d2.data.class_tables import read_class_table
+from imrsf_d2.data.displays import true_color_bands
 from imrsf_d2.data.windows import read_windows
+from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import opened
-from imrsf_d2.geo.validity import value_bands
 from imrsf_d2.inference.scene import find_files
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
@@ -75,6 +76,7 @@ class Source:
         decibels: the files hold decibels, of which the powers are averaged.
         remarks: what was guessed or left out, for people.
         classes: the files hold classes, of which that of the nearest pixel is taken.
+        names: of the bands, if all files name them and no two are alike.
     """
 
     modality: Modality
@@ -82,15 +84,19 @@ class Source:
     decibels: bool = False
     remarks: tuple[str, ...] = ()
     classes: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def tile_modality(self) -> Modality:
-        """What the tiles hold, which have no other bands."""
+        """What the tiles hold: these bands alone, under their names if they have some."""
         modality = self.modality
-        if not modality.bands:
-            return modality
-        display = tuple(modality.bands.index(band) + 1 for band in modality.display)
-        return replace(modality, bands=(), display=display)
+        numbers = tuple(range(1, modality.channels + 1))
+        choice: tuple[int | str, ...] = modality.bands or numbers
+        shown: Sequence[int] = [choice.index(band) for band in modality.display]
+        if not shown and self.names:
+            shown = true_color_bands(self.names) or ()
+        own: tuple[int | str, ...] = self.names or numbers
+        return replace(modality, bands=self.names, display=tuple(own[index] for index in shown))
 
 
 def describe_sensors(rasters: Mapping[str, str], options: SensorOptions) -> dict[str, Source]:
@@ -112,34 +118,73 @@ def describe_sensors(rasters: Mapping[str, str], options: SensorOptions) -> dict
 
 def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source:
     remarks = []
+    bands, classes = options.bands.get(name, ()), options.classes.get(name, 0)
     with opened(files[0], repr(name)) as file:
-        numbers = value_bands(file, len(options.bands.get(name, ())) or file.count - _alphas(file))
-        names = [file.descriptions[number - 1] for number in numbers]
-        floating = all(np.dtype(file.dtypes[number - 1]).kind == "f" for number in numbers)
-        if len(numbers) < file.count and name not in options.bands:
+        if file.count > (channels := len(bands) or file.count - _alphas(file)) and not bands:
             remarks.append(
                 f"band {file.count} of {name} is an alpha band: a mask, no measurement (--bands {name}=1,2,... keeps it)"
             )
-        own_units = {file.units[number - 1] or "" for number in numbers}
-    classes = options.classes.get(name, 0)
     table = read_class_table(classes) if isinstance(classes, str) else None
-    unit = options.units.get(name, own_units.pop() if len(own_units) == 1 and not classes else "")
     modality = Modality(
         name,
-        channels=len(options.bands.get(name, ())) or len(numbers),
-        bands=options.bands.get(name, ()),
+        channels=channels,
+        bands=bands,
         classes=classes if isinstance(classes, int) else 0,
         codes=() if table is None else dict(zip(table.numbers(table.codes), table.codes.values(), strict=True)),
+        class_names=() if table is None else table.classes,
         nodata=options.nodata.get(name),
+    )
+    headers = [_header(path, modality) for path in files]
+    names, bands, said = _names([header.names for header in headers], modality)
+    remarks += [said] if said else []
+    own_units = {header.unit for header in headers}
+    unit = options.units.get(name, own_units.pop() if len(own_units) == 1 and not modality.categorical else "")
+    modality = replace(
+        modality,
+        bands=bands,
         transform="db" if unit == POWER else "none",
         unit="" if unit in (POWER, NO_UNIT) else unit,
         display=options.display.get(name, ()),
     )
-    if not unit and not classes and (RADAR.search(name) or any(RADAR.search(n or "") for n in names)):
-        modality, said = _guess_unit(modality, files, floating)
+    if not unit and not modality.categorical and any(RADAR.search(text) for text in (name, *names)):
+        modality, said = _guess_unit(modality, files, all(header.floating for header in headers))
         remarks += [said] if said else []
     decibels = modality.unit == DECIBEL and modality.transform == "none"
-    return Source(modality, tuple(files), decibels, tuple(remarks), modality.categorical)
+    return Source(modality, tuple(files), decibels, tuple(remarks), modality.categorical, names)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of some bands: their names, the unit if they have one, whether they are floating-point numbers."""
+
+    names: tuple[str, ...]
+    unit: str
+    floating: bool
+
+
+def _header(path: str, modality: Modality) -> _Header:
+    with opened(path, repr(modality.name)) as file:
+        numbers = modality_bands(file, path, modality)
+        units = {file.units[number - 1] or "" for number in numbers}
+        return _Header(
+            tuple(file.descriptions[number - 1] or "" for number in numbers),
+            units.pop() if len(units) == 1 else "",
+            all(np.dtype(file.dtypes[number - 1]).kind == "f" for number in numbers),
+        )
+
+
+def _names(found: Sequence[tuple[str, ...]], modality: Modality) -> tuple[tuple[str, ...], tuple[int | str, ...], str]:
+    """The names of a sensor's bands if they can be told apart by them, which bands to read, and a word if files differ."""
+    first = found[0]
+    usable = all(name.strip() for name in first) and len(set(first)) == len(first)
+    if usable and all(names == first for names in found):
+        return first, modality.bands, ""
+    if usable and not modality.bands and all(set(names) == set(first) for names in found):
+        said = f"files of {modality.name} have their bands in different orders; they are taken by their names"
+        return first, first, said
+    if len(set(found)) > 1:
+        return (), modality.bands, f"files of {modality.name} call their bands differently; they are taken in their order"
+    return (), modality.bands, ""
 
 
 def _alphas(file: rasterio.DatasetReader) -> int:

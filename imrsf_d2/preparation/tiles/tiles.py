@@ -134,7 +134,9 @@ class TileMaker:
         """Changes if a file that the tile is made from does, or what is labeled in it."""
         scene = self.scenes[job.scene]
         part = scene.grid.part(job.window.rows, job.window.columns)
-        files = [file for of_sensor in (*scene.sensors.values(), scene.labels) for file in of_sensor if part.meets(file.grid)]
+        files = [
+            file for of_sensor in (*scene.sensors.values(), scene.labels) for file in of_sensor if part.meets(file.grid)
+        ]
         content = (tuple(part.transform), [_version(file.path) for file in files], job.shapes, job.area)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 

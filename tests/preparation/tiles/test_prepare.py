@@ -318,7 +318,7 @@ def test_bands_masks_and_the_end_of_files(tmp_path):
     summary = prepare_tiles(request, tmp_path / "out", num_workers=1)
     assert "band 4 of photo is an alpha band" in summary
     photo, second = read_dataset_file(tmp_path / "out/dataset.yaml").entries
-    assert photo["CHANNELS"] == 3 and second["CHANNELS"] == 2 and second["DISPLAY"] == [1]
+    assert photo["CHANNELS"] == 3 and second["BANDS"] == ["B8", "B2"] and second["DISPLAY"] == ["B8"]
     bands, valid = read_raster(tmp_path / "out/photo/rgba_0000_0000.tif", Modality("photo", 3, nodata=0))
     assert np.array_equal(valid, rgba[3] > 0) and np.array_equal(bands[:, valid], rgba[:3][:, valid])
     with rasterio.open(tmp_path / "out/s2/rgba_0000_0000.tif") as file:

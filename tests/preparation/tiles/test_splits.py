@@ -64,7 +64,8 @@ def test_ground_that_two_scenes_show_is_in_one_split():
     tiles = places(6, 6) + places(6, 6, 1, left=west, epsg=32632)
     split = split_tiles(tiles, none(tiles), SplitOptions(0.7, by="block", block=2))
     outlines = [
-        shapely.box(*transform_bounds(p.grid.crs, "EPSG:4326", *p.grid.part(slice(2, 62), slice(2, 62)).bounds)) for p in tiles
+        shapely.box(*transform_bounds(p.grid.crs, "EPSG:4326", *p.grid.part(slice(2, 62), slice(2, 62)).bounds))
+        for p in tiles
     ]
     held_out = shapely.union_all([o for o, name in zip(outlines, split.names) if name == "val"])
     assert not any(o.intersects(held_out) for o, name in zip(outlines, split.names) if name == "train")
