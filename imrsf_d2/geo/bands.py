@@ -14,9 +14,9 @@ import rasterio
 
 from imrsf_d2.geo.validity import value_bands
 from imrsf_d2.modalities import Modality
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, some_of
 
-__all__ = ["bands_text", "modality_bands", "plain_name"]
+__all__ = ["bands_text", "modality_bands", "plain_name", "refuse_container"]
 
 
 def modality_bands(file: rasterio.DatasetReader, path: str, modality: Modality) -> list[int]:
@@ -28,6 +28,7 @@ def modality_bands(file: rasterio.DatasetReader, path: str, modality: Modality) 
     Raises:
         InputError: if the file does not have them.
     """
+    refuse_container(file, path)
     if modality.bands:
         numbers = [_find(file, path, modality, band) for band in modality.bands]
         for band, number in zip(modality.bands, numbers):
@@ -41,6 +42,19 @@ def modality_bands(file: rasterio.DatasetReader, path: str, modality: Modality) 
             f"modality {modality.name!r} (MODEL.IMRSF.MODALITIES, CHANNELS). BANDS picks some of a file's: {bands_text(file)}."
         )
     return numbers
+
+
+def refuse_container(file: rasterio.DatasetReader, path: str) -> None:
+    """Refuse a file with several rasters in it, which GDAL opens as one without bands.
+
+    Raises:
+        InputError: with the names of these rasters.
+    """
+    if not file.count and file.subdatasets:
+        raise InputError(
+            f"{path} holds {len(file.subdatasets)} rasters, expected one: give the name of one of them instead of the file's, "
+            f"{some_of(file.subdatasets)} (docs/formats.md)."
+        )
 
 
 def bands_text(file: rasterio.DatasetReader) -> str:

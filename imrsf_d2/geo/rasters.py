@@ -28,7 +28,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from imrsf_d2.geo.bands import modality_bands
+from imrsf_d2.geo.bands import modality_bands, refuse_container
 from imrsf_d2.geo.codes import NO_CLASS, NO_DATA, CodeCounts, look_up
 from imrsf_d2.geo.decibel import from_db, to_db
 from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
@@ -145,6 +145,7 @@ def read_band(
     """
     path = os.fspath(path)
     with open_file(path, what) as file:
+        refuse_container(file, path)
         if file.count != 1:
             raise InputError(f"{path} has {file.count} bands, expected 1 ({what}).")
         Scaling.of(file, [1], path).refuse(path, what)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rasterio.crs import CRS
 
+from imrsf_d2.data.dataset_memory import is_gdal_name
 from imrsf_d2.geo.gdal import opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_grid
@@ -24,26 +25,35 @@ __all__ = ["find_files", "look_at", "side_by_side"]
 def find_files(pattern: str | os.PathLike) -> list[str]:
     """The rasters that a file name, a folder or a glob stands for, in the order of their names.
 
+    A Zarr is a folder, but one raster. What only GDAL understands (an archive, an address, a part of a file such as
+    `netcdf:a.nc:height`) is passed on to it.
+
     Raises:
         MissingFileError: if there are none.
     """
     pattern = os.fspath(pattern)
-    if os.path.isdir(pattern):
+    if os.path.isdir(pattern) and not _is_zarr(pattern):
         names = sorted(
             entry.path
             for entry in os.scandir(pattern)
-            if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2"))
+            if entry.name.lower().endswith((".tif", ".tiff", ".vrt", ".jp2", ".zarr"))
             and not entry.name.lower().endswith(tuple(ENDINGS.values()))
         )
-    elif os.path.exists(pattern) or pattern.startswith("/vsi") or "://" in pattern:
+    elif os.path.exists(pattern):
         names = [pattern]
     else:
-        names = sorted(glob.glob(pattern, recursive=True))
+        names = sorted(glob.glob(pattern, recursive=True)) or ([pattern] if is_gdal_name(pattern) else [])
     if not names:
         raise MissingFileError(
-            f"{pattern} names no raster, expected a file, a folder of .tif, .vrt or .jp2 files, or a glob."
+            f"{pattern} names no raster, expected a file, a folder of .tif, .vrt, .jp2 or .zarr files, or a glob."
         )
     return names
+
+
+def _is_zarr(folder: str) -> bool:
+    return folder.rstrip("/").lower().endswith(".zarr") or any(
+        os.path.isfile(os.path.join(folder, name)) for name in (".zgroup", ".zarray", "zarr.json")
+    )
 
 
 def look_at(path: str, modality: Modality, assume_crs: CRS | None) -> SceneFile:
