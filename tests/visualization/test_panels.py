@@ -11,7 +11,12 @@ from imrsf_d2.visualization.views import INVALID
 from tests.visualization.canvas import color, render
 
 SENSORS = ModalitySet(
-    [Modality("sar", transform="db", mean=(-8,), std=(3,)), Modality("rgb", 3), Modality("dsm"), Modality("dnw", classes=9)]
+    [
+        Modality("sar", transform="db", mean=(-8,), std=(3,)),
+        Modality("rgb", 3),
+        Modality("dsm", unit="m"),
+        Modality("dnw", classes=9),
+    ]
 )
 SIZE = 6
 GRAY = int(INVALID[0] * 255)
