@@ -175,4 +175,6 @@ def _parse(main, arguments):
             raise ValueError(said.getvalue().strip().rpartition("\n")[2]) from stopped
     options = vars(seen[-1])
     if "opts" in options:
-        load_config(options.get("config_file") or "dfc2023_instance", options["opts"])
+        config = options.get("config_file") or "dfc2023_instance"
+        # The config that a training run leaves has the keys of any other.
+        load_config("dfc2023_instance" if re.fullmatch(r"output/.*/config\.yaml", config) else config, options["opts"])

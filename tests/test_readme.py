@@ -74,6 +74,8 @@ def checkout(tiny_root, tmp_path_factory):
 
 #: What makes a command tiny, added to its end where it would otherwise take minutes.
 TINY = {
+    "prepare_tiles": ["--tile", "64", "--num-workers", "1"],
+    "predict_scene": ["MODEL.DEVICE", "cpu"],
     "make_synthetic": ["--num-train", "4", "--num-val", "2", "--size", "64", "--num-workers", "1"],
     "train_net": [*OVERRIDES, "MODEL.DEVICE", "cpu", "TEST.EXPECTED_RESULTS", "[]"],
     "evaluate_modalities": [*OVERRIDES, "MODEL.DEVICE", "cpu"],
@@ -102,7 +104,7 @@ def training_commands():
     """README's, from the inputs through training to the scores of every subset."""
     tools = ("tools/visualize.py", "tools/train_net.py", "tools/evaluate_modalities.py")
     shown = [command for command in commands(README) if command.startswith(tuple(f"python {tool} " for tool in tools))]
-    return [command for command in shown if " output/" in command]
+    return [command for command in shown if " output/" in command and "output/town" not in command]
 
 
 @pytest.mark.slow
@@ -133,6 +135,24 @@ def test_readme_leads_from_data_to_predictions_and_scores(type_in, checkout, mon
     assert (written / "instance/model_final.pth").is_file() and (written / "inputs/train_1.png").is_file()
     assert (written / "predictions/dfc2023_track2_val/sar+rgb+dsm_1.png").is_file()
     assert (written / "modalities/modalities.md").is_file() and any((written / "modalities").rglob("*.tif"))
+
+
+@pytest.mark.slow
+def test_readme_leads_from_a_scene_and_footprints_to_a_map(type_in, checkout):
+    sentence, *shown = [command for command in commands(README) if "town" in command or "--layout scene" in command]
+    assert [Path(command.split()[1]).stem for command in shown] == [
+        "prepare_tiles",
+        "train_net",
+        "evaluate_modalities",
+        "predict_scene",
+    ]
+    script, *arguments = shlex.split(sentence.replace("--size 2000", "--size 256"))[1:]
+    assert main_of(script)(arguments) == 0
+    for command in shown:
+        type_in(command)
+    town = checkout / "output/town"
+    assert len(json.loads((town / "sensors/modalities.json").read_text())["rows"]) == 7
+    assert (town / "buildings.gpkg").is_file()
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """A dataset.yaml is read as it was meant, or refused with the file, the key, what was found and what was expected."""
 
 import dataclasses
+import re
 
 import pytest
 import yaml
 
-from imrsf_d2.data.dataset_file import DatasetClass, read_dataset_file, short_name, write_dataset_file
+from imrsf_d2.data.dataset_file import KEYS, DatasetClass, read_dataset_file, short_name, write_dataset_file
 from imrsf_d2.utils.errors import InputError, MissingFileError
+from tests.tiny import REPOSITORY
 
 SEMANTIC = {
     "TASK": "semantic",
@@ -182,3 +184,17 @@ def test_missing_files_are_named(write, tmp_path):
         read_dataset_file(tmp_path / "moved" / "dataset.yaml")
     with pytest.raises(MissingFileError, match="SPLITS: 'test' is 'test.txt', but there is no such file in "):
         read_dataset_file(write(SPLITS={"train": "train.txt", "test": "test.txt"}))
+
+
+def test_the_examples_of_the_page_are_datasets(tmp_path):
+    page = (REPOSITORY / "datasets/README.md").read_text()
+    examples = re.findall(r"```yaml\n(TASK: .*?)```", page, re.S)
+    assert len(examples) == 3
+    for split in ("train", "val"):
+        for ending in ("txt", "csv", "json"):
+            (tmp_path / f"{split}.{ending}").touch()
+    for example in examples:
+        (tmp_path / "dataset.yaml").write_text(example)
+        assert set(read_dataset_file(tmp_path / "dataset.yaml").splits) == {"train", "val"}
+    keys = re.findall(r"^\| `([A-Z_]+)` \|", page, re.M)
+    assert [key for key in keys if key in KEYS] == list(KEYS)  # the table has all of them
