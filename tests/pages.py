@@ -31,7 +31,7 @@ TASKS, DATA = ("dfc2023_instance", "dfc2023_semantic", "quadruplets_lulc"), ("df
 ANY = {"N": "1", "SCALE": "cpu", "FILE": "configs/dfc2023_instance.yaml"}
 #: What runs, users or data have, not the repository.
 ELSEWHERE = re.compile(
-    r"/|(output|build|\.prepared|height|track2|dfc2023|quadruplets|v1.1|datasets/dfc2023|datasets/quadruplets)/"
+    r"/|(output|build|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
 )
 
 

@@ -24,14 +24,15 @@ def write_sen1floods11_files(root, size=64):
     """Write a tiny copy of the folder `v1.1` of the bucket below `root`; returns it."""
     rng = np.random.default_rng(0)
     hand = root / "data" / "flood_events" / "HandLabeled"
+    places = [chip for chips in CHIPS.values() for chip in chips]
     for split, chips in CHIPS.items():
-        for number, chip in enumerate(chips):
+        for chip in chips:
             label, s1, s2 = _chip(rng, size)
             if chip == GAPS:
                 s1[:, :, -4:] = np.nan
                 s2[:, :8] = 0
                 label[:8] = -1
-            place = from_origin(-0.78 + 0.1 * number, 38.1, DEGREES, DEGREES)
+            place = from_origin(-0.78 + 0.1 * places.index(chip), 38.1, DEGREES, DEGREES)
             tags = {"crs": "EPSG:4326", "transform": place, "compress": "deflate"}
             write_raster_file(hand / "S1Hand" / f"{chip}_S1Hand.tif", s1, names=("VV", "VH"), nodata=np.nan, **tags)
             if chip != WITHOUT_S2:

@@ -19,6 +19,7 @@ PAGES = {
     "README.md": "index.md",
     "datasets/README.md": "datasets.md",
     "datasets/sen1floods11.md": "sen1floods11.md",
+    "datasets/spacenet6.md": "spacenet6.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",

@@ -71,7 +71,7 @@ class InstanceEvaluator(DatasetEvaluator):
     The labels are read once: an evaluator can be used again after `reset`.
 
     Args:
-        dataset_name: a registered dataset whose metadata has `json_file`.
+        dataset_name: a registered dataset of instances, see `read_truth`.
         output_dir: folder for `coco_instances_results.json`; None writes nothing.
         max_detections: per image; COCO's 100 unless this is more.
         distributed: whether to gather the predictions of all processes.

@@ -56,7 +56,7 @@ class InstanceTruth:
     @functools.cached_property
     def category_of_class(self) -> dict:
         """The category id in the file for each position in `classes`, the first where there are several."""
-        return {index: category for category, index in reversed([*self.categories.items()])}
+        return _category_of_class(self.categories)
 
     def found(self, results: Sequence[Mapping], task: str) -> COCO:
         """Predictions as a COCO dataset to compare with `coco`.
@@ -86,11 +86,11 @@ class InstanceTruth:
 
 
 def read_truth(dataset_name: str) -> InstanceTruth:
-    """Read the ground truth of a registered split; its JSON may also have other images.
+    """Read the ground truth of a registered split, from its `json_file`, or from its dicts if there is none.
 
     Args:
-        dataset_name: of a dataset whose metadata has `json_file` and `thing_classes`, and optionally
-            `thing_dataset_id_to_contiguous_id`: the category ids in the file and their positions in `thing_classes`.
+        dataset_name: of a dataset whose metadata has `thing_classes`, and optionally `json_file`, which may also have other
+            images, and `thing_dataset_id_to_contiguous_id`: the category ids and their positions in `thing_classes`.
 
     Raises:
         ValueError: if images of the split share an id or are not in the file, the metadata's classes are not the file's,
@@ -106,7 +106,7 @@ def read_truth(dataset_name: str) -> InstanceTruth:
             "a different one for each."
         )
     metadata = MetadataCatalog.get(dataset_name)
-    path, classes = metadata.json_file, tuple(metadata.thing_classes)
+    path, classes = metadata.get("json_file"), tuple(metadata.thing_classes)
     if len(set(classes)) < len(classes):
         raise InputError(
             f"thing_classes of {dataset_name!r} are {list(classes)}, expected each name once, as there is a score per name."
@@ -118,8 +118,11 @@ def read_truth(dataset_name: str) -> InstanceTruth:
             f"category ids of the {len(classes)} thing_classes ({', '.join(classes)}) with their positions 0 "
             f"to {len(classes) - 1}."
         )
-    data = read_annotation_file(path)
-    check_names(data["categories"], {category: classes[index] for category, index in categories.items()}, path)
+    if path is None:
+        path, data = f"the dicts of {dataset_name!r}", _as_file(samples, categories)
+    else:
+        data = read_annotation_file(path)
+        check_names(data["categories"], {category: classes[index] for category, index in categories.items()}, path)
     images = {image["id"]: image for image in data["images"] if image["id"] in image_ids}
     unknown = sorted(image_ids.keys() - images.keys(), key=str)
     if unknown:
@@ -146,6 +149,27 @@ def read_truth(dataset_name: str) -> InstanceTruth:
     with contextlib.redirect_stdout(io.StringIO()):  # "creating index..."
         coco.createIndex()
     return InstanceTruth(dataset_name, coco, tuple(ids), classes, categories)
+
+
+def _category_of_class(categories: Mapping) -> dict:
+    return {index: category for category, index in reversed([*categories.items()])}
+
+
+def _as_file(samples: Sequence[Mapping], categories: Mapping) -> dict:
+    """Dataset dicts as the images and annotations that a COCO file of them would have."""
+    category_of_class = _category_of_class(categories)
+    images = [{"id": s["image_id"], **{key: s[key] for key in ("file_name", "height", "width")}} for s in samples]
+    annotations = [
+        {
+            "image_id": sample["image_id"],
+            "category_id": category_of_class[annotation["category_id"]],
+            "iscrowd": annotation.get("iscrowd", 0),
+            "segmentation": annotation["segmentation"],
+        }
+        for sample in samples
+        for annotation in sample.get("annotations", ())
+    ]
+    return {"images": images, "annotations": annotations}
 
 
 def _check_classes(

@@ -293,3 +293,25 @@ def test_a_prediction_of_another_size_or_image_is_refused(register):
         ValueError, match="predictions for the image '1', expected one of the 2 images of 'instance_truth_test'"
     ):
         evaluator.process([{"image_id": "1"}], [{"instances": found()}])
+
+
+def test_without_a_file_the_annotations_of_the_dicts_are_the_truth(register):
+    annotations = [
+        {"image_id": image, "category_id": category, "segmentation": box(2 + 5 * n, 7)}
+        for n, (image, category) in enumerate([(1, 7), (1, 5), (2, 3), (2, 3)])
+    ]
+    path = register(annotations)
+    from_file = read_truth(NAME)
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+    register(annotations, json_file=None)
+    path.rename(path.with_name("elsewhere.json"))
+    samples = load_coco(path.with_name("elsewhere.json"), CLASSES)
+    DatasetCatalog.pop(NAME)
+    DatasetCatalog.register(NAME, lambda: samples)
+    from_dicts = read_truth(NAME)
+    assert from_dicts.image_ids == from_file.image_ids and from_dicts.category_of_class == from_file.category_of_class
+    for kind in ("images", "annotations"):
+        wanted, got = (truth.coco.dataset[kind] for truth in (from_file, from_dicts))
+        assert len(got) == len(wanted) > 0
+        assert [{key: row[key] for key in one} for one, row in zip(got, wanted)] == got

@@ -9,9 +9,17 @@ from imrsf_d2.data.datasets.dfc2023 import register_dfc2023
 from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.data.datasets.quadruplets import register_quadruplets
 from imrsf_d2.data.datasets.sen1floods11 import register_sen1floods11
+from imrsf_d2.data.datasets.spacenet6 import register_spacenet6
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["NAMES", "check_registered", "register_dfc2023", "register_quadruplets", "register_sen1floods11"]
+__all__ = [
+    "NAMES",
+    "check_registered",
+    "register_dfc2023",
+    "register_quadruplets",
+    "register_sen1floods11",
+    "register_spacenet6",
+]
 
 #: The names that are registered here.
 NAMES: list[str] = []
@@ -20,7 +28,10 @@ for _split in ("train", "val"):
     register_dfc2023(f"dfc2023_track2_{_split}", root=None, split=_split)
     register_dfc2023(f"dfc2023_track2_semantic_{_split}", root=None, split=_split, task="semantic")
     register_quadruplets(f"quadruplets_{_split}", root=None, split=_split)
+    register_spacenet6(f"spacenet6_{_split}", root=None, split=_split)
+    register_spacenet6(f"spacenet6_semantic_{_split}", root=None, split=_split, task="semantic")
     NAMES += [f"dfc2023_track2_{_split}", f"dfc2023_track2_semantic_{_split}", f"quadruplets_{_split}"]
+    NAMES += [f"spacenet6_{_split}", f"spacenet6_semantic_{_split}"]
 for _split in ("train", "val", "test", "bolivia"):
     register_sen1floods11(f"sen1floods11_{_split}", root=None, split=_split)
     NAMES.append(f"sen1floods11_{_split}")

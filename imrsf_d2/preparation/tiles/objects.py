@@ -11,12 +11,10 @@ from rasterio.features import rasterize
 
 from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.data.masks import segmentation_to_rle
+from imrsf_d2.data.outlines import outline_segmentation
 from imrsf_d2.preparation.footprints import cut_footprint
 
 __all__ = ["cut_object", "draw_shapes"]
-
-#: Decimals of an outline's coordinates, px.
-DECIMALS = 3
 
 
 def draw_shapes(shapes: Sequence[tuple[shapely.Geometry, int]], size: tuple[int, int], outside: int) -> np.ndarray:
@@ -44,26 +42,9 @@ def cut_object(shape: shapely.Geometry, valid: np.ndarray) -> tuple[dict, int] |
         marks no pixel of the tile.
     """
     height, width = valid.shape
-    parts = shapely.get_parts(shape)
-    shells = [_ring(part.exterior) for part in parts]
-    segmentation: list | dict = shells
-    if any(len(part.interiors) for part in parts):
-        mask = np.zeros((height, width), dtype=np.uint8)
-        for part, shell in zip(parts, shells, strict=True):
-            inside = coco_mask.decode(segmentation_to_rle([shell], height, width))
-            if len(part.interiors):
-                holes = [_ring(ring) for ring in part.interiors]
-                inside &= 1 - coco_mask.decode(segmentation_to_rle(holes, height, width))
-            mask |= inside
-        code = coco_mask.encode(np.asfortranarray(mask))
-        segmentation = {"size": [height, width], "counts": code["counts"]}
+    segmentation = outline_segmentation(shape, height, width)
     found = cut_footprint(segmentation, height, width, [Geometry(0, 0, height, width)]).get(0)
     if found is None:
         return None
     seen = coco_mask.decode(segmentation_to_rle(found["segmentation"], height, width))
     return found, int(np.count_nonzero(seen[valid]))
-
-
-def _ring(ring: shapely.LinearRing) -> list[float]:
-    """x, y of each corner, the first not again at the end."""
-    return np.round(shapely.get_coordinates(ring)[:-1], DECIMALS).ravel().tolist()
