@@ -76,7 +76,7 @@ class Source:
         decibels: the files hold decibels, of which the powers are averaged.
         remarks: what was guessed or left out, for people.
         classes: the files hold classes, of which that of the nearest pixel is taken.
-        names: of the bands, if all files name them and no two are alike.
+        names: of several bands, if all files name them and no two are alike.
     """
 
     modality: Modality
@@ -146,7 +146,7 @@ def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source
         unit="" if unit in (POWER, NO_UNIT) else unit,
         display=options.display.get(name, ()),
     )
-    if not unit and not modality.categorical and any(RADAR.search(text) for text in (name, *names)):
+    if not unit and not modality.categorical and any(RADAR.search(text) for text in (name, *headers[0].names)):
         modality, said = _guess_unit(modality, files, all(header.floating for header in headers))
         remarks += [said] if said else []
     decibels = modality.unit == DECIBEL and modality.transform == "none"
@@ -176,6 +176,8 @@ def _header(path: str, modality: Modality) -> _Header:
 def _names(found: Sequence[tuple[str, ...]], modality: Modality) -> tuple[tuple[str, ...], tuple[int | str, ...], str]:
     """The names of a sensor's bands if they can be told apart by them, which bands to read, and a word if files differ."""
     first = found[0]
+    if len(first) == 1:
+        return (), modality.bands, ""  # there is nothing to tell apart
     usable = all(name.strip() for name in first) and len(set(first)) == len(first)
     if usable and all(names == first for names in found):
         return first, modality.bands, ""

@@ -11,6 +11,7 @@ from imrsf_d2.geo.rasters import size_text
 from imrsf_d2.preparation.tiles.plan import TilePlan
 from imrsf_d2.preparation.tiles.splits import TRAIN, VAL, Split
 from imrsf_d2.preparation.tiles.tiles import TileRecord
+from imrsf_d2.utils.errors import some_of
 
 __all__ = ["tiles_summary", "unseen_classes"]
 
@@ -44,11 +45,19 @@ def unseen_classes(plan: TilePlan, records: Sequence[TileRecord], split: Split) 
     """A word about each class that no tile has, or no tile for training."""
     counts = _by_split(records, split, lambda record: record.labels)
     total = sum(counts.values(), Counter())
-    for index, label in enumerate(plan.classes):
-        if not total[index]:
-            yield f"no tile has the class {label.name!r}: it cannot be learned, and scores leave it out"
-        elif TRAIN in counts and not counts[TRAIN][index]:
-            yield f"the class {label.name!r} is in no training tile, so it cannot be learned, but it is part of the scores"
+    nowhere = [row.name for index, row in enumerate(plan.classes) if not total[index]]
+    untrained = [row.name for index, row in enumerate(plan.classes) if total[index] and not counts[TRAIN][index]]
+    if nowhere:
+        yield f"no tile has the class{_es(nowhere)} {some_of(nowhere)}, which cannot be learned and which scores leave out"
+    if untrained and TRAIN in split.names:
+        yield (
+            f"no training tile has the class{_es(untrained)} {some_of(untrained)}, so they cannot be learned, but they are part of "
+            "the scores"
+        )
+
+
+def _es(names: Sequence[str]) -> str:
+    return "es" * (len(names) > 1)
 
 
 def _size(plan: TilePlan) -> str:
