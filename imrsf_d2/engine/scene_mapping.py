@@ -65,10 +65,10 @@ def map_scene(args: argparse.Namespace) -> None:
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
     cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)], need_data=False)
     check_weights(cfg, args.config_file)
-    scene = _scene(cfg, args)
     settings = _settings(cfg, args)
     classes = class_names(cfg)
     instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
+    scene = _scene(cfg, args, settings.windows if instances else None)
     identity = {
         "weights": _checksum(cfg.MODEL.WEIGHTS),
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
@@ -116,7 +116,7 @@ def _checksum(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _scene(cfg: CfgNode, args: argparse.Namespace) -> Scene:
+def _scene(cfg: CfgNode, args: argparse.Namespace, windows: tuple[int, int] | None) -> Scene:
     modalities = ModalitySet.from_config(cfg)
     return open_sensors(
         modalities,
@@ -126,6 +126,7 @@ def _scene(cfg: CfgNode, args: argparse.Namespace) -> Scene:
         resolution=args.resolution,
         bounds=tuple(args.bounds) if args.bounds else None,
         area=args.aoi,
+        windows=windows,
         assume_crs=args.assume_crs,
     )
 

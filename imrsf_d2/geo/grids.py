@@ -65,6 +65,12 @@ class Grid:
         (left, bottom), (right, top) = self._corners().min(axis=1).tolist(), self._corners().max(axis=1).tolist()
         return left, bottom, right, top
 
+    @property
+    def longest_side(self) -> float:
+        """The longer side of a pixel, map units."""
+        transform = self.transform
+        return max(math.hypot(transform.a, transform.d), math.hypot(transform.b, transform.e))
+
     def part(self, rows: slice, columns: slice) -> Grid:
         """Some of its rows and columns, which may reach beyond it."""
         return Grid(

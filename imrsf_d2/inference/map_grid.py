@@ -11,10 +11,11 @@ from rasterio.transform import Affine
 
 from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.projections import WGS84, Bounds, bounds_text, crs_text, move_bounds, move_points
-from imrsf_d2.inference.scene_reading import SceneFile
+from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
+from imrsf_d2.inference.windows import WindowGrid
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["check_place", "cut_grid", "finest_sensor", "map_grid"]
+__all__ = ["check_place", "cover_with_windows", "cut_grid", "finest_sensor", "map_grid"]
 
 #: Pixels whose sides differ by no more than this factor are equally fine.
 SAME_SIDE = 1.001
@@ -73,6 +74,23 @@ def cut_grid(grid: Grid, bounds: Bounds) -> Grid:
             f"the area asked for ({bounds_text(bounds)}) holds no pixel of the map ({bounds_text(grid.bounds)} in {crs_text(grid.crs)})."
         )
     return grid.part(row_part, column_part)
+
+
+def cover_with_windows(whole: Grid, part: Grid, size: int, overlap: int) -> Grid:
+    """The pixels of those windows of the whole map that come within a window of a part of it.
+
+    They begin and end where windows of the whole map do: over them, windows are at the same places.
+
+    Args:
+        size, overlap: of the windows, px.
+    """
+    offset = whole.offset_of(part, SAME_PIXELS)
+    assert offset is not None  # it is a part of it
+    top, left = offset
+    area = top - size, left - size, top + part.height + size, left + part.width + size
+    first, *_, last = [*WindowGrid(*whole.shape, size, overlap).touching(*area)] * 2
+    rows = slice(first.top, min(last.bottom, whole.height))
+    return whole.part(rows, slice(first.left, min(last.right, whole.width)))
 
 
 def check_place(grid: Grid) -> None:

@@ -64,9 +64,10 @@ def features(
         some = [found for found in every if found.score >= min_score]
         places = ((found.top, found.left, found.mask) for found in some)
         for found, geometry in zip(some, outlines(places, scene.grid.transform, simplify)):
-            if scene.area is not None and not scene.area.intersects(geometry):
+            if not scene.asks_for(geometry):
                 continue
             area = area_m2(geometry, crs)
             if area >= min_area:
                 sensors = tuple(name for m, name in enumerate(names) if found.sensors >> m & 1)
-                yield Feature(geometry, classes[found.label], found.score, area, sensors, found.cut)
+                cut = found.cut or not scene.looks_at_all_of(geometry)
+                yield Feature(geometry, classes[found.label], found.score, area, sensors, cut)

@@ -26,6 +26,7 @@ def open_sensors(
     resolution: float | None = None,
     bounds: Bounds | None = None,
     area: BaseGeometry | str | os.PathLike | None = None,
+    windows: tuple[int, int] | None = None,
     assume_crs: Any = None,
 ) -> Scene:
     """Open the sensors of a scene on the pixels of the map.
@@ -39,6 +40,7 @@ def open_sensors(
         bounds: (left, bottom, right, top) of the part that is wanted, in the map's system.
         area: the part that is wanted: polygons in the map's system, or a file of polygons in any; objects that touch it
             are kept whole, label maps end there.
+        windows: side and overlap of the windows that objects are found in, px; None for a label map.
         assume_crs: of rasters that do not say theirs.
 
     Raises:
@@ -60,4 +62,4 @@ def open_sensors(
     else:
         whole = open_scene(modalities, rasters.names, **options)  # only now it is known which system the map is in
         polygons = read_area(os.fspath(area), whole.grid)
-    return open_scene(modalities, rasters.names, bounds=polygons.bounds, area=polygons, **options)
+    return open_scene(modalities, rasters.names, bounds=polygons.bounds, area=polygons, windows=windows, **options)

@@ -40,6 +40,12 @@ class Settings:
     min_area: float = 0.0
     simplify: float = 0.0
 
+    @property
+    def windows(self) -> tuple[int, int]:
+        """Their side and overlap, px."""
+        assert self.overlap is not None  # see `__post_init__`
+        return self.window, self.overlap
+
     def __post_init__(self) -> None:
         if self.overlap is None:
             object.__setattr__(self, "overlap", -(-self.window // 4))
@@ -60,8 +66,7 @@ class ScenePlan:
 
     def __init__(self, scene: Scene, settings: Settings, classes: Sequence[str], *, instances: bool):
         self.scene, self.settings, self.classes, self.instances = scene, settings, list(classes), instances
-        assert settings.overlap is not None  # see `Settings`
-        self.windows = WindowGrid(*scene.grid.shape, settings.window, settings.overlap)
+        self.windows = WindowGrid(*scene.grid.shape, *settings.windows)
         self.blocks: list[Block] = (window_blocks if instances else area_blocks)(self.windows, BLOCK_PX)
 
     def features(self, found: Iterable[Mapping[int, Sequence[Detection]]]) -> Iterator[Feature]:

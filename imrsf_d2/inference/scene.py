@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.geo.projections import Bounds, bounds_text, crs_text
-from imrsf_d2.inference.map_grid import check_place, cut_grid, finest_sensor, map_grid
+from imrsf_d2.inference.map_grid import check_place, cover_with_windows, cut_grid, finest_sensor, map_grid
 from imrsf_d2.inference.scene_files import find_files, look_at, side_by_side
 from imrsf_d2.inference.scene_reading import Scene, SceneFile
 from imrsf_d2.modalities import ModalitySet
@@ -27,6 +27,7 @@ def open_scene(
     resolution: float | None = None,
     bounds: Bounds | None = None,
     area: BaseGeometry | None = None,
+    windows: tuple[int, int] | None = None,
     assume_crs: CRS | None = None,
 ) -> Scene:
     """Look at the headers of a scene's files, and choose the pixels of the map.
@@ -40,6 +41,8 @@ def open_scene(
             the reference's.
         bounds: the part of the map that is wanted, in its system; None for all.
         area: polygons in the map's system, outside which nothing is asked for.
+        windows: side and overlap, px, of the windows that objects are found in, if those that touch the area are to be whole:
+            then the map has those windows of the whole map that come within a window of `bounds`, and ends where they end.
         assume_crs: of files that do not say which system they are in.
 
     Raises:
@@ -59,6 +62,8 @@ def open_scene(
     looked = side_by_side(looked, looked[reference][0].grid)
     whole = map_grid(looked, reference, crs, resolution)
     grid = whole if bounds is None else cut_grid(whole, bounds)
+    if windows is not None:
+        grid = cover_with_windows(whole, grid, *windows)
     check_place(grid)
     away = [name for name, files in looked.items() if not any(grid.meets(file.grid) for file in files)]
     if away:
@@ -67,7 +72,7 @@ def open_scene(
             f"{some_of(away)} and the map ({bounds_text(grid.bounds)} in {crs_text(grid.crs)}) do not overlap. In the map's system the "
             f"sensors cover {extents}. Leave the sensor out, or see whether its coordinate system is right."
         )
-    return Scene(modalities, grid, looked, area, cut_from=whole)
+    return Scene(modalities, grid, looked, area, cut_from=whole, around=windows[0] if windows else 0)
 
 
 def _extent(files: Sequence[SceneFile], crs: CRS | None) -> str:

@@ -154,7 +154,7 @@ class ScenePredictor:
                 raised when it is read.
         """
         rasters = NamedRasters(self.modalities, sensors)
-        scene = open_sensors(self.modalities, rasters, **where)
+        scene = open_sensors(self.modalities, rasters, windows=self.settings.windows, **where)
         plan = ScenePlan(scene, self.settings, self.class_names(instances=True).names, instances=True)
         told = Progress(sum(len(block.windows) for block in plan.blocks), progress or (lambda *_: None))
         return SceneFeatures(scene.grid, _features(plan, self.windows(instances=True), told, rasters))

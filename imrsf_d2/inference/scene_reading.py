@@ -59,6 +59,8 @@ class Scene:
         sensors: name -> files of it, where they overlap the first with data counts; sensors without a file are missing.
         area: polygons in the grid's system, outside which nothing is asked for; None asks for all.
         cut_from: the whole map that `grid` is a part of; None if it is the whole.
+        around: how far around the area windows are looked at, so that what touches it is seen whole, px; objects that reach
+            farther may be incomplete.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Scene:
         sensors: Mapping[str, Sequence[SceneFile]],
         area: BaseGeometry | None = None,
         cut_from: Grid | None = None,
+        around: int = 0,
     ):
         self.modalities, self.grid, self.area = modalities, grid, area
         self._whole = grid if cut_from is None else cut_from
@@ -75,13 +78,15 @@ class Scene:
             raise ValueError("expected a grid of the same pixels as `cut_from`.")
         self._origin = origin
         self.sensors = {name: tuple(files) for name, files in sensors.items()}
+        self._around = around
+        self._looked_at = None if area is None else area.buffer(around * grid.longest_side, join_style="mitre")
         self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
         self._files = OpenFiles(OPEN_FILES)
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
         """Travels between processes without what has been read of it."""
-        return type(self), (self.modalities, self.grid, self.sensors, self.area)
+        return type(self), (self.modalities, self.grid, self.sensors, self.area, self._whole, self._around)
 
     def coverage(self, name: str) -> float:
         """The share of the map that a sensor's files cover, valid or not, by their outlines."""
@@ -105,11 +110,19 @@ class Scene:
         return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
     def wants(self, window: Window) -> bool:
-        """Whether a window touches the area that is asked for."""
-        if self.area is None:
+        """Whether a window is looked at: it touches the area that is asked for, or comes as near as `around` says."""
+        if self._looked_at is None:
             return True
         part = self.grid.part(slice(window.top, window.bottom), slice(window.left, window.right))
-        return bool(self.area.intersects(shapely.Polygon(_ring(part, self.grid.crs))))
+        return bool(self._looked_at.intersects(shapely.Polygon(_ring(part, self.grid.crs))))
+
+    def asks_for(self, geometry: BaseGeometry) -> bool:
+        """Whether an object, in the grid's system, touches the area that is asked for."""
+        return self.area is None or bool(self.area.intersects(geometry))
+
+    def looks_at_all_of(self, geometry: BaseGeometry) -> bool:
+        """Whether all windows that see an object, in the grid's system, are looked at."""
+        return self._looked_at is None or bool(self._looked_at.covers(geometry))
 
     def read(self, window: Window) -> np.ndarray | None:
         """What the model sees of a window.

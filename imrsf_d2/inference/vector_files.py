@@ -45,7 +45,7 @@ class Feature:
         score: 0 to 1.
         area_m2: on the ground.
         sensors: names of the modalities with data in at least half of it.
-        cut: True if it touches the scene's border, so that there may be more of it.
+        cut: True if it touches the scene's border, or reaches far out of the area asked for: there may be more of it.
     """
 
     geometry: BaseGeometry

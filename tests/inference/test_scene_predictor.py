@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import torch
 from detectron2.data import Metadata
-from rasterio.transform import from_origin
+from rasterio.transform import Affine, from_origin
 
 import imrsf_d2.inference
 from imrsf_d2.inference import ScenePredictor, plan, predict_scene, write_features
@@ -170,6 +171,41 @@ def test_one_predictor_maps_many_scenes_each_by_itself(arrays):
     assert 0 < len(cut) < len(whole) and all(feature.geometry.intersects(part) for feature in cut)
     one, other = predictor.predict(arrays, reference="truth"), predictor.predict(arrays, reference="truth")
     assert everything_of(feature for pair in zip(one, other) for feature in pair) == [row for row in whole for _ in range(2)]
+
+
+class ShakyDetector(OracleDetector):
+    """What it finds, where and with which score depends on all that a window shows."""
+
+    def _find(self, numbers):
+        found = super()._find(numbers)
+        places = torch.arange(numbers.numel(), dtype=torch.float64).reshape(numbers.shape)
+        seed = int((numbers * places % 1009).sum())
+        draws = torch.rand(3, len(found), generator=torch.Generator().manual_seed(seed))
+        found.scores = 0.5 + 0.5 * draws[0]
+        for mask, right, down in zip(found.pred_masks, *(draws[1:] < 0.3)):
+            mask[:] = mask.roll((int(down), int(right)), (0, 1))
+        return found[draws[0] < 0.9]
+
+
+@pytest.mark.parametrize("turned", [0.0, 30.0])
+def test_a_map_of_an_area_has_the_objects_of_the_map_of_everything_that_touch_it(turned):
+    transform = PLACE * Affine.rotation(turned)
+    truth = draw_scene(5, 900, 800, halls=0, tries=2000)
+    truth[400:416, 300:800] = truth.max() + 1  # a wall, far out of the area
+    sensors = {"truth": (truth.astype(np.float32), transform, UTM)}
+    pixels = shapely.Polygon([(250, 300), (500, 300), (250, 520)])
+    area = shapely.transform(pixels, lambda corners: np.transpose(transform * corners.T))
+    predictor = ScenePredictor(ShakyDetector(), min_score=0.0, **OPTIONS)
+    whole = [feature for feature in predictor.predict(sensors) if feature.geometry.intersects(area)]
+    part = predictor.predict(sensors, area=area)
+    assert part.grid.height * part.grid.width < 0.8 * 900 * 800
+    found = list(part)
+    near = area.buffer(0.5 * 128)
+    inside = [feature for feature in whole if feature.geometry.within(near)]
+    assert 10 < len(inside) < len(whole)
+    assert everything_of(feature for feature in found if feature.geometry.within(near)) == everything_of(inside)
+    assert any(not feature.geometry.within(area.envelope) for feature in inside)
+    assert all(feature.cut for feature in found if not feature.geometry.within(near))  # the wall
 
 
 def test_features_are_written_and_read_by_others(arrays, tmp_path):
