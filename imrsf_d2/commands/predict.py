@@ -18,8 +18,8 @@ A label map on a grid of its own, of one area:
     $ python tools/predict_scene.py --config-file configs/quadruplets_lulc.yaml --modality s2=s2.tif --modality dem=dem.tif \\
         --crs EPSG:32633 --resolution 10 --aoi area.gpkg --output cover.tif MODEL.WEIGHTS output/lulc/model_final.pth
 
-The same, with the probabilities of its classes (cover.probabilities.tif), which sensor the model listened to
-(cover.importance.tif) and a quick look (cover.png) beside it:
+The same, with the probabilities of its classes (cover.tif.probabilities.tif), which sensor the model listened to
+(cover.tif.importance.tif) and a quick look (cover.tif.png) beside it:
     $ python tools/predict_scene.py ... --output cover.tif --probabilities --importance --png MODEL.WEIGHTS ...
 
 In four parts, e.g. of an array job, and the map from them:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode
 
 import imrsf_d2
-from imrsf_d2.utils.errors import MissingFileError
+from imrsf_d2.utils.errors import InputError, MissingFileError
 
 __all__ = ["find_config", "read_config"]
 
@@ -44,6 +45,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
         MissingFileError: if a `_BASE_` is neither.
+        InputError: if a file is no YAML, or holds no keys.
     """
     return _ConfigFile.load_yaml_with_base(os.fspath(path), allow_unsafe=True)
 
@@ -53,7 +55,15 @@ class _ConfigFile(CfgNode):
 
     @classmethod
     def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
-        return super().load_yaml_with_base(_find_base(filename), allow_unsafe)
+        path = _find_base(filename)
+        with cls._open_cfg(path) as file:
+            try:
+                top = yaml.compose(file)
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise InputError(f"{path} is no YAML: {error}") from error
+        if not isinstance(top, yaml.MappingNode):
+            raise InputError(f"{path} holds no keys, expected a config: KEY: value lines, or a _BASE_ at least.")
+        return super().load_yaml_with_base(path, allow_unsafe)
 
 
 def _find_base(path: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import logging
-import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,10 +27,11 @@ from imrsf_d2.inference.outputs import Extras
 from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
+from imrsf_d2.inference.scene_checks import check_scene_values
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet, computed_part
 from imrsf_d2.utils.console import show_progress
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
 from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["map_scene"]
@@ -59,8 +60,6 @@ def map_scene(args: argparse.Namespace) -> None:
     output = Path(args.output)
     if not output.name:
         raise InputError(f"--output is {args.output!r}, expected the name of a file, such as buildings.gpkg.")
-    if args.aoi and os.path.realpath(args.aoi) == os.path.realpath(output):
-        raise InputError(f"--output and --aoi are both {args.output}: name another --output.")
     folder = output.with_name(f"{output.name}.parts")
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
     cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)], need_data=False)
@@ -87,6 +86,7 @@ def map_scene(args: argparse.Namespace) -> None:
         identity=identity,
         extras=extras,
         patch_px=cfg.MODEL.IMRSF.PATCH_SIZE,
+        inputs=[args.aoi] if args.aoi else [],
     )
     if args.dry_run:
         return _dry_run(cfg, args, job)
@@ -94,12 +94,12 @@ def map_scene(args: argparse.Namespace) -> None:
         with job.open(resume=True):
             show_progress()
             return _finish(job, _picture(job))
-    with job.open(resume=args.resume or not alone, shared=not alone):
+    with _kept(job), job.open(resume=args.resume or not alone, shared=not alone):
         setup_run(cfg, args)
         _describe(job)
+        check_scene_values(scene)
         if args.shard:
-            _compute(cfg, args, job, share)
-            return logger.info("Part %d of %d is computed; --merge writes the map when all are.", *args.shard)
+            return _compute_part(cfg, args, job)
         if share[0] > 0:
             return _compute(cfg, args, job, share)
         picture = _picture(job)
@@ -108,6 +108,19 @@ def map_scene(args: argparse.Namespace) -> None:
             while not job.complete():
                 time.sleep(POLL_S)  # the other processes' blocks; torchrun ends all if one fails
             _finish(job, picture)
+
+
+@contextlib.contextmanager
+def _kept(job: SceneJob) -> Iterator[None]:
+    """If the block fails, say where what was computed is kept."""
+    try:
+        yield
+    except OccupiedError:
+        raise  # it is not ours
+    except (UserError, OSError):
+        if job.folder.is_dir():
+            logger.warning("What is computed is kept in %s; the same command with --resume goes on from there.", job.folder)
+        raise
 
 
 def _checksum(path: str) -> str:
@@ -151,6 +164,19 @@ def _compute(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, share: tuple
         logger.warning("%d windows had as many objects as the model has queries.", predictor.full_windows)
 
 
+def _compute_part(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
+    index, count = args.shard
+    if not job.share(args.shard):
+        return logger.info(
+            "Part %d of %d is empty: the map has only %s. There is nothing to compute.",
+            index,
+            count,
+            counted(len(job.blocks), "block"),
+        )
+    _compute(cfg, args, job, args.shard)
+    logger.info("Part %d of %d is computed; --merge writes the map when all are.", index, count)
+
+
 def _picture(job: SceneJob) -> ScenePicture | None:
     if not job.extras.picture:
         return None
@@ -159,25 +185,27 @@ def _picture(job: SceneJob) -> ScenePicture | None:
 
 def _finish(job: SceneJob, picture: ScenePicture | None) -> None:
     number = job.write(picture)
-    logger.info("%s: %s.", job.output, "a label map" if number is None else f"{number} objects")
+    logger.info("%s: %s.", job.output, "a label map" if number is None else counted(number, "object"))
     for path in job.outputs()[1:]:
         logger.info("%s", path)
+    if job.log.is_file():
+        logger.info("%s: how it was made, with the config, the model and all versions.", job.log)
 
 
 def _describe(job: SceneJob) -> None:
     grid = job.scene.grid
     logger.info(
-        "Map: %d x %d px in %s; %d windows of %d px in %d blocks.",
+        "Map: %d x %d px in %s; %s of %d px in %s.",
         grid.width,
         grid.height,
         grid.crs,
-        len(job.windows),
+        counted(len(job.windows), "window"),
         job.settings.window,
-        len(job.blocks),
+        counted(len(job.blocks), "block"),
     )
     for name in job.scene.modalities.names:
         number = len(job.scene.sensors.get(name, ()))
-        logger.info("  %s: %s", name, f"{number} file{'s' * (number != 1)}" if number else "missing")
+        logger.info("  %s: %s", name, counted(number, "file") if number else "missing")
     shares = [f"{'+'.join(names) or 'none'} {share:.0%}" for names, share in job.scene.coverages().items() if share >= 0.005]
     logger.info("Sensors by share of the map, as far as their files reach: %s.", ", ".join(shares))
 
@@ -186,6 +214,7 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     """Say what would be done, and how long it would take by some windows from the middle."""
     show_progress()
     _describe(job)
+    check_scene_values(job.scene)
     for path in job.outputs():
         logger.info("Would write %s%s", path, ", in place of the one there." if path.exists() else ".")
     middle = len(job.windows) // 2
@@ -199,19 +228,19 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
     windows = sum(len(block.windows) for block in job.blocks)
     seconds = (time.monotonic() - start) / done * windows
     logger.info(
-        "It takes about %s on %s, by %d windows from the middle, if there is data everywhere.",
+        "It takes about %s on %s, by %s from the middle, if there is data everywhere.",
         _duration(seconds),
         cfg.MODEL.DEVICE,
-        done,
+        counted(done, "window"),
     )
 
 
 def _tell(done: int, windows: int, objects: int, rest: float) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     logger.info(
-        "%d of %d windows (%.0f %%), %d found in them, %s to go, %.1f GiB of memory at most.",
+        "%d of %s (%.0f %%), %d found in them, %s to go, %.1f GiB of memory at most.",
         done,
-        windows,
+        counted(windows, "window"),
         100 * done / windows,
         objects,
         _duration(rest),

@@ -13,7 +13,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.geo.grids import Grid
-from imrsf_d2.geo.projections import Bounds, bounds_text, move_bounds, move_points
+from imrsf_d2.geo.projections import Bounds, bounds_text, crs_text, move_bounds, move_points
 from imrsf_d2.geo.wrapping import period, turns
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
@@ -37,25 +37,32 @@ def read_area(path: str, grid: Grid) -> BaseGeometry:
         InputError: if it holds no polygon, does not say its system, or shares nothing with the map.
     """
     if not Path(path).exists():
-        raise MissingFileError(f"no file {path!r}. It is named by --aoi.")
+        raise MissingFileError(f"no file {path!r}, expected the polygons of the area of interest.")
     try:
         meta, _, geometry, _ = pyogrio.raw.read(path, columns=[])
     except Exception as error:  # pyogrio has many kinds
-        raise InputError(f"--aoi {path}: {error}") from error
+        raise InputError(f"area of interest {path}: {error}") from error
     if meta["crs"] is None:
-        raise InputError(f"--aoi {path} does not say which coordinate system it is in (a shapefile needs its .prj).")
-    area = valid_area([shape for shape in shapely.from_wkb(geometry) if shape is not None], f"--aoi {path}")
+        raise InputError(
+            f"the area of interest {path} does not say which coordinate system it is in (a shapefile needs its .prj)."
+        )
+    what = f"the area of interest {path}"
+    area = valid_area([shape for shape in shapely.from_wkb(geometry) if shape is not None], what)
     source = CRS.from_user_input(meta["crs"])
     assert grid.crs is not None  # see `open_scene`
     # Clipped first: what is far from the map may have no place in its system.
-    nearby = _clipped(area, _around(move_bounds(grid.bounds, grid.crs, source)), period(source))
+    of_map = move_bounds(grid.bounds, grid.crs, source)
+    nearby = _clipped(area, _around(of_map), period(source))
     if nearby.area == 0:
-        raise InputError(f"--aoi {path} ({bounds_text(area.bounds)}) shares nothing with the map.")
+        raise InputError(
+            f"the area of interest {path} ({bounds_text(area.bounds)}) shares nothing with the map, which covers "
+            f"{bounds_text(of_map)} in the area's system, {crs_text(source)}."
+        )
 
     def project(points: np.ndarray) -> np.ndarray:
         moved = move_points(points.T, source, grid.crs)
         if moved is None:
-            raise InputError(f"--aoi {path} has no place in the map's system, {grid.crs}.")
+            raise InputError(f"the area of interest {path} has no place in the map's system, {grid.crs}.")
         return np.stack(moved, axis=1)
 
     return shapely.make_valid(shapely.transform(nearby, project))

@@ -24,7 +24,8 @@ _JOB = "job.json"
 _LOCK = "lock"
 _BLOCKS = "block_*.npz"
 #: What a run writes beside them.
-_OF_A_RUN = ("log.txt*", "config.yaml")
+_LOG = "log.txt"
+_OF_A_RUN = (f"{_LOG}*", "config.yaml")
 #: How many differences of two runs a message lists.
 SHOWN_CHANGES = 10
 #: Of a file system that has no locks.
@@ -91,7 +92,8 @@ class BlockFolder:
         shared: with other processes that compute blocks of the same run.
 
     Raises:
-        OccupiedError: if the folder holds a run and `resume` is not asked for, it is of another run or in use.
+        InputError: if the folder cannot be made.
+        OccupiedError: if it holds a run and `resume` is not asked for, it is of another run or in use.
     """
 
     def __init__(self, path: str | os.PathLike, identity: Mapping[str, object], *, resume: bool, shared: bool = False):
@@ -102,8 +104,13 @@ class BlockFolder:
                 f"{self.path} is needed for the run and holds other files ({some_of(others)}); remove it or name another "
                 "--output."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / _LOCK, "w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / _LOCK, "w")
+        except OSError as error:
+            raise InputError(
+                f"{self.path} is needed for the run and cannot be made: {error.strerror}. Name another --output."
+            ) from error
         try:
             self._take_lock()
             self._begin(json.loads(json.dumps(identity)), resume)
@@ -192,9 +199,15 @@ class BlockFolder:
                 "--shard first."
             )
 
-    def remove(self) -> None:
-        """Remove the folder and what this run has put there; what others have put there stays."""
+    def remove(self, log: Path | None = None) -> None:
+        """Remove the folder and what this run has put there; what others have put there stays.
+
+        Args:
+            log: where the run's log goes, if it has one; None removes it, too.
+        """
         remove_temporaries(self.path)
+        if log is not None and (self.path / _LOG).is_file():
+            os.replace(self.path / _LOG, log)
         shutil.rmtree(self.objects, ignore_errors=True)
         for pattern in (_BLOCKS, *_OF_A_RUN, _JOB, _LOCK):
             for file in self.path.glob(pattern):

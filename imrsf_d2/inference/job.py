@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +18,12 @@ from imrsf_d2.inference.importance_maps import write_importance
 from imrsf_d2.inference.label_blocks import write_label_map, write_probabilities
 from imrsf_d2.inference.label_maps import check_label_map_name, class_table_path, write_class_table
 from imrsf_d2.inference.mapping import Progress, compute_blocks
-from imrsf_d2.inference.outputs import Extras, Picture
+from imrsf_d2.inference.outputs import Extras, Picture, check_outputs
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
 from imrsf_d2.utils.atomic import replacing_together
-from imrsf_d2.utils.errors import InputError
 
 __all__ = ["SceneJob"]
 
@@ -47,6 +46,7 @@ class SceneJob:
         identity: more that the result follows from: the weights, say, and the config.
         extras: what is written beside the map.
         patch_px: side of the model's patches; needed for the importance of sensors alone.
+        inputs: files besides the scene's that the map is made from, which it is never written over.
 
     Raises:
         ValueError: if the output's name or the settings do not fit.
@@ -64,6 +64,7 @@ class SceneJob:
         identity: Mapping[str, object] | None = None,
         extras: Extras = Extras(),
         patch_px: int = 0,
+        inputs: Iterable[str | os.PathLike] = (),
     ):
         self.scene, self.output, self.settings = scene, Path(output), settings
         self.classes, self.colors, self.instances = list(classes), list(colors), instances
@@ -73,7 +74,8 @@ class SceneJob:
             check_format(output)
         else:
             check_label_map_name(output)
-        self._check_outputs()
+        files = [file.path for files in scene.sensors.values() for file in files]
+        check_outputs([*self.outputs(), self.log], [*files, *inputs])
         self.plan = ScenePlan(scene, settings, classes, instances=instances)
         self.windows, self.blocks = self.plan.windows, self.plan.blocks
         self._folder: BlockFolder
@@ -100,6 +102,11 @@ class SceneJob:
     def folder(self) -> Path:
         """Where finished blocks are kept until the map is written."""
         return self.output.with_name(f"{self.output.name}.parts")
+
+    @property
+    def log(self) -> Path:
+        """Where the log of the run is kept, if it has one."""
+        return self.output.with_name(f"{self.output.name}.log.txt")
 
     def open(self, *, resume: bool = False, shared: bool = False) -> BlockFolder:
         """Make the folder of this run, or continue with what an earlier one has left in it.
@@ -187,16 +194,8 @@ class SceneJob:
         """The files that `write` makes."""
         return [self.output, *self.extras.paths(self.output).values()]
 
-    def _check_outputs(self) -> None:
-        inputs = {os.path.realpath(file.path) for files in self.scene.sensors.values() for file in files}
-        for path in self.outputs():
-            if os.path.realpath(path) in inputs:
-                raise InputError(f"{path} would be written, and is one of the scene's files: name another --output.")
-            if path.is_dir():
-                raise InputError(f"{path} would be written, and is a folder: name another --output.")
-
     def write(self, picture: Picture | None = None) -> int | None:
-        """Write the map and what comes with it, and remove the blocks that it is made of.
+        """Write the map and what comes with it, and remove the blocks that it is made of; the log is kept beside the map.
 
         Args:
             picture: draws the quick look, if one is asked for.
@@ -224,7 +223,7 @@ class SceneJob:
                 write_importance(made_at(extras["importance"]), scene, self.blocks, folder, self.patch_px)
             if picture is not None:
                 picture.save(made_at(extras["picture"]), output)
-        folder.remove()
+        folder.remove(self.log)
         return number
 
 

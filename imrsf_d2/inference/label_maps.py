@@ -32,7 +32,9 @@ def check_label_map_name(path: str | os.PathLike) -> None:
         ValueError: if it is not.
     """
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"--output is {os.fspath(path)!r}, expected a name that ends in .tif: the model gives a label map.")
+        raise InputError(
+            f"the output is {os.fspath(path)!r}, expected a name that ends in .tif: the model gives a label map."
+        )
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ def map_grid(sensors: Mapping[str, Sequence[SceneFile]], reference: str, crs: CR
         ValueError: if the map would be empty, or its pixels far from any sensor's in size.
     """
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
-        raise InputError(f"--resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
+        raise InputError(f"the resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
     # Of files with pixels of several sizes, the finest ones' count.
     files = sorted(sensors[reference], key=lambda file: _pixel_m(file.grid))
     first = files[0].grid
@@ -52,7 +52,7 @@ def map_grid(sensors: Mapping[str, Sequence[SceneFile]], reference: str, crs: CR
     bounds = [move_bounds(file.grid.bounds, file.grid.crs, system) for file in files]
     if resolution is None:
         if system != first.crs:
-            raise InputError(f"--crs {crs_text(system)} takes --resolution, the side of a pixel in its units.")
+            raise InputError(f"a map in {crs_text(system)} takes a resolution, too: the side of a pixel in its units.")
         return cover(_around(bounds), system, math.sqrt(abs(first.transform.determinant)))
     grid = cover(_around(bounds), system, resolution)
     _check_resolution(grid, resolution, [file.grid for files in sensors.values() for file in files])
@@ -64,7 +64,7 @@ def cut_grid(grid: Grid, bounds: Bounds) -> Grid:
     left, bottom, right, top = bounds
     if not (left < right and bottom < top):
         raise InputError(
-            f"--bounds are {bounds_text(bounds)}, expected LEFT BOTTOM RIGHT TOP with LEFT < RIGHT and BOTTOM < TOP."
+            f"the bounds are {bounds_text(bounds)}, expected LEFT BOTTOM RIGHT TOP with LEFT < RIGHT and BOTTOM < TOP."
         )
     columns, rows = map(_touched, ~grid.transform * np.array([(left, left, right, right), (bottom, top, bottom, top)]))
     row_part = slice(max(rows.start, 0), min(rows.stop, grid.height))
@@ -88,9 +88,9 @@ def cover_with_windows(whole: Grid, part: Grid, size: int, overlap: int) -> Grid
     assert offset is not None  # it is a part of it
     top, left = offset
     area = top - size, left - size, top + part.height + size, left + part.width + size
-    first, *_, last = [*WindowGrid(*whole.shape, size, overlap).touching(*area)] * 2
-    rows = slice(first.top, min(last.bottom, whole.height))
-    return whole.part(rows, slice(first.left, min(last.right, whole.width)))
+    windows = WindowGrid(*whole.shape, size, overlap).touching(*area)
+    rows = slice(windows[0].top, min(windows[-1].bottom, whole.height))
+    return whole.part(rows, slice(windows[0].left, min(windows[-1].right, whole.width)))
 
 
 def check_place(grid: Grid) -> None:
@@ -99,7 +99,7 @@ def check_place(grid: Grid) -> None:
     assert crs is not None  # see `look_at`
     if not (crs.is_geographic or crs.is_projected):
         raise InputError(
-            f"the map would be in {crs_text(crs)}, expected a geographic or projected coordinate system: pass --crs."
+            f"the map would be in {crs_text(crs)}, expected a geographic or projected coordinate system: pass a crs."
         )
     if crs.is_geographic:
         placed = bool(np.abs(grid.points(2)[1]).max() <= 90 + 1e-9)
@@ -109,7 +109,7 @@ def check_place(grid: Grid) -> None:
     if not placed:
         raise InputError(
             f"the map ({bounds_text(grid.bounds)} in {crs_text(crs)}) has no place on Earth. See whether the rasters' geotransforms and "
-            "coordinate systems are right, or pass --bounds."
+            "coordinate systems are right, or pass bounds."
         )
 
 
@@ -121,7 +121,7 @@ def _union(files: Sequence[SceneFile]) -> Grid:
         corners = file.grid.corners(first.crs)
         if corners is None:
             raise InputError(
-                f"{file.path} has no place in {crs_text(first.crs)}, the system of {files[0].path}; pass --crs and --resolution."
+                f"{file.path} has no place in {crs_text(first.crs)}, the system of {files[0].path}; pass a crs and a resolution."
             )
         columns, rows = map(_touched, ~first.transform * corners)  # of files on other pixels, those that they touch
         tops.append(rows.start)
@@ -137,7 +137,7 @@ def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) ->
     side, sides = _pixel_m(grid), [_pixel_m(sensor) for sensor in sensors]
     if not min(sides) / FAR_RESOLUTION <= side <= max(sides) * FAR_RESOLUTION:
         raise InputError(
-            f"--resolution is {resolution:g} in {crs_text(grid.crs)}, about {side:.3g} m on the ground; expected something near "
+            f"the resolution is {resolution:g} in {crs_text(grid.crs)}, about {side:.3g} m on the ground; expected something near "
             f"the sensors' pixels of {min(sides):.3g} to {max(sides):.3g} m. Its unit is that of the map's system."
         )
 

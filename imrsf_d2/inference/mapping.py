@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,15 +21,18 @@ from imrsf_d2.inference.importance_maps import IMPORTANCE
 from imrsf_d2.inference.label_blocks import blend_labels, save_labels
 from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
+from imrsf_d2.utils.errors import counted
 
-__all__ = ["Progress", "compute_blocks", "find_objects", "results_by_block"]
+__all__ = ["Progress", "compute_blocks", "find_objects", "present", "results_by_block"]
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two words about progress.
 TELL_S = 10.0
 
 
 class Progress:
-    """What is told while blocks are computed, at most every few seconds and at the end.
+    """What is told while blocks are computed, at most every few seconds and at the end; and if no window held any data.
 
     Args:
         windows: how many there are to look at.
@@ -38,7 +42,7 @@ class Progress:
 
     def __init__(self, windows: int, tell: Callable[[int, int, int, float], None]):
         self.windows, self._tell = windows, tell
-        self.done = self.objects = self._skipped = 0
+        self.done = self.objects = self._skipped = self._empty = 0
         self._start = self._told = time.monotonic()
 
     def skip(self, windows: int) -> None:
@@ -46,10 +50,17 @@ class Progress:
         self.done += windows
         self._skipped += windows
 
-    def add(self, windows: int, objects: int) -> None:
-        """Count what was computed."""
-        self.done += windows
-        self.objects += objects
+    def add(self, objects: int | None) -> None:
+        """Count a window, and the objects found in it; None if no sensor has data there."""
+        self.done += 1
+        self.objects += objects or 0
+        self._empty += objects is None
+        if self._empty == self.windows:
+            logger.warning(
+                "No sensor has a valid pixel in any of the %s looked at, so the map is empty there. See whether the part "
+                "asked for and the files' no-data values and masks are right.",
+                counted(self.windows, "window"),
+            )
         now = time.monotonic()
         if now - self._told >= TELL_S or self.done == self.windows:
             self._told = now
@@ -118,13 +129,14 @@ def results_by_block(
     """
     with closing(predictor.run_all(scene, (window for block in blocks for window in block.windows))) as every:
         for block in blocks:
-            yield block, _present(itertools.islice(every, len(block.windows)), progress)
+            yield block, present(itertools.islice(every, len(block.windows)), progress)
 
 
-def _present(results: Iterable[WindowResult | None], progress: Progress | None) -> Iterator[WindowResult]:
+def present(results: Iterable[WindowResult | None], progress: Progress | None) -> Iterator[WindowResult]:
+    """The results of windows that some sensor has data in; all are counted."""
     for result in results:
         if progress is not None:
-            progress.add(1, len(result.detections) if result is not None else 0)
+            progress.add(None if result is None else len(result.detections))
         if result is not None:
             yield result
 

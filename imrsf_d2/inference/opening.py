@@ -49,9 +49,9 @@ def open_sensors(
     """
     options: dict[str, Any] = {
         "reference": reference,
-        "crs": read_crs(crs, "--crs"),
+        "crs": read_crs(crs, "the crs"),
         "resolution": resolution,
-        "assume_crs": read_crs(assume_crs, "--assume-crs"),
+        "assume_crs": read_crs(assume_crs, "the crs to assume"),
     }
     if area is None:
         return open_scene(modalities, rasters.names, bounds=bounds, **options)

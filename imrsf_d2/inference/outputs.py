@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["ENDINGS", "Extras", "Picture", "Watcher"]
+__all__ = ["ENDINGS", "Extras", "Picture", "Watcher", "check_outputs"]
 
-#: What is written beside a map -> how its name ends, after that of the map without its own ending.
+#: What is written beside a map -> how its name ends, after that of the map.
 ENDINGS = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png"}
 
 
@@ -38,12 +38,31 @@ class Extras:
             InputError: if probabilities are asked for.
         """
         if self.probabilities:
-            raise InputError("--probabilities are those of a label map's classes; objects have a score each.")
+            raise InputError("probabilities are those of a label map's classes; objects have a score each.")
 
     def paths(self, output: str | os.PathLike) -> dict[str, Path]:
-        """What is written -> its file, beside the map: of cover.tif, cover.importance.tif and so on."""
+        """What is written -> its file, beside the map: of cover.tif, cover.tif.importance.tif and so on, so that cover.gpkg has
+        others."""
         output = Path(output)
-        return {key: output.with_name(f"{output.stem}{end}") for key, end in ENDINGS.items() if getattr(self, key)}
+        return {key: output.with_name(f"{output.name}{end}") for key, end in ENDINGS.items() if getattr(self, key)}
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[str | os.PathLike]) -> None:
+    """See that files can be written without the loss of others.
+
+    Args:
+        outputs: what would be written.
+        inputs: what the map is made from.
+
+    Raises:
+        InputError: if a file is among the inputs, or a folder.
+    """
+    taken = {os.path.realpath(path) for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in taken:
+            raise InputError(f"{path} would be written, and the map is made from it: name another --output.")
+        if path.is_dir():
+            raise InputError(f"{path} would be written, and is a folder: name another --output.")
 
 
 class Watcher(Protocol):

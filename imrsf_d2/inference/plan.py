@@ -51,7 +51,7 @@ class Settings:
             object.__setattr__(self, "overlap", -(-self.window // 4))
         for name in ("min_area", "simplify"):
             if not getattr(self, name) >= 0:
-                raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name):g}, expected 0 or more.")
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name):g}, expected 0 or more.")
 
 
 class ScenePlan:

@@ -51,13 +51,13 @@ def open_scene(
             the map would be empty or its pixels far from any sensor's in size.
     """
     if not sensors:
-        raise InputError("a scene has no sensor, expected --modality name=file at least once.")
+        raise InputError("a scene has no sensor, expected at least one with its files.")
     looked = {
         name: tuple(look_at(path, modalities[name], assume_crs) for path in sensors[name])
-        for name in modalities.check_subset(sensors, "--modality")
+        for name in modalities.check_subset(sensors, "the scene")
     }
     if reference is not None and reference not in looked:
-        raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(looked)}.")
+        raise InputError(f"the reference is {reference!r}, expected one of the sensors given: {', '.join(looked)}.")
     reference = reference or finest_sensor(looked)
     looked = side_by_side(looked, looked[reference][0].grid)
     whole = map_grid(looked, reference, crs, resolution)

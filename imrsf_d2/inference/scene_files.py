@@ -77,7 +77,7 @@ def look_at(path: str, modality: Modality, assume_crs: CRS | None) -> SceneFile:
         grid = read_grid(path)
     if grid.crs is None:
         raise InputError(
-            f"{path} does not say which coordinate system it is in; if you know it, pass --assume-crs EPSG:code."
+            f"{path} does not say which coordinate system it is in; if you know it, pass assume_crs (--assume-crs EPSG:code)."
         )
     if not grid.located:
         raise InputError(

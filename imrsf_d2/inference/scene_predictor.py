@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from imrsf_d2.inference.class_names import ClassNames
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.label_blocks import blend_labels
 from imrsf_d2.inference.label_maps import NO_LABEL, check_label_map_name, label_map
-from imrsf_d2.inference.mapping import Progress, find_objects, results_by_block
+from imrsf_d2.inference.mapping import Progress, find_objects, present, results_by_block
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
+from imrsf_d2.inference.scene_checks import check_scene_values
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.modalities import ModalitySet
@@ -155,6 +156,7 @@ class ScenePredictor:
         """
         rasters = NamedRasters(self.modalities, sensors)
         scene = open_sensors(self.modalities, rasters, windows=self.settings.windows, **where)
+        check_scene_values(scene)
         plan = ScenePlan(scene, self.settings, self.class_names(instances=True).names, instances=True)
         told = Progress(sum(len(block.windows) for block in plan.blocks), progress or (lambda *_: None))
         return SceneFeatures(scene.grid, _features(plan, self.windows(instances=True), told, rasters))
@@ -170,6 +172,7 @@ class ScenePredictor:
         """
         rasters = NamedRasters(self.modalities, sensors)
         scene = open_sensors(self.modalities, rasters, **where)
+        check_scene_values(scene)
         classes = self.class_names(instances=False)
         plan = ScenePlan(scene, self.settings, classes.names, instances=False)
         told = Progress(sum(len(block.windows) for block in plan.blocks), progress or (lambda *_: None))
@@ -177,9 +180,8 @@ class ScenePredictor:
         for block in plan.blocks:
             assert block.area is not None
             top, left, bottom, right = block.area
-            results = windows.run(scene, block.windows)
-            labels[top:bottom, left:right], _ = blend_labels(scene, block, results, len(classes.names))
-            told.add(len(block.windows), 0)
+            with closing(windows.run_all(scene, block.windows)) as results:
+                labels[top:bottom, left:right], _ = blend_labels(scene, block, present(results, told), len(classes.names))
         return LabelMap(labels, scene.grid, classes)
 
     def windows(self, *, instances: bool, importance: bool = False) -> WindowPredictor:

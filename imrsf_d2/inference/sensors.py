@@ -64,7 +64,7 @@ class NamedRasters:
     """
 
     def __init__(self, modalities: ModalitySet, sensors: Mapping[str, Any]):
-        modalities.check_subset(sensors, "--modality")
+        modalities.check_subset(sensors, "the scene")
         #: name of a modality -> rasters; those that are missing are left out
         self.names: dict[str, list[str]] = {}
         self._memory: list[_Memory] = []

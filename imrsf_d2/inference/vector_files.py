@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
 import shapely
 import shapely.geometry
 from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
+from imrsf_d2.geo.vector_writing import multipolygons, write_polygons
 from imrsf_d2.inference.write_errors import written
 from imrsf_d2.utils.atomic import replacing_together
 from imrsf_d2.utils.errors import InputError
@@ -80,13 +80,13 @@ def check_format(path: str | os.PathLike) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise InputError(f"--output is {os.fspath(path)!r}, expected a name that ends in {', '.join(FORMATS)}.")
+        raise InputError(f"the output is {os.fspath(path)!r}, expected a name that ends in {', '.join(FORMATS)}.")
     if suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise InputError(
-                f"--output is {os.fspath(path)!r}, but GeoParquet takes pyarrow: pip install pyarrow."
+                f"the output is {os.fspath(path)!r}, but GeoParquet takes pyarrow: pip install pyarrow."
             ) from error
     return FORMATS[suffix]
 
@@ -109,22 +109,11 @@ def write_features(path: str | os.PathLike, features: Iterable[Feature], crs: CR
     # In a folder of its own, under its own name: for FlatGeobuf, a name that ends otherwise is a folder of layers.
     with replacing_together(f"{os.fspath(path)}.{secrets.token_hex(6)}.tmp") as made_at, written(path):
         for some in _some_at_a_time(features, None if driver in ONE_GO else CHUNK):
-            geometry, columns = _as_arrays(some, first=number + 1)
+            shapes, columns = [feature.geometry for feature in some], _columns(some, first=number + 1)
             if driver == "Parquet":
-                _write_parquet(made_at(path), geometry, columns, crs, [f.geometry for f in some])
+                _write_parquet(made_at(path), shapes, columns, crs)
             else:
-                pyogrio.raw.write(
-                    made_at(path),
-                    geometry=geometry,
-                    field_data=list(columns.values()),
-                    fields=np.array(list(columns), dtype=object),
-                    geometry_type="MultiPolygon",
-                    crs=crs.to_wkt(),
-                    driver=driver,
-                    layer=layer,
-                    layer_options={"RFC7946": "YES"} if driver == "GeoJSON" else {},
-                    append=number > 0,
-                )
+                write_polygons(made_at(path), shapes, columns, crs, layer, driver=driver, append=number > 0)
             number += len(some)
     return number
 
@@ -139,18 +128,14 @@ def _some_at_a_time(features: Iterable[Feature], number: int | None) -> Iterator
             return
 
 
-def _as_arrays(features: Sequence[Feature], first: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Well-known binary and columns of features, numbered from `first`."""
-    geometry = shapely.to_wkb(
-        [shapely.MultiPolygon([f.geometry]) if f.geometry.geom_type == "Polygon" else f.geometry for f in features]
-    )
+def _columns(features: Sequence[Feature], first: int) -> dict[str, np.ndarray]:
+    """What a file says of features besides their places; they are numbered from `first`."""
     attributes = [f.attributes for f in features]
     columns = {"id": np.arange(first, first + len(features), dtype=np.int64)}
-    columns |= {name: np.array([of_one[name] for of_one in attributes], dtype=kind) for name, kind in COLUMNS.items()}
-    return np.asarray(geometry, dtype=object), columns
+    return columns | {name: np.array([of_one[name] for of_one in attributes], dtype=kind) for name, kind in COLUMNS.items()}
 
 
-def _write_parquet(path: str, geometry: np.ndarray, columns: dict, crs: CRS, shapes: Sequence[BaseGeometry]) -> None:
+def _write_parquet(path: str, shapes: Sequence[BaseGeometry], columns: dict[str, np.ndarray], crs: CRS) -> None:
     """GeoParquet 1.1: well-known binary, and where and what it is in the file's metadata."""
     import pyarrow
     import pyarrow.parquet
@@ -168,7 +153,7 @@ def _write_parquet(path: str, geometry: np.ndarray, columns: dict, crs: CRS, sha
                 name: pyarrow.array(values, pyarrow.string() if values.dtype == object else None)
                 for name, values in columns.items()
             },
-            "geometry": pyarrow.array(list(geometry), pyarrow.binary()),
+            "geometry": pyarrow.array(list(multipolygons(shapes)), pyarrow.binary()),
         }
     )
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(about)}), path)

@@ -65,11 +65,11 @@ class WindowGrid:
             raise InputError(f"a scene of {self.width} x {self.height} px has no pixel.")
         if self.size < MIN_SIZE:
             raise InputError(
-                f"--window is {self.size} px, expected {MIN_SIZE} or more; best is the side of the crops of the training run."
+                f"the window is {self.size} px, expected {MIN_SIZE} or more; best is the side of the crops of the training run."
             )
         if not self.size / 4 <= self.overlap < self.size:
             raise InputError(
-                f"--overlap is {self.overlap} px, expected from {-(-self.size // 4)} (a quarter of --window) to {self.size - 1}."
+                f"the overlap is {self.overlap} px, expected from {-(-self.size // 4)} (a quarter of the window) to {self.size - 1}."
             )
 
     @cached_property

@@ -32,5 +32,5 @@ def written(path: str | os.PathLike) -> Iterator[None]:
         free = shutil.disk_usage(folder).free / 2**20 if os.path.isdir(folder) else 0
         raise InputError(
             f"cannot write {os.fspath(path)}: {reason}. Its disk has {free:,.0f} MiB left. Make room, or name another place; what "
-            "was there before is unchanged, and computed blocks are kept for --resume."
+            "was there before is unchanged."
         ) from error

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -25,6 +24,7 @@ from rasterio.warp import reproject
 
 from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.projections import move_bounds
+from imrsf_d2.geo.vector_writing import write_polygons
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.synthetic.building_shapes import Footprint
 from imrsf_d2.synthetic.cities import CITIES
@@ -196,16 +196,7 @@ def _write_footprints(path: Path, scene: Scene, grid: Grid) -> None:
     }
     with replacing(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The filename extension should be", RuntimeWarning)  # it will be
-        pyogrio.raw.write(
-            temporary,
-            geometry=np.asarray(shapely.to_wkb(outlines), dtype=object),
-            field_data=list(columns.values()),
-            fields=np.array(list(columns), dtype=object),
-            geometry_type="MultiPolygon",
-            crs=crs.to_wkt(),
-            driver="GPKG",
-            layer="footprints",
-        )
+        write_polygons(temporary, outlines, columns, crs, "footprints")
 
 
 def _polygons(footprint: Footprint, transform: Affine) -> shapely.MultiPolygon:

@@ -30,13 +30,14 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
     Of several writers at the same time, the last one to end wins, whole.
 
     Args:
-        path: the file; its folder is made if needed. A crash or a kill leaves the old file in place. A temporary
-            file that a kill leaves is removed a day later, by the next process that writes into the folder.
+        path: the file; its folder is made if needed. A symbolic link stays, and the file that it leads to is replaced. A
+            crash or a kill leaves the old file in place. A temporary file that a kill leaves is removed a day later, by the
+            next process that writes into the folder.
 
     Yields:
-        The temporary name, `path` with twelve random digits and `.tmp` appended; no such file exists yet.
+        The temporary name, that of the file with twelve random digits and `.tmp` appended; no such file exists yet.
     """
-    path = os.fspath(path)
+    path = _followed(path)
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
     _remove_abandoned(os.path.abspath(folder))
@@ -58,7 +59,7 @@ def replacing_together(folder: str | os.PathLike) -> Iterator[Callable[[str | os
     """Several files that take their places together, when all are complete.
 
     Args:
-        folder: where they are made, each under its own name; on the disk of their places, and removed at the end,
+        folder: where they are made, each under its own name; best on the disk of their places, and removed at the end,
             whatever happens.
 
     Yields:
@@ -78,9 +79,24 @@ def replacing_together(folder: str | os.PathLike) -> Iterator[Callable[[str | os
     try:
         yield made_at
         for made, path in reversed(places.items()):
-            os.replace(made, path)
+            _take_place(made, _followed(path))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _followed(path: str | os.PathLike) -> str:
+    """The file that a symbolic link leads to, there or not; any other path as it is."""
+    return os.path.realpath(path) if os.path.islink(path) else os.fspath(path)
+
+
+def _take_place(made: str, path: str) -> None:
+    try:
+        os.replace(made, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(path) as temporary:  # a link to another disk
+            shutil.copyfile(made, temporary)
 
 
 @functools.cache  # a folder of many tiles is listed once, not before each of them

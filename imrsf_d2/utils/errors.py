@@ -18,6 +18,7 @@ __all__ = [
     "OccupiedError",
     "UpstreamError",
     "UserError",
+    "counted",
     "exit_code",
     "is_user_error",
     "percent",
@@ -92,6 +93,11 @@ def percent(share: float) -> str:
     """A share as text that reads 0% or 100% only if it is exactly that."""
     text = f"{share:.1%}"
     return {"0.0%": "under 0.1%", "100.0%": "over 99.9%"}.get(text, text) if 0 < share < 1 else text
+
+
+def counted(number: int, name: str) -> str:
+    """A number of things: "1 window", "12 windows"."""
+    return f"{number} {name}{'s' * (number != 1)}"
 
 
 def is_user_error(error: BaseException) -> bool:

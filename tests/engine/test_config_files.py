@@ -24,6 +24,15 @@ def test_bases_of_bases_and_several_of_them(tmp_path):
     assert load_config(tmp_path / "own.yaml") == expected
 
 
+@pytest.mark.parametrize("text, message", [("", "holds no keys"), ("- MODEL", "holds no keys"), ("A: [", "is no YAML")])
+def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
+    (tmp_path / "own.yaml").write_text(text)
+    (tmp_path / "next.yaml").write_text("_BASE_: own.yaml")
+    for name in ("own.yaml", "next.yaml"):
+        with pytest.raises(ValueError, match=f"own.yaml {message}"):
+            read_config(tmp_path / name)
+
+
 def test_a_base_that_is_nowhere_is_named(tmp_path):
     (tmp_path / "own.yaml").write_text("_BASE_: dfc2024\n")
     with pytest.raises(MissingFileError, match="/dfc2024', which a _BASE_ names.*dfc2023_instance, dfc2023_semantic"):

@@ -64,41 +64,47 @@ def weights_of_sensors(path):
 
 def test_objects_with_importance_and_a_picture(tmp_path, weights, files):
     assert predict("instance", weights, files, tmp_path / "buildings.gpkg", "--importance", "--png") == 0
-    assert names(tmp_path) == ["buildings.gpkg", "buildings.importance.tif", "buildings.png"]
+    ends = ["", ".importance.tif", ".log.txt", ".png"]
+    assert names(tmp_path) == [f"buildings.gpkg{end}" for end in ends]
     assert pyogrio.read_info(tmp_path / "buildings.gpkg")["fields"][0] == "id"
-    bands = weights_of_sensors(tmp_path / "buildings.importance.tif")
+    bands = weights_of_sensors(tmp_path / "buildings.gpkg.importance.tif")
     assert 0 < bands["rgb"].min() < bands["rgb"].max() == 1
-    assert min(imread(tmp_path / "buildings.png").shape[:2]) > 300
+    assert min(imread(tmp_path / "buildings.gpkg.png").shape[:2]) > 300
 
 
 def test_a_label_map_with_everything(tmp_path, weights, files):
     options = ("--importance", "--png", "--probabilities")
     assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
-    expected = ["cover.importance.tif", "cover.png", "cover.probabilities.tif", "cover.tif", "cover.tif.aux.xml"]
-    assert names(tmp_path) == expected
-    weights_of_sensors(tmp_path / "cover.importance.tif")
-    with rasterio.open(tmp_path / "cover.tif") as labels, rasterio.open(tmp_path / "cover.probabilities.tif") as file:
+    ends = ["", ".aux.xml", ".importance.tif", ".log.txt", ".png", ".probabilities.tif"]
+    assert names(tmp_path) == [f"cover.tif{end}" for end in ends]
+    weights_of_sensors(tmp_path / "cover.tif.importance.tif")
+    with rasterio.open(tmp_path / "cover.tif") as labels, rasterio.open(tmp_path / "cover.tif.probabilities.tif") as file:
         np.testing.assert_array_equal(file.read().argmax(axis=0), labels.read(1))
         assert file.descriptions == tuple(labels.tags(1)[f"CLASS_{i}"] for i in range(file.count))
-    assert min(imread(tmp_path / "cover.png").shape[:2]) > 300
+    assert min(imread(tmp_path / "cover.tif.png").shape[:2]) > 300
 
 
 def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tmp_path, weights, files, caplog):
-    (tmp_path / "cover.png").write_text("old")
+    (tmp_path / "cover.tif.png").write_text("old")
     options = ("--dry-run", "--importance", "--png", "--probabilities")
     with caplog.at_level("INFO"):
         assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
     said = " ".join(record.getMessage() for record in caplog.records)
-    for name in ("cover.tif.", "cover.probabilities.tif.", "cover.importance.tif.", "cover.png, in place of the one there."):
+    for name in (
+        "cover.tif.",
+        "cover.tif.probabilities.tif.",
+        "cover.tif.importance.tif.",
+        "cover.tif.png, in place of the one there.",
+    ):
         assert f"Would write {tmp_path / name}" in said
-    assert names(tmp_path) == ["cover.png"] and (tmp_path / "cover.png").read_text() == "old"
+    assert names(tmp_path) == ["cover.tif.png"] and (tmp_path / "cover.tif.png").read_text() == "old"
 
 
 @pytest.mark.parametrize(
     "task, option, opts, message",
     [
         ("instance", "--importance", ("MODEL.IMRSF.BILSTM", "False"), "MODEL.IMRSF.BILSTM is False"),
-        ("instance", "--probabilities", (), "--probabilities are those of a label map"),
+        ("instance", "--probabilities", (), "probabilities are those of a label map"),
     ],
 )
 def test_what_a_model_does_not_have_is_refused_before_anything_is_computed(

@@ -76,8 +76,8 @@ WRONG = {
         r"'rgb' and the map \(x 500000 to 500080, y 5799880 to 5800000 in EPSG:32633\) do not overlap.*rgb: x 590000 to 590045",
     ),
     "no CRS": (("--modality", "rgb={}/nowhere.tif"), {}, r"nowhere.tif does not say.*--assume-crs EPSG"),
-    "CRS that is none": ((*RGB, "--crs", "mars"), {}, "--crs is 'mars'"),
-    "CRS without a resolution": ((*RGB, "--crs", "EPSG:32632"), {}, "--crs EPSG:32632 takes --resolution"),
+    "CRS that is none": ((*RGB, "--crs", "mars"), {}, "the crs is 'mars'"),
+    "CRS without a resolution": ((*RGB, "--crs", "EPSG:32632"), {}, "a map in EPSG:32632 takes a resolution, too"),
     "CRS of no map": (
         (*RGB, "--crs", "EPSG:4978", "--resolution", "0.5"),
         {},
@@ -101,7 +101,7 @@ WRONG = {
         {},
         "cannot read .*truncated.tif.*download or create it again",
     ),
-    "reference that is not there": ((*RGB, "--reference", "sar"), {}, "--reference is 'sar', expected one of.*rgb"),
+    "reference that is not there": ((*RGB, "--reference", "sar"), {}, "the reference is 'sar', expected one of.*rgb"),
     "name of no format": (RGB, {"output": "map.shp"}, "expected a name that ends in .gpkg"),
     "label map of objects": (RGB, {"output": "map.tif"}, "expected a name that ends in .gpkg"),
     "objects of a label map": (RGB, {"task": "semantic"}, "expected a name that ends in .tif"),
@@ -109,36 +109,40 @@ WRONG = {
     "weights of another task": (RGB, {"weights": "semantic"}, r"another shape: sem_seg_head.predictor.class_embed"),
     "truncated weights": (RGB, {"weights": "{}/truncated.pth"}, r"cannot read .*truncated.pth \(30000 bytes\)"),
     "no weights": (RGB, {"weights": "{}/nothing.pth"}, "no checkpoint .*nothing.pth.*MODEL.WEIGHTS"),
-    "window 0": ((*RGB, "--window", "0"), {}, "--window is 0 px, expected 16 or more"),
-    "window below 0": ((*RGB, "--window", "-5"), {}, "--window is -5 px"),
+    "window 0": ((*RGB, "--window", "0"), {}, "the window is 0 px, expected 16 or more"),
+    "window below 0": ((*RGB, "--window", "-5"), {}, "the window is -5 px"),
     "overlap too small": (
         (*RGB, "--overlap", "15"),
         {},
-        r"--overlap is 15 px, expected from 16 \(a quarter of --window\) to 63",
+        r"the overlap is 15 px, expected from 16 \(a quarter of the window\) to 63",
     ),
-    "overlap too large": ((*RGB, "--overlap", "64"), {}, "--overlap is 64 px, expected from 16"),
-    "resolution of no number": ((*RGB, "--resolution", "nan"), {}, "--resolution is nan"),
-    "resolution 0": ((*RGB, "--resolution", "0"), {}, "--resolution is 0"),
+    "overlap too large": ((*RGB, "--overlap", "64"), {}, "the overlap is 64 px, expected from 16"),
+    "resolution of no number": ((*RGB, "--resolution", "nan"), {}, "the resolution is nan"),
+    "resolution 0": ((*RGB, "--resolution", "0"), {}, "the resolution is 0,"),
     "resolution in another unit": (
         (*RGB, "--crs", "EPSG:4326", "--resolution", "0.5"),
         {},
-        r"--resolution is 0.5 in EPSG:4326, about 4.3\de\+04 m.*pixels of 0.5 to 0.5 m",
+        r"the resolution is 0.5 in EPSG:4326, about 4.3\de\+04 m.*pixels of 0.5 to 0.5 m",
     ),
-    "tiny resolution": ((*RGB, "--resolution", "1e-9"), {}, "--resolution is 1e-09"),
+    "tiny resolution": ((*RGB, "--resolution", "1e-9"), {}, "the resolution is 1e-09"),
     "bounds the wrong way round": ((*RGB, "--bounds", "500050", "5799900", "500010", "5799950"), {}, "LEFT < RIGHT"),
     "bounds of no size": ((*RGB, "--bounds", "500050", "5799900", "500050", "5799950"), {}, "LEFT < RIGHT"),
     "bounds outside": ((*RGB, "--bounds", "0", "0", "1", "1"), {}, r"holds no pixel of the map \(x 500000 to 500160"),
     "min-score 2": ((*RGB, "--min-score", "2"), {}, "--min-score is 2, expected a score from 0 to 1"),
-    "min-area of no number": ((*RGB, "--min-area", "nan"), {}, "--min-area is nan"),
+    "min-area of no number": ((*RGB, "--min-area", "nan"), {}, "min area is nan"),
     "batch of none": ((*RGB, "--batch-size", "0"), {}, "--batch-size is 0"),
     "part of nothing": ((*RGB, "--shard", "3/2"), {}, "--shard is '3/2', expected I/N with I from 0"),
     "merge before all is done": ((*RGB, "--merge"), {}, "lacks 4 of 4 blocks.*run the missing --shard first"),
     "merge and shard": ((*RGB, "--merge", "--shard", "0/2"), {}, "leave out --shard"),
     "area without features": ((*RGB, "--aoi", "{}/no_features.geojson"), {}, "holds no polygon"),
     "area of lines": ((*RGB, "--aoi", "{}/lines.geojson"), {}, "holds no polygon"),
-    "area outside": ((*RGB, "--aoi", "{}/outside.geojson"), {}, r"x 499900 to 499950.*shares nothing with the map"),
+    "area outside": (
+        (*RGB, "--aoi", "{}/outside.geojson"),
+        {},
+        r"x 499900 to 499950.*shares nothing with the map, which covers x 500000 to 500160.*EPSG:32633",
+    ),
     "area that is no file": ((*RGB, "--aoi", "{}/nothing.gpkg"), {}, "no file '.*nothing.gpkg'"),
-    "area that is no area": ((*RGB, "--aoi", "{}/broken.geojson"), {}, "--aoi .*broken.geojson: "),
+    "area that is no area": ((*RGB, "--aoi", "{}/broken.geojson"), {}, "area of interest .*broken.geojson: "),
     "area and bounds": ((*RGB, "--aoi", "{}/lines.geojson", "--bounds", "0", "0", "1", "1"), {}, "--bounds.*--aoi"),
 }
 
@@ -173,13 +177,45 @@ def test_a_folder_that_cannot_be_written_to_is_named(scene, tmp_path):
     assert done.code == 2 and "locked" in done.warned.splitlines()[-1]
 
 
+@pytest.mark.parametrize("place, reason", [("rgb.tif/map.gpkg", "Not a directory"), ("/proc/map.gpkg", "No such file or")])
+def test_a_place_where_nothing_can_be_made_is_said_in_words(scene, place, reason):
+    done = predict(scene / place, *sensors_in(scene, ["rgb"]))
+    assert done.code == 2 and "Errno" not in done.warned
+    assert f"map.gpkg.parts is needed for the run and cannot be made: {reason}" in done.warned.splitlines()[-1]
+
+
+@pytest.mark.parametrize("task, output", [("instance", "map.gpkg"), ("semantic", "map.tif")])
+def test_a_scene_without_any_data_is_an_empty_map_and_said(tmp_path, task, output):
+    write(tmp_path / "rgb.tif", np.zeros((3, 50, 40), np.uint8), PLACE, nodata=0)
+    arguments = sensors_in(tmp_path, ["rgb"])
+    empty = predict(tmp_path / output, *arguments, "--shard", "1/2", task=task)
+    assert empty.code == 0 and "1 window of 64 px in 1 block." in empty.said and "computed" not in empty.said
+    assert "Part 1 of 2 is empty: the map has only 1 block" in empty.said and "valid pixel" not in empty.warned
+    done = predict(tmp_path / output, *arguments, "--shard", "0/2", task=task)
+    assert done.code == 0 and "No sensor has a valid pixel in any of the 1 window looked at" in done.warned
+    done = predict(tmp_path / output, *arguments, "--merge", task=task)
+    assert done.code == 0, done.warned
+    if task == "instance":
+        assert pyogrio.read_info(tmp_path / output)["features"] == 0 and "map.gpkg: 0 objects." in done.said
+    else:
+        with rasterio.open(tmp_path / output) as file:
+            assert (file.read(1) == 255).all()
+
+
+def test_decibels_are_refused_where_the_model_takes_power(tmp_path, rng):
+    write(tmp_path / "sar.tif", rng.normal(-12, 4, (1, 50, 40)).astype(np.float32), PLACE)
+    done = predict(tmp_path / "map.gpkg", *sensors_in(tmp_path, ["sar"]))
+    assert done.code == 2 and "these look like decibels" in done.warned.splitlines()[-1] and left_in(tmp_path) == []
+
+
 def test_a_missing_output_folder_is_made_and_names_may_be_odd(scene, tmp_path):
     odd = tmp_path / "has space=and sign"
     odd.mkdir()
     shutil.copy(scene / "rgb.tif", odd / "r g=b.tif")
     output = odd / "a/b=c/o ut.gpkg"
     assert predict(output, "--modality", f"rgb={odd / 'r g=b.tif'}").code == 0
-    assert pyogrio.read_info(output)["features"] == 0 and [p.name for p in output.parent.iterdir()] == ["o ut.gpkg"]
+    assert "MODEL.WEIGHTS" in output.with_name("o ut.gpkg.log.txt").read_text()
+    assert pyogrio.read_info(output)["features"] == 0 and left_in(output.parent) == ["o ut.gpkg", "o ut.gpkg.log.txt"]
 
 
 def read_shapes(path):
@@ -206,7 +242,7 @@ def test_any_georeference_makes_a_map_in_its_place(tmp_path, rng, place, suffix)
     done = predict(tmp_path / f"map{suffix}", *sensors_in(tmp_path, ["rgb"]), "--min-score", "0")
     assert done.code == 0, done.warned
     meta, shapes, columns = read_shapes(tmp_path / f"map{suffix}")
-    assert len(shapes) and shapely.is_valid(shapes).all() and left_in(tmp_path) == [f"map{suffix}"]
+    assert len(shapes) and shapely.is_valid(shapes).all() and left_in(tmp_path) == [f"map{suffix}", f"map{suffix}.log.txt"]
     outline = shapely.Polygon([transform_ * corner for corner in ((0, 0), (120, 0), (120, 100), (0, 100))])
     if suffix == ".gpkg":
         assert CRS.from_user_input(meta["crs"]) == crs and shapely.buffer(outline, 1e-3).contains(shapes).all()
@@ -275,7 +311,7 @@ def test_the_area_is_never_written_over(scene, tmp_path):
     write_area(area, [box(LEFT, TOP - 40, LEFT + 40, TOP)])
     before = area.read_bytes()
     done = predict(area, "--modality", f"rgb={scene}/rgb.tif", "--aoi", str(area))
-    assert done.code == 2 and "--output and --aoi are both" in done.warned
+    assert done.code == 2 and "area.geojson would be written, and the map is made from it" in done.warned
     assert area.read_bytes() == before and left_in(tmp_path) == ["area.geojson"]
 
 

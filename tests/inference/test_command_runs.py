@@ -49,10 +49,14 @@ def expected(scene, tmp_path):
 
     def run(task):
         done = predict(tmp_path / f"expected_{TASKS[task]}", *scene, task=task)
-        assert done.code == 0 and left_in(tmp_path) == [f"expected_{TASKS[task]}"]
+        assert done.code == 0 and left_in(tmp_path) == with_logs(f"expected_{TASKS[task]}")
         return content(tmp_path / f"expected_{TASKS[task]}")
 
     return run
+
+
+def with_logs(*maps):
+    return [name for output in maps for name in (output, f"{output}.log.txt")]
 
 
 def content(path):
@@ -74,7 +78,7 @@ def test_parts_in_any_order_and_batches_of_any_size_give_the_same_map(scene, exp
         assert done.code == 0, done.warned
     assert predict(output, *scene, "--merge", task=task).code == 0
     assert content(output) == whole
-    assert left_in(tmp_path) == [f"expected_{output.name}", output.name]
+    assert left_in(tmp_path) == with_logs(f"expected_{output.name}", output.name)
 
 
 def test_a_model_of_the_size_of_the_demos_gives_the_same_numbers_in_batches_of_any_size(scene, tmp_path):
@@ -104,7 +108,7 @@ def test_torchrun_gives_the_same_map(tmp_path, processes):
     done = subprocess.run(called, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     assert content(tmp_path / "map.geojson") == content(tmp_path / "alone.geojson")
-    assert left_in(tmp_path) == ["alone.geojson", "map.geojson"]
+    assert left_in(tmp_path) == with_logs("alone.geojson", "map.geojson")
 
 
 def test_where_a_sensor_has_nothing_the_map_is_that_of_a_run_without_it(scene, tmp_path):
@@ -145,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(scene, expected, tmp_path, mon
     finally:
         signal.signal(signal.SIGINT, before)
     assert done.code == 130 and "the same command with --resume goes on from here" in done.warned.splitlines()[-1]
-    assert left_in(tmp_path) == ["expected_map.geojson", "map.geojson.parts"]
+    assert left_in(tmp_path) == [*with_logs("expected_map.geojson"), "map.geojson.parts"]
     again = predict(output, *scene)
     assert again.code == 2 and "Pass --resume to continue it" in again.warned
     before = len(calls)
@@ -231,4 +235,4 @@ def test_a_full_disk_half_way_leaves_the_older_map_and_can_be_gone_on_from(scene
     assert done.code == 2 and "No space left on device" in done.warned.splitlines()[-1]
     assert output.read_text() == "an older map" and not list(tmp_path.rglob("*.tmp"))
     assert predict(output, *scene, "--resume").code == 0 and content(output) == whole
-    assert left_in(tmp_path) == ["expected_map.geojson", "map.geojson"]
+    assert left_in(tmp_path) == with_logs("expected_map.geojson", "map.geojson")

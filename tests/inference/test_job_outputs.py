@@ -25,7 +25,7 @@ PATCH = 16
 SETTINGS = Settings(window=128, overlap=32)
 NAMES, COLORS = ["water", "trees", "fields"], [(0, 0, 255), (0, 128, 0), (255, 255, 0)]
 ALL = Extras(probabilities=True, importance=True, picture=True)
-ALL_FILES = ["cover.importance.tif", "cover.png", "cover.probabilities.tif", "cover.tif", "cover.tif.aux.xml"]
+ALL_FILES = ["cover.tif", "cover.tif.aux.xml", "cover.tif.importance.tif", "cover.tif.png", "cover.tif.probabilities.tif"]
 
 
 class Layout:
@@ -119,9 +119,9 @@ def test_a_label_map_comes_with_all_that_was_asked_for(scene, tmp_path):
     assert sorted(path.name for path in job.outputs()) == [name for name in ALL_FILES if name != "cover.tif.aux.xml"]
     with rasterio.open(tmp_path / "out/cover.tif") as file:
         labels = file.read(1)
-    for name in ("cover.tif", "cover.probabilities.tif", "cover.importance.tif"):
+    for name in ("cover.tif", "cover.tif.probabilities.tif", "cover.tif.importance.tif"):
         check_cog(tmp_path / "out" / name)
-    with rasterio.open(tmp_path / "out/cover.probabilities.tif") as file:
+    with rasterio.open(tmp_path / "out/cover.tif.probabilities.tif") as file:
         probabilities = file.read()
         assert file.descriptions == tuple(NAMES) and file.dtypes == ("float32",) * 3 and np.isnan(file.nodata)
         assert file.transform == scene.grid.transform and file.crs == UTM and file.shape == labels.shape
@@ -130,7 +130,7 @@ def test_a_label_map_comes_with_all_that_was_asked_for(scene, tmp_path):
     np.testing.assert_array_equal(probabilities.argmax(axis=0)[known], labels[known])
     np.testing.assert_allclose(probabilities.sum(axis=0)[known], 1, rtol=1e-5)
     assert np.isnan(probabilities[:, ~known]).all()
-    with rasterio.open(tmp_path / "out/cover.importance.tif") as file:
+    with rasterio.open(tmp_path / "out/cover.tif.importance.tif") as file:
         truth, sar = file.read()
         assert file.descriptions == ("truth", "sar") and file.shape == (16, 20)
     hole = np.zeros((16, 20), dtype=bool)
@@ -146,7 +146,7 @@ def test_objects_come_with_importance_and_a_picture_of_each(scene, tmp_path):
     number = job.write(picture)
     seen = picture.outlines.features
     assert number == len(seen) > 0 and all(shapely.is_valid([f.geometry for f in seen]))
-    assert names(tmp_path / "out") == ["buildings.gpkg", "buildings.importance.tif", "buildings.png"]
+    assert names(tmp_path / "out") == ["buildings.gpkg", "buildings.gpkg.importance.tif", "buildings.gpkg.png"]
 
 
 def test_if_one_of_the_files_fails_none_is_replaced_and_the_rest_goes_on_from_there(scene, tmp_path):
@@ -200,7 +200,7 @@ def test_a_block_counts_as_finished_only_with_all_its_parts(scene, tmp_path, mon
 
 
 def test_objects_have_no_class_probabilities(scene, tmp_path):
-    with pytest.raises(ValueError, match="--probabilities"):
+    with pytest.raises(ValueError, match="probabilities are those"):
         job_of(scene, tmp_path / "out/buildings.gpkg", Extras(probabilities=True), instances=True)
 
 
@@ -227,8 +227,8 @@ def test_a_full_disk_while_blocks_are_computed_is_said_with_the_file(scene, tmp_
 
 
 def test_a_scene_is_never_replaced_by_its_map(scene, tmp_path):
-    with pytest.raises(ValueError, match=r"truth\.tif would be written, and is one of the scene's files"):
+    with pytest.raises(ValueError, match=r"truth\.tif would be written, and the map is made from it"):
         job_of(scene, tmp_path / "data/truth.tif", Extras())
-    (tmp_path / "out/cover.importance.tif").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"cover\.importance\.tif would be written, and is a folder"):
+    (tmp_path / "out/cover.tif.importance.tif").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"cover\.tif\.importance\.tif would be written, and is a folder"):
         job_of(scene, tmp_path / "out/cover.tif", Extras(importance=True))

@@ -17,7 +17,7 @@ def test_what_an_earlier_run_has_computed_does_not_make_the_rest_look_quick(cloc
     progress.skip(80)
     for _ in range(5):
         clock[0] += 2.0
-        progress.add(1, 3)
+        progress.add(3)
     assert told == [(85, 100, 15, pytest.approx(30.0))]  # 15 windows of 2 s
 
 
@@ -26,5 +26,5 @@ def test_it_is_told_every_ten_seconds_and_at_the_end(clock):
     progress = Progress(40, lambda *line: told.append(line))
     for _ in range(40):
         clock[0] += 1.0
-        progress.add(1, 0)
+        progress.add(0)
     assert [line[0] for line in told] == [10, 20, 30, 40] and told[-1][3] == 0

@@ -148,13 +148,13 @@ def test_what_is_wrong_with_the_sensors_is_said_before_anything_is_asked_for(arr
     model = OracleDetector()
     for sensors, where, message in (
         ({"lidar": arrays["truth"]}, {}, "unknown modality 'lidar'"),
-        (arrays, {"reference": "dsm"}, "--reference is 'dsm'"),
+        (arrays, {"reference": "dsm"}, "the reference is 'dsm'"),
         (arrays, {"bounds": (0, 0, 1, 1)}, "holds no pixel"),
         ({}, {}, "no sensor"),
         ({"truth": None}, {}, "no sensor"),
-        (arrays, {"overlap": 5}, "--overlap is 5"),
+        (arrays, {"overlap": 5}, "the overlap is 5"),
         (arrays, {"min_score": 2}, "--min-score is 2"),
-        (arrays, {"min_area": -1}, "--min-area is -1"),
+        (arrays, {"min_area": -1}, "min area is -1"),
         (arrays, {"batch_size": 0}, "--batch-size is 0"),
     ):
         with pytest.raises(ValueError, match=message):

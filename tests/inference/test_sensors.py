@@ -178,5 +178,5 @@ def test_datasets_that_are_closed_or_written_to_are_refused(tmp_path, bands):
 def test_crs_is_what_rasterio_takes(bands):
     scene = open_sensors(MODALITIES, NamedRasters(MODALITIES, {"dsm": (bands, PLACE, UTM)}), crs="EPSG:32632", resolution=1)
     assert scene.grid.crs == CRS.from_epsg(32632)
-    with pytest.raises(ValueError, match="--crs is 'EPSG:0'"):
+    with pytest.raises(ValueError, match="the crs is 'EPSG:0'"):
         open_sensors(MODALITIES, NamedRasters(MODALITIES, {"dsm": (bands, PLACE, UTM)}), crs="EPSG:0")

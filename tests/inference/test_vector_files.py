@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, suffix, full_di
     before = path.read_bytes()
     boxes = shapely.box(*np.random.default_rng(0).uniform(5e5, 6e5, (2, 5000)), *np.full((2, 5000), 6e5))
     full_disk()
-    with pytest.raises(ValueError, match=rf"cannot write .*out\{suffix}.*MiB left.*--resume"):
+    with pytest.raises(ValueError, match=rf"cannot write .*out\{suffix}.*MiB left.*was there before is unchanged"):
         write_features(path, [Feature(box, "building", 0.5, 1.0, ("rgb",), False) for box in boxes], UTM)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 

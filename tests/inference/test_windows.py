@@ -30,5 +30,5 @@ def test_the_windows_that_touch_an_area_are_those_that_share_a_pixel_with_it():
 
 @pytest.mark.parametrize("overlap", [15, 64, -1])
 def test_an_overlap_that_is_no_overlap_is_refused(overlap):
-    with pytest.raises(ValueError, match="--overlap"):
+    with pytest.raises(ValueError, match="the overlap is"):
         WindowGrid(300, 500, 64, overlap)
