@@ -24,6 +24,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
+from tests.inference.disks import full_disk
 from tests.inference.oracle_model import OracleDetector
 from tests.inference.oracle_scene import draw_scene
 from tests.inference.scene_files import LEFT, TOP, write
@@ -116,12 +117,12 @@ def test_few_windows_are_not_worth_a_process(scene, tmp_path, monkeypatch):
         assert job.write()
 
 
-def test_a_full_disk_is_told_with_its_own_words_and_the_map_that_was_there_stays(scene, tmp_path, full_disk):
+def test_a_full_disk_is_told_with_its_own_words_and_the_map_that_was_there_stays(scene, tmp_path):
     (tmp_path / "map.gpkg").write_text("old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     job = job_of(scene, tmp_path / "map.gpkg")
-    full_disk(2000)
-    with pytest.raises(InputError, match=r"cannot write .*map\.gpkg: .* MiB left") as error, job.following():
+    said = r"cannot write .*map\.gpkg: .* MiB left"
+    with pytest.raises(InputError, match=said) as error, full_disk(2000), job.following():
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # only the process that writes meets the limit
         job.compute(predictor())
         job.write()

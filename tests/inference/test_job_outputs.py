@@ -16,6 +16,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import OccupiedError, is_user_error
+from tests.inference.disks import full_disk
 from tests.inference.oracle_model import OracleClassifier, OracleDetector
 from tests.inference.scene_files import LEFT, TOP, UTM, write
 from tests.inference.tiff_structure import check_cog
@@ -168,12 +169,11 @@ def test_if_one_of_the_files_fails_none_is_replaced_and_the_rest_goes_on_from_th
     assert not any((tmp_path / "out" / name).read_bytes() == b"old" for name in ALL_FILES)
 
 
-def test_a_full_disk_leaves_the_maps_that_were_there(scene, tmp_path, full_disk):
+def test_a_full_disk_leaves_the_maps_that_were_there(scene, tmp_path):
     job, predictor = job_of(scene, tmp_path / "out/cover.tif")
     (tmp_path / "out/cover.tif").write_text("old")
     job.compute(predictor)
-    full_disk(2000)
-    with pytest.raises((ValueError, OSError), match="cover"):
+    with pytest.raises((ValueError, OSError), match="cover"), full_disk(2000):
         job.write(Picture())
     assert names(tmp_path / "out") == ["cover.tif", "cover.tif.parts"] and (tmp_path / "out/cover.tif").read_text() == "old"
     assert not (job.folder / "outputs").exists() and job.complete()
@@ -218,10 +218,9 @@ def test_listening_changes_nothing_and_costs_no_call(scene, tmp_path):
     assert calls[0] == calls[1] and calls[0]
 
 
-def test_a_full_disk_while_blocks_are_computed_is_said_with_the_file(scene, tmp_path, full_disk):
+def test_a_full_disk_while_blocks_are_computed_is_said_with_the_file(scene, tmp_path):
     job, predictor = job_of(scene, tmp_path / "out/cover.tif")
-    full_disk(100)
-    with pytest.raises(OSError, match=r"File too large: .*cover\.tif\.parts/block_000000") as error:
+    with pytest.raises(OSError, match=r"File too large: .*cover\.tif\.parts/block_000000") as error, full_disk(100):
         job.compute(predictor)
     assert is_user_error(error.value) and not [name for name in names(job.folder) if name.startswith("block")]
 

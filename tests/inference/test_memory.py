@@ -14,12 +14,12 @@ from imrsf_d2.modalities import Modality
 from projects.benchmarks.scene_files import write_houses
 
 NUMBERS = 6
-#: Maps a scene with a model that knows the houses. Says how many MiB are held before, how many windows and objects there are,
-#: and how many MiB more are held at most.
+#: Maps scenes with a model that knows the houses, each in a process of its own. Says of each how many MiB are held before, how
+#: many windows and objects there are, and how many MiB more are held at most.
 MAP = """
-import json, resource, sys
+import json, os, sys
+from types import SimpleNamespace
 import numpy as np, torch
-from detectron2.structures import Instances
 from imrsf_d2.geo import gdal
 from imrsf_d2.inference import scene_reading
 from imrsf_d2.inference.job import SceneJob, Settings
@@ -28,7 +28,7 @@ from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
 
 torch.set_num_threads(1)
-kept_mib, folder = int(sys.argv[1]), sys.argv[2]
+kept_mib, *folders = int(sys.argv[1]), *sys.argv[2:]
 gdal.DECODED_MIB, scene_reading.CACHE_BYTES = kept_mib, kept_mib << 20
 modalities = ModalitySet([Modality("rgb", 3), Modality("sar", 1), Modality("dsm", 1)])
 
@@ -38,35 +38,46 @@ class Houses(torch.nn.Module):
 
     def find(self, band):
         numbers = np.unique(band[band > 0])
-        found = Instances(band.shape)
-        found.pred_masks = torch.from_numpy((band == numbers[:, None, None]).astype(np.float32))
-        found.scores = torch.full((len(numbers),), 0.9)
-        found.pred_classes = torch.zeros(len(numbers), dtype=torch.long)
-        return found
+        return SimpleNamespace(
+            pred_masks=torch.from_numpy((band == numbers[:, None, None]).astype(np.float32)),
+            scores=torch.full((len(numbers),), 0.9),
+            pred_classes=torch.zeros(len(numbers), dtype=torch.long),
+        )
 
 def held(key):
     return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
 
-before = held("VmRSS")
-files = {name: [f"{folder}/{name}.tif"] for name in modalities.names}
-opened = open_scene(modalities, files, reference="rgb")
-job = SceneJob(opened, f"{folder}/map.gpkg", Settings(256, 64), ["house"], instances=True)
-with job.open():
-    job.compute(WindowPredictor(Houses(), modalities, instances=True, batch_size=4))
-    print(json.dumps([before, len(job.windows), job.write(), held("VmHWM") - before]))
+def map_scene(folder):
+    before = held("VmRSS")
+    files = {name: [f"{folder}/{name}.tif"] for name in modalities.names}
+    opened = open_scene(modalities, files, reference="rgb")
+    job = SceneJob(opened, f"{folder}/map.gpkg", Settings(256, 64), ["house"], instances=True)
+    with job.open():
+        job.compute(WindowPredictor(Houses(), modalities, instances=True, batch_size=4))
+        print(json.dumps([before, len(job.windows), job.write(), held("VmHWM") - before]), flush=True)
+
+if __name__ == "__main__":
+    for folder in folders:
+        if (child := os.fork()) == 0:
+            map_scene(folder)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            sys.exit(1)
 """
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc, which only Linux has")
 
 
-def map_in_a_new_process(folder, height, width, kept_mib):
-    """What `MAP` says of a scene, of which so much is kept as GDAL decodes it, and as the model gets it.
+def map_in_new_processes(folder, heights, width, kept_mib):
+    """What `MAP` says of scenes, of which so much is kept as GDAL decodes it, and as the model gets it.
 
     In a process for each scene: one that has mapped another before holds what the allocator keeps of that.
     """
-    command = [sys.executable, "-W", "ignore", "-c", MAP, str(kept_mib), str(write_scene(folder, height, width))]
-    done = subprocess.run(command, capture_output=True, text=True)
+    folders = [str(write_scene(folder / str(height), height, width)) for height in heights]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MAP, str(kept_mib), *folders], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def write_scene(folder, height, width):
@@ -92,13 +103,13 @@ def check(once, twice, windows, objects):
 @needs_proc
 def test_twice_the_length_takes_no_more_memory(tmp_path):
     """Of files, little is kept, so that it is full early, as it is on a large scene."""
-    once, twice = (map_in_a_new_process(tmp_path / str(height), height, 768, kept_mib=16) for height in (2048, 4096))
+    once, twice = map_in_new_processes(tmp_path, (2048, 4096), 768, kept_mib=16)
     check(once, twice, windows=40, objects=400)
 
 
 @needs_proc
 @pytest.mark.long
 def test_a_scene_of_20000_px_takes_two_gib_more_than_the_model(tmp_path):
-    once, twice = (map_in_a_new_process(tmp_path / str(height), height, 20_000, kept_mib=256) for height in (20_000, 40_000))
+    once, twice = map_in_new_processes(tmp_path, (20_000, 40_000), 20_000, kept_mib=256)
     check(once, twice, windows=10_000, objects=50_000)
     assert once[3] <= 2048

@@ -49,7 +49,7 @@ def test_sensors_in_three_systems_and_resolutions_lie_within_a_tenth_of_a_pixel(
 def test_windows_and_parts_are_what_the_whole_has_there(tmp_path, monkeypatch, kind, ratio, crs):
     """To the bit: measurements are interpolated, with a kernel as wide as a map pixel where the sensor is finer; classes are
     not, and no other resampling is in use."""
-    monkeypatch.setattr(scene_reading, "TILE_PX", 48)
+    monkeypatch.setattr(scene_reading, "TILE_PX", 80)
     monkeypatch.setattr(scene_reading, "CACHE_BYTES", 1)
     seen = Modality("seen", 1, classes=200) if kind == "nearest" else Modality("seen", 1)
     modalities = ModalitySet([Modality("map", 1), seen])

@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from imrsf_d2.inference.vector_files import FORMATS, Feature, check_format, write_features
+from tests.inference.disks import full_disk
 
 UTM = CRS.from_epsg(32633)
 HOLE = shapely.box(500_000, 5_800_000, 500_010, 5_800_010) - shapely.box(500_004, 5_800_004, 500_006, 5_800_006)
@@ -111,13 +112,13 @@ def test_a_scene_without_objects_is_a_file_without_features(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, suffix, full_disk):
+def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     write_features(path, FEATURES, UTM)
     before = path.read_bytes()
     boxes = shapely.box(*np.random.default_rng(0).uniform(5e5, 6e5, (2, 5000)), *np.full((2, 5000), 6e5))
-    full_disk()
-    with pytest.raises(ValueError, match=rf"cannot write .*out\{suffix}.*MiB left.*was there before is unchanged"):
+    said = rf"cannot write .*out\{suffix}.*MiB left.*was there before is unchanged"
+    with pytest.raises(ValueError, match=said), full_disk():
         write_features(path, [Feature(box, "building", 0.5, 1.0, ("rgb",), False) for box in boxes], UTM)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
