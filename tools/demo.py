@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Show the method on this machine in minutes: synthetic data, a short CPU training, every subset of the sensors.
+"""Show the method on this machine in minutes: synthetic data, a short training run on the CPU, every subset of the sensors.
 
 The same as `imrsf demo`; see imrsf_d2/commands/demo.py.
 """

@@ -1,4 +1,4 @@
-"""Show the method on this machine in minutes: synthetic data, a short CPU training, every subset of the sensors,
+"""Show the method on this machine in minutes: synthetic data, a short training run on the CPU, every subset of the sensors,
 the map of a scene.
 
 Example:

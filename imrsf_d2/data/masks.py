@@ -58,9 +58,7 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
         codes = coco_mask.frPyObjects(polygons, height, width)
         return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
     if list(segmentation["size"]) != [height, width]:
-        raise InputError(
-            f"a run-length code is for [height, width] {list(segmentation['size'])}, expected {[height, width]}"
-        )
+        raise InputError(f"an RLE is for [height, width] {list(segmentation['size'])}, expected {[height, width]}")
     if isinstance(segmentation["counts"], (str, bytes)):
         return dict(segmentation)
     return coco_mask.frPyObjects(dict(segmentation), height, width)

@@ -1,4 +1,4 @@
-"""The demo: synthetic data, a short training on the CPU, every subset of the sensors, the map of a scene, a report with pictures."""
+"""The demo: synthetic data, a short training run on the CPU, every subset of the sensors, the map of a scene, a report with pictures."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Trainer(DefaultTrainer):
         ]
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Continue the training in OUTPUT_DIR if `resume` and there is one; else start from MODEL.WEIGHTS.
+        """Continue the training run in OUTPUT_DIR if `resume` and there is one; else start from MODEL.WEIGHTS.
 
         Raises:
             FileNotFoundError, ValueError: see `Checkpointer.load`.

@@ -214,7 +214,7 @@ def test_an_unusable_image_is_named(dfc2023, edit_labels, change, message):
         ({"segmentation": {"size": [32, 32], "counts": [1023.5, 0.5]}}, "run lengths with 1023.5, expected whole numbers"),
         ({"segmentation": {"size": [32, 32], "counts": 5}}, "run lengths 5, expected a list of numbers"),
         ({"segmentation": {"size": [32, 32], "counts": "\u00e9"}}, "run lengths that cannot be read"),
-        ({"segmentation": {"size": "32", "counts": [1024]}}, "a run-length code of size 32, expected"),
+        ({"segmentation": {"size": "32", "counts": [1024]}}, "an RLE of size 32, expected"),
         ({"segmentation": "0"}, "unusable segmentation: '0', expected polygons"),
         ({"segmentation": [["1", "1", "2", "2", "3", "1"]]}, "expected finite numbers"),
         ({"segmentation": [[1, 1, 2, 2, 3, 10**400]]}, "expected finite numbers"),

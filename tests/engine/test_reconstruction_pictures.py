@@ -1,4 +1,4 @@
-"""The pictures of a pre-training run: when, of what, and that the training does not notice."""
+"""The pictures of a pre-training run: when, of what, and that the run itself does not notice."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class StubMAE(nn.Module):
     def forward(self, batch):
         assert not self.training and not torch.is_grad_enabled()
         self.autocast.append(torch.is_autocast_enabled("cpu"))
-        torch.rand(3), np.random.rand(3)  # what a model draws must not show in the training
+        torch.rand(3), np.random.rand(3)  # what a model draws must not show in the training run
         (sample,) = batch
         image = sample["image"]
         grid = len(self.modalities), *(-(-side // self.patch) for side in image.shape[1:])

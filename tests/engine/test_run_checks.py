@@ -1,4 +1,4 @@
-"""What keeps a test set from being scored comes up before the training; its labels are read once for all of it."""
+"""What keeps a test set from being scored comes up before the training run; its labels are read once for all of it."""
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog

@@ -25,10 +25,10 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
     if isinstance(segmentation, Mapping):
         size, counts = segmentation.get("size"), segmentation.get("counts")
         if size != [height, width]:
-            return f"a run-length code of size {size}, expected [height, width] = {[height, width]}"
+            return f"an RLE of size {size}, expected [height, width] = {[height, width]}"
         return _runs_problem(counts, height * width)
     if not isinstance(segmentation, list) or not segmentation:
-        return f"{segmentation!r}, expected polygons [[x0, y0, x1, y1, ...], ...] or a run-length code"
+        return f"{segmentation!r}, expected polygons [[x0, y0, x1, y1, ...], ...] or an RLE"
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) % 2:
             found = f"of {len(polygon)} numbers" if isinstance(polygon, list) else repr(polygon)
@@ -49,7 +49,7 @@ def marks_nothing(segmentation: Sequence | Mapping, height: int, width: int) -> 
 def segmentation_extent(segmentation: Sequence | Mapping) -> str:
     """Where a segmentation lies, in words."""
     if isinstance(segmentation, Mapping):
-        return "a run-length code without a set pixel"
+        return "an RLE without a set pixel"
     x, y = ([value for polygon in segmentation for value in polygon[start::2]] for start in (0, 1))
     return f"x from {min(x):.7g} to {max(x):.7g}, y from {min(y):.7g} to {max(y):.7g}"
 
