@@ -18,7 +18,7 @@ from detectron2.config import CfgNode
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.scene_picture import ScenePicture
 from imrsf_d2.engine.scene_predictor import build_scene_predictor, check_weights, class_names, training_window
-from imrsf_d2.engine.torchrun import read_place
+from imrsf_d2.engine.torchrun import is_first_process, read_place
 from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.inference.job import SceneJob
 from imrsf_d2.inference.mapping import Progress
@@ -94,10 +94,11 @@ def map_scene(args: argparse.Namespace) -> None:
         with job.open(resume=True):
             show_progress()
             return _finish(job, _picture(job))
+    if is_first_process():
+        check_scene_values(scene)
     with _kept(job), job.open(resume=args.resume or not alone, shared=not alone):
         setup_run(cfg, args)
         _describe(job)
-        check_scene_values(scene)
         if args.shard:
             return _compute_part(cfg, args, job)
         if share[0] > 0:

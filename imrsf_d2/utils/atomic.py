@@ -90,6 +90,7 @@ def _followed(path: str | os.PathLike) -> str:
 
 
 def _take_place(made: str, path: str) -> None:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # where a link leads
     try:
         os.replace(made, path)
     except OSError as error:

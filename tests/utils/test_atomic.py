@@ -159,9 +159,10 @@ def test_what_a_kill_left_of_them_is_removed(tmp_path):
 @pytest.mark.parametrize("other_disk", [False, True])
 def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path, monkeypatch, other_disk):
     (tmp_path / "store").mkdir()
-    for name in ("one", "two", "new"):
-        (tmp_path / name).symlink_to(tmp_path / f"store/{name}.old")
-    (tmp_path / "store/one.old").write_text("old"), (tmp_path / "store/two.old").write_text("old")
+    places = {"one": "store/one", "two": "store/two", "new": "store/not yet/new"}
+    for name, place in places.items():
+        (tmp_path / name).symlink_to(tmp_path / place)
+    (tmp_path / "store/one").write_text("old"), (tmp_path / "store/two").write_text("old")
     real = os.replace
 
     def replace(source, target):
@@ -175,9 +176,9 @@ def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path, monkeypatch, o
         for name in ("two", "new"):
             with open(made_at(tmp_path / name), "w") as file:
                 file.write("2")
-    assert [(tmp_path / name).is_symlink() for name in ("one", "two", "new")] == [True] * 3
-    assert [(tmp_path / f"store/{name}.old").read_text() for name in ("one", "two", "new")] == ["1", "2", "2"]
-    assert names(tmp_path) == ["new", "one", "store", "two"] and len(names(tmp_path / "store")) == 3
+    assert all((tmp_path / name).is_symlink() for name in places)
+    assert [(tmp_path / place).read_text() for place in places.values()] == ["1", "2", "2"]
+    assert names(tmp_path) == ["new", "one", "store", "two"] and names(tmp_path / "store") == ["not yet", "one", "two"]
 
 
 def test_a_full_disk_is_said_with_the_file_it_is_about(tmp_path):
