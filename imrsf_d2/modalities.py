@@ -12,7 +12,7 @@ from typing import Any
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "computed_part", "subset_label", "subset_title"]
+__all__ = ["Modality", "ModalitySet", "TRANSFORMS", "computed_part", "subset_label", "subset_title", "unmeasured"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
@@ -328,6 +328,11 @@ def computed_part(entries: Iterable[Mapping]) -> list[dict]:
         follows = {"CLASSES": len(entry["CLASS_NAMES"])} if "CLASS_NAMES" in entry else {}
         parts.append(follows | {k: v for k, v in entry.items() if k not in ("UNIT", "DISPLAY", "CLASS_NAMES")})
     return parts
+
+
+def unmeasured(entries: Iterable[Mapping]) -> list[str]:
+    """The names of those entries of `MODEL.IMRSF.MODALITIES` that have no statistics, which training needs of measurements."""
+    return [entry["NAME"] for entry in entries if "MEAN" not in entry and not Modality.from_mapping(entry).categorical]
 
 
 def subset_label(names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imrsf_d2.modalities import Modality, ModalitySet, subset_label
+from imrsf_d2.modalities import Modality, ModalitySet, subset_label, unmeasured
 
 SAR = Modality("sar", 1, mean=(-8.0,), std=(3.0,), transform="db", clip=(-25, 12))
 RGB = Modality("rgb", 3, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), nodata=0)
@@ -122,3 +122,9 @@ def test_the_number_of_classes_follows_from_the_codes():
 def test_codes_that_cannot_be_meant_are_named(changes, message):
     with pytest.raises(ValueError, match=f"modality 'cover': {message}"):
         Modality("cover", **changes)
+
+
+def test_maps_of_classes_need_no_statistics():
+    maps = [{"NAME": "a", "CLASSES": 9}, {"NAME": "b", "CODES": {10: 0, 20: 1}}, {"NAME": "c", "CLASS_NAMES": ["x", "y"]}]
+    measured = {"NAME": "d", "CHANNELS": 1, "MEAN": [1], "STD": [1]}
+    assert unmeasured([*maps, measured]) == [] and unmeasured([*maps, {"NAME": "e"}, measured]) == ["e"]

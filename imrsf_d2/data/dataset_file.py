@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from imrsf_d2.data.class_tables import read_class_table
-from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.modalities import Modality, ModalitySet, unmeasured
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
@@ -108,9 +108,7 @@ class DatasetFile:
     @property
     def unmeasured(self) -> list[str]:
         """The modalities that have no statistics yet, and need some before a model can be trained."""
-        return [
-            entry["NAME"] for entry in self.entries if "MEAN" not in entry and not Modality.from_mapping(entry).categorical
-        ]
+        return unmeasured(self.entries)
 
     @property
     def coco(self) -> bool:

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 
 from imrsf_d2.data.dataset_file import DATASET_FILE, DatasetFile, is_folder_name, split_name
 from imrsf_d2.data.datasets.folder import register_folder
+from imrsf_d2.modalities import unmeasured
 from imrsf_d2.utils.errors import InputError, some_of
 
 __all__ = ["adopt_datasets", "check_measured"]
@@ -51,8 +52,7 @@ def check_measured(cfg: CfgNode) -> None:
         InputError: if not, saying how to measure them.
     """
     for name in filter(is_folder_name, cfg.DATASETS.TRAIN):
-        without = [m["NAME"] for m in cfg.MODEL.IMRSF.MODALITIES if "MEAN" not in m and not m.get("CLASSES")]
-        if without:
+        if without := unmeasured(cfg.MODEL.IMRSF.MODALITIES):
             path, _ = split_name(name)
             data = os.path.dirname(path) if os.path.basename(path) == DATASET_FILE else path
             raise InputError(
