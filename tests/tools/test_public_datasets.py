@@ -13,10 +13,12 @@ from tests.tiny import OVERRIDES
 WRITERS = {
     "sen1floods11_semantic": ("sen1floods11", write_sen1floods11_files),
     "spacenet6_instance": ("spacenet6", write_spacenet6_files),
+    "spacenet6_semantic": ("spacenet6", write_spacenet6_files),
 }
 SUBSETS = {
     "sen1floods11_semantic": [["s1", "s2"], ["s1"], ["s2"]],
     "spacenet6_instance": [["sar", "rgbnir"], ["sar"], ["rgbnir"]],
+    "spacenet6_semantic": [["sar", "rgbnir"], ["sar"], ["rgbnir"]],
 }
 SMALL = ["MODEL.DEVICE", "cpu", "MODEL.IMRSF.PATCH_SIZE", "8"]
 
