@@ -80,8 +80,10 @@ class Modality:
         self._check_codes()
         if not isinstance(self.classes, int) or self.classes < 0 or self.classes == 1:
             raise self._error("CLASSES", repr(self.classes), "0 (not categorical) or at least 2")
-        others = (self.transform != "none", self.clip, self.mean, self.std, self.unit, self.display)
-        if self.categorical and (self.channels != 1 or any(others)):
+        # Mean and deviation of a copy (`dataclasses.replace`) are the defaults that the original got below.
+        statistics = self.mean not in ((), (0.0,)) or self.std not in ((), (1.0,))
+        others = (self.channels != 1, self.transform != "none", self.clip, statistics, self.unit, self.display)
+        if self.categorical and any(others):
             raise self._error(
                 "CLASSES",
                 f"{self.classes} together with other keys",

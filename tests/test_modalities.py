@@ -1,5 +1,7 @@
 """The channel layout and the errors of the modality list."""
 
+import dataclasses
+
 import pytest
 
 from imrsf_d2.modalities import Modality, ModalitySet, subset_label, unmeasured
@@ -75,7 +77,7 @@ def test_bad_subset(names, message):
         ({"NAME": "dsm", "UNIT": 1}, "'dsm': UNIT is 1, expected a text"),
         ({"NAME": "m", "CLASSES": 5, "DISPLAY": [1]}, "'m': CLASSES is 5 together with other keys"),
         ({"NAME": "m", "CLASSES": 1}, "'m': CLASSES is 1, expected 0"),
-        ({"NAME": "m", "CLASSES": 5, "MEAN": [0.0]}, "'m': CLASSES is 5 together with other keys"),
+        ({"NAME": "m", "CLASSES": 5, "MEAN": [2.0]}, "'m': CLASSES is 5 together with other keys"),
     ],
 )
 def test_bad_entry(mapping, message):
@@ -90,6 +92,12 @@ def test_an_entry_of_a_config_becomes_a_modality():
     assert Modality.from_mapping(bands) == Modality("s2", 3, bands=("B08", 4, 3), unit="DN", display=(4, 3, "B08"))
     assert [Modality.from_mapping(bands).band_name(i) for i in range(3)] == ["B08", "band 4", "band 3"]
     assert MAP.categorical and not SAR.categorical and MAP.channels == 1
+
+
+@pytest.mark.parametrize("modality", [SAR, RGB, MAP, Modality("s2", bands=("B04", 2)), Modality("c", codes={1: 0, 7: 1})])
+def test_a_modality_can_be_copied_with_a_change(modality):
+    copy = dataclasses.replace(modality, nodata=7)
+    assert copy != modality and dataclasses.replace(copy, nodata=modality.nodata) == modality
 
 
 def test_the_number_of_classes_follows_from_the_codes():

@@ -210,8 +210,7 @@ def _file_statistics(modality: Modality, path: str | None) -> DatasetStatistics:
     if path is None:
         return DatasetStatistics(*nothing, missing=1)
     try:
-        # Unclipped, so that what CLIP cuts can be counted; categorical modalities have no CLIP, and cannot be copied.
-        bands, valid = read_raster(path, modality if modality.clip is None else replace(modality, clip=None))
+        bands, valid = read_raster(path, replace(modality, clip=None))  # so that what CLIP cuts can be counted
         decibels = modality.transform == "db" and valid.mean() < 0.5 and share_of_decibels(path, modality) > 0.5
     except RasterError as error:
         return DatasetStatistics(*nothing, unreadable=[str(error)])
