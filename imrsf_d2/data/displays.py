@@ -112,7 +112,7 @@ def _names(modality: Modality) -> tuple[list[str], bool]:
 
 def _caption(modality: Modality, bands: tuple[int, ...], names: Sequence[str], assumed: bool, true_color: bool) -> str:
     numbers = ", ".join(modality.band_name(i).removeprefix("band ") for i in bands)
-    if modality.channels == len(bands) and not modality.bands and bands == tuple(range(len(bands))):
+    if modality.channels == 1 or (not modality.bands and bands == tuple(range(modality.channels))):
         return ""
     if true_color:
         return f"true color (bands {numbers})" if assumed else "true color"

@@ -14,6 +14,7 @@ from imrsf_d2.modalities import ModalitySet, subset_title
 from imrsf_d2.utils.atomic import write_atomically
 from imrsf_d2.visualization.palettes import KeyEntry
 from imrsf_d2.visualization.panels import draw_absent, draw_key, draw_modality
+from imrsf_d2.visualization.targets import LabelMap
 from imrsf_d2.visualization.tiles import ShownTile
 from imrsf_d2.visualization.views import backdrop, modality_title
 
@@ -86,13 +87,14 @@ def _draw_rows(
     """One row per tile, one column per modality and target."""
     columns = {"ground truth": [tile.truth for tile in tiles], "prediction": [tile.prediction for tile in tiles]}
     targets = {heading: [t for t in column if t is not None] for heading, column in columns.items() if None not in column}
+    like = next((tile.truth.palette for tile in tiles if isinstance(tile.truth, LabelMap)), None)
     size = tiles[0].image.shape[1:]
     figure, axes = new_grid(size, len(tiles), len(modalities) + len(targets))
     for column, modality in zip(axes.T, modalities):
         key: set[KeyEntry] = set()
         for axis, tile in zip(column, tiles):
             if modality.name in subset:
-                key |= draw_modality(axis, tile.image, modalities, modality.name)
+                key |= draw_modality(axis, tile.image, modalities, modality.name, like)
             else:
                 draw_absent(axis, tile.image.shape[1:])
         draw_key(column[-1], sorted(key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,11 @@ class KeyEntry:
     color: RGB
 
 
+def _unit(colors: Iterable[Sequence[int]]) -> tuple[RGB, ...]:
+    """Colors of 0 to 255 as 0..1."""
+    return tuple((red / 255, green / 255, blue / 255) for red, green, blue in colors)
+
+
 @dataclass(frozen=True)
 class Palette:
     """A name and a color for each class.
@@ -43,8 +48,7 @@ class Palette:
 
     def __post_init__(self) -> None:
         if not self.colors:
-            colors = tuple((red / 255, green / 255, blue / 255) for red, green, blue in class_colors(self.names))
-            object.__setattr__(self, "colors", colors)
+            object.__setattr__(self, "colors", _unit(class_colors(self.names)))
         if len(self.colors) != len(self.names):
             raise InputError(
                 f"there are {len(self.colors)} colors for the {len(self.names)} classes {self.names}, expected one each."
@@ -81,15 +85,23 @@ DYNAMIC_WORLD = Palette(
 _MAPS = {"dnw": DYNAMIC_WORLD, "dynamic_world": DYNAMIC_WORLD}
 
 
-def modality_palette(modality: Modality) -> Palette:
-    """The palette of a categorical modality: its classes by name, if they have names, or those of a known map if it has that
-    map's name and number of classes."""
-    if modality.class_names:
-        return Palette(modality.class_names)
+def modality_palette(modality: Modality, like: Palette | None = None) -> Palette:
+    """The palette of a categorical modality.
+
+    Its classes have the names of `Modality.class_names`, or those of a known map if it has that map's name and number of
+    classes.
+
+    Args:
+        modality: categorical.
+        like: of the labels beside it; classes of the same name have the same color.
+    """
+    names = modality.class_names or tuple(f"class {i}" for i in range(modality.classes))
     known = _MAPS.get(modality.name)
-    if known is not None and len(known) == modality.classes:
-        return known
-    return Palette(tuple(f"class {i}" for i in range(modality.classes)))
+    if known is not None and not modality.class_names and len(known) == modality.classes:
+        names = known.names
+    beside = {} if like is None else {name.casefold(): color for name, color in zip(like.names, like.colors)}
+    given = [beside.get(name.casefold()) for name in names]
+    return Palette(names, _unit(class_colors(names, [color and [round(255 * part) for part in color] for color in given])))
 
 
 def dataset_palette(metadata: Metadata) -> Palette:
@@ -108,4 +120,4 @@ def dataset_palette(metadata: Metadata) -> Palette:
             "the classes in its label maps: set them with MetadataCatalog.get(name).set(stuff_classes=[...])."
         )
     colors = metadata.get("stuff_colors") or ()
-    return Palette(tuple(names), tuple(tuple(value / 255 for value in color) for color in colors))
+    return Palette(tuple(names), _unit(colors))

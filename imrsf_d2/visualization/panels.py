@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.visualization.palettes import KeyEntry
+from imrsf_d2.visualization.palettes import KeyEntry, Palette
 from imrsf_d2.visualization.views import INVALID, View, view_modality
 
 __all__ = ["draw_absent", "draw_key", "draw_modality", "draw_picture", "draw_view", "hatch", "outline"]
@@ -23,7 +23,9 @@ HATCH, HATCH_COLOR = "/////", "#a8a8a8"
 SMALL = 7
 
 
-def draw_modality(axis: Axes, image: np.ndarray, modalities: ModalitySet, name: str) -> set[KeyEntry]:
+def draw_modality(
+    axis: Axes, image: np.ndarray, modalities: ModalitySet, name: str, like: Palette | None = None
+) -> set[KeyEntry]:
     """Draw one modality of a sample, with its scale of values; pixels without data are hatched.
 
     Args:
@@ -31,11 +33,12 @@ def draw_modality(axis: Axes, image: np.ndarray, modalities: ModalitySet, name: 
         image: [C + M, H, W] in `modalities`' layout, not normalized.
         modalities: those of the image.
         name: of the modality to draw.
+        like: the palette of labels beside a map, see `modality_palette`.
 
     Returns:
         The classes that occur, for `draw_key`; none unless the modality is categorical.
     """
-    view = view_modality(image, modalities, name)
+    view = view_modality(image, modalities, name, like=like)
     if view is None:
         draw_absent(axis, image.shape[1:])
         return set()

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 
 from imrsf_d2.data.displays import display_of
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.visualization.palettes import RGB, KeyEntry, modality_palette
+from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, modality_palette
 
 __all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "view_modality"]
 
@@ -70,7 +70,9 @@ def display_limits(image: np.ndarray, modalities: ModalitySet, name: str) -> Lim
     return _limits(modality, _shown_bands(image, modalities, name)[valid])
 
 
-def view_modality(image: np.ndarray, modalities: ModalitySet, name: str, limits: Limits | None = None) -> View | None:
+def view_modality(
+    image: np.ndarray, modalities: ModalitySet, name: str, limits: Limits | None = None, like: Palette | None = None
+) -> View | None:
     """Color one modality of a sample.
 
     Args:
@@ -78,6 +80,7 @@ def view_modality(image: np.ndarray, modalities: ModalitySet, name: str, limits:
         modalities: those of the image.
         name: of the modality.
         limits: `display_limits` of another image to compare this one with; None for its own.
+        like: the palette of labels beside a map, see `modality_palette`.
 
     Returns:
         The view; None if the modality is absent, that is, has no valid pixel.
@@ -87,7 +90,7 @@ def view_modality(image: np.ndarray, modalities: ModalitySet, name: str, limits:
     if not valid.any():
         return None
     if modality.categorical:
-        palette, (labels,) = modality_palette(modality), image[modalities.bands(name)]
+        palette, (labels,) = modality_palette(modality, like), image[modalities.bands(name)]
         return View(palette.paint(labels, valid, INVALID), valid, key=palette.key(labels[valid]))
     shown = _shown_bands(image, modalities, name)
     low, high = limits or _limits(modality, shown[valid])

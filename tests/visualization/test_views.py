@@ -138,7 +138,7 @@ def test_a_backdrop_prefers_a_whole_tile_to_the_edge_of_a_swath():
 
 
 def test_dynamic_world_has_its_official_colors_only_with_its_nine_classes():
-    assert modality_palette(Modality("dnw", classes=9)) is DYNAMIC_WORLD
+    assert modality_palette(Modality("dnw", classes=9)) == DYNAMIC_WORLD
     assert DYNAMIC_WORLD.names[8] == "snow and ice"
     # As in Google's catalog of Earth Engine; tests/data/test_class_colors.py compares all of them.
     assert np.allclose(DYNAMIC_WORLD.colors[0], np.array([0x41, 0x9B, 0xDF]) / 255)
@@ -152,6 +152,9 @@ def test_labels_and_a_map_sensor_show_the_same_class_in_the_same_color():
     assert labels.colors[2:] == (shown["trees"], shown["water"]) and labels.colors[0] == shown["built"]
     assert len(set(labels.colors)) == 4
     sensor = modality_palette(Modality("cover", class_names=("water", "urban fabric", "rocks")))
+    own = Palette(("Rocks", "water"), ((1.0, 0.0, 0.2), shown["built"]))
+    beside = modality_palette(Modality("cover", class_names=("water", "urban fabric", "rocks")), like=own)
+    assert beside.colors[::2] == own.colors[::-1] and len(set(beside.colors)) == 3
     assert sensor.names[1] == "urban fabric" and sensor.colors[:2] == (shown["water"], shown["built"])
 
 
