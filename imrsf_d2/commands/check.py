@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_config, add_overrides, command_parser
 
 EXAMPLES = """
 Examples:
@@ -25,8 +25,12 @@ The exit code is 1 if there are problems, 0 if there is nothing or remarks alone
 
 def main(argv: list[str] | None = None) -> int:
     parser = command_parser("check", __doc__, EXAMPLES)
-    parser.add_argument("--data", metavar="DIR", help="a folder with a dataset.yaml; all of its splits are checked")
-    parser.add_argument("--config-file", metavar="FILE", help="names datasets and the model's modalities")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of a dataset.yaml; all of its splits are checked, without --config-file for the packaged config of its task",
+    )
+    add_config(parser, "names datasets and the model's modalities", required=False)
     parser.add_argument(
         "--dataset",
         action="append",
@@ -35,13 +39,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="also write all findings there, every file of them")
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="override keys of the config")
+    add_overrides(parser)
     args = parser.parse_args(argv)
     if args.num_workers < 0:
         parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     if not (args.data or args.config_file or args.dataset):
         parser.error("nothing to check: expected --data, --config-file or --dataset")
-    if args.opts and not args.config_file:
+    if args.data and args.dataset:
+        parser.error("--data checks all splits: give --data or --dataset")
+    if args.opts and not (args.data or args.config_file):
         parser.error(f"{' '.join(args.opts)}: KEY VALUE pairs need a --config-file")
 
     from imrsf_d2.utils.errors import exit_code
@@ -65,12 +71,16 @@ def check(args: argparse.Namespace) -> int:
 
 
 def make_plan(args: argparse.Namespace):
-    from imrsf_d2.data.check.plan import plan_of_config, plan_of_folder, plan_of_names
+    from imrsf_d2.data.check.plan import plan_of_config, plan_of_names, split_roles
+    from imrsf_d2.data.dataset_file import DATASET_FILE, read_dataset_file
     from imrsf_d2.engine.configuration import load_config
 
-    cfg = load_config(args.config_file, args.opts) if args.config_file else None
-    if args.dataset:
-        return plan_of_names(args.dataset, cfg)
+    config_file, opts = args.config_file, args.opts
     if args.data:
-        return plan_of_folder(args.data, cfg)
-    return plan_of_config(cfg)
+        path = Path(args.data).expanduser().absolute()
+        file = read_dataset_file(path / DATASET_FILE if path.is_dir() else path)
+        trained, tested = split_roles([f"{file.path}:{split}" for split in file.splits])
+        config_file = config_file or file.task  # the packaged configs for any dataset are called like their tasks
+        opts = ["DATASETS.TRAIN", repr(trained), "DATASETS.TEST", repr(tested), *opts]
+    cfg = load_config(config_file, opts) if config_file else None
+    return plan_of_names(args.dataset, cfg) if args.dataset else plan_of_config(cfg)

@@ -22,6 +22,7 @@ __all__ = [
     "exit_code",
     "is_user_error",
     "percent",
+    "refuse",
     "some_of",
 ]
 
@@ -98,6 +99,11 @@ def percent(share: float) -> str:
 def counted(number: int, name: str) -> str:
     """A number of things: "1 window", "12 windows"."""
     return f"{number} {name}{'s' * (number != 1)}"
+
+
+def refuse(problem: UserError) -> None:
+    """Raise an error: what is done about a problem unless all of them are to be listed."""
+    raise problem
 
 
 def is_user_error(error: BaseException) -> bool:

@@ -26,11 +26,13 @@ from imrsf_d2.data.check.sensors import pixel_size_findings, sensor_findings
 from imrsf_d2.data.check.splits import find_orphans, overlapping_tiles, same_pixels, sensor_subsets, shared_files
 from imrsf_d2.data.check.tiles import TileExaminer, TileFacts
 from imrsf_d2.data.dataset_checks import find_task_problems
+from imrsf_d2.data.dataset_file import is_folder_name, split_name
+from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER
-from imrsf_d2.data.sample_checks import count_sensors, find_problems, padding_share
+from imrsf_d2.data.sample_checks import count_sensors, find_problems, padding_share, sample_files
 from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
-from imrsf_d2.utils.errors import InputError, is_user_error, percent
+from imrsf_d2.utils.errors import InputError, UserError, is_user_error, percent
 from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["Dataset", "Examination", "examine"]
@@ -116,6 +118,7 @@ def examine(plan: Plan, num_workers: int = 0, progress: bool = False) -> Examina
     titles = _titles([dataset.name for dataset in datasets])
     for dataset in datasets:
         dataset.title = titles[dataset.name]
+    findings = [replace(found, dataset=titles.get(found.dataset, found.dataset)) for found in findings]
     modalities = plan.modalities or _inferred(datasets, findings)
     if plan.cfg is not None:
         loaded = [dataset.name for dataset in datasets if dataset.samples]
@@ -140,7 +143,15 @@ def examine(plan: Plan, num_workers: int = 0, progress: bool = False) -> Examina
 def _load(name: str, is_test: bool, cfg: CfgNode | None, findings: list[Finding]) -> Dataset:
     dataset = Dataset(name, name, is_test)
     try:
-        dataset.samples = list(DatasetCatalog.get(name))
+        if is_folder_name(name):
+            problems: list[UserError] = []
+            dataset.samples = load_folder(register_folder(name), split_name(name)[1], problems.append)
+            looked_at = {path for sample in dataset.samples for _, path in sample_files(sample)}
+            # A file that cannot be read is found again when it is.
+            problems = [error for error in problems if not (isinstance(error, RasterError) and error.path in looked_at)]
+            findings += [Finding(kinds.SAMPLES, "", "", str(problem), dataset=name) for problem in problems]
+        else:
+            dataset.samples = list(DatasetCatalog.get(name))
     except Exception as error:
         if not is_user_error(error):
             raise

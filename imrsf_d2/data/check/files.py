@@ -14,7 +14,7 @@ import rasterio
 from imrsf_d2.data.check import kinds
 from imrsf_d2.data.check.findings import Finding, Kind
 from imrsf_d2.data.check.no_data import find_border, find_sentinel
-from imrsf_d2.data.decibel_checks import decibel_share, holds_decibels
+from imrsf_d2.data.decibel_checks import DECIBEL_HINT, decibel_share, holds_decibels
 from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import RasterError, opened
 from imrsf_d2.geo.grids import Grid
@@ -38,7 +38,8 @@ class FileFacts:
     Args:
         path: of the file.
         grid: where its pixels lie.
-        dtype: the data types of its bands.
+        dtypes: the data types of its bands, each once.
+        scaled: whether a SCALE or OFFSET turns what is stored into values.
         no_data: its no-data tags and masks, in words; empty without any.
         bands: the descriptions of its bands, None for a band without.
         pixels, valid: how many there are, and how many hold data.
@@ -49,7 +50,8 @@ class FileFacts:
 
     path: str
     grid: Grid
-    dtype: str
+    dtypes: tuple[str, ...]
+    scaled: bool
     no_data: str
     bands: tuple[str | None, ...]
     pixels: int = 0
@@ -97,7 +99,7 @@ def examine_file(path: str, modality: Modality, wanted: int, findings: list[Find
             read_as = modality
             if not modality.bands and len(value_bands(file, modality.channels)) != modality.channels:
                 add(kinds.BANDS, f"{file.count} band{'s' * (file.count != 1)}", f"{modality.channels} for {modality.name}")
-                read_as = replace(modality, channels=file.count, classes=0, mean=(), std=())
+                read_as = Modality(modality.name, file.count, transform=modality.transform, nodata=modality.nodata)
             facts = _read(file, facts, read_as, wanted, add)
             if read_as is not modality:
                 facts = replace(facts, values=None)
@@ -105,6 +107,8 @@ def examine_file(path: str, modality: Modality, wanted: int, findings: list[Find
         add(kinds.UNREADABLE, _reason(error, path), "a GeoTIFF" if facts is None else "a complete GeoTIFF")
     except InputError as error:
         add(kinds.VALUES, str(error).removeprefix(f"{path} "))
+    except Exception as error:  # that nobody foresaw: a bad file must not end all other checks
+        add(kinds.UNREADABLE, f"cannot be checked: {type(error).__name__}: {error}", "a plain GeoTIFF")
     return facts
 
 
@@ -155,7 +159,8 @@ def _header(file: rasterio.DatasetReader, path: str) -> FileFacts:
     return FileFacts(
         path,
         Grid.of(file),
-        ", ".join(dict.fromkeys(file.dtypes)),
+        tuple(dict.fromkeys(file.dtypes)),
+        set(zip(file.scales, file.offsets)) != {(1.0, 0.0)},
         ", ".join([*(f"{float(tag):g}" for tag in tags), *mask, *(["alpha"] if "alpha" in marks else [])]),
         file.descriptions,
     )
@@ -167,7 +172,7 @@ def _read(file: rasterio.DatasetReader, facts: FileFacts, modality: Modality, wa
     values = bands[:, valid]
     if modality.transform == "db":
         if holds_decibels(values):
-            add(kinds.DECIBELS, f"{decibel_share(values):.0%} of the values are below 0", "linear power")
+            add(kinds.DECIBELS, f"{decibel_share(values):.0%} of the values are below 0", f"linear power; {DECIBEL_HINT}")
         else:
             valid &= (bands > 0).all(axis=0)
             values = bands[:, valid]

@@ -45,7 +45,7 @@ __all__ = [
 
 # --- whole datasets
 NOT_LOADED = Kind("not_loaded", "dataset", "that cannot be loaded", "Nothing else could be looked at in it.")
-SAMPLES = Kind("samples", "", "tiles that cannot be used")
+SAMPLES = Kind("samples", "problem", "with the tiles and annotations of a dataset")
 CONFIG = Kind("config", "", "a config that does not fit the data")
 NO_SENSOR = Kind(
     "no_sensor",
@@ -96,8 +96,8 @@ DECIBELS = Kind(
     "decibels",
     "file",
     "in decibels",
-    "The modality has TRANSFORM: db, which takes linear power, so nearly all of their pixels would be 'no echo'. If all files "
-    "are like that: TRANSFORM: none (MEAN, STD and CLIP stay in decibels); otherwise convert them to one unit.",
+    "The modality has TRANSFORM: db, which takes linear power, so nearly all of their pixels would be 'no echo'. All files of a "
+    "sensor must have one unit.",
 )
 UNIT = Kind(
     "unit",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from imrsf_d2.data.dataset_file import DATASET_FILE, is_folder_name, read_dataset_file, split_name
+from imrsf_d2.data.dataset_file import is_folder_name, split_name
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.modalities import ModalitySet
 
-__all__ = ["Plan", "plan_of_config", "plan_of_folder", "plan_of_names"]
+__all__ = ["Plan", "plan_of_config", "plan_of_names", "split_roles"]
 
 
 @dataclass(frozen=True)
@@ -47,43 +45,31 @@ def plan_of_config(cfg: CfgNode) -> Plan:
     return Plan(tuple(cfg.DATASETS.TRAIN), tuple(cfg.DATASETS.TEST), cfg, *_modalities(cfg))
 
 
-def plan_of_folder(folder: str | os.PathLike, cfg: CfgNode | None) -> Plan:
-    """All splits of a folder with a `dataset.yaml`.
+def plan_of_names(names: Sequence[str], cfg: CfgNode | None) -> Plan:
+    """Some datasets; models are scored on those whose split's name does not begin with "train".
 
     Args:
-        folder: or the path of that file.
-        cfg: of the model that they are for; without one, the modalities are those of the file.
-
-    Raises:
-        InputError, MissingFileError: if the file cannot be used.
-    """
-    path = Path(folder).expanduser()
-    path = path if path.is_file() else path / DATASET_FILE
-    return plan_of_names([f"{path}:{split}" for split in read_dataset_file(path).splits], cfg, complete=True)
-
-
-def plan_of_names(names: Sequence[str], cfg: CfgNode | None, complete: bool = False) -> Plan:
-    """Some datasets.
-
-    Args:
-        names: of registered datasets or splits of folders. Models are scored on those whose split's name does not begin
-            with "train", if there are others.
-        cfg: of the model that they are for.
-        complete: whether these are all splits of their dataset.
+        names: of registered datasets or splits of folders.
+        cfg: of the model that they are for; without one, their modalities are those of a `dataset.yaml`, if they have one.
 
     Raises:
         InputError, MissingFileError: if one is not registered, or its file cannot be used.
     """
-    files = [register_folder(name) for name in names if is_folder_name(name)]
     check_registered(names, where="--dataset")
-    trained = tuple(name for name in names if _split(name).startswith("train"))
-    tested = tuple(name for name in names if name not in trained)
+    trained, tested = split_roles(names)
     if cfg is not None:
-        return Plan(trained, tested, cfg, *_modalities(cfg), complete)
-    if files:
-        known = frozenset(entry["NAME"] for entry in files[0].entries if "MEAN" in entry)
-        return Plan(trained, tested, None, files[0].modality_set, known, complete)
-    return Plan(trained, tested, complete=complete)
+        return Plan(trained, tested, cfg, *_modalities(cfg), complete=False)
+    files = [register_folder(name) for name in names if is_folder_name(name)]
+    if not files:
+        return Plan(trained, tested, complete=False)
+    known = frozenset(entry["NAME"] for entry in files[0].entries if "MEAN" in entry)
+    return Plan(trained, tested, None, files[0].modality_set, known, complete=False)
+
+
+def split_roles(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of datasets that models are trained on, and of those that they are scored on."""
+    trained = tuple(name for name in names if _split(name).startswith("train"))
+    return trained, tuple(name for name in names if name not in trained)
 
 
 def _split(name: str) -> str:

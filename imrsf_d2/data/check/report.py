@@ -18,7 +18,7 @@ from imrsf_d2.data.sample_checks import sample_files
 from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.geo.rasters import size_text
 from imrsf_d2.modalities import Modality, subset_label
-from imrsf_d2.utils.errors import percent
+from imrsf_d2.utils.errors import counted, percent
 
 __all__ = ["as_data", "as_text"]
 
@@ -58,7 +58,9 @@ def _headline(examination: Examination, root: str) -> str:
     tiles = sum(len(dataset.samples) for dataset in examination.datasets)
     files = sum(len(examination.files(name)) for name in (*examination.modalities.names, LABELS))
     counts = ", ".join(f"{dataset.title} {len(dataset.samples)}" for dataset in examination.datasets)
-    lines = [f"Read {_count(files, 'raster')} of {_count(tiles, 'tile')} ({counts})" + (f", below {root}." if root else ".")]
+    lines = [
+        f"Read {counted(files, 'raster')} of {counted(tiles, 'tile')} ({counts})" + (f", below {root}." if root else ".")
+    ]
     systems = usual(
         _system(tile.grid) for one in examination.datasets for tile in one.tiles if tile.grid and tile.grid.located
     )
@@ -91,7 +93,7 @@ def _file_texts(files: Sequence[FileFacts]) -> list[str]:
     pixels = sum(file.pixels for file in files)
     return [
         _most([_band_text(file) for file in files]),
-        _most([file.dtype for file in files]),
+        _most([", ".join(file.dtypes) for file in files]),
         _most([size_text(file.grid.shape) for file in files]),
         _most([file.no_data or "none" for file in files]),
         percent(sum(file.valid for file in files) / pixels) if pixels else "",
@@ -143,21 +145,21 @@ def _subset_table(examination: Examination) -> str:
 
 
 def _class_table(examination: Examination) -> str:
-    counted = [(one.title, one.classes) for one in examination.datasets if one.classes is not None and one.classes.maps]
-    if not counted:
+    tables = [(one.title, one.classes) for one in examination.datasets if one.classes is not None and one.classes.maps]
+    if not tables:
         return ""
     rows = []
-    for index, name in enumerate(counted[0][1].classes):
+    for index, name in enumerate(tables[0][1].classes):
         row = [name]
-        for _, found in counted:
+        for _, found in tables:
             share = found.pixels[index] / max(int(found.pixels.sum()), 1)
             row.append(f"{percent(share)} ({found.tiles[index]})")
         rows.append(row)
-    rows.append(["not labeled, of all pixels", *(percent(found.unlabeled / _all_pixels(found)) for _, found in counted)])
-    if any(found.unknown for _, found in counted):
-        unknown = (sum(pixels for pixels, _, _ in found.unknown.values()) for _, found in counted)
-        rows.append(["unknown codes", *(percent(n / _all_pixels(found)) for n, (_, found) in zip(unknown, counted))])
-    return _table(rows, ["share of the labeled pixels (tiles)", *(title for title, _ in counted)])
+    rows.append(["not labeled, of all pixels", *(percent(found.unlabeled / _all_pixels(found)) for _, found in tables)])
+    if any(found.unknown for _, found in tables):
+        unknown = (sum(pixels for pixels, _, _ in found.unknown.values()) for _, found in tables)
+        rows.append(["unknown codes", *(percent(n / _all_pixels(found)) for n, (_, found) in zip(unknown, tables))])
+    return _table(rows, ["share of the labeled pixels (tiles)", *(title for title, _ in tables)])
 
 
 def _all_pixels(found) -> int:
@@ -165,17 +167,17 @@ def _all_pixels(found) -> int:
 
 
 def _object_table(examination: Examination) -> str:
-    counted = [(one.title, one.objects) for one in examination.datasets if one.objects is not None]
-    if not counted:
+    tables = [(one.title, one.objects) for one in examination.datasets if one.objects is not None]
+    if not tables:
         return ""
-    rows = [["objects", *(str(int(found.objects.sum())) for _, found in counted)]]
-    if len(counted[0][1].classes) > 1:
-        for index, name in enumerate(counted[0][1].classes):
-            rows.append([f"  {name}", *(str(found.objects[index]) for _, found in counted)])
-    rows.append(["per tile: median, 95 %, most", *(_spread(found.per_tile) for _, found in counted)])
-    rows.append(["tiles without any", *(str(int((found.per_tile == 0).sum())) for _, found in counted)])
-    rows.append(["size in px: 5 %, median, 95 %", *(_sizes(found.areas) for _, found in counted)])
-    return _table(rows, ["", *(title for title, _ in counted)])
+    rows = [["objects", *(str(int(found.objects.sum())) for _, found in tables)]]
+    if len(tables[0][1].classes) > 1:
+        for index, name in enumerate(tables[0][1].classes):
+            rows.append([f"  {name}", *(str(found.objects[index]) for _, found in tables)])
+    rows.append(["per tile: median, 95 %, most", *(_spread(found.per_tile) for _, found in tables)])
+    rows.append(["tiles without any", *(str(int((found.per_tile == 0).sum())) for _, found in tables)])
+    rows.append(["size in px: 5 %, median, 95 %", *(_sizes(found.areas) for _, found in tables)])
+    return _table(rows, ["", *(title for title, _ in tables)])
 
 
 def _spread(numbers: np.ndarray) -> str:
@@ -188,7 +190,7 @@ def _sizes(areas: np.ndarray) -> str:
 
 def _group_text(number: int, found: Group, root: str) -> str:
     count = len(found.findings)
-    title = f"{_count(count, found.kind.noun)} {found.kind.title}" if found.kind.noun else found.kind.title
+    title = f"{counted(count, found.kind.noun)} {found.kind.title}" if found.kind.noun else found.kind.title
     where = f"{found.where}: " if found.where else ""
     there = ", ".join(f"{name} {amount}" for name, amount in found.datasets.items())
     by_dataset = any(not finding.file for finding in found.findings)  # then each line names its own
@@ -215,10 +217,6 @@ def _wrapped(text: str, first: str, rest: str) -> str:
 
 def _table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _titles(examination: Examination) -> list[str]:

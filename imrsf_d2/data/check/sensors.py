@@ -30,7 +30,7 @@ def sensor_findings(modality: Modality, files: Sequence[FileFacts], measured: bo
         measured: whether it has a MEAN and STD to compare with.
     """
     for kind, texts in (
-        (kinds.DATA_TYPES, [file.dtype for file in files]),
+        (kinds.DATA_TYPES, [", ".join(file.dtypes) for file in files]),
         (kinds.NO_DATA_TAGS, [file.no_data or "none" for file in files]),
     ):
         if len(set(texts)) > 1:

@@ -77,13 +77,7 @@ class TileExaminer:
             if path is None:
                 continue
             paths[modality.name] = path
-            try:
-                facts = examine_file(path, modality, self.wanted, tile.findings)
-            except Exception as error:  # a bad file must not end all other checks
-                text = f"cannot be checked: {type(error).__name__}: {error}"
-                tile.findings.append(Finding(kinds.UNREADABLE, modality.name, path, text, "a plain GeoTIFF"))
-                continue
-            if facts is not None:
+            if (facts := examine_file(path, modality, self.wanted, tile.findings)) is not None:
                 tile.files[modality.name], grids[modality.name] = facts, facts.grid
         self._fit(sample, tile, paths, grids)
         return tile
@@ -92,7 +86,9 @@ class TileExaminer:
         if (path := sample.get("sem_seg_file_name")) is not None:
             tile.labels = examine_map(path, tile.findings)
             return
-        annotations = sample.get("annotations", ())
+        annotations = sample.get("annotations")
+        if annotations is None:
+            return
         if self.task == "semantic":
             codes, counts = np.unique(label_annotations(annotations, sample["height"], sample["width"]), return_counts=True)
             tile.codes = dict(zip(codes.tolist(), counts.tolist(), strict=True))

@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from detectron2.structures import BoxMode
 
 from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation_file, without_collection
 from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_extent, segmentation_problem
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, UserError, refuse
 
 __all__ = ["Unmarked", "check_coco", "check_names", "load_coco", "read_images"]
 
@@ -46,7 +47,7 @@ class Unmarked:
 
 
 @without_collection()
-def load_coco(path: str | os.PathLike, classes: Collection) -> list[dict]:
+def load_coco(path: str | os.PathLike, classes: Collection, on_problem: Callable[[UserError], None] = refuse) -> list[dict]:
     """Read a COCO instance file.
 
     Annotations that mark no pixel of their image stay in; a warning says how many there are.
@@ -55,6 +56,7 @@ def load_coco(path: str | os.PathLike, classes: Collection) -> list[dict]:
         path: the JSON file.
         classes: its category ids in the order of the model's classes; a mapping gives their names too, which the file's
             must not contradict.
+        on_problem: called with each error in an annotation; if it returns, the annotation is left out.
 
     Returns:
         For each image, in the order of the ids: file_name as written in the file, height, width, image_id and
@@ -66,11 +68,14 @@ def load_coco(path: str | os.PathLike, classes: Collection) -> list[dict]:
     version = file_version(path), tuple(classes.items() if isinstance(classes, Mapping) else classes)
     data = read_annotation_file(path)
     samples = {image["image_id"]: {**image, "annotations": []} for image in _images(data, path)}
+    annotations = data["annotations"]
     if version not in _checked:
-        _report_unmarked(_check_annotations(data, samples, classes, path), len(data["annotations"]), path)
-        _checked.add(version)
+        unmarked, annotations = _check_annotations(data, samples, classes, path, on_problem)
+        _report_unmarked(unmarked, len(data["annotations"]), path, on_problem)
+        if len(annotations) == len(data["annotations"]):
+            _checked.add(version)
     positions = {category: position for position, category in enumerate(classes)}
-    for annotation in data["annotations"]:
+    for annotation in annotations:
         samples[annotation["image_id"]]["annotations"].append(
             {
                 "bbox": annotation.get("bbox", [0, 0, 0, 0]),
@@ -96,7 +101,8 @@ def check_coco(path: str | os.PathLike, classes: Collection) -> list[Unmarked]:
         ValueError: as `load_coco`, but not if no annotation marks a pixel.
     """
     data = read_annotation_file(path)
-    return _check_annotations(data, {image["image_id"]: image for image in _images(data, path)}, classes, path)
+    images = {image["image_id"]: image for image in _images(data, path)}
+    return _check_annotations(data, images, classes, path, refuse)[0]
 
 
 def read_images(path: str | os.PathLike) -> list[dict]:
@@ -177,60 +183,70 @@ def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
     return list(images.values())
 
 
-def _check_annotations(data: Mapping, images: Mapping, classes: Collection, path: str | os.PathLike) -> list[Unmarked]:
-    """Check that every annotation can be used; return those that mark no pixel."""
+def _check_annotations(
+    data: Mapping, images: Mapping, classes: Collection, path: str | os.PathLike, on_problem: Callable[[UserError], None]
+) -> tuple[list[Unmarked], list[Mapping]]:
+    """The annotations that mark no pixel, and all that can be used; each of the others is a problem."""
     if isinstance(classes, Mapping):
         check_names(data["categories"], classes, path)
-    classes, unmarked = list(classes), []
+    known, unmarked, usable = list(classes), [], []
     for annotation in data["annotations"]:
-        _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
-        if "id" not in annotation:
-            raise InputError(
-                f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
-                "that no other annotation has."
-            )
-        where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
-        _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number or a text")
-        if not _is_id(image_id) or image_id not in images:
-            alike = next((i for i in images if str(i) == str(image_id)), None)
-            hint = (
-                ""
-                if alike is None
-                else (f" There is an image {alike!r}: a number and a text differ, write both the same way.")
-            )
-            raise InputError(
-                f"{where} belongs to image {image_id!r}, expected one of the ids of the file's {len(images)} images.{hint}"
-            )
-        image = images[image_id]
-        where += f" of {image['file_name']!r}"
-        _expect(
-            annotation.get("category_id") in classes,
-            where,
-            "category_id",
-            annotation.get("category_id"),
-            f"one of {classes}",
-        )
-        _expect(annotation.get("iscrowd", 0) in (0, 1), where, "iscrowd", annotation.get("iscrowd"), "0 or 1")
-        segmentation, size = annotation.get("segmentation"), (image["height"], image["width"])
         try:
-            problem = segmentation_problem(segmentation, *size)
-            if not problem and marks_nothing(segmentation, *size):
-                unmarked.append(Unmarked(annotation["id"], image["file_name"], segmentation_extent(segmentation)))
+            nothing = _check_annotation(annotation, images, known, path)
         except InputError as error:
-            problem = str(error)
-        if problem:
-            raise InputError(f"{where} has an unusable segmentation: {problem}.")
-    return unmarked
+            on_problem(error)
+            continue
+        usable.append(annotation)
+        if nothing is not None:
+            unmarked.append(nothing)
+    return unmarked, usable
 
 
-def _report_unmarked(unmarked: Sequence[Unmarked], annotations: int, path: str | os.PathLike) -> None:
+def _check_annotation(annotation: Any, images: Mapping, classes: list, path: str | os.PathLike) -> Unmarked | None:
+    """Check that an annotation can be used; return it if it marks no pixel."""
+    _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
+    if "id" not in annotation:
+        raise InputError(
+            f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
+            "that no other annotation has."
+        )
+    where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
+    _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number or a text")
+    if not _is_id(image_id) or image_id not in images:
+        alike = next((i for i in images if str(i) == str(image_id)), None)
+        hint = "" if alike is None else f" There is an image {alike!r}: a number and a text differ, write both the same way."
+        raise InputError(
+            f"{where} belongs to image {image_id!r}, expected one of the ids of the file's {len(images)} images.{hint}"
+        )
+    image = images[image_id]
+    where += f" of {image['file_name']!r}"
+    category = annotation.get("category_id")
+    _expect(category in classes, where, "category_id", category, f"one of {classes}")
+    _expect(annotation.get("iscrowd", 0) in (0, 1), where, "iscrowd", annotation.get("iscrowd"), "0 or 1")
+    segmentation, size = annotation.get("segmentation"), (image["height"], image["width"])
+    try:
+        problem = segmentation_problem(segmentation, *size)
+        if not problem and marks_nothing(segmentation, *size):
+            return Unmarked(annotation["id"], image["file_name"], segmentation_extent(segmentation))
+    except InputError as error:
+        problem = str(error)
+    if problem:
+        raise InputError(f"{where} has an unusable segmentation: {problem}.")
+    return None
+
+
+def _report_unmarked(
+    unmarked: Sequence[Unmarked], annotations: int, path: str | os.PathLike, on_problem: Callable[[UserError], None]
+) -> None:
     if not unmarked:
         return
     if len(unmarked) == annotations:
-        raise InputError(
-            f"{path}: none of the {annotations} annotations marks a pixel of its image, e.g. {unmarked[0]}. "
-            "Expected pixels, counted from the image's upper left corner to the right and down: convert map "
-            "coordinates or degrees first."
+        on_problem(
+            InputError(
+                f"{path}: none of the {annotations} annotations marks a pixel of its image, e.g. {unmarked[0]}. "
+                "Expected pixels, counted from the image's upper left corner to the right and down: convert map "
+                "coordinates or degrees first."
+            )
         )
     names = "; ".join(map(str, unmarked[:3]))
     logger.warning(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -12,10 +12,10 @@ from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file, split_name
 from imrsf_d2.data.dataset_memory import may_exist
 from imrsf_d2.data.datasets.coco import load_coco, read_images
-from imrsf_d2.data.datasets.split_files import Tile, check_disjoint, read_tiles, tile_of
+from imrsf_d2.data.datasets.split_files import Tile, read_tiles, shared_tiles, tile_of
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
-from imrsf_d2.geo.rasters import read_grid
-from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
+from imrsf_d2.geo.rasters import RasterError, read_grid
+from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, refuse, some_of
 
 __all__ = ["label_codes", "load_folder", "register_folder"]
 
@@ -23,12 +23,13 @@ __all__ = ["label_codes", "load_folder", "register_folder"]
 _registered: dict[str, DatasetFile] = {}
 
 
-def load_folder(file: DatasetFile, split: str) -> list[dict]:
+def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError], None] = refuse) -> list[dict]:
     """Read the list of a split's tiles and look for their files.
 
     Args:
         file: the dataset.
         split: one of its splits.
+        on_problem: called with each error that concerns some tiles or annotations only; if it returns, they are left out.
 
     Returns:
         Dataset dicts with file_name, height, width, image_id (the tile's name, or that of the COCO file) and modalities, None
@@ -40,16 +41,20 @@ def load_folder(file: DatasetFile, split: str) -> list[dict]:
         RasterError: if a file that tells the size of a tile cannot be opened.
     """
     tiles = read_tiles(file, split)
-    check_disjoint(file, split, tiles)
-    annotated, codes = _read_coco(file, split), label_codes(file)
+    for problem in shared_tiles(file, split, tiles):
+        on_problem(problem)
+    annotated, codes = _read_coco(file, split, on_problem), label_codes(file)
     samples = []
-    for tile, found in zip(tiles, _find_files(file, split, tiles)):
+    for tile, found in _find_files(file, split, tiles, on_problem):
         first = next(path for path in found.values() if path is not None)
         sample: dict[str, Any] = {"image_id": tile.name, "file_name": first, "modalities": found}
         if annotated is not None:
             sample = annotated[tile.name] | {"file_name": first, "modalities": found}
         else:
-            sample["height"], sample["width"] = read_grid(tile.labels or first).shape
+            size = _size([path for path in (tile.labels, *found.values()) if path is not None], on_problem)
+            if size is None:
+                continue
+            sample["height"], sample["width"] = size
         if file.labeled_by_rasters:
             sample |= {"sem_seg_file_name": tile.labels, "sem_seg_codes": codes}
         samples.append(sample)
@@ -107,22 +112,35 @@ def _categories(file: DatasetFile) -> dict[int, int]:
     return {code: index for index, label in enumerate(file.classes) for code in label.codes}
 
 
-def _read_coco(file: DatasetFile, split: str) -> dict[str, dict] | None:
+def _read_coco(file: DatasetFile, split: str, on_problem: Callable[[UserError], None]) -> dict[str, dict] | None:
     """The samples of a COCO split by the names of their tiles; None if it is no COCO file."""
     if not is_coco(file.splits[split]):
         return None
     path, indices = file.find(str(file.splits[split])), list(_categories(file).values())
     if file.task == "pretrain":
         return {tile_of(image["file_name"]): image for image in read_images(path)}
-    samples = load_coco(path, {code: file.classes[index].name for code, index in _categories(file).items()})
+    samples = load_coco(path, {code: file.classes[index].name for code, index in _categories(file).items()}, on_problem)
     for sample in samples:
         for annotation in sample["annotations"]:
             annotation["category_id"] = indices[annotation["category_id"]]  # from a position among the codes to a class
     return {tile_of(sample["file_name"]): sample for sample in samples}
 
 
-def _find_files(file: DatasetFile, split: str, tiles: Sequence[Tile]) -> list[dict[str, str | None]]:
-    """Those of each tile that are there, in the order of the modalities; checks that no tile lacks all, or labels."""
+def _size(paths: Sequence[str], on_problem: Callable[[UserError], None]) -> tuple[int, int] | None:
+    """(H, W) of the first of some files that can be opened; each that cannot is a problem. None if none can."""
+    for path in paths:
+        try:
+            return read_grid(path).shape
+        except RasterError as error:
+            on_problem(error)
+    return None
+
+
+def _find_files(
+    file: DatasetFile, split: str, tiles: Sequence[Tile], on_problem: Callable[[UserError], None]
+) -> list[tuple[Tile, dict[str, str | None]]]:
+    """The tiles with those of their files that are there, in the order of the modalities; a tile that lacks all, or labels,
+    is a problem."""
     there = [
         {name: path if path is not None and may_exist(path) else None for name, path in tile.files.items()} for tile in tiles
     ]
@@ -131,8 +149,11 @@ def _find_files(file: DatasetFile, split: str, tiles: Sequence[Tile]) -> list[di
     for what, without in (("label raster", unlabeled), ("file of any sensor", empty)):
         if without:
             wanted = [without[0].labels] if what == "label raster" else list(without[0].files.values())
-            raise MissingFileError(
-                f"{len(without)} of the {len(tiles)} tiles of {file.path}:{split} have no {what}: "
-                f"{some_of((tile.name for tile in without), 5)}; looked for {some_of(wanted, 3)}, for one."
+            on_problem(
+                MissingFileError(
+                    f"{len(without)} of the {len(tiles)} tiles of {file.path}:{split} have no {what}: "
+                    f"{some_of((tile.name for tile in without), 5)}; looked for {some_of(wanted, 3)}, for one."
+                )
             )
-    return there
+    left_out = {tile.name for tile in (*unlabeled, *empty)}
+    return [(tile, files) for tile, files in zip(tiles, there) if tile.name not in left_out]

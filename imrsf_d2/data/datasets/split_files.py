@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from imrsf_d2.data.dataset_memory import is_gdal_name, may_exist
 from imrsf_d2.data.datasets.coco import read_images
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
-__all__ = ["Tile", "check_disjoint", "read_tiles", "tile_of"]
+__all__ = ["Tile", "read_tiles", "shared_tiles", "tile_of"]
 
 #: The columns of a CSV besides the modalities.
 TILE_COLUMN, LABELS_COLUMN = "tile", "labels"
@@ -62,16 +62,12 @@ def read_tiles(file: DatasetFile, split: str) -> list[Tile]:
     return tiles
 
 
-def check_disjoint(file: DatasetFile, split: str, tiles: Sequence[Tile]) -> None:
-    """Check that no other split of the dataset has any of these tiles.
-
-    Raises:
-        InputError: naming the splits and some of the tiles.
-    """
+def shared_tiles(file: DatasetFile, split: str, tiles: Sequence[Tile]) -> Iterator[InputError]:
+    """An error for each other split of the dataset that has any of a split's tiles."""
     names = {tile.name for tile in tiles}
     for other in file.splits:
         if other != split and (shared := [tile.name for tile in read_tiles(file, other) if tile.name in names]):
-            raise InputError(
+            yield InputError(
                 f"{file.path}: the splits {split!r} and {other!r} share {len(shared)} tiles: {some_of(shared, 3)}; a score on "
                 "training tiles says nothing about new places."
             )
