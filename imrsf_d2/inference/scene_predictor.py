@@ -151,8 +151,8 @@ class ScenePredictor:
             where: `reference`, `crs`, `resolution`, `bounds`, `area`, `assume_crs`: see `open_sensors`.
 
         Raises:
-            ValueError, MissingFileError: see `NamedRasters` and `open_sensors`. What is wrong with the content of a raster is
-                raised when it is read.
+            ValueError, MissingFileError: see `NamedRasters`, `open_sensors` and `check_scene_values`, which warns of values that
+                the model was not trained on. What else is wrong with the content of a raster is raised when it is read.
         """
         rasters = NamedRasters(self.modalities, sensors)
         scene = open_sensors(self.modalities, rasters, windows=self.settings.windows, **where)

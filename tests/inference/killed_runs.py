@@ -6,6 +6,7 @@ A moment is a number of events: windows that the model has seen, files that have
 FOLDER gets a line per window that was computed, with the number of the run.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -54,6 +55,7 @@ if __name__ == "__main__":
     split = sys.argv.index("--")
     folder, moments, words = Path(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :]
     prepare()  # once for all
+    importlib.import_module("imrsf_d2.engine.scene_mapping")
     set_block_side(100)
     for number, moment in enumerate([*map(int, moments), None]):
         if (child := os.fork()) == 0:
