@@ -132,8 +132,8 @@ class SampleMapper(ABC):
                 state, as in Detectron2).
 
         Returns:
-            image [C + M, H, W] float32, not normalized (see `assemble`), then height, width, image_id, file_name and
-            `modalities` (the names of those in the image); in training also the targets.
+            image [C + M, H, W] float32, not normalized (see `assemble`), then height, width, image_id, file_name, `tile` if the
+            dataset dict has it, and `modalities` (the names of those in the image); in training also the targets.
 
         Raises:
             RasterError: if a file cannot be read at test time, or in training if none of the sample's files can.
@@ -141,6 +141,7 @@ class SampleMapper(ABC):
             ValueError: if files contradict the config, the annotations, or each other.
         """
         sample = {key: dataset_dict[key] for key in ("file_name", "height", "width", "image_id")}
+        sample |= {key: dataset_dict[key] for key in ("tile",) if key in dataset_dict}
         size = (dataset_dict["height"], dataset_dict["width"])
         available = tuple(self.reader.paths(dataset_dict))
         if not available and (self.is_train or all(path is None for path in dataset_dict["modalities"].values())):

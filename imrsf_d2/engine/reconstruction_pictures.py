@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.data.sample_names import sample_name
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization import choose_tiles
@@ -80,7 +81,7 @@ class ReconstructionPictures(HookBase):
         predicted = torch.cat([output["reconstruction"][name].float().cpu() for name in self.modalities.names])
         present, visible = (output[key].cpu().numpy() for key in ("present", "visible"))
         return ReconstructedSample(
-            Path(sample["file_name"]).stem,
+            sample_name(sample),
             sample["image"].numpy(),
             present,
             visible,

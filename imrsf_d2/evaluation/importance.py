@@ -16,6 +16,7 @@ from detectron2.structures import ImageList
 from torch import nn
 
 from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.data.sample_names import sample_name
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.modalities import ModalitySet
@@ -87,7 +88,7 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
         if ground is not None:  # extended to whole patches, as the last ones may reach beyond the image
             ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
         yield ImportanceMap(
-            Path(sample["file_name"]).stem,
+            sample_name(sample),
             image.numpy(),
             {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)},
             patch,

@@ -47,7 +47,7 @@ def draw_training_sheets(cfg: CfgNode, output: str | os.PathLike, number: int) -
         if not tiles:
             return
         path = Path(output) / f"train_{page}.png"
-        draw_inputs(path, tiles, modalities, f"{', '.join(cfg.DATASETS.TRAIN)}: training samples")
+        draw_inputs(path, tiles, modalities, f"{', '.join(map(short_name, cfg.DATASETS.TRAIN))}: training samples")
         yield path
 
 

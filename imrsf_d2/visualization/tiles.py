@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import nn
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
+from imrsf_d2.data.sample_names import sample_name
 from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization.targets import NoSensor, Target, target_reader
 
@@ -80,7 +80,7 @@ def training_tiles(cfg: CfgNode) -> Iterator[ShownTile]:
     batches = build_train_loader(cfg)
     for draw, sample in enumerate(itertools.chain.from_iterable(batches)):
         truth = readers[0].of_training(sample) if labeled else None
-        yield ShownTile(f"{_stem(sample)}\ndraw {draw}", sample["image"].numpy(), truth)
+        yield ShownTile(f"{sample_name(sample)}\ndraw {draw}", sample["image"].numpy(), truth)
 
 
 def predict_tiles(
@@ -117,11 +117,7 @@ def predict_samples(
         elif model is not None:
             with torch.no_grad(), autocast(cfg):
                 prediction = reader.of_output(model([mapped])[0])
-        tiles.append(ShownTile(_stem(mapped), mapped["image"].numpy(), reader.of_dataset(sample), prediction))
+        tiles.append(ShownTile(sample_name(mapped), mapped["image"].numpy(), reader.of_dataset(sample), prediction))
     if model is not None:
         model.train(was_training)
     return tiles
-
-
-def _stem(sample: dict) -> str:
-    return Path(sample["file_name"]).stem

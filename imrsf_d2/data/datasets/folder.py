@@ -32,7 +32,7 @@ def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError],
         on_problem: called with each error that concerns some tiles or annotations only; if it returns, they are left out.
 
     Returns:
-        Dataset dicts with file_name, height, width, image_id (the tile's name, or that of the COCO file) and modalities, None
+        Dataset dicts with file_name, height, width, image_id (that of the COCO file, or the tile's name), tile and modalities, None
         where a tile lacks the sensor; `sem_seg_file_name` and `sem_seg_codes` of label rasters, `annotations` of COCO files.
 
     Raises:
@@ -47,9 +47,9 @@ def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError],
     samples = []
     for tile, found in _find_files(file, split, tiles, on_problem):
         first = next(path for path in found.values() if path is not None)
-        sample: dict[str, Any] = {"image_id": tile.name, "file_name": first, "modalities": found}
+        sample: dict[str, Any] = {"image_id": tile.name, "tile": tile.name, "file_name": first, "modalities": found}
         if annotated is not None:
-            sample = annotated[tile.name] | {"file_name": first, "modalities": found}
+            sample = annotated[tile.name] | {"tile": tile.name, "file_name": first, "modalities": found}
         else:
             size = _size([path for path in (tile.labels, *found.values()) if path is not None], on_problem)
             if size is None:

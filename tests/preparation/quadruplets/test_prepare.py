@@ -23,6 +23,7 @@ from imrsf_d2.preparation.quadruplets import tiles as quadruplet_tiles
 from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 from imrsf_d2.preparation.quadruplets.splits import VAL_SHARE, choose_val_cities, unseen_classes
 from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, centers, from_utm, write_city, write_layer, write_scene
+from tests.real_files import TERRAMESH, needs_terramesh
 from tests.tiny import REPOSITORY
 
 
@@ -176,10 +177,7 @@ def test_where_sentinel_2_is_resampled_it_is_said_how_much_and_why(prepare, expo
     assert "20 x 20 m in EPSG:32631, those of the tiles 10 x 10 m" in nice
 
 
-TERRAMESH = REPOSITORY.parent / "shared/data/terramesh"
-
-
-@pytest.mark.skipif(not TERRAMESH.is_dir(), reason=f"needs real tiles of Sentinel-2 in {TERRAMESH}, which has none")
+@needs_terramesh
 def test_every_value_of_real_tiles_survives(tmp_path):
     """Their origins are no multiples of 10 m."""
     sources = sorted((TERRAMESH / "S2L2A").glob("*.tif"))
@@ -209,7 +207,7 @@ def test_every_value_of_real_tiles_survives(tmp_path):
     assert "s2 copied from the scenes in 147 tiles, resampled in 0 (0 % of its pixels)" in summary
 
 
-@pytest.mark.skipif(not TERRAMESH.is_dir(), reason=f"needs real tiles of land cover in {TERRAMESH}, which has none")
+@needs_terramesh
 def test_a_real_land_cover_raster_becomes_labels(tmp_path):
     for path in sorted((TERRAMESH / "LULC").glob("*.tif")):
         city = tmp_path / "in" / path.stem
