@@ -30,6 +30,8 @@ TOOLS = {
 _PAGES = {
     "datasets/README.md": "the documentation's page on datasets",
     "datasets/sen1floods11.md": "the documentation's page on Sen1Floods11",
+    "datasets/spacenet6.md": "the documentation's page on SpaceNet 6",
+    "docs/formats.md": "the documentation's page on file formats",
 }
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
