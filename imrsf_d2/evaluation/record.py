@@ -17,6 +17,7 @@ from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_i
 from imrsf_d2.modalities import computed_part, subset_label
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
+from imrsf_d2.utils.file_state import file_state
 from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
@@ -159,7 +160,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
             if codes := sample.get("sem_seg_codes"):
                 labels.update(json.dumps(sorted(codes.codes.items())).encode())
-        rasters.update(json.dumps([_state(sample["modalities"][name]) for name in has]).encode())
+        rasters.update(json.dumps([file_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {
         "dataset": os.path.basename(dataset_name),  # of dataset.yaml:val, whose folder may be moved
@@ -192,15 +193,6 @@ def _content(path: str) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _state(path: str) -> list[int] | None:
-    """Size and modification time (ns) of a file; None for a missing file, or a path that is not a file (e.g. of GDAL's VSI)."""
-    try:
-        state = os.stat(path)
-    except OSError:
-        return None
-    return [state.st_size, state.st_mtime_ns]
 
 
 def _short(value: object, most: int = 60) -> str:

@@ -24,6 +24,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
 from imrsf_d2.utils.atomic import replacing_together
+from imrsf_d2.utils.file_state import file_state
 
 __all__ = ["SceneJob"]
 
@@ -229,9 +230,9 @@ class SceneJob:
 
 def _state(path: str) -> str:
     """Size and time of change of a file; nothing of what is no plain file, such as a VSI path."""
-    try:
-        state = os.stat(path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path)
-    except OSError:
+    state = file_state(path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path)
+    if state is None:
         return ""
-    changed = datetime.datetime.fromtimestamp(state.st_mtime, datetime.UTC)
-    return f"{state.st_size} bytes of {changed:%Y-%m-%d %H:%M:%S}.{state.st_mtime_ns % 10**9:09d} UTC"
+    seconds, nanoseconds = divmod(state[1], 10**9)
+    changed = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{state[0]} bytes of {changed:%Y-%m-%d %H:%M:%S}.{nanoseconds:09d} UTC"

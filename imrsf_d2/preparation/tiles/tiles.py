@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +24,7 @@ from imrsf_d2.preparation.tiles.pixels import Pixels, read_pixels, write_pixels
 from imrsf_d2.preparation.tiles.scenes import TileScene, TileWindow
 from imrsf_d2.preparation.tiles.sensors import Source
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.file_state import file_state
 
 __all__ = ["LABELS", "CodeCounter", "TileJob", "TileMaker", "TileRecord"]
 
@@ -259,10 +259,7 @@ class CodeCounter:
 @functools.cache  # not once for each tile
 def _version(path: str) -> tuple:
     """A file with its size and time of change; what GDAL opens need not be a file."""
-    if not os.path.exists(path):
-        return (path,)
-    status = os.stat(path)
-    return path, status.st_size, status.st_mtime_ns
+    return path, *(file_state(path) or ())
 
 
 @functools.cache
