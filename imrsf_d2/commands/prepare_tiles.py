@@ -81,7 +81,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     split = parser.add_argument_group("split")
     split.add_argument("--split", type=float, default=0.8, metavar="SHARE", help="of the tiles for training (default: 0.8)")
     split.add_argument(
-        "--split-by", choices=("block", "scene"), help="what is dealt out (default: scenes if their sizes allow it)"
+        "--split-by", choices=("block", "scene"), help="what is dealt out (default: scenes if there are ten or more)"
     )
     split.add_argument("--block", type=int, metavar="TILES", help="side of a block (default: 8, or less for small scenes)")
     split.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice (default: 0)")

@@ -54,10 +54,14 @@ class Encoding:
 
         scaling, tags, dtypes = Scaling.of(file, numbers, path), of_bands(file.nodatavals), of_bands(file.dtypes)
         dtype = dtypes[0] if len(set(dtypes)) == 1 else np.result_type(*dtypes).name
+        # A TIFF has one tag for all bands; floating-point numbers need none other than NaN.
+        nodata = tags[0] if all(_same(tag, tags[0]) for tag in tags) else None
+        if nodata is None and np.dtype(dtype).kind == "f":
+            nodata = float("nan")
         return cls(
             dtype,
             scaling if scaling.applies else None,
-            tags[0] if all(tag == tags[0] or (tag != tag and tags[0] != tags[0]) for tag in tags) else None,
+            nodata,
             of_bands(file.descriptions),
             of_bands(file.units),
             of_bands(file.colorinterp),
@@ -69,7 +73,12 @@ class Encoding:
 
     def alike(self, other: Encoding) -> bool:
         """Whether numbers of both can stand in one file, whatever their bands are called."""
-        return (self.dtype, self.scaling) == (other.dtype, other.scaling)
+        return (self.dtype, self.scaling) == (other.dtype, other.scaling) and _same(self.nodata, other.nodata)
+
+
+def _same(tag: float | None, other: float | None) -> bool:
+    """Whether two no-data tags are one; NaN equals NaN here."""
+    return tag == other or (tag is not None and other is not None and tag != tag and other != other)
 
 
 @dataclass(frozen=True)
@@ -142,8 +151,6 @@ def read_pixels(
     for found, new in used[1:]:
         stored[:, new] = (found if alike else _values(found)).stored[:, new]
     if not valid.all():
-        if encoding.nodata is None and stored.dtype.kind == "f":
-            encoding = replace(encoding, nodata=float("nan"))
         # Integers without a tag: the file's mask says it.
         tags = (encoding.nodata, source.modality.nodata, 0)
         stored[:, ~valid] = next(tag for tag in tags if tag is not None)

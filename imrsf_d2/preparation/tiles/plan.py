@@ -16,7 +16,7 @@ from imrsf_d2.preparation.tiles.labels import LabelOptions, PolygonLabels, Raste
 from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
 from imrsf_d2.preparation.tiles.scenes import GridOptions, TileScene, find_scenes, place_text
 from imrsf_d2.preparation.tiles.sensors import SensorOptions, Source, describe_sensors
-from imrsf_d2.preparation.tiles.tiles import CodeCounter, TileJob
+from imrsf_d2.preparation.tiles.tiles import CodeCounter, TileJob, forget_files
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.parallel import run_jobs
 
@@ -70,6 +70,7 @@ def plan_tiles(
         RasterError: if one cannot be read.
         InputError: if files and options contradict each other; the message says which.
     """
+    forget_files()
     sources = describe_sensors(rasters, sensors)
     found = open_labels(labels)
     scenes = find_scenes(sources, grids, found.source if isinstance(found, RasterLabels) else None)

@@ -16,9 +16,9 @@ from imrsf_d2.utils.errors import InputError
 __all__ = ["Split", "SplitOptions", "TilePlace", "split_tiles"]
 
 TRAIN, VAL = "train", "val"
-#: A split by scenes is chosen by itself if its share of training tiles is this near to the one asked for.
+#: Scenes are dealt out by default if the share of training tiles can be this near to the one asked for.
 NEAR_SHARE = 0.1
-#: Fewest parts that can be dealt out with some choice; and sides of blocks to try, in tiles, the largest first.
+#: Fewest parts that leave a choice of which to hold out; and sides of blocks to try, in tiles, the largest first.
 FEWEST_PARTS, SIDES = 10, (8, 4, 2, 1)
 #: Starting points of the search for a good split.
 STARTS = 16
@@ -32,7 +32,7 @@ class SplitOptions:
 
     Args:
         share: of the tiles for training, 0 to 1; the others are for validation.
-        by: "block" or "scene"; None for what comes nearest to the share.
+        by: "block" or "scene"; None for scenes, if there are FEWEST_PARTS or more and their sizes allow the share.
         block: side of a block, in tiles; None for the largest of SIDES that leaves a choice.
         seed: of the search.
 
@@ -118,7 +118,7 @@ def _parts(places: Sequence[TilePlace], options: SplitOptions) -> tuple[np.ndarr
     by_scene = options.by == "scene" or (
         options.by is None
         and options.block is None
-        and count > 1
+        and count >= FEWEST_PARTS
         and _nearest_share(np.bincount(scenes), options.share) <= NEAR_SHARE
     )
     if by_scene:

@@ -26,7 +26,7 @@ from imrsf_d2.preparation.tiles.sensors import Source
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.file_state import file_state
 
-__all__ = ["LABELS", "CodeCounter", "TileJob", "TileMaker", "TileRecord"]
+__all__ = ["LABELS", "CodeCounter", "TileJob", "TileMaker", "TileRecord", "forget_files"]
 
 #: Folder of the label maps.
 LABELS = "labels"
@@ -254,6 +254,12 @@ class CodeCounter:
         if pixels is None:
             return CodeCounts({}, 0)
         return CodeCounts.of(pixels.stored[0][pixels.valid], pixels.valid.size)
+
+
+def forget_files() -> None:
+    """Look at files anew, which may have been replaced since this process saw them."""
+    _version.cache_clear()
+    _open_files.cache_clear()
 
 
 @functools.cache  # not once for each tile

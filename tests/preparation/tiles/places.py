@@ -49,14 +49,18 @@ def on_map(shape):
 
 
 def write_polygons(path, shapes, crs=CRS, **columns):
-    """A vector file of any driver; GeoJSON is in degrees."""
+    """A vector file of any driver; GeoJSON is in degrees, and takes a system for each shape."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".geojson":
         features = [
             {
                 "type": "Feature",
                 "properties": {name: values[i] for name, values in columns.items()},
-                "geometry": None if shape is None else transform_geom(crs, "EPSG:4326", shapely.geometry.mapping(shape)),
+                "geometry": transform_geom(
+                    crs[i] if isinstance(crs, list) else crs,
+                    "EPSG:4326",
+                    shape if isinstance(shape, dict) else shapely.geometry.mapping(shape),
+                ),
             }
             for i, shape in enumerate(shapes)
         ]

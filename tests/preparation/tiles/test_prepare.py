@@ -341,3 +341,36 @@ def test_a_class_that_no_tile_has_is_named(tmp_path):
     (tmp_path / "table.csv").write_text("code,class\ncrop,crop\nforest,forest\n")
     _, names, summary = semantic(tmp_path, labels, column="use", table=str(tmp_path / "table.csv"))
     assert names == ("background", "crop", "forest") and "no tile has the class 'forest'" in summary
+
+
+def test_files_that_differ_in_what_their_numbers_mean_become_values(tmp_path):
+    """0 is no data in one file and a height in the other: neither tag can stand for both."""
+    west = np.arange(1, 1025, dtype=np.int16).reshape(32, 32)
+    west[:4] = 0
+    east = np.arange(1024, dtype=np.int16).reshape(32, 32) - 500
+    write_raster_file(tmp_path / "dem/a.tif", west, nodata=0, **place())
+    write_raster_file(tmp_path / "dem/b.tif", east, nodata=-500, **place(left=LEFT + 32))
+    request = TileRequest(
+        {"dem": str(tmp_path / "dem")}, LabelOptions(None, "pretrain"), GridOptions(64), split=SplitOptions(1), min_valid=0
+    )
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    with rasterio.open(tmp_path / "out/dem/a_0000_0000.tif") as file:
+        found = file.read(1)[:32]
+    expected = np.concatenate([np.where(west == 0, np.nan, west), np.where(east == -500, np.nan, east)], axis=1)
+    assert found.dtype == np.float32 and np.array_equal(found, expected, equal_nan=True)
+
+
+def test_a_tile_is_made_again_when_its_file_was_replaced(tmp_path):
+    for name, left in (("a", 0), ("b", 32)):
+        write_raster_file(tmp_path / f"dem/{name}.tif", np.full((32, 32), left + 1, np.int16), **place(left=LEFT + left))
+    request = TileRequest(
+        {"dem": str(tmp_path / "dem")}, LabelOptions(None, "pretrain"), GridOptions(32), split=SplitOptions(1)
+    )
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/dem").iterdir()}
+    write_raster_file(tmp_path / "dem/b.tif", np.full((32, 32), 7, np.int16), **place(left=LEFT + 32))
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/dem").iterdir()}
+    assert made["a_0000_0000.tif"] == again["a_0000_0000.tif"] and made["a_0000_0001.tif"] != again["a_0000_0001.tif"]
+    with rasterio.open(tmp_path / "out/dem/a_0000_0001.tif") as file:
+        assert (file.read() == 7).all()

@@ -72,13 +72,14 @@ def test_ground_that_two_scenes_show_is_in_one_split():
     assert {name for place, name in zip(tiles, split.names) if place.scene} >= {"train"}
 
 
-def test_scenes_are_dealt_out_whole_if_their_sizes_allow_it():
-    tiles = [tile for scene in range(5) for tile in places(3, 3, scene, left=400000.0 + 50000 * scene)]
+def test_many_scenes_are_dealt_out_whole_if_their_sizes_allow_it():
+    tiles = [tile for scene in range(10) for tile in places(3, 3, scene, left=400000.0 + 20000 * scene)]
     split = split_tiles(tiles, none(tiles), SplitOptions(0.8))
-    assert split.unit == "5 whole scenes"
-    assert sorted(split.names[9 * scene : 9 * scene + 9].count("val") for scene in range(5)) == [0, 0, 0, 0, 9]
-    large = tiles[:18] + places(9, 9, 4, left=900000.0)
-    assert "blocks" in split_tiles(large, none(large), SplitOptions(0.5)).unit
+    assert split.unit == "10 whole scenes"
+    assert sorted(split.names[9 * scene : 9 * scene + 9].count("val") for scene in range(10)) == [0] * 8 + [9] * 2
+    for few in (tiles[:81], tiles[:81] + places(20, 20, 9, left=900000.0)):
+        assert "blocks" in split_tiles(few, none(few), SplitOptions(0.5)).unit
+    assert split_tiles(tiles[:18], none(tiles[:18]), SplitOptions(0.8, by="scene")).names.count("val") == 9
 
 
 def test_tiles_on_both_sides_of_180_degrees_are_neighbors():
