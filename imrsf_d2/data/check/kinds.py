@@ -103,7 +103,8 @@ UNIT = Kind(
     "unit",
     "band",
     "in another unit than MEAN and STD",
-    "To the model it is a constant. Measure MEAN and STD with tools/compute_statistics.py.",
+    "The model would see a constant, or numbers far beyond those of other sensors. tools/compute_statistics.py measures MEAN and "
+    "STD.",
 )
 CONSTANT = Kind(
     "constant",
@@ -156,7 +157,9 @@ LABEL_CODES = Kind(
 )
 MASKS = Kind("masks", "", "label maps that do not mean what was probably meant")
 NO_CLASSES = Kind("no_classes", "dataset", "on which nothing can be scored")
-ABSENT_CLASSES = Kind("absent_classes", "dataset", "whose labels are lopsided", is_problem=False)
+ABSENT_CLASSES = Kind(
+    "absent_classes", "dataset", "with a class without a pixel, or with hardly any label", is_problem=False
+)
 NO_OBJECTS = Kind("no_objects", "dataset", "without objects of a class", is_problem=False)
 UNMARKED = Kind(
     "unmarked",

@@ -13,12 +13,15 @@ from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.value_checks import normalized, other_unit
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.modalities import Modality
+from imrsf_d2.utils.errors import counted
 
 __all__ = ["pixel_size_findings", "sensor_findings", "usual"]
 
 #: MEAN and STD describe values whose mean is no farther from MEAN, in STD, and whose standard deviation is at most so many
 #: times larger or smaller than STD.
 MOST_OFF, MOST_TIMES = 1.0, 3.0
+#: Farther from MEAN, or more spread, than this, in STD, they are in another unit.
+FAR_OFF = 10.0
 
 
 def sensor_findings(modality: Modality, files: Sequence[FileFacts], measured: bool) -> Iterable[Finding]:
@@ -38,30 +41,42 @@ def sensor_findings(modality: Modality, files: Sequence[FileFacts], measured: bo
     files = [file for file in files if file.values is not None]
     if modality.categorical or not any(file.valid for file in files):
         return
-    constants = {file.constant for file in files if file.valid}
-    constant = {
-        i for i in range(modality.channels) if len({c[i] for c in constants}) == 1 and next(iter(constants))[i] is not None
-    }
-    for i in sorted(constant):
-        text = f"{modality.band_name(i)}: {next(iter(constants))[i]:g} in all pixels of {len(files)} files"
+    seen = [{file.constant[i] for file in files if file.valid} for i in range(modality.channels)]
+    constant = {i: value for i, (value, *others) in enumerate(seen) if value is not None and not others}
+    for i, value in constant.items():
+        text = f"{modality.band_name(i)}: {value:g} in all pixels of {counted(len(files), 'file')}"
         yield Finding(kinds.CONSTANT, modality.name, "", text)
-    if not measured:
-        return
-    values = [normalized(file.values, modality) for file in files if file.values is not None]
-    wrong = other_unit(values, modality)
-    for found in wrong:
-        yield Finding(kinds.UNIT, modality.name, "", str(found))
-    constant |= {i for i in range(modality.channels) if modality.band_name(i) in [found.band for found in wrong]}
+    if measured:
+        yield from _statistics_findings(modality, [file.values for file in files if file.values is not None], set(constant))
+
+
+def _statistics_findings(modality: Modality, files: Sequence[np.ndarray], passed_over: set[int]) -> Iterable[Finding]:
+    """The bands that MEAN and STD do not fit.
+
+    Args:
+        modality: the sensor.
+        files: values [C, n] of each file, before TRANSFORM and CLIP.
+        passed_over: bands (from 0) that are not looked at.
+    """
+    values = [normalized(part, modality) for part in files]
     every = np.concatenate(values, axis=1)
-    for i in sorted(set(range(modality.channels)) - constant):
-        mean, std = float(every[i].mean()), float(every[i].std())
-        if abs(mean) > MOST_OFF or not 1 / MOST_TIMES < std < MOST_TIMES:
+    if not every.size:
+        return
+    narrow = {found.band: found for found in other_unit(values, modality)}
+    for i, (mean, std) in enumerate(zip(every.mean(axis=1).tolist(), every.std(axis=1).tolist(), strict=True)):
+        name = modality.band_name(i)
+        if i in passed_over:
+            continue
+        if name in narrow:
+            yield Finding(kinds.UNIT, modality.name, "", str(narrow[name]))
+        elif abs(mean) > MOST_OFF or not 1 / MOST_TIMES < std < MOST_TIMES:
+            kind = kinds.UNIT if abs(mean) > FAR_OFF or std > FAR_OFF else kinds.OTHER_STATISTICS
             found_mean, found_std = modality.mean[i] + mean * modality.std[i], std * modality.std[i]
             yield Finding(
-                kinds.OTHER_STATISTICS,
+                kind,
                 modality.name,
                 "",
-                f"{modality.band_name(i)}: mean {found_mean:.4g}, standard deviation {found_std:.4g}",
+                f"{name}: mean {found_mean:.4g}, standard deviation {found_std:.4g}",
                 f"MEAN {modality.mean[i]:g}, STD {modality.std[i]:g}",
             )
 

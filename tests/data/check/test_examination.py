@@ -224,7 +224,7 @@ def test_tiles_that_overlap_on_the_ground(land):
 def test_a_sensor_as_a_whole(land):
     for tile in "abcdxy":
         land.put("dem", tile, fill(450, slice(None)))
-        land.put("s2", tile, lambda a: (a / 10_000).astype(np.float32))
+        land.put("s2", tile, lambda a: np.stack([a[0] / 10_000, a[1] * 100.0, a[2] + 450]).astype(np.float32))
     for sample in land.samples["train"]:
         sample["modalities"]["s1"] = None
     for sample in land.samples["train"] + land.samples["val"]:
@@ -232,7 +232,12 @@ def test_a_sensor_as_a_whole(land):
     found = {(group["kind"], group["sensor"]): group for group in as_data(land.examine())["problems"]}
     assert set(found) == {("constant", "dem"), ("unit", "s2"), ("not_trained", "s1"), ("no_sensor", "dnw")}
     assert found["constant", "dem"]["findings"][0]["found"] == "band 1: 450 in all pixels of 6 files"
-    assert found["unit", "s2"]["count"] == 3
+    # (0.15 - 1500) / 300 = -5; 100 times as large; and 1.5 standard deviations away, which is a remark
+    narrow, wide = (problem["found"] for problem in found["unit", "s2"]["findings"])
+    assert "half of the values of band 1 lie within" in narrow and "around -5 standard deviations" in narrow
+    assert wide.startswith("band 2: mean 1.49") and "e+05, standard deviation 3" in wide
+    (remark,) = (group for group in as_data(land.examine())["remarks"] if group["kind"] == "other_statistics")
+    assert [finding["found"].split(":")[0] for finding in remark["findings"]] == ["band 3"]
     assert found["not_trained", "s1"]["findings"][0]["found"] == "2 of 2 tiles"
 
 
