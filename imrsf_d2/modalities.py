@@ -6,6 +6,7 @@ Every other module asks this one: channel offsets are computed nowhere else, and
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -101,6 +102,8 @@ class Modality:
             values = tuple(float(v) for v in getattr(self, key)) or (default,) * self.channels
             if len(values) != self.channels:
                 raise self._error(key.upper(), f"a list of length {len(values)}", f"{self.channels}, one number per band")
+            if not all(map(math.isfinite, values)):
+                raise self._error(key.upper(), str(list(values)), "finite numbers")
             object.__setattr__(self, key, values)
         if min(self.std) <= 0:
             raise self._error("STD", str(list(self.std)), "positive numbers")

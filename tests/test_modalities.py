@@ -52,6 +52,7 @@ def test_bad_subset(names, message):
         ({"NAME": "sar", "CHANNELS": 0}, "'sar': CHANNELS is 0, expected a whole number"),
         ({"NAME": "rgb", "CHANNELS": 3, "MEAN": [1.0]}, "'rgb': MEAN is a list of length 1, expected 3"),
         ({"NAME": "rgb", "CHANNELS": 1, "STD": [0.0]}, r"'rgb': STD is \[0.0\], expected positive"),
+        ({"NAME": "rgb", "CHANNELS": 1, "MEAN": [float("nan")]}, r"'rgb': MEAN is \[nan\], expected finite numbers"),
         ({"NAME": "sar", "TRANSFORM": "log"}, "'sar': TRANSFORM is 'log', expected one of"),
         ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
         ({"NAME": "sar", "CLIP": 5}, "'sar': CLIP is 5, expected a list of numbers"),

@@ -1,6 +1,7 @@
 """A folder with a dataset.yaml becomes dataset dicts and metadata, from each of the three forms of its splits."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -161,6 +162,18 @@ def test_a_mistake_is_named(write, tmp_path, splits, text, message):
         (tmp_path / splits["train"]).write_text(text)
     with pytest.raises((InputError, MissingFileError), match=message):
         load_folder(write(SPLITS=splits), "train")
+
+
+def test_a_sensor_that_no_tile_has_is_named_with_where_it_was_looked_for(write, caplog):
+    (sample,) = load_folder(write(MODALITIES=[MODALITIES[0], {"NAME": "dem", "FILES": "dme/{tile}.tif"}]), "val")
+    assert sample["modalities"]["dem"] is None
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert re.match("No tile of .*dataset.yaml:val has a file of 'dem', .* looked for .*/dme/c.tif", message)
+
+
+def test_a_root_that_is_not_there_is_named(write):
+    with pytest.raises(MissingFileError, match="dataset.yaml: ROOT is '/nowhere', but there is no such folder"):
+        load_folder(write(ROOT="/nowhere"), "val")
 
 
 def test_a_tile_without_any_raster_is_named(write, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file, split_name
-from imrsf_d2.data.dataset_memory import may_exist
+from imrsf_d2.data.dataset_memory import is_gdal_name, may_exist
 from imrsf_d2.data.datasets.coco import load_coco, read_images
 from imrsf_d2.data.datasets.split_files import Tile, read_tiles, shared_tiles, tile_of
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
@@ -18,6 +19,8 @@ from imrsf_d2.geo.rasters import RasterError, read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, refuse, some_of
 
 __all__ = ["label_codes", "load_folder", "register_folder"]
+
+logger = logging.getLogger(__name__)
 
 #: What each registered name stands for, to register it anew when the file has changed.
 _registered: dict[str, DatasetFile] = {}
@@ -37,9 +40,11 @@ def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError],
 
     Raises:
         InputError: if a list is malformed, or shares a tile with another split.
-        MissingFileError: if tiles have no labels, or no raster at all.
+        MissingFileError: if there is no ROOT, or if tiles have no labels, or no raster at all.
         RasterError: if a file that tells the size of a tile cannot be opened.
     """
+    if not is_gdal_name(os.fspath(file.root)) and not file.root.is_dir():
+        raise MissingFileError(f"{file.path}: ROOT is {os.fspath(file.root)!r}, but there is no such folder.")
     tiles = read_tiles(file, split)
     for problem in shared_tiles(file, split, tiles):
         on_problem(problem)
@@ -144,6 +149,15 @@ def _find_files(
     there = [
         {name: path if path is not None and may_exist(path) else None for name, path in tile.files.items()} for tile in tiles
     ]
+    for name in tiles[0].files:
+        if any(files.values() for files in there) and not any(files[name] for files in there):
+            logger.warning(
+                "No tile of %s:%s has a file of %r, which counts as a missing sensor; looked for %s, for one.",
+                file.path,
+                split,
+                name,
+                tiles[0].files[name],
+            )
     unlabeled = [tile for tile in tiles if file.labeled_by_rasters and (tile.labels is None or not may_exist(tile.labels))]
     empty = [tile for tile, files in zip(tiles, there) if not any(files.values())]
     for what, without in (("label raster", unlabeled), ("file of any sensor", empty)):
