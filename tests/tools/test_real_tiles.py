@@ -8,7 +8,7 @@ import rasterio
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from imrsf_d2.commands import predict, statistics, subsets, train, visualize
+from imrsf_d2.commands import check, predict, statistics, subsets, train, visualize
 from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.data.labels import semantic_truth
 from tests.real_files import TERRAMESH, needs_terramesh
@@ -51,6 +51,21 @@ def test_codes_become_classes_in_the_order_of_the_table(folder):
     assert MetadataCatalog.get(name).stuff_classes == names and len(np.unique(codes)) > 3
     for code in np.unique(codes):
         assert set(classes[codes == code]) == {{0: 255, 8: 255, 9: 7}.get(code, code - 1)}
+
+
+@needs_terramesh
+def test_nothing_is_wrong_with_them_and_a_false_table_is_noticed(folder, capsys):
+    assert check.main(["--data", str(folder), "--num-workers", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "Read 12 rasters of 3 tiles (train 2, val 1)" in text and "EPSG:32718 (1)" in text and "No problem found." in text
+    codes = raster("LULC", VAL)
+    water = (codes == 1).sum() / np.isin(codes, (1, 2, 3, 4, 5, 6, 7, 9)).sum()
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("Water "))
+    assert row[-2:] == [f"{water:.1%}", "(1)"]
+    (folder / "dataset.yaml").write_text(DATASET.replace("CLASSES: terramesh", "CLASSES: [{NAME: water, CODES: [1]}]"))
+    assert check.main(["--data", str(folder), "--num-workers", "1"]) == 1
+    share = (codes == 9).mean()
+    assert f"val: 9: {share:.1%} of the pixels, in 1 of 1 label maps, e.g. LULC/{VAL}.tif" in capsys.readouterr().out
 
 
 @needs_terramesh

@@ -40,7 +40,7 @@ class FileFacts:
         grid: where its pixels lie.
         dtypes: the data types of its bands, each once.
         scaled: whether a SCALE or OFFSET turns what is stored into values.
-        no_data: its no-data tags and masks, in words; empty without any.
+        no_data: its no-data tags as text, and "mask" and "alpha" if it has one.
         bands: the descriptions of its bands, None for a band without.
         pixels, valid: how many there are, and how many hold data.
         values: [C, n] float32, some of the valid values before TRANSFORM and CLIP; None if they are not the modality's.
@@ -52,7 +52,7 @@ class FileFacts:
     grid: Grid
     dtypes: tuple[str, ...]
     scaled: bool
-    no_data: str
+    no_data: tuple[str, ...]
     bands: tuple[str | None, ...]
     pixels: int = 0
     valid: int = 0
@@ -161,7 +161,7 @@ def _header(file: rasterio.DatasetReader, path: str) -> FileFacts:
         Grid.of(file),
         tuple(dict.fromkeys(file.dtypes)),
         set(zip(file.scales, file.offsets)) != {(1.0, 0.0)},
-        ", ".join([*(f"{float(tag):g}" for tag in tags), *mask, *(["alpha"] if "alpha" in marks else [])]),
+        (*(f"{float(tag):g}" for tag in tags), *mask, *(["alpha"] if "alpha" in marks else [])),
         file.descriptions,
     )
 

@@ -121,9 +121,9 @@ def class_findings(dataset: str, counts: ClassCounts, is_test: bool, allow_singl
     unlabeled = counts.unlabeled > 0
     if hint := label_hint(counts.pixels, unlabeled, counts.classes).strip():
         yield Finding(kinds.MASKS, LABELS, "", hint, dataset=dataset)
-    problem = one_class_problem(
-        dataset, counts.pixels, unlabeled, counts.classes, allow_single_class or not is_test or bool(counts.unknown)
-    )
+    if counts.unknown:
+        return  # the others may be among them
+    problem = one_class_problem(dataset, counts.pixels, unlabeled, counts.classes, allow_single_class or not is_test)
     if problem is not None:
         yield Finding(kinds.NO_CLASSES, LABELS, "", str(problem), dataset=dataset)
         return

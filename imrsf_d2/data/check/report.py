@@ -22,8 +22,8 @@ from imrsf_d2.utils.errors import counted, percent
 
 __all__ = ["as_data", "as_text"]
 
-#: Examples of a kind that are shown.
-SHOWN = 3
+#: Files of a kind that are shown, and lines about a whole dataset, each of which says something else.
+SHOWN, SHOWN_OF_ALL = 3, 12
 WIDTH = 120
 
 
@@ -95,7 +95,7 @@ def _file_texts(files: Sequence[FileFacts]) -> list[str]:
         _most([_band_text(file) for file in files]),
         _most([", ".join(file.dtypes) for file in files]),
         _most([size_text(file.grid.shape) for file in files]),
-        _most([file.no_data or "none" for file in files]),
+        _most([", ".join(file.no_data) or "none" for file in files]),
         percent(sum(file.valid for file in files) / pixels) if pixels else "",
     ]
 
@@ -195,9 +195,10 @@ def _group_text(number: int, found: Group, root: str) -> str:
     there = ", ".join(f"{name} {amount}" for name, amount in found.datasets.items())
     by_dataset = any(not finding.file for finding in found.findings)  # then each line names its own
     lines = [f"{number}. {where}{title}" + (f" ({there})" if there and not by_dataset else "")]
-    lines += [_wrapped(_line(finding, root), "     ", "       ") for finding in found.findings[:SHOWN]]
-    if count > SHOWN:
-        lines.append(f"     and {count - SHOWN} more")
+    most = SHOWN_OF_ALL if by_dataset else SHOWN
+    lines += [_wrapped(_line(finding, root), "     ", "       ") for finding in found.findings[:most]]
+    if count > most:
+        lines.append(f"     and {count - most} more")
     if found.kind.remedy:
         lines.append(_wrapped(found.kind.remedy, "   > ", "     "))
     return "\n".join(lines)

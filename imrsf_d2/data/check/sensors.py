@@ -20,6 +20,8 @@ __all__ = ["pixel_size_findings", "sensor_findings", "usual"]
 #: MEAN and STD describe values whose mean is no farther from MEAN, in STD, and whose standard deviation is at most so many
 #: times larger or smaller than STD.
 MOST_OFF, MOST_TIMES = 1.0, 3.0
+#: What marks missing data beside a tag with a number: files need it only where they lack data.
+OTHER_MARKS = {"mask", "alpha", "nan"}
 #: Farther from MEAN, or more spread, than this, in STD, they are in another unit.
 FAR_OFF = 10.0
 
@@ -34,7 +36,7 @@ def sensor_findings(modality: Modality, files: Sequence[FileFacts], measured: bo
     """
     for kind, texts in (
         (kinds.DATA_TYPES, [", ".join(file.dtypes) for file in files]),
-        (kinds.NO_DATA_TAGS, [file.no_data or "none" for file in files]),
+        (kinds.NO_DATA_TAGS, [", ".join(sorted(set(file.no_data) - OTHER_MARKS)) or "none" for file in files]),
     ):
         if len(set(texts)) > 1:
             yield Finding(kind, modality.name, "", usual(texts))
