@@ -50,7 +50,7 @@ def convert(args):
     from imrsf_d2.engine.configuration import load_config
     from imrsf_d2.modeling import build_imrsf_vit_backbone
 
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(args.config_file, args.opts, need_data=False)
     with torch.device("meta"):  # only shapes are needed
         encoder = build_imrsf_vit_backbone(cfg)
     print(convert_file(args.source, args.input, args.output, encoder))
