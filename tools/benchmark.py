@@ -58,7 +58,8 @@ def measure_scene(args):
     config_file = CONFIGS / "quick" / Path(args.config_file).name if args.quick else args.config_file
     cfg = load_config(str(config_file), ["MODEL.DEVICE", args.device, *args.opts])
     side = args.scene or (SCENE_PX["quick"] if args.quick else SCENE_PX[args.device])
-    return [benchmark_scene(cfg, side=side, batch_size=args.batch_size, repeats=args.repeats or 3)]
+    options = {"batch_size": args.batch_size, "num_workers": args.num_workers, "repeats": args.repeats or 3}
+    return [benchmark_scene(cfg, side=side, **options)]
 
 
 #: What is measured with a config.
@@ -123,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         "--scene", type=int, metavar="S", help="scene: its side in pixels (default: 1024 on a CPU, 6144 on a GPU)"
     )
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="scene: windows at a time (default: 4)")
+    parser.add_argument("--num-workers", type=int, metavar="N", help="scene: processes (default: as `imrsf predict`)")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader, iteration, scene: changes to the config")
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     from imrsf_d2.utils.errors import exit_code

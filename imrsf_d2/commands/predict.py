@@ -67,6 +67,13 @@ def parse(argv):
     )
     parser.add_argument("--png", action="store_true", help="also draw a quick look")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        metavar="N",
+        help="processes that read files and make objects of masks; 0 does it in threads (default: up to 4 beside a GPU, by "
+        "the number of cores; else 0)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")
     parser.add_argument("--merge", action="store_true", help="write the map of parts that are all computed")

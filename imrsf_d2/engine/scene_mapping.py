@@ -20,7 +20,7 @@ from imrsf_d2.engine.scene_picture import ScenePicture
 from imrsf_d2.engine.scene_predictor import build_scene_predictor, check_weights, class_names, training_window
 from imrsf_d2.engine.torchrun import is_first_process, read_place
 from imrsf_d2.evaluation.importance import check_importance
-from imrsf_d2.inference.job import SceneJob
+from imrsf_d2.inference.job import FOLLOWED_WINDOWS, SceneJob
 from imrsf_d2.inference.mapping import Progress
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.outputs import Extras
@@ -33,8 +33,9 @@ from imrsf_d2.modalities import ModalitySet, computed_part
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
 from imrsf_d2.utils.keys import flat_keys
+from imrsf_d2.utils.parallel import usable_cores
 
-__all__ = ["map_scene"]
+__all__ = ["default_workers", "map_scene"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,10 @@ KEYS = ("MODEL",)
 IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE")
 #: Seconds between looks for what other processes have finished.
 POLL_S = 2.0
+#: Processes that read and reduce windows, at most, if nobody says: two do for a model of 250 windows of 256 px a second.
+MOST_WORKERS = 4
+#: That of the model, and the one that writes objects.
+OTHER_PROCESSES = 2
 #: Windows that are timed for a dry run.
 TIMED_WINDOWS = 8
 
@@ -150,8 +155,8 @@ def _settings(cfg: CfgNode, args: argparse.Namespace) -> Settings:
     return Settings(window, args.overlap, args.min_score, args.min_area, args.simplify)
 
 
-def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowPredictor:
-    predictor = build_scene_predictor(cfg, batch_size=args.batch_size, **asdict(job.settings))
+def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, num_workers: int) -> WindowPredictor:
+    predictor = build_scene_predictor(cfg, batch_size=args.batch_size, num_workers=num_workers, **asdict(job.settings))
     if args.importance:
         check_importance(predictor.model)
     return predictor.windows(instances=job.instances, importance=args.importance)
@@ -159,7 +164,8 @@ def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> WindowP
 
 def _compute(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, share: tuple[int, int]) -> None:
     windows = sum(len(block.windows) for block in job.share(share))
-    predictor = _predictor(cfg, args, job)
+    num_workers = default_workers(cfg.MODEL.DEVICE, windows) if args.num_workers is None else args.num_workers
+    predictor = _predictor(cfg, args, job, num_workers)
     job.compute(predictor, Progress(windows, _tell), share=share)
     if predictor.full_windows > 1:
         logger.warning("%d windows had as many objects as the model has queries.", predictor.full_windows)
@@ -176,6 +182,15 @@ def _compute_part(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None
         )
     _compute(cfg, args, job, args.shard)
     logger.info("Part %d of %d is computed; --merge writes the map when all are.", index, count)
+
+
+def default_workers(device: str, windows: int) -> int:
+    """How many processes read and reduce windows, if nobody says: a model on a CPU is slower than reading, and needs the cores."""
+    if not device.startswith("cuda") or windows < FOLLOWED_WINDOWS:
+        return 0
+    place = read_place()
+    cores = usable_cores() // (place.local_world_size if place else 1)
+    return max(0, min(MOST_WORKERS, cores - OTHER_PROCESSES))
 
 
 def _picture(job: SceneJob) -> ScenePicture | None:
@@ -220,7 +235,7 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
         logger.info("Would write %s%s", path, ", in place of the one there." if path.exists() else ".")
     middle = len(job.windows) // 2
     some = [job.windows[i] for i in range(middle, min(middle + TIMED_WINDOWS, len(job.windows)))]
-    predictor = _predictor(cfg, args, job)
+    predictor = _predictor(cfg, args, job, num_workers=0)
     for _ in predictor.run(job.scene, some[: args.batch_size]):
         pass  # the first windows take longer
     start, done = time.monotonic(), sum(1 for _ in predictor.run(job.scene, some))

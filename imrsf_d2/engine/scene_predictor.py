@@ -29,7 +29,7 @@ def build_scene_predictor(cfg: CfgNode, **settings: Any) -> ScenePredictor:
 
     Args:
         cfg: finished by `load_config`.
-        settings: `window`, `overlap`, `min_score`, `min_area`, `simplify`, `batch_size`: see `ScenePredictor`.
+        settings: `window`, `overlap`, `min_score`, `min_area`, `simplify`, `batch_size`, `num_workers`: see `ScenePredictor`.
 
     Raises:
         ValueError: if the config is of a pre-training run, asks for what this machine does not have, or its weights are

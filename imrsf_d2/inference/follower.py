@@ -3,18 +3,12 @@ take turns with those that feed the model."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from imrsf_d2.inference.detection_files import load_detections
@@ -24,6 +18,7 @@ from imrsf_d2.inference.plan import ScenePlan
 from imrsf_d2.inference.vector_files import write_features
 from imrsf_d2.utils.console import quiet_console
 from imrsf_d2.utils.errors import is_user_error
+from imrsf_d2.utils.processes import SPAWN, end_with_parent, interrupts_held
 
 __all__ = ["Follower", "Written"]
 
@@ -63,11 +58,9 @@ class Follower:
         self._written: Written | None = None
         shutil.rmtree(path.parent, ignore_errors=True)  # what a kill has left
         path.parent.mkdir()
-        context = multiprocessing.get_context("spawn")  # a fork would take over the threads and the GPU of this process
-        self._outcome, outcome = context.Pipe(duplex=False)
-        self._process = context.Process(target=_follow, args=(outcome, plan, files, path, watcher), daemon=True)
-        resource_tracker.ensure_running()  # whose start would let interrupts through again
-        with _interrupts_held():
+        self._outcome, outcome = SPAWN.Pipe(duplex=False)
+        self._process = SPAWN.Process(target=_follow, args=(outcome, plan, files, path, watcher), daemon=True)
+        with interrupts_held():
             self._process.start()
         outcome.close()
 
@@ -116,19 +109,9 @@ class Follower:
         return outcome
 
 
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """A process that is started in the block never hears of Ctrl-C, which a terminal sends to all: whoever started it ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _follow(outcome: Connection, plan: ScenePlan, files: Sequence[Path], path: Path, watcher: Watcher | None) -> None:
     """What the process does."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     with quiet_console():
         try:
             features = plan.features(_finished(files))
@@ -140,13 +123,6 @@ def _follow(outcome: Connection, plan: ScenePlan, files: Sequence[Path], path: P
             if not is_user_error(error):
                 error.add_note(traceback.format_exc())
             outcome.send(error)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _finished(files: Sequence[Path]) -> Iterator[Mapping[int, Sequence[Detection]]]:

@@ -42,10 +42,10 @@ def blend_labels(scene: Scene, block: Block, results: Iterator[WindowResult], cl
     def found() -> Iterator[tuple[Window, np.ndarray]]:
         for result in results:
             w = result.window
+            assert result.valid is not None and result.probabilities is not None
             rows, columns = slice(max(w.top, top), min(w.bottom, bottom)), slice(max(w.left, left), min(w.right, right))
             inner = result.valid[rows.start - w.top : rows.stop - w.top, columns.start - w.left : columns.stop - w.left]
             valid[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= inner
-            assert result.probabilities is not None
             yield w, result.probabilities
 
     blended = blend(block.area, found(), classes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,10 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from imrsf_d2.inference.detections import Detection, drop_doubles
+from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.importance import Listener
+from imrsf_d2.inference.mask_bits import pack_masks
+from imrsf_d2.inference.reduction import FoundMasks, find_detections
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.windows import Window
+from imrsf_d2.inference.workers import SceneWorkers, can_share, wait_for
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.ahead import ahead
 from imrsf_d2.utils.errors import InputError
@@ -41,14 +45,14 @@ class WindowResult:
         window: which one.
         detections: objects, best first; empty for a semantic model.
         probabilities: [C, size, size] float32, which sum to 1 over the classes of a pixel; None for an instance model.
-        valid: [size, size] bool, True where some sensor has data.
+        valid: [size, size] bool, True where some sensor has data; None for an instance model.
         importance: [M, n, n] weights of the sensors in the patches, see `Listener`; None if they are not asked for.
     """
 
     window: Window
     detections: list[Detection]
     probabilities: np.ndarray | None
-    valid: np.ndarray
+    valid: np.ndarray | None
     importance: np.ndarray | None = None
 
 
@@ -59,22 +63,34 @@ class _Batch:
     Args:
         windows: in their order.
         images: [C + M, size, size] of each, None of those without data, which the model does not get.
-        inputs, outputs: of the model.
+        outputs: of the model.
         heard: see `WindowResult.importance`; empty if it is not asked for.
         event: of a GPU, when the outputs are there.
     """
 
     windows: list[Window] = field(default_factory=list)
-    images: list[np.ndarray | None] = field(default_factory=list)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
+    images: list[torch.Tensor | None] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     heard: list[np.ndarray] = field(default_factory=list)
     event: torch.cuda.Event | None = None
 
     @property
-    def held(self) -> list[tuple[Window, np.ndarray]]:
+    def held(self) -> list[tuple[Window, torch.Tensor]]:
         """The windows that hold data, and their images."""
         return [(window, image) for window, image in zip(self.windows, self.images) if image is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reduced:
+    """What is kept of a batch.
+
+    Args:
+        results: of its windows, None of those without data; without detections.
+        detections: of those with data, of an instance model: at hand, or what a process is at.
+    """
+
+    results: list[WindowResult | None]
+    detections: list[list[Detection]] | Future[list[list[Detection]]]
 
 
 class WindowPredictor:
@@ -90,6 +106,8 @@ class WindowPredictor:
         queries: of the model: a window with about as many objects probably has more of them; None does not look.
         precision: makes the context that the model computes in, e.g. for autocast.
         importance: keep the weights of the sensors, too, of a model as `Listener` takes it.
+        num_workers: processes that read the scene and make detections of masks; 0 does it in threads. Each takes about a
+            second to begin. What Python has given as arrays is read in a thread in any case.
     """
 
     def __init__(
@@ -103,11 +121,14 @@ class WindowPredictor:
         queries: int | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
         importance: bool = False,
+        num_workers: int = 0,
     ):
         if batch_size < 1:
             raise InputError(f"--batch-size is {batch_size}, expected 1 or more.")
         if not 0 <= min_score <= 1:
             raise InputError(f"--min-score is {min_score:g}, expected a score from 0 to 1.")
+        if num_workers < 0:
+            raise InputError(f"--num-workers is {num_workers}, expected 0 or more.")
         self.model = model.eval()
         self.modalities = modalities
         self.instances = instances
@@ -115,6 +136,7 @@ class WindowPredictor:
         self.min_score = min_score
         self.queries = queries
         self.precision = precision
+        self.num_workers = num_workers
         self.listener = Listener(model) if importance else None
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self._stream: torch.cuda.Stream | None = None
@@ -133,61 +155,66 @@ class WindowPredictor:
     def run_all(self, scene: Scene, windows: Iterable[Window]) -> Generator[WindowResult | None, None, None]:
         """As `run`, but for each window something comes: None where no sensor has data.
 
-        Reading, the model, and what follows from its outputs are three threads, so that the model waits for nothing.
+        Reading, the model, and what follows from its outputs are three threads, so that the model waits for nothing; the first
+        and the last leave what they can to `num_workers` processes.
         """
-        batches = ahead(self._batches(scene, windows), READ_AHEAD, "scene reader")
-        computed = ahead(_each(self._compute, batches), COMPUTED_AHEAD, "scene model")
-        with closing(
-            ahead(_each(partial(self._reduce, scene=scene.grid.shape), computed), REDUCED_AHEAD, "scene results")
-        ) as reduced:
-            for results in reduced:
-                yield from results
+        with self._workers(scene) as workers:
+            batches = ahead(self._batches(scene, windows, workers), READ_AHEAD, "scene reader")
+            computed = ahead(_each(self._compute, batches), COMPUTED_AHEAD, "scene model")
+            reduce = partial(self._reduce, scene=scene.grid.shape, workers=workers)
+            with closing(ahead(_each(reduce, computed), REDUCED_AHEAD, "scene results")) as reduced:
+                for batch in reduced:
+                    yield from _complete(batch)
 
-    def _batches(self, scene: Scene, windows: Iterable[Window]) -> Iterator[_Batch]:
+    def _workers(self, scene: Scene) -> AbstractContextManager[SceneWorkers | None]:
+        return SceneWorkers(scene, self.num_workers) if self.num_workers and can_share(scene) else nullcontext()
+
+    def _batches(self, scene: Scene, windows: Iterable[Window], workers: SceneWorkers | None) -> Iterator[_Batch]:
         """The windows in groups of `batch_size` that hold data, with those between them that hold none."""
         batch = _Batch()
-        for window in windows:
+        coming = workers.ahead(windows) if workers else ((window, scene.wants(window)) for window in windows)
+        for window, wanted in coming:
             batch.windows.append(window)
-            batch.images.append(scene.read(window) if scene.wants(window) else None)
+            batch.images.append(self._read(scene, window, workers) if wanted else None)
             if len(batch.held) == self.batch_size or len(batch.windows) - len(batch.held) >= EMPTY_WINDOWS:
-                yield self._pin(batch)
+                yield batch
                 batch = _Batch()
         if batch.windows:
-            yield self._pin(batch)
+            yield batch
 
-    def _pin(self, batch: _Batch) -> _Batch:
-        batch.inputs = [{"image": torch.from_numpy(image), "height": w.size, "width": w.size} for w, image in batch.held]
-        if self.device.type == "cuda":
-            for sample in batch.inputs:
-                sample["image"] = sample["image"].pin_memory()
-        return batch
+    def _read(self, scene: Scene, window: Window, workers: SceneWorkers | None) -> torch.Tensor | None:
+        """A window's image, in memory from which a GPU can copy while it computes."""
+        shape = self.modalities.num_channels, window.size, window.size
+        image = torch.empty(shape, pin_memory=self.device.type == "cuda")
+        return None if scene.read(window, image.numpy(), workers.tile if workers else None) is None else image
 
     @torch.no_grad()
     def _compute(self, batch: _Batch) -> _Batch:
-        if batch.inputs:
-            moved = [{**sample, "image": sample["image"].to(self.device, non_blocking=True)} for sample in batch.inputs]
+        if batch.held:
+            inputs = [
+                {"image": image.to(self.device, non_blocking=True), "height": window.size, "width": window.size}
+                for window, image in batch.held
+            ]
             with self.precision():
                 if self.listener is None:
-                    batch.outputs = self.model(moved)
+                    batch.outputs = self.model(inputs)
                 else:
-                    batch.outputs, batch.heard = self.listener(moved)
+                    batch.outputs, batch.heard = self.listener(inputs)
         if self.device.type == "cuda":
             batch.event = torch.cuda.Event()
             batch.event.record()
         return batch
 
     @torch.no_grad()
-    def _reduce(self, batch: _Batch, scene: tuple[int, int]) -> list[WindowResult | None]:
+    def _reduce(self, batch: _Batch, scene: tuple[int, int], workers: SceneWorkers | None) -> _Reduced:
         """The results of a batch; on a GPU, in a stream of their own, beside the model's work on the next batch."""
         with nullcontext() if batch.event is None else self._beside(batch.event):
-            silent: Sequence[np.ndarray | None] = [None] * len(batch.outputs)
-            outputs = iter(zip(batch.outputs, batch.heard or silent))
-            results = [
-                None if image is None else self._result(window, image, scene, *next(outputs))
-                for window, image in zip(batch.windows, batch.images)
-            ]
+            found = self._found(batch) if self.instances else []
+            held = self._results(batch)
+            results = [None if image is None else next(held) for image in batch.images]
             batch.outputs = []  # only now, when nothing in this stream needs them, may others have their memory
-        return results
+        sent = workers.find(found, scene) if workers and found else None
+        return _Reduced(results, [find_detections(masks, scene) for masks in found] if sent is None else sent)
 
     @contextmanager
     def _beside(self, event: torch.cuda.Event) -> Iterator[None]:
@@ -198,91 +225,67 @@ class WindowPredictor:
             yield
             self._stream.synchronize()
 
-    def _result(
-        self,
-        window: Window,
-        image: np.ndarray,
-        scene: tuple[int, int],
-        output: dict[str, Any],
-        importance: np.ndarray | None,
-    ) -> WindowResult:
-        validity = image[self.modalities.num_bands :] > 0
-        valid = np.logical_or.reduce(validity, axis=0)
-        if self.instances:
-            return WindowResult(window, self._detections(window, output, validity, valid, scene), None, valid, importance)
-        return WindowResult(window, [], _probabilities(output), valid, importance)
+    def _results(self, batch: _Batch) -> Iterator[WindowResult]:
+        """Those of the windows with data, but for their detections."""
+        silent: Sequence[np.ndarray | None] = [None] * len(batch.outputs)
+        for (window, image), output, weights in zip(batch.held, batch.outputs, batch.heard or silent):
+            if self.instances:
+                yield WindowResult(window, [], None, None, weights)
+            else:
+                valid = np.logical_or.reduce(self._validity(image), axis=0)
+                yield WindowResult(window, [], _probabilities(output), valid, weights)
 
-    def _detections(
-        self, window: Window, output: dict[str, Any], validity: np.ndarray, known: np.ndarray, scene: tuple[int, int]
-    ) -> list[Detection]:
-        if "instances" not in output:
+    def _validity(self, image: torch.Tensor) -> np.ndarray:
+        return image[self.modalities.num_bands :].numpy()
+
+    def _found(self, batch: _Batch) -> list[FoundMasks]:
+        """The objects of each window with data that are good enough; the whole batch at once, as each copy from a GPU waits."""
+        if not batch.outputs:
+            return []
+        if "instances" not in batch.outputs[0]:
             raise InputError(
-                f"the model gives {sorted(output)}, no instances: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True, or ask for a label map."
+                f"the model gives {sorted(batch.outputs[0])}, no instances: set MODEL.MASK_FORMER.TEST.INSTANCE_ON True, or ask "
+                "for a label map."
             )
-        found = output["instances"]
-        scores = found.scores.float().cpu().numpy()
-        order = np.argsort(-scores, kind="stable")
-        order = order[: np.count_nonzero(scores >= self.min_score)]
-        masks = _masks(found.pred_masks, order)
-        masks[:, max(scene[0] - window.top, 0) :] = False  # nothing is beyond the scene
-        masks[:, :, max(scene[1] - window.left, 0) :] = False
-        labels = found.pred_classes.cpu().numpy()[order].tolist()
-        if self.queries is not None and len(labels) >= self.queries:
-            self.full_windows += 1
-            if self.full_windows == 1:
-                logger.warning(
-                    "The window at row %d, column %d has %d objects, as many as the model has queries: it probably holds more. Take "
-                    "a smaller --window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES. Further ones are counted.",
-                    window.top,
-                    window.left,
-                    len(labels),
-                )
-        everywhere = sum(1 << m for m, valid in enumerate(validity) if valid.all())
-        partly = [m for m, valid in enumerate(validity) if not everywhere >> m & 1 and valid.any()]
-        boxes = _boxes(masks)
-        detections: list[Detection] = []
-        for mask, (top, left, bottom, right), label, score in zip(masks, boxes, labels, scores[order].tolist()):
-            if top == bottom:
-                continue
-            crop = mask[top:bottom, left:right].copy()
-            if not everywhere and 2 * np.count_nonzero(known[top:bottom, left:right] & crop) < np.count_nonzero(crop):
-                continue  # mostly where nothing is known
-            sensors = everywhere
-            for m in partly:
-                if 2 * np.count_nonzero(validity[m, top:bottom, left:right] & crop) >= np.count_nonzero(crop):
-                    sensors |= 1 << m
-            place = window.top + top, window.left + left
-            detections.append(Detection(window.index, len(detections), label, score, *place, crop, sensors))
-        return drop_doubles(detections)
+        instances = [output["instances"] for output in batch.outputs]
+        ends = np.cumsum([len(found.scores) for found in instances])[:-1]
+        scores = np.split(torch.cat([found.scores for found in instances]).float().cpu().numpy(), ends)
+        labels = np.split(torch.cat([found.pred_classes for found in instances]).cpu().numpy(), ends)
+        orders = [np.argsort(-some, kind="stable")[: np.count_nonzero(some >= self.min_score)] for some in scores]
+        bits = pack_masks([found.pred_masks for found in instances], orders)
+        every = []
+        for (window, image), some, classes, order, masks in zip(batch.held, scores, labels, orders, bits):
+            self._look_whether_full(window, len(order))
+            objects = classes[order].tolist(), some[order].tolist(), masks
+            every.append(FoundMasks.of(window, *objects, self._validity(image)))
+        return every
+
+    def _look_whether_full(self, window: Window, objects: int) -> None:
+        if self.queries is None or objects < self.queries:
+            return
+        self.full_windows += 1
+        if self.full_windows == 1:
+            logger.warning(
+                "The window at row %d, column %d has %d objects, as many as the model has queries: it probably holds more. Take "
+                "a smaller --window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES. Further ones are counted.",
+                window.top,
+                window.left,
+                objects,
+            )
+
+
+def _complete(batch: _Reduced) -> Iterator[WindowResult | None]:
+    """The results of a batch with its detections."""
+    detections = batch.detections if isinstance(batch.detections, list) else wait_for(batch.detections)
+    every = iter(detections)
+    for result in batch.results:
+        yield result if result is None or not detections else replace(result, detections=next(every))
 
 
 def _each(function: Callable[[_Batch], Result], batches: Generator[_Batch, None, None]) -> Iterator[Result]:
     """A function of each batch; what the batches come from is closed with it, when nobody asks for the rest."""
     with closing(batches):
         yield from map(function, batches)
-
-
-def _masks(masks: torch.Tensor, chosen: np.ndarray) -> np.ndarray:
-    """Some of the masks [n, H, W] of a model, as bool, without a copy of those left out."""
-    if masks.device.type == "cpu":
-        found = np.empty((len(chosen), *masks.shape[1:]), dtype=bool)
-        for mask, index in zip(found, chosen.tolist()):
-            mask[:] = (masks[index] > 0.5).numpy()
-        return found
-    return (masks[torch.from_numpy(chosen).to(masks.device)] > 0.5).cpu().numpy()
-
-
-def _boxes(masks: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """(top, left, bottom, right) around the pixels of each mask; all 0 for one without."""
-    number, height, width = masks.shape
-    if width % 8 == 0:  # eight pixels at a time
-        words = masks.view(np.uint64)
-        rows, columns = np.bitwise_or.reduce(words, axis=2) > 0, np.bitwise_or.reduce(words, axis=1).view(bool)
-    else:
-        rows, columns = masks.any(axis=2), masks.any(axis=1)
-    sides = (rows.argmax(1), columns.argmax(1), height - rows[:, ::-1].argmax(1), width - columns[:, ::-1].argmax(1))
-    some = rows.any(axis=1)
-    return [tuple(box) for box in (np.stack(sides, axis=1) * some[:, None]).tolist()] if number else []
 
 
 def _probabilities(output: dict[str, Any]) -> np.ndarray:

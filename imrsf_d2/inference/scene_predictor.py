@@ -109,6 +109,8 @@ class ScenePredictor:
         classes: names of the model's classes; None for those of the dataset it was built for (`model.metadata`), or numbers.
         precision: makes the context that the model computes in, e.g. `lambda: torch.autocast("cuda", torch.bfloat16)`.
         batch_size: windows that go through the model together.
+        num_workers: processes that read files and make objects of masks, for a fast GPU; see `WindowPredictor`. A script that
+            asks for some must do its work below `if __name__ == "__main__":`, as they load it, too.
         window: side of what the model sees at a time, px: that of its training crops.
         overlap: of neighboring windows, px; None for a quarter of `window`, the least.
         min_score: objects below it are left out.
@@ -127,13 +129,14 @@ class ScenePredictor:
         classes: Sequence[str] | ClassNames | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
         batch_size: int = 4,
+        num_workers: int = 0,
         window: int = Settings.window,
         overlap: int | None = Settings.overlap,
         min_score: float = Settings.min_score,
         min_area: float = Settings.min_area,
         simplify: float = Settings.simplify,
     ):
-        self.model, self.precision, self.batch_size = model, precision, batch_size
+        self.model, self.precision, self.batch_size, self.num_workers = model, precision, batch_size, num_workers
         self.settings = Settings(window, overlap, min_score, min_area, simplify)
         self.modalities = modalities or _modalities(model)
         self._classes = classes
@@ -195,6 +198,7 @@ class ScenePredictor:
             queries=getattr(self.model, "num_queries", None) if instances else None,
             precision=self.precision,
             importance=importance,
+            num_workers=self.num_workers,
         )
 
     def class_names(self, *, instances: bool) -> ClassNames:
@@ -219,6 +223,7 @@ def predict_scene(
     classes: Sequence[str] | ClassNames | None = None,
     precision: Callable[[], AbstractContextManager] = nullcontext,
     batch_size: int = 4,
+    num_workers: int = 0,
     window: int = Settings.window,
     overlap: int | None = Settings.overlap,
     min_score: float = Settings.min_score,
@@ -240,7 +245,7 @@ def predict_scene(
         table = geopandas.GeoDataFrame.from_features(found, crs=found.crs)
 
     Args:
-        model, modalities, classes, precision, batch_size, window, overlap, min_score, min_area, simplify: see
+        model, modalities, classes, precision, batch_size, num_workers, window, overlap, min_score, min_area, simplify: see
             `ScenePredictor`, which keeps them for many scenes.
         sensors, progress, where: see `ScenePredictor.predict`.
 
@@ -253,6 +258,7 @@ def predict_scene(
         classes=classes,
         precision=precision,
         batch_size=batch_size,
+        num_workers=num_workers,
         window=window,
         overlap=overlap,
         min_score=min_score,

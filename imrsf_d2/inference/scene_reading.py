@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,10 @@ from imrsf_d2.geo.rasters import Raster, read_raster
 from imrsf_d2.inference.windows import Window
 from imrsf_d2.modalities import Modality, ModalitySet
 
-__all__ = ["Scene", "SceneFile"]
+__all__ = ["Scene", "SceneFile", "Tile"]
+
+#: The row and the column of a tile, counted in tiles of the whole map.
+Tile = tuple[int, int]
 
 #: Pixels of two files are the same if none of their corners lies further apart, px.
 SAME_PIXELS = 1e-3
@@ -80,8 +83,10 @@ class Scene:
         self.sensors = {name: tuple(files) for name, files in sensors.items()}
         self._around = around
         self._looked_at = None if area is None else area.buffer(around * grid.longest_side, join_style="mitre")
-        self._tiles: OrderedDict[tuple[int, int], dict[str, Raster]] = OrderedDict()
+        self._kept: OrderedDict[Tile, np.ndarray | None] = OrderedDict()
         self._files = OpenFiles(OPEN_FILES)
+        #: [C + M, 1, 1]: a pixel without data
+        self._nothing = assemble(modalities, {}, (1, 1))
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
@@ -124,8 +129,14 @@ class Scene:
         """Whether all windows that see an object, in the grid's system, are looked at."""
         return self._looked_at is None or bool(self._looked_at.covers(geometry))
 
-    def read(self, window: Window) -> np.ndarray | None:
+    def read(
+        self, window: Window, room: np.ndarray | None = None, tile: Callable[[Tile], np.ndarray | None] | None = None
+    ) -> np.ndarray | None:
         """What the model sees of a window.
+
+        Args:
+            room: [C + M, size, size] float32 for it; None makes some.
+            tile: gives the tiles as `read_area` does; None keeps them here.
 
         Returns:
             [C + M, size, size] as `assemble` makes it, invalid beyond the scene's edges; None if no sensor has a valid
@@ -135,39 +146,69 @@ class Scene:
             RasterError: if a file cannot be read.
             ValueError: if a file does not hold what its modality says.
         """
-        image = assemble(self.modalities, {}, (window.size, window.size))
-        # Rows and columns of the whole map.
-        first_row, first_column = self._origin
-        top, left = window.top + first_row, window.left + first_column
-        bottom = min(window.bottom, self.grid.height) + first_row
-        right = min(window.right, self.grid.width) + first_column
-        for row in range(top // TILE_PX, -(-bottom // TILE_PX)):
-            for column in range(left // TILE_PX, -(-right // TILE_PX)):
-                above, before = row * TILE_PX, column * TILE_PX
-                rows = slice(max(above, top), min(above + TILE_PX, bottom))
-                columns = slice(max(before, left), min(before + TILE_PX, right))
-                inner = np.s_[rows.start - above : rows.stop - above, columns.start - before : columns.stop - before]
-                outer = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-                for name, (bands, valid) in self._tile(row, column).items():
-                    image[(self.modalities.bands(name), *outer)] = bands[(slice(None), *inner)]
-                    image[(self.modalities.validity(name), *outer)] = valid[inner]
+        image = np.empty((self.modalities.num_channels, window.size, window.size), np.float32) if room is None else room
+        top, left, bottom, right = self._inside(window)
+        if bottom - top < window.size or right - left < window.size:
+            image[:] = self._nothing
+        for row, column in self.tiles(window):
+            above, before = row * TILE_PX, column * TILE_PX
+            rows = slice(max(above, top), min(above + TILE_PX, bottom))
+            columns = slice(max(before, left), min(before + TILE_PX, right))
+            inner = np.s_[:, rows.start - above : rows.stop - above, columns.start - before : columns.stop - before]
+            outer = np.s_[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            pixels = (tile or self._tile)((row, column))
+            image[outer] = self._nothing if pixels is None else pixels[inner]
         return image if image[self.modalities.num_bands :].any() else None
 
-    def _tile(self, row: int, column: int) -> dict[str, Raster]:
-        """The sensors that have data in a tile of the whole map."""
-        with self._lock:  # GDAL's handles are not shared between threads, and no tile is read twice
-            if (row, column) not in self._tiles:
-                rows = slice(row * TILE_PX, min((row + 1) * TILE_PX, self._whole.height))
-                columns = slice(column * TILE_PX, min((column + 1) * TILE_PX, self._whole.width))
-                found = {
-                    name: self._read(self.modalities[name], files, rows, columns) for name, files in self.sensors.items()
-                }
-                self._tiles[row, column] = {name: raster for name, raster in found.items() if raster[1].any()}
+    def tiles(self, window: Window) -> list[Tile]:
+        """Those that a window is read from."""
+        top, left, bottom, right = self._inside(window)
+        rows, columns = range(top // TILE_PX, -(-bottom // TILE_PX)), range(left // TILE_PX, -(-right // TILE_PX))
+        return [(row, column) for row in rows for column in columns]
+
+    def tile_grid(self) -> tuple[int, int]:
+        """How many rows and columns of tiles the whole map has."""
+        return -(-self._whole.height // TILE_PX), -(-self._whole.width // TILE_PX)
+
+    def tile_area(self, tile: Tile) -> tuple[slice, slice]:
+        """Its rows and columns in the whole map."""
+        (top, left), (height, width) = (TILE_PX * tile[0], TILE_PX * tile[1]), self._whole.shape
+        return slice(top, min(top + TILE_PX, height)), slice(left, min(left + TILE_PX, width))
+
+    def read_area(self, rows: slice, columns: slice) -> np.ndarray | None:
+        """Pixels of the whole map, [C + M, h, w] as `assemble` makes it; None if no sensor has data there. Not for several
+        threads at a time, as GDAL's handles are not.
+
+        Raises:
+            RasterError, ValueError: see `read`.
+        """
+        image = np.empty((self.modalities.num_channels, rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        known = False
+        for modality in self.modalities:
+            channels, validity = self.modalities.bands(modality.name), self.modalities.validity(modality.name)
+            if modality.name in self.sensors:
+                bands, valid = self._read(modality, self.sensors[modality.name], rows, columns)
+                image[channels], image[validity] = bands, valid
+                known = known or bool(valid.any())
+            else:
+                image[channels], image[validity] = self._nothing[channels], self._nothing[validity]
+        return image if known else None
+
+    def _inside(self, window: Window) -> tuple[int, int, int, int]:
+        """The part of a window that lies in the scene: (top, left, bottom, right) in pixels of the whole map."""
+        row, column = self._origin
+        bottom, right = min(window.bottom, self.grid.height), min(window.right, self.grid.width)
+        return window.top + row, window.left + column, bottom + row, right + column
+
+    def _tile(self, tile: Tile) -> np.ndarray | None:
+        with self._lock:  # see `read_area`; and no tile is read twice
+            if tile not in self._kept:
+                self._kept[tile] = self.read_area(*self.tile_area(tile))
                 size = 4 * self.modalities.num_channels * TILE_PX**2
-                while len(self._tiles) * size > CACHE_BYTES and len(self._tiles) > 1:
-                    self._tiles.popitem(last=False)
-            self._tiles.move_to_end((row, column))
-            return self._tiles[row, column]
+                while len(self._kept) * size > CACHE_BYTES and len(self._kept) > 1:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(tile)
+            return self._kept[tile]
 
     def _read(self, modality: Modality, files: Sequence[SceneFile], rows: slice, columns: slice) -> Raster:
         part = self._whole.part(rows, columns)

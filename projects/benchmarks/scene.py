@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 from torch import Tensor, nn
 
 from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.scene_mapping import default_workers
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import move_bounds
 from imrsf_d2.inference.job import SceneJob, Settings
@@ -36,7 +37,9 @@ __all__ = ["benchmark_scene"]
 TARGET = 0.90
 
 
-def benchmark_scene(cfg: CfgNode, *, side: int, batch_size: int = 4, repeats: int = 3) -> Result:
+def benchmark_scene(
+    cfg: CfgNode, *, side: int, batch_size: int = 4, num_workers: int | None = None, repeats: int = 3
+) -> Result:
     """Map a synthetic scene of houses with a config's model, on its device.
 
     The model alone gets the same windows in the same batches, on its device already, and its outputs are thrown away. With
@@ -47,6 +50,7 @@ def benchmark_scene(cfg: CfgNode, *, side: int, batch_size: int = 4, repeats: in
         cfg: of a task; INPUT.CROP.SIZE is the side of the windows.
         side: of the scene, px.
         batch_size: windows that go through the model together.
+        num_workers: processes that read and reduce windows; None takes as many as `imrsf predict`.
         repeats: timed rounds.
     """
     modalities = ModalitySet.from_config(cfg)
@@ -64,8 +68,11 @@ def benchmark_scene(cfg: CfgNode, *, side: int, batch_size: int = 4, repeats: in
         houses = partial(_Houses, channel=modalities.bands(reference.name).start, numbers=numbers**2)
         nothing = _Nothing(len(classes), model.device)
         in_place = instances and not cfg.MODEL.WEIGHTS
-        whole = _Mapping(cfg, scene, houses(model) if in_place else model, Path(folder), classes, window, batch_size)
-        rest = _Mapping(cfg, scene, houses(nothing) if instances else nothing, Path(folder), classes, window, batch_size)
+        mapping = partial(
+            _Mapping, cfg, scene, Path(folder), classes, window=window, batch_size=batch_size, num_workers=num_workers
+        )
+        whole = mapping(houses(model) if in_place else model)
+        rest = mapping(houses(nothing) if instances else nothing)
         batches = _batches(whole, batch_size, model.device)
         works: dict[str, Callable[[], object]] = {
             "from files to a file": whole,
@@ -89,7 +96,7 @@ def benchmark_scene(cfg: CfgNode, *, side: int, batch_size: int = 4, repeats: in
         lines.append(Line("objects written, for each window", (whole.objects / number,)))
     title = f"Scene of {side} x {side} px to {'objects' if instances else 'a label map'}, windows of {window} px"
     note = (
-        f"{number} windows in batches of {batch_size}; sensors {', '.join(modalities.names)}, one of them in another "
+        f"{number} windows in batches of {batch_size}, processes that read and reduce them: {whole.predictor.num_workers}; sensors {', '.join(modalities.names)}, one of them in another "
         f"coordinate system and resolution; {model.device}, {'bfloat16 or fp16' if cfg.SOLVER.AMP.ENABLED else 'float32'}"
         f"{', houses in place of what an untrained model finds' if in_place else ''}."
     )
@@ -100,14 +107,30 @@ class _Mapping:
     """A scene to its map, from the start at each call."""
 
     def __init__(
-        self, cfg: CfgNode, scene: Scene, model: nn.Module, folder: Path, classes: list[str], window: int, batch_size: int
+        self,
+        cfg: CfgNode,
+        scene: Scene,
+        folder: Path,
+        classes: list[str],
+        model: nn.Module,
+        *,
+        window: int,
+        batch_size: int,
+        num_workers: int | None,
     ):
         self.scene, self.classes = scene, classes
         self.instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
         self.output = folder / ("map.gpkg" if self.instances else "map.tif")
         self.settings = Settings(window, -(-window // 4))
+        if num_workers is None:
+            num_workers = default_workers(cfg.MODEL.DEVICE, sum(len(block.windows) for block in self.job().blocks))
         self.predictor = WindowPredictor(
-            model, scene.modalities, instances=self.instances, batch_size=batch_size, precision=partial(autocast, cfg)
+            model,
+            scene.modalities,
+            instances=self.instances,
+            batch_size=batch_size,
+            precision=partial(autocast, cfg),
+            num_workers=num_workers,
         )
         self.objects = 0
 

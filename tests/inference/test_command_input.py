@@ -131,6 +131,7 @@ WRONG = {
     "min-score 2": ((*RGB, "--min-score", "2"), {}, "--min-score is 2, expected a score from 0 to 1"),
     "min-area of no number": ((*RGB, "--min-area", "nan"), {}, "min area is nan"),
     "batch of none": ((*RGB, "--batch-size", "0"), {}, "--batch-size is 0"),
+    "fewer than no processes": ((*RGB, "--num-workers", "-1"), {}, "--num-workers is -1"),
     "part of nothing": ((*RGB, "--shard", "3/2"), {}, "--shard is '3/2', expected I/N with I from 0"),
     "merge before all is done": ((*RGB, "--merge"), {}, "lacks 4 of 4 blocks.*run the missing --shard first"),
     "merge and shard": ((*RGB, "--merge", "--shard", "0/2"), {}, "leave out --shard"),

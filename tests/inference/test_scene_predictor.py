@@ -93,7 +93,7 @@ def test_memory_follows_the_front_and_not_the_scene(truth, monkeypatch):
             alive.add(detection)
             return detection
 
-    monkeypatch.setattr(imrsf_d2.inference.predictor, "Detection", Counted)
+    monkeypatch.setattr(imrsf_d2.inference.reduction, "Detection", Counted)
     monkeypatch.setattr(imrsf_d2.inference.mapping, "TELL_S", 0)
 
     def most_held(times):
