@@ -11,19 +11,23 @@ import shapely
 from imrsf_d2.data.class_tables import TableClass
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.geo.codes import CodeCounts
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import bounds_text, crs_text
+from imrsf_d2.inference.scene_reading import SceneFile
 from imrsf_d2.preparation.tiles.labels import LabelOptions, PolygonLabels, RasterLabels, open_labels
 from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
 from imrsf_d2.preparation.tiles.scenes import GridOptions, TileScene, find_scenes, place_text
 from imrsf_d2.preparation.tiles.sensors import SensorOptions, Source, describe_sensors
 from imrsf_d2.preparation.tiles.tiles import CodeCounter, TileJob, forget_files
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, percent
 from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["TilePlan", "plan_tiles"]
 
 #: How far around a tile the outline of a large polygon is kept, px.
 MARGIN_PX = 8.0
+#: How far a side that is straight in one system may bend in another, as a share of its length.
+CURVED = 0.05
 #: Labels whose extent is a smaller share of a scene probably do not show all that is there.
 LEAST_LABELED = 0.8
 
@@ -76,46 +80,106 @@ def plan_tiles(
     scenes = find_scenes(sources, grids, found.source if isinstance(found, RasterLabels) else None)
     remarks = [remark for source in sources.values() for remark in source.remarks]
     area = None if labels.area is None else read_polygons(labels.area, "--labelled-area")
-    jobs = list(_jobs(scenes, grids, found.polygons if isinstance(found, PolygonLabels) else None, found, area))
+    placed = [_Placed(scene, found, area) for scene in scenes]
+    jobs = [job for number, of_scene in enumerate(placed) for job in of_scene.jobs(number, grids)]
     if area is not None and not any(job.area is None or shapely.from_wkb(job.area).area for job in jobs):
         raise InputError(_apart("--labelled-area", area, scenes))
     if isinstance(found, PolygonLabels):
         if not any(job.shapes for job in jobs):
             raise InputError(_apart("--labels", found.polygons, scenes))
-        remarks += [*found.remarks, *([] if area is not None else _partly_labeled(found, scenes))]
+        remarks += found.remarks
+        if area is None and (labels.task == "instance" or found.outside != IGNORE_LABEL):
+            remarks += filter(None, (of_scene.partly_labeled() for of_scene in placed))
         return TilePlan(sources, scenes, jobs, found.classes, found.outside, remarks=tuple(remarks))
     if isinstance(found, RasterLabels):
-        counts = run_jobs(CodeCounter(scenes, found.source), jobs, num_workers, progress, unit="label map")
+        counts = run_jobs(CodeCounter(found.source), jobs, num_workers, progress, unit="label map")
         classes, codes = found.classes(CodeCounts.total(counts))
         return TilePlan(sources, scenes, jobs, classes, labels=(found.source, codes), remarks=tuple(remarks))
     return TilePlan(sources, scenes, jobs, remarks=tuple(remarks))
 
 
-def _jobs(
-    scenes: Sequence[TileScene],
-    grids: GridOptions,
-    polygons: Polygons | None,
-    labels: PolygonLabels | RasterLabels | None,
-    area: Polygons | None,
-) -> Iterator[TileJob]:
-    for number, scene in enumerate(scenes):
-        positions, shapes = np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
-        if polygons is not None:
-            positions, shapes = polygons.on(scene.grid)
-        tree = shapely.STRtree(shapes)
-        whole = None if area is None else shapely.union_all(area.on(scene.grid)[1])
+class _Placed:
+    """A scene with what is labeled in it, in its pixels.
+
+    Args:
+        labels: of all scenes.
+        area: what is labeled of all scenes, None for all.
+    """
+
+    def __init__(self, scene: TileScene, labels: PolygonLabels | RasterLabels | None, area: Polygons | None):
+        self.scene = scene
+        self.shapes, self.indices = np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
+        if isinstance(labels, PolygonLabels):
+            positions, self.shapes = labels.polygons.on(scene.grid)
+            self.indices = labels.indices[positions]
+        self.area = None if area is None else shapely.union_all(area.on(scene.grid)[1])
+
+    def jobs(self, number: int, grids: GridOptions) -> Iterator[TileJob]:
+        """The tiles.
+
+        Args:
+            number: of the scene.
+        """
+        scene, tree = self.scene, shapely.STRtree(self.shapes)
+        files = {name: _Files(found, scene.grid) for name, found in scene.sensors.items()}
+        label_files = _Files(scene.labels, scene.grid)
         for window in scene.windows(grids):
             box = shapely.box(window.columns.start, window.rows.start, window.columns.stop, window.rows.stop)
             inside = np.sort(tree.query(box, predicate="intersects"))
-            cut = _in_tile(shapes[inside], box)
-            indices = [] if not isinstance(labels, PolygonLabels) else labels.indices[positions[inside]].tolist()
+            shapes = shapely.to_wkb(_in_tile(self.shapes[inside], box)).tolist()
+            there = {name: of_sensor.meeting(box) for name, of_sensor in files.items()}
             yield TileJob(
                 f"{scene.name}_{window.row:04d}_{window.column:04d}",
                 number,
+                scene.grid,
                 window,
-                tuple(zip(shapely.to_wkb(cut).tolist(), indices, strict=True)),
-                None if whole is None else _area(whole, box),
+                {name: found for name, found in there.items() if found},
+                label_files.meeting(box),
+                tuple(zip(shapes, self.indices[inside].tolist(), strict=True)),
+                None if self.area is None else _area(self.area, box),
             )
+
+    def partly_labeled(self) -> str | None:
+        """A word if the polygons show only a part of the scene, where the rest would be taken for background."""
+        height, width = self.scene.grid.shape
+        share = 0.0
+        if len(self.shapes):
+            extent = shapely.intersection(shapely.box(*shapely.total_bounds(self.shapes)), shapely.box(0, 0, width, height))
+            share = extent.area / (height * width)
+        if share >= LEAST_LABELED:
+            return None
+        return (
+            f"the polygons extend over {percent(share)} of the scene {self.scene.name!r}: if the rest was not mapped, pass what was "
+            "as --labelled-area, or it counts as free of objects"
+        )
+
+
+class _Files:
+    """The files of a sensor by the tiles that they may show some of.
+
+    Args:
+        files: of the sensor.
+        grid: of the scene.
+    """
+
+    def __init__(self, files: Sequence[SceneFile], grid: Grid):
+        self._files, self._grid = files, grid
+        boxes = []
+        for file in files:
+            corners = file.grid.corners(grid.crs)
+            columns, rows = ((-np.inf, np.inf),) * 2 if corners is None else ~grid.transform * corners
+            # Sides that are straight in one system are curves in another.
+            margin = 1.0 if corners is None else 1 + CURVED * max(np.ptp(columns), np.ptp(rows))
+            boxes.append((min(columns) - margin, min(rows) - margin, max(columns) + margin, max(rows) + margin))
+        self._boxes = np.array(boxes).reshape(-1, 4)
+
+    def meeting(self, tile: shapely.Polygon) -> tuple[SceneFile, ...]:
+        """Those that meet a tile, which is a rectangle in the scene's pixels."""
+        left, top, right, bottom = tile.bounds
+        lefts, tops, rights, bottoms = self._boxes.T
+        near = np.flatnonzero((lefts < right) & (rights > left) & (tops < bottom) & (bottoms > top))
+        part = self._grid.part(slice(int(top), int(bottom)), slice(int(left), int(right)))
+        return tuple(self._files[i] for i in near.tolist() if part.meets(self._files[i].grid))
 
 
 def _in_tile(shapes: np.ndarray, box: shapely.Polygon) -> np.ndarray:
@@ -147,21 +211,3 @@ def _apart(option: str, polygons: Polygons, scenes: Sequence[TileScene]) -> str:
         f"{crs_text(polygons.crs)}, the scene {scenes[0].name!r} {place_text(scenes[0].grid)}. See whether the "
         "coordinate systems are right."
     )
-
-
-def _partly_labeled(labels: PolygonLabels, scenes: Sequence[TileScene]) -> Iterator[str]:
-    """A word about each scene of which the polygons show only a part, where the rest would be taken for background."""
-    if labels.outside == IGNORE_LABEL and len(labels.indices) == 0:
-        return
-    for scene in scenes:
-        shapes = labels.polygons.on(scene.grid)[1]
-        height, width = scene.grid.shape
-        share = 0.0
-        if len(shapes):
-            extent = shapely.intersection(shapely.box(*shapely.total_bounds(shapes)), shapely.box(0, 0, width, height))
-            share = extent.area / (height * width)
-        if share < LEAST_LABELED:
-            yield (
-                f"the polygons extend over {share:.0%} of the scene {scene.name!r}: if the rest was not mapped, pass what was as "
-                "--labelled-area, or it counts as free of objects"
-            )

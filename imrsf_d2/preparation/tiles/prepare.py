@@ -22,19 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-from imrsf_d2.data.class_colors import class_colors
-from imrsf_d2.data.dataset_file import DATASET_FILE, DatasetClass, DatasetFile, write_dataset_file
-from imrsf_d2.data.label_codes import IGNORE_LABEL
-from imrsf_d2.data.statistics import compute_statistics, with_statistics
-from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.data.dataset_file import DATASET_FILE, write_dataset_file
 from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
+from imrsf_d2.preparation.tiles.description import SPLITS, dataset_file, measure, write_splits
 from imrsf_d2.preparation.tiles.labels import LabelOptions
 from imrsf_d2.preparation.tiles.plan import TilePlan, plan_tiles
-from imrsf_d2.preparation.tiles.scenes import GridOptions
+from imrsf_d2.preparation.tiles.scenes import LABELS, GridOptions
 from imrsf_d2.preparation.tiles.sensors import SensorOptions
-from imrsf_d2.preparation.tiles.splits import TRAIN, VAL, Split, SplitOptions, TilePlace, split_tiles
+from imrsf_d2.preparation.tiles.splits import Split, SplitOptions, TilePlace, split_tiles
 from imrsf_d2.preparation.tiles.summary import tiles_summary, unseen_classes
-from imrsf_d2.preparation.tiles.tiles import LABELS, TileJob, TileMaker, TileRecord
+from imrsf_d2.preparation.tiles.tiles import TileMaker, TileRecord
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import claim_folder
 from imrsf_d2.utils.errors import InputError
@@ -46,8 +43,6 @@ __all__ = ["TileRequest", "forecast_tiles", "prepare_tiles"]
 VERSION = 1
 #: Tiles with a smaller share of pixels with data are slivers along the edge of a scene.
 MIN_VALID = 0.05
-#: Folder of the lists of tiles.
-SPLITS = "splits"
 
 
 @dataclass(frozen=True)
@@ -130,19 +125,17 @@ def prepare_tiles(request: TileRequest, output: str | os.PathLike, *, num_worker
         raise
     split = _split(request, plan, records)
     remarks = _remarks(request, plan, records, split)
-    splits = _write_splits(output, request.labels.task, plan, records, split)
-    entries, more = _measure(output, plan, records, split, num_workers, progress)
+    splits = write_splits(output, request.labels.task, plan, records, split)
+    entries, more = measure(output, plan, records, split, num_workers, progress)
     summary = tiles_summary(plan, records, split, [*remarks, *more], made=True)
     write_text(output / SUMMARY, summary)
-    write_dataset_file(_dataset_file(output, request, plan, entries, splits))
+    write_dataset_file(dataset_file(output, request.labels.task, plan, entries, splits))
     claimed.mark(complete=True)
     return summary
 
 
 def _maker(request: TileRequest, plan: TilePlan, output: Path | None) -> TileMaker:
-    return TileMaker(
-        output, plan.scenes, plan.sources, request.labels.task, plan.outside, plan.labels, min_valid=request.min_valid
-    )
+    return TileMaker(output, plan.sources, request.labels.task, plan.outside, plan.labels, min_valid=request.min_valid)
 
 
 def _parameters(request: TileRequest, plan: TilePlan) -> dict:
@@ -194,7 +187,7 @@ def _check_some(records: Sequence[TileRecord]) -> None:
 def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) -> Split:
     """The split of the tiles that are there."""
     kept = [(job, record) for job, record in zip(plan.jobs, records, strict=True) if not record.skipped]
-    places = [_place(job, plan) for job, _ in kept]
+    places = [TilePlace(job.scene, job.window.row, job.window.column, job.part) for job, _ in kept]
     amounts = [
         [
             *(record.labels.get(index, 0) for index in range(len(plan.classes))),
@@ -207,114 +200,5 @@ def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) 
     return Split(tuple("" if record.skipped else next(names) for record in records), split.unit)
 
 
-def _place(job: TileJob, plan: TilePlan) -> TilePlace:
-    window = job.window
-    grid = plan.scenes[job.scene].grid.part(window.rows, window.columns)
-    return TilePlace(job.scene, window.row, window.column, grid)
-
-
 def _remarks(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> list[str]:
     return [*plan.remarks, *unseen_classes(plan, records, split)]
-
-
-def _write_splits(output: Path, task: str, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> dict[str, str]:
-    """Write the lists of tiles; split -> its file."""
-    files = {}
-    for name in (TRAIN, VAL):
-        listed = [(job, record) for job, record, of in zip(plan.jobs, records, split.names, strict=True) if of == name]
-        file = f"{SPLITS}/{name}.{'json' if task == 'instance' else 'txt'}"
-        if not listed:
-            (output / file).unlink(missing_ok=True)  # readers refuse a list without tiles
-            continue
-        files[name] = file
-        text = "\n".join(job.name for job, _ in listed)
-        if task == "instance":
-            text = json.dumps(_coco(plan, listed), separators=(",", ":"))
-        write_text(output / file, text + "\n")
-    return files
-
-
-def _coco(plan: TilePlan, listed: Sequence[tuple[TileJob, TileRecord]]) -> dict:
-    images: list[dict] = []
-    annotations: list[dict] = []
-    for job, record in listed:
-        height, width = (part.stop - part.start for part in (job.window.rows, job.window.columns))
-        images.append({"id": len(images) + 1, "file_name": f"{job.name}.tif", "height": height, "width": width})
-        for annotation in record.annotations:
-            own = {"id": len(annotations) + 1, "image_id": len(images)}
-            annotations.append({**own, **annotation, "category_id": annotation["category_id"] + 1})
-    return {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": index + 1, "name": label.name} for index, label in enumerate(plan.classes)],
-    }
-
-
-def _measure(
-    output: Path, plan: TilePlan, records: Sequence[TileRecord], split: Split, num_workers: int, progress: bool
-) -> tuple[list[dict], list[str]]:
-    """The entries of the modalities with the statistics of the training tiles, and remarks."""
-    modalities = ModalitySet(source.tile_modality for source in plan.sources.values())
-    samples = [
-        {name: os.fspath(output / name / f"{job.name}.tif") for name in record.sensors}
-        for job, record, of in zip(plan.jobs, records, split.names, strict=True)
-        if of == TRAIN
-    ]
-    entries = [_entry(modality) for modality in modalities]
-    if not samples:
-        return entries, ["there is no training tile, so nothing is measured: MEAN and STD are missing in dataset.yaml"]
-    statistics = compute_statistics(samples, modalities, num_workers, progress)
-    measured, remarks = [], []
-    for entry, modality in zip(entries, modalities, strict=True):
-        found = statistics[modality.name]
-        with_numbers, remark = with_statistics(entry, modality, found)
-        measured.append(with_numbers)
-        if not found.moments.count:
-            remarks.append(
-                f"no training tile has data of {modality.name!r}, so MEAN and STD are missing: another --seed or --split may help"
-            )
-        elif "constant" in remark:
-            remarks.append(f"{modality.name}{remark}")
-    return measured, remarks
-
-
-def _entry(modality: Modality) -> dict:
-    """A modality as in MODEL.IMRSF.MODALITIES, without what is as by default."""
-    entry: dict = {"NAME": modality.name}
-    if modality.categorical:
-        entry |= {"CODES": dict(modality.codes)} if modality.codes else {"CLASSES": modality.classes}
-        if modality.class_names:
-            entry["CLASS_NAMES"] = list(modality.class_names)
-    elif modality.bands:
-        entry["BANDS"] = list(modality.bands)
-    else:
-        entry["CHANNELS"] = modality.channels
-    if modality.transform != "none":
-        entry["TRANSFORM"] = modality.transform
-    if modality.nodata is not None:
-        entry["NODATA"] = modality.nodata
-    if modality.unit:
-        entry["UNIT"] = modality.unit
-    if modality.display:
-        entry["DISPLAY"] = list(modality.display)
-    return entry
-
-
-def _dataset_file(
-    output: Path, request: TileRequest, plan: TilePlan, entries: Sequence[dict], splits: Mapping[str, str]
-) -> DatasetFile:
-    task, size = request.labels.task, request.grids.tile
-    first = 1 if task == "instance" else 0
-    colors = class_colors([row.name for row in plan.classes], [row.color for row in plan.classes])
-    return DatasetFile(
-        path=(output / DATASET_FILE).absolute(),
-        root=output.absolute(),
-        task=task,
-        modalities=tuple(entries),
-        files={name: f"{name}/{{tile}}.tif" for name in plan.sources},
-        labels=f"{LABELS}/{{tile}}.tif" if task == "semantic" else None,
-        classes=tuple(DatasetClass(row.name, colors[index], (index + first,)) for index, row in enumerate(plan.classes)),
-        unlabeled=(IGNORE_LABEL,) if task == "semantic" else (),
-        splits=splits,
-        tile_size=(size, size),
-    )

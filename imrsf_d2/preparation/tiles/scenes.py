@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import WGS84, bounds_text, crs_text
 from imrsf_d2.geo.rasters import size_text
-from imrsf_d2.inference.map_grid import finest_sensor
-from imrsf_d2.inference.scene import open_scene
-from imrsf_d2.inference.scene_files import look_at
+from imrsf_d2.inference.map_grid import check_place, finest_sensor, map_grid
+from imrsf_d2.inference.scene_files import look_at, side_by_side
 from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
 from imrsf_d2.inference.sensors import read_crs
-from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.preparation.tiles.nearby import Nearby
 from imrsf_d2.preparation.tiles.sensors import Source
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["GridOptions", "TileScene", "TileWindow", "find_scenes", "place_text"]
+__all__ = ["LABELS", "GridOptions", "TileScene", "TileWindow", "find_scenes", "place_text"]
+
+#: Folder of the label maps, and so no sensor's name.
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -105,32 +106,26 @@ def find_scenes(sources: Mapping[str, Source], options: GridOptions, labels: Sou
         RasterError: if a file cannot be opened.
         InputError: if a file does not say where it lies, or a sensor shows none of the places.
     """
-    modalities = ModalitySet(source.modality for source in sources.values())
-    assume_crs = read_crs(options.assume_crs, "--assume-crs")
+    assume_crs, crs = read_crs(options.assume_crs, "--assume-crs"), read_crs(options.crs, "--crs")
     files = {name: [look_at(path, source.modality, assume_crs) for path in source.files] for name, source in sources.items()}
     reference = options.reference or finest_sensor(files)
     if reference not in files:
         raise InputError(f"--reference is {reference!r}, expected one of the sensors given: {', '.join(files)}.")
-    open_some = partial(
-        open_scene,
-        modalities,
-        reference=reference,
-        crs=read_crs(options.crs, "--crs"),
-        resolution=options.resolution,
-        assume_crs=assume_crs,
-    )
     label_files = [] if labels is None else [look_at(path, labels.modality, assume_crs) for path in labels.files]
+    others = {name: looked for name, looked in files.items() if name != reference} | {LABELS: label_files}
+    nearby = {name: Nearby([file.grid for file in looked]) for name, looked in others.items()}
     scenes, names = [], set[str]()
     for group in _groups(files[reference], options.tile):
-        alone = open_some({reference: _original(sources[reference], files[reference], group)})
+        first = group[0].grid
+        grid = map_grid(side_by_side({reference: group}, first), reference, crs, options.resolution)
+        check_place(grid)
         there = {
-            name: group if name == reference else [file for file in looked if alone.grid.meets(file.grid)]
-            for name, looked in files.items()
+            name: [looked[i] for i in nearby[name].of(grid) if grid.meets(looked[i].grid)] for name, looked in others.items()
         }
-        paths = {name: _original(sources[name], files[name], found) for name, found in there.items() if found}
-        scene = open_some(paths)
-        of_labels = tuple(file for file in label_files if scene.grid.meets(file.grid))
-        scenes.append(TileScene(_name(group[0].path, names), scene.grid, scene.sensors, of_labels))
+        found = side_by_side({name: group if name == reference else there[name] for name in files}, first)
+        of_labels = side_by_side({LABELS: there[LABELS]}, first)[LABELS]
+        sensors = {name: shown for name, shown in found.items() if shown}
+        scenes.append(TileScene(_name(group[0].path, names), grid, sensors, of_labels))
     if labels is not None and not any(scene.labels for scene in scenes):
         raise InputError(
             f"the labels and the scenes do not overlap: {labels.files[0]} lies at {place_text(label_files[0].grid)}, "
@@ -156,25 +151,30 @@ def place_text(grid: Grid) -> str:
     return f"{bounds_text(grid.bounds)} in {crs_text(grid.crs)} ({size_text(grid.shape)}{degrees})"
 
 
-def _original(source: Source, looked: Sequence[SceneFile], some: Sequence[SceneFile]) -> list[str]:
-    """The names that a user gave for some of the files."""
-    return [path for path, file in zip(source.files, looked, strict=True) if file in some]
-
-
 def _groups(files: Sequence[SceneFile], tile: int) -> list[list[SceneFile]]:
     """Files of one place each, in the order of their first files."""
-    groups: list[list[SceneFile]] = []
-    for file in files:
-        own, others = [file], []
-        for group in groups:
-            if any(_together(file.grid, other.grid, tile) for other in group):
-                own = group + own
-            else:
-                others.append(group)
-        groups = [*others, own]
-    position = {id(file): index for index, file in enumerate(files)}
-    groups = [sorted(group, key=lambda file: position[id(file)]) for group in groups]
-    return sorted(groups, key=lambda group: position[id(group[0])])
+    nearby = Nearby([file.grid for file in files])
+    group = list(range(len(files)))  # of each file, the first file of its place that is known so far
+
+    def first_of(position: int) -> int:
+        while group[position] != position:
+            group[position] = position = group[group[position]]
+        return position
+
+    for position, file in enumerate(files):
+        for other in nearby.of(_around(file.grid, tile)):
+            if other < position and _together(file.grid, files[other].grid, tile):
+                a, b = first_of(position), first_of(other)
+                group[max(a, b)] = min(a, b)
+    found: dict[int, list[SceneFile]] = {}
+    for position, file in enumerate(files):
+        found.setdefault(first_of(position), []).append(file)
+    return list(found.values())
+
+
+def _around(grid: Grid, margin: int) -> Grid:
+    """A grid with some pixels more on each side."""
+    return grid.part(slice(-margin, grid.height + margin), slice(-margin, grid.width + margin))
 
 
 def _together(a: Grid, b: Grid, tile: int) -> bool:
@@ -183,8 +183,8 @@ def _together(a: Grid, b: Grid, tile: int) -> bool:
         return False
     if a.offset_of(b, SAME_PIXELS) is None:
         # Side by side on other pixels: each keeps its own. A pixel's width is no overlap.
-        return a.part(slice(1, a.height - 1), slice(1, a.width - 1)).meets(b)
-    return a.part(slice(-tile, a.height + tile), slice(-tile, a.width + tile)).meets(b)
+        return _around(a, -1).meets(b)
+    return _around(a, tile).meets(b)
 
 
 def _name(path: str, taken: set[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
+from imrsf_d2.geo.projections import crs_text
 from imrsf_d2.geo.rasters import size_text
 from imrsf_d2.preparation.tiles.plan import TilePlan
 from imrsf_d2.preparation.tiles.splits import TRAIN, VAL, Split
@@ -14,6 +15,9 @@ from imrsf_d2.preparation.tiles.tiles import TileRecord
 from imrsf_d2.utils.errors import some_of
 
 __all__ = ["tiles_summary", "unseen_classes"]
+
+#: Scenes that are listed.
+MOST_SCENES = 40
 
 
 def tiles_summary(plan: TilePlan, records: Sequence[TileRecord], split: Split, remarks: Sequence[str], *, made: bool) -> str:
@@ -30,7 +34,7 @@ def tiles_summary(plan: TilePlan, records: Sequence[TileRecord], split: Split, r
     skipped = Counter(record.skipped for record in records if record.skipped)
     tables = [_scenes(plan, records, split), _sensors(plan, records, split, made), _classes(plan, records, split)]
     notes = [
-        f"{kept} tiles of {_size(plan)} in {len(plan.scenes)} scene{'s' * (len(plan.scenes) != 1)}; the split deals out {split.unit}.",
+        f"{kept} tiles of {size_text(plan.jobs[0].part.shape)} in {len(plan.scenes)} scene{'s' * (len(plan.scenes) != 1)}; the split deals out {split.unit}.",
         *(f"left out: {count} tiles, {reason}." for reason, count in skipped.items()),
     ]
     if beside := sum(name == "" and not record.skipped for name, record in zip(split.names, records, strict=True)):
@@ -60,23 +64,18 @@ def _es(names: Sequence[str]) -> str:
     return "es" * (len(names) > 1)
 
 
-def _size(plan: TilePlan) -> str:
-    window = plan.jobs[0].window
-    return size_text((window.rows.stop - window.rows.start, window.columns.stop - window.columns.start))
-
-
 def _scenes(plan: TilePlan, records: Sequence[TileRecord], split: Split) -> str:
+    tiles = [Counter[str]() for _ in plan.scenes]
+    for job, record, name in zip(plan.jobs, records, split.names, strict=True):
+        tiles[job.scene][name] += not record.skipped
     rows = []
-    for number, scene in enumerate(plan.scenes):
-        names = [
-            name
-            for job, record, name in zip(plan.jobs, records, split.names, strict=True)
-            if job.scene == number and not record.skipped
-        ]
-        system = "" if scene.grid.crs is None else scene.grid.crs.to_string()[:30]
+    for scene, of in zip(plan.scenes[:MOST_SCENES], tiles):
         pixel = f"{abs(scene.grid.transform.determinant) ** 0.5:g}"
         files = ", ".join(f"{name}: {len(files)}" for name, files in scene.sensors.items())
-        rows.append([scene.name, system, size_text(scene.grid.shape), pixel, files, names.count(TRAIN), names.count(VAL)])
+        rows.append([scene.name, crs_text(scene.grid.crs), size_text(scene.grid.shape), pixel, files, of[TRAIN], of[VAL]])
+    if more := tiles[MOST_SCENES:]:
+        total = sum(more, Counter())
+        rows.append([f"{len(more)} more", "", "", "", "", total[TRAIN], total[VAL]])
     return _table(rows, ["scene", "system", "size", "pixel", "files", "train", "val"])
 
 

@@ -17,19 +17,20 @@ from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
 from imrsf_d2.geo.codes import CodeCounts
 from imrsf_d2.geo.gdal import OpenFiles
+from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.writing import write_raster
+from imrsf_d2.inference.scene_reading import SceneFile
 from imrsf_d2.preparation.files import RECORDS
+from imrsf_d2.preparation.tiles.encoding import Pixels, write_pixels
 from imrsf_d2.preparation.tiles.objects import cut_object, draw_shapes
-from imrsf_d2.preparation.tiles.pixels import Pixels, read_pixels, write_pixels
-from imrsf_d2.preparation.tiles.scenes import TileScene, TileWindow
+from imrsf_d2.preparation.tiles.pixels import read_pixels
+from imrsf_d2.preparation.tiles.scenes import LABELS, TileWindow
 from imrsf_d2.preparation.tiles.sensors import Source
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.file_state import file_state
 
-__all__ = ["LABELS", "CodeCounter", "TileJob", "TileMaker", "TileRecord", "forget_files"]
+__all__ = ["CodeCounter", "TileJob", "TileMaker", "TileRecord", "forget_files"]
 
-#: Folder of the label maps.
-LABELS = "labels"
 #: Files that each process leaves open.
 OPEN_FILES = 32
 
@@ -40,17 +41,31 @@ class TileJob:
 
     Args:
         name: of its files.
-        scene: index of its scene.
+        scene: index of its scene, and the pixels of that.
         window: its place there.
+        files: sensor -> files that may show some of it; and label rasters.
         shapes: polygons that may meet it, as WKB, in its pixels; and the class index of each.
         area: what of it is labeled, as WKB in its pixels; None if all is.
     """
 
     name: str
     scene: int
+    grid: Grid
     window: TileWindow
+    files: Mapping[str, tuple[SceneFile, ...]]
+    label_files: tuple[SceneFile, ...] = ()
     shapes: tuple[tuple[bytes, int], ...] = ()
     area: bytes | None = None
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Its rows and columns in the scene."""
+        return self.window.rows, self.window.columns
+
+    @property
+    def part(self) -> Grid:
+        """Its grid."""
+        return self.grid.part(*self.pixels)
 
 
 @dataclass(frozen=True)
@@ -82,16 +97,14 @@ class TileMaker:
 
     Args:
         output: the dataset's folder; None counts what would be made, without reading a sensor.
-        scenes: all of them.
         sources: the sensors.
         task: see `LabelOptions`.
         outside: label of pixels that no polygon covers.
-        labels: rasters of labels, and what their codes become; and for each scene its files.
+        labels: rasters of labels, and what their codes become.
         min_valid: least share of a tile's pixels with data of any sensor.
     """
 
     output: Path | None
-    scenes: Sequence[TileScene]
     sources: Mapping[str, Source]
     task: str
     outside: int = IGNORE_LABEL
@@ -132,24 +145,18 @@ class TileMaker:
 
     def _made_from(self, job: TileJob) -> str:
         """Changes if a file that the tile is made from does, or what is labeled in it."""
-        scene = self.scenes[job.scene]
-        part = scene.grid.part(job.window.rows, job.window.columns)
-        files = [
-            file for of_sensor in (*scene.sensors.values(), scene.labels) for file in of_sensor if part.meets(file.grid)
-        ]
-        content = (tuple(part.transform), [_version(file.path) for file in files], job.shapes, job.area)
+        files = [_version(file.path) for of_sensor in (*job.files.values(), job.label_files) for file in of_sensor]
+        content = (tuple(job.part.transform), files, job.shapes, job.area)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def _make(self, job: TileJob) -> TileRecord:
         for folder in (*self.sources, LABELS):  # may be left from an earlier run, when the tile had this sensor
             self.raster(folder, job.name).unlink(missing_ok=True)
-        scene = self.scenes[job.scene]
-        window = job.window.rows, job.window.columns
-        part = scene.grid.part(*window)
+        part = job.part
         rasters: dict[str, Pixels] = {}
         valid = np.zeros(part.shape, dtype=bool)
-        for name, files in scene.sensors.items():
-            pixels = read_pixels(self.sources[name], files, scene.grid, window, _open_files())
+        for name, files in job.files.items():
+            pixels = read_pixels(self.sources[name], files, job.grid, job.pixels, _open_files())
             if pixels is not None:
                 rasters[name] = pixels
                 valid |= pixels.valid
@@ -169,17 +176,16 @@ class TileMaker:
 
     def _count(self, job: TileJob) -> TileRecord:
         """What a tile holds by the outlines of the files."""
-        scene = self.scenes[job.scene]
-        part = scene.grid.part(job.window.rows, job.window.columns)
+        part = job.part
         sensors = {
             name: (part.height * part.width, 0)
-            for name, files in scene.sensors.items()
+            for name, files in job.files.items()
             if any(part.meets(file.grid) for file in files)
         }
         if not sensors:
             return TileRecord("no sensor has data")
         valid = np.zeros(part.shape, dtype=bool)
-        valid[: scene.grid.height - job.window.rows.start, : scene.grid.width - job.window.columns.start] = True
+        valid[: job.grid.height - job.window.rows.start, : job.grid.width - job.window.columns.start] = True
         if np.count_nonzero(valid) < self.min_valid * valid.size:
             return TileRecord("too few pixels have data")
         record, _ = self._label(job, valid)
@@ -233,10 +239,9 @@ class TileMaker:
     def _read_labels(self, job: TileJob) -> np.ndarray:
         assert self.labels is not None
         source, codes = self.labels
-        scene, window = self.scenes[job.scene], (job.window.rows, job.window.columns)
-        pixels = read_pixels(source, scene.labels, scene.grid, window, _open_files())
+        pixels = read_pixels(source, job.label_files, job.grid, job.pixels, _open_files())
         if pixels is None:
-            return np.full([part.stop - part.start for part in window], IGNORE_LABEL, dtype=np.uint8)
+            return np.full(job.part.shape, IGNORE_LABEL, dtype=np.uint8)
         return codes.apply(pixels.stored[0], pixels.valid, f"the labels of tile {job.name}")
 
 
@@ -244,13 +249,11 @@ class TileMaker:
 class CodeCounter:
     """Counts the codes of label rasters in tiles."""
 
-    scenes: Sequence[TileScene]
     source: Source
 
     def __call__(self, job: TileJob) -> CodeCounts:
         """The codes in a tile, where there are data."""
-        scene = self.scenes[job.scene]
-        pixels = read_pixels(self.source, scene.labels, scene.grid, (job.window.rows, job.window.columns), _open_files())
+        pixels = read_pixels(self.source, job.label_files, job.grid, job.pixels, _open_files())
         if pixels is None:
             return CodeCounts({}, 0)
         return CodeCounts.of(pixels.stored[0][pixels.valid], pixels.valid.size)

@@ -1,0 +1,96 @@
+"""Which files are one place, and which of other sensors' files show it."""
+
+import numpy as np
+import pytest
+from rasterio.crs import CRS
+from rasterio.warp import transform
+
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.preparation.tiles.nearby import Nearby
+from imrsf_d2.preparation.tiles.scenes import GridOptions, find_scenes
+from imrsf_d2.preparation.tiles.sensors import SensorOptions, describe_sensors
+from tests.preparation.tiles.places import LEFT, TOP, place
+from tests.raster_files import write_raster_file
+
+SIDE = 40
+
+
+def scenes_of(folder, files, tile=16, **options):
+    """The scenes of files: sensor/name -> place; and the names of each one's files."""
+    for name, where in files.items():
+        write_raster_file(folder / f"{name}.tif", np.ones((SIDE, SIDE), np.uint8), **where)
+    sensors = dict.fromkeys(name.split("/")[0] for name in files)
+    sources = describe_sensors({name: str(folder / name) for name in sensors}, SensorOptions())
+    found = find_scenes(sources, GridOptions(tile, reference="a", **options))
+    return found, [
+        {name: [file.path.rsplit("/", 1)[1][:-4] for file in of_sensor] for name, of_sensor in scene.sensors.items()}
+        for scene in found
+    ]
+
+
+@pytest.mark.parametrize(
+    "where, together",
+    [
+        (place(left=LEFT + SIDE), True),  # side by side
+        (place(left=LEFT + SIDE + 15), True),  # less than a tile between them
+        (place(left=LEFT + SIDE + 17), False),
+        (place(left=LEFT + SIDE + 0.4), False),  # side by side on other pixels: both are copied
+        (place(left=LEFT + SIDE - 10.4), True),  # the same ground twice on other pixels
+        (place(left=LEFT + SIDE, pixel=0.5), False),
+        (place(crs="EPSG:25833", left=LEFT + SIDE), False),
+    ],
+)
+def test_files_are_one_place_if_they_lie_together(where, together, tmp_path):
+    found, names = scenes_of(tmp_path, {"a/1": place(), "a/2": where})
+    assert names == ([{"a": ["1", "2"]}] if together else [{"a": ["1"]}, {"a": ["2"]}])
+    assert [scene.name for scene in found] == (["1"] if together else ["1", "2"])
+
+
+def test_a_chain_of_files_is_one_place_whatever_their_order(tmp_path):
+    files = {f"a/{i}": place(left=LEFT + SIDE * step) for i, step in enumerate((0, 4, 2, 3, 1))}
+    found, names = scenes_of(tmp_path, files)
+    assert names == [{"a": ["0", "1", "2", "3", "4"]}] and found[0].grid.shape == (SIDE, 5 * SIDE)
+
+
+def test_other_sensors_belong_to_each_place_that_they_show(tmp_path):
+    files = {"a/1": place(), "a/2": place(left=LEFT + 200), "a/3": place(top=TOP + 9000)}
+    wide = place(crs="EPSG:32634", left=-95000.0, top=TOP + 80000, pixel=4000)  # in the next zone, around all of them
+    files |= {"b/two": place(left=LEFT - 10, pixel=10), "b/all": wide, "c/third": files["a/3"]}
+    _, names = scenes_of(tmp_path, files)
+    assert [sorted(of_scene) for of_scene in names] == [["a", "b"], ["a", "b"], ["a", "b", "c"]]
+    assert names[0]["b"] == names[1]["b"] == ["all", "two"] and names[2]["b"] == ["all"]
+
+
+def test_a_grid_of_ones_own_is_over_each_place(tmp_path):
+    files = {"a/1": place(), "a/2": place(crs="EPSG:32632", left=LEFT)}
+    found, _ = scenes_of(tmp_path, files, crs="EPSG:3857", resolution=5.0)
+    assert [scene.grid.crs for scene in found] == [CRS.from_epsg(3857)] * 2
+    assert all(scene.grid.transform.c % 5 == 0 and scene.grid.transform.a == 5 for scene in found)
+
+
+def test_nearby_misses_no_grid():
+    rng = np.random.default_rng(0)
+    grids = []
+    for _ in range(300):
+        code = int(rng.choice([32632, 32633, 32733, 3857, 4326, 3035]))
+        longitude, latitude = rng.uniform(8, 16), rng.uniform(-2, 2) if code == 32733 else rng.uniform(45, 49)
+
+        (x,), (y,) = transform("EPSG:4326", f"EPSG:{code}", [longitude], [latitude])
+        pixel = 0.001 if code == 4326 else 100.0
+        grids.append(Grid.north_up(CRS.from_epsg(code), x, y, pixel, int(rng.integers(10, 600)), int(rng.integers(10, 600))))
+    nearby = Nearby(grids)
+    checked = 0
+    for grid in grids[:60]:
+        found = set(nearby.of(grid))
+        meeting = {i for i, other in enumerate(grids) if grid.meets(other)}
+        assert meeting <= found
+        checked += len(meeting) > 1
+    assert checked > 20 and np.mean([len(nearby.of(grid)) for grid in grids]) < 100
+
+
+def test_nearby_goes_around_the_world():
+    crs = CRS.from_epsg(4326)
+    east, west, far = (Grid.north_up(crs, left, 1.0, 0.01, 50, 50) for left in (179.8, -180.0, 0.0))
+    assert Nearby([west, far]).of(east) == [0] and Nearby([east, far]).of(west) == [0]
+    pole = Grid.north_up(CRS.from_epsg(3413), -1e5, 1e5, 1e3, 200, 200)
+    assert Nearby([east, pole]).of(far) == [1] and Nearby([east, far]).of(pole) == [0, 1]
