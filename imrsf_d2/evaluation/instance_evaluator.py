@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from imrsf_d2.evaluation.detection_scores import detection_scores
 from imrsf_d2.evaluation.instance_truth import read_truth
 from imrsf_d2.evaluation.masks import masks_to_rles, rle_to_area, rle_to_box
 from imrsf_d2.evaluation.matching import match_instances
@@ -62,7 +63,8 @@ def coco_eval(truth: COCO, found: COCO, task: str, max_detections: int = 100) ->
 
 
 class InstanceEvaluator(DatasetEvaluator):
-    """AP, AP50, AP75 and AP by size, in percent, for `segm` and `bbox`, over the images of one registered split.
+    """AP, AP50, AP75 and AP by size, in percent, for `segm` and `bbox`, over the images of one registered split; for `segm`
+    also F1, precision and recall at an IoU of 0.5, see `detection_scores`.
 
     It differs from Detectron2's evaluator in four ways: predicted boxes are computed from the masks (MaskFormer's are all
     zero); only the images of the split count, although its JSON may have others; predictions without a pixel are left
@@ -92,7 +94,7 @@ class InstanceEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Discard all predictions."""
         self._predictions: list[dict] = []
-        self._evaluation: COCOeval | None = None  # of the masks
+        self._images: InstanceImages | None = None  # of the masks
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Add the predictions for some images.
@@ -176,13 +178,15 @@ class InstanceEvaluator(DatasetEvaluator):
 
     def per_image(self) -> InstanceImages:
         """What each image contributes to the AP50 of the masks; to be called after `evaluate`, in the first process."""
-        return match_instances(self._evaluation, self._truth.image_ids)
+        assert self._images is not None, "evaluate first"
+        return self._images
 
     def _score(self, results: Sequence[dict], task: str) -> dict[str, float]:
         evaluation = coco_eval(self._truth.coco, self._truth.found(results, task), task, self._max_detections)
-        if task == "segm":
-            self._evaluation = evaluation
         scores = {metric: _percent(value) for metric, value in zip(METRICS, evaluation.stats)}
+        if task == "segm":
+            self._images = match_instances(evaluation, self._truth.image_ids)
+            scores |= detection_scores(self._images)
         if len(self._truth.classes) > 1:
             precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU thresholds, recalls, categories] for all sizes
             for number, name in enumerate(self._truth.classes, start=1):
