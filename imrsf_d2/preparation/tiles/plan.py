@@ -192,7 +192,7 @@ def _in_tile(shapes: np.ndarray, box: shapely.Polygon) -> np.ndarray:
     for position in np.flatnonzero(large):
         parts = shapely.get_parts(shapely.intersection(shapes[position], near))
         polygons = [part for part in shapely.get_parts(parts) if part.geom_type == "Polygon"]
-        shapes[position] = shapely.multipolygons(polygons)
+        shapes[position] = shapely.MultiPolygon(polygons)
     return shapely.transform(shapes, lambda points: points - (left, top))
 
 

@@ -131,7 +131,9 @@ def read_polygons(path: str, option: str, column: str | None = None, layer: str 
         if isinstance(error, InputError):
             raise
         reason = str(error).partition(";")[0].splitlines()[0].rstrip(".")
-        raise InputError(f"cannot read {where}: {reason}. Expected polygons, such as a GeoPackage or GeoJSON.") from error
+        raise InputError(
+            f"cannot read {where}: {reason}. Expected polygons; of what GDAL opens, `ogr2ogr OUT.gpkg IN` makes a GeoPackage."
+        ) from error
     if not len(outlines):
         raise InputError(f"{where}: the layer {layer!r} is empty, expected polygons.")
     crs = _system(meta["crs"], where, layer)
