@@ -24,7 +24,7 @@ __all__ = ["POWER", "SensorOptions", "Source", "describe_sensors"]
 #: What `SensorOptions.units` calls linear radar power, which the model receives in decibels; decibels; and nothing.
 POWER, DECIBEL, NO_UNIT = "power", "dB", "none"
 #: Names of sensors and bands that are radar: only of those a unit is guessed.
-RADAR = re.compile(r"(^|_)(sar|s1|sentinel_?1|radar)|^(vv|vh|hh|hv)$", re.IGNORECASE)
+RADAR = re.compile(r"(^|_)(sar|s1|sentinel_?1|radar)(_|$)|^(vv|vh|hh|hv)$", re.IGNORECASE)
 # Decibels of backscatter are mostly below zero; power never is, and rarely above a hundred.
 LEAST_DB, MOST_DB, MOST_POWER = -100.0, -0.1, 100.0
 
