@@ -6,7 +6,7 @@ import contextlib
 import os
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,14 @@ class SceneArray:
         transform: from (column, row) of a pixel's upper left corner to map coordinates.
         crs: anything that rasterio takes for a coordinate system, e.g. "EPSG:32633"; None if it is not known (`assume_crs`).
         nodata: value of pixels without data.
+        bands: what its C bands are called, for modalities that pick theirs by name (BANDS). Default: they have no names.
     """
 
     array: Any
     transform: Affine
     crs: Any = None
     nodata: float | None = None
+    bands: Sequence[str] = ()
 
 
 class NamedRasters:
@@ -121,7 +123,7 @@ def _opens_alike(dataset: DatasetReader | WarpedVRT, sensor: str) -> bool:
         with quiet_gdal(), rasterio.open(dataset.name) as file:
             return all(
                 getattr(file, what) == getattr(dataset, what)
-                for what in ("shape", "transform", "crs", "dtypes", "nodatavals")
+                for what in ("shape", "transform", "crs", "dtypes", "nodatavals", "descriptions")
             )
     except (*GDAL_ERRORS, TypeError, OSError):
         return False
@@ -158,6 +160,8 @@ def _write_array(name: str, sensor: str, given: SceneArray) -> None:
             f"the transform of {sensor!r} is {type(given.transform).__name__}, expected an Affine, "
             "e.g. rasterio.transform.from_origin(left, top, pixel_width, pixel_height)."
         )
+    if given.bands and (isinstance(given.bands, str) or len(given.bands) != len(bands)):
+        raise InputError(f"the bands of {sensor!r} are {given.bands!r}, expected a list of {len(bands)}, the name of each.")
     crs = read_crs(given.crs, f"the crs of {sensor!r}")
     bands = bands.astype(STORED_AS.get(bands.dtype.name, bands.dtype.newbyteorder("=")), copy=False)
     with quiet_gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
@@ -177,6 +181,8 @@ def _write_array(name: str, sensor: str, given: SceneArray) -> None:
                 bigtiff="if_safer",
             ) as file:
                 file.write(np.ma.getdata(bands))
+                for number, band in enumerate(given.bands, start=1):
+                    file.set_band_description(number, band)
                 if np.ma.isMaskedArray(bands):
                     file.write_mask(~np.ma.getmaskarray(bands).any(axis=0))
         except (*GDAL_ERRORS, TypeError, ValueError, KeyError) as error:  # rasterio has many kinds for what no file can hold

@@ -23,10 +23,10 @@ MODALITIES = ModalitySet([Modality("dsm", 1), Modality("rgb", 3, nodata=0)])
 PLACE = from_origin(LEFT, TOP, 0.5, 0.5)
 
 
-def pixels(given, sensor="dsm", **where):
+def pixels(given, sensor="dsm", modalities=MODALITIES, **where):
     """What the model sees of all of a scene of one sensor, read in another thread as always."""
-    rasters = NamedRasters(MODALITIES, {sensor: given})
-    scene = open_sensors(MODALITIES, rasters, **where)
+    rasters = NamedRasters(modalities, {sensor: given})
+    scene = open_sensors(modalities, rasters, **where)
     with ThreadPoolExecutor(1) as reader:
         return reader.submit(scene.read, Window(0, 0, 0, max(scene.grid.shape))).result()
 
@@ -119,6 +119,33 @@ def test_a_dataset_opened_with_options_is_not_read_without_them(tmp_path):
     with rasterio.open(path, OVERVIEW_LEVEL=0) as dataset:
         assert dataset.shape == (128, 128)
         np.testing.assert_array_equal(pixels(dataset)[0], dataset.read(1))
+
+
+RADAR = ModalitySet([Modality("sar", bands=("VV",))])
+
+
+def test_bands_of_an_array_are_picked_by_name(rng):
+    bands = rng.random((2, 40, 60)).astype(np.float32)
+    seen = pixels(SceneArray(bands, PLACE, UTM, bands=["vh", "vv"]), "sar", RADAR)
+    np.testing.assert_array_equal(seen[0, :40, :60], bands[1])
+    for names in (["vv"], "vv"):
+        with pytest.raises(ValueError, match=r"the bands of 'sar' are .*vv.*, expected a list of 2, the name of each"):
+            pixels(SceneArray(bands, PLACE, UTM, bands=names), "sar", RADAR)
+
+
+def test_a_dataset_whose_file_has_got_other_band_names_is_read_as_it_was_opened(tmp_path, rng):
+    path, bands = tmp_path / "sar.tif", rng.random((2, 40, 60)).astype(np.float32)
+
+    def put(names):
+        write(tmp_path / "new.tif", bands, PLACE)
+        with rasterio.open(tmp_path / "new.tif", "r+") as file:
+            file.descriptions = names
+        (tmp_path / "new.tif").replace(path)
+
+    put(("VV", "VH"))
+    with rasterio.open(path) as dataset:
+        put(("VH", "VV"))
+        np.testing.assert_array_equal(pixels(dataset, "sar", RADAR)[0, :40, :60], bands[0])
 
 
 def test_memory_is_free_again_when_nobody_needs_it():
