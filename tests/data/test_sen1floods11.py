@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.class_colors import class_color
 from imrsf_d2.data.datasets.sen1floods11 import load_sen1floods11
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.data.mappers import build_mapper
@@ -73,7 +74,8 @@ def test_the_four_names_are_registered(root, monkeypatch):
     root.rename(root.parent / "sen1floods11")
     counts = {split: len(DatasetCatalog.get(f"sen1floods11_{split}")) for split in ("train", "val", "test", "bolivia")}
     assert counts == {"train": 4, "val": 2, "test": 1, "bolivia": 2}
-    assert MetadataCatalog.get("sen1floods11_test").stuff_classes == ["land", "water"]
+    metadata = MetadataCatalog.get("sen1floods11_test")
+    assert metadata.stuff_classes == ["land", "water"] and metadata.stuff_colors[1] == class_color("water", 1)
 
 
 def lose(path):

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.label_codes import LabelCodes
 from imrsf_d2.data.labels import IGNORE_LABEL
@@ -149,7 +150,7 @@ def register_sen1floods11(name: str, root: str | os.PathLike | None, split: str)
     DatasetCatalog.register(name, lambda: load_sen1floods11(root, split))
     MetadataCatalog.get(name).set(
         stuff_classes=list(CLASSES),
-        stuff_colors=[(225, 215, 190), (60, 140, 225)],
+        stuff_colors=list(class_colors(CLASSES)),
         ignore_label=IGNORE_LABEL,
         evaluator_type="imrsf_semantic",
         split=split,

@@ -34,6 +34,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from rasterio.crs import CRS
 
+from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.datasets.footprints import read_footprints
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
@@ -153,11 +154,12 @@ def register_spacenet6(name: str, root: str | os.PathLike | None, split: str, ta
     """
     if task not in TASKS:
         raise InputError(f"task is {task!r}, expected one of {TASKS}.")
+    covers = ["background", *CLASSES]
     DatasetCatalog.register(name, lambda: load_spacenet6(root, split))
     MetadataCatalog.get(name).set(
         thing_classes=list(CLASSES),
-        stuff_classes=["background", *CLASSES],
-        stuff_colors=[(235, 235, 235), (200, 30, 40)],
+        stuff_classes=covers,
+        stuff_colors=list(class_colors(covers)),
         ignore_label=IGNORE_LABEL,
         evaluator_type=f"imrsf_{task}",
         split=split,
