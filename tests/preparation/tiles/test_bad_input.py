@@ -73,20 +73,13 @@ CASES = {
 }
 
 
+COMMAND = ("prepare", "tiles", "--tile", "32", "--num-workers", "1")
+
+
 @pytest.mark.parametrize("options, message", CASES.values(), ids=CASES)
 def test_a_mistake_is_said_in_one_line_and_leaves_nothing(there, tmp_path, options, message, capsys):
-    arguments = [
-        "--modality",
-        "rgb={}/rgb.tif",
-        "--tile",
-        "32",
-        "--output",
-        f"{tmp_path}/out",
-        "--num-workers",
-        "1",
-        *options,
-    ]
-    assert main(["prepare", "tiles", *(text.format(there) for text in arguments)]) == 2
+    chosen = [text.format(there) for text in ("--modality", "rgb={}/rgb.tif", "--output", f"{tmp_path}/out", *options)]
+    assert main([*COMMAND, *chosen]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert re.search(message, error), error
@@ -95,18 +88,7 @@ def test_a_mistake_is_said_in_one_line_and_leaves_nothing(there, tmp_path, optio
 
 
 def test_no_tile_with_data_leaves_the_output_free_for_another_try(there, tmp_path, capsys):
-    arguments = [
-        "prepare",
-        "tiles",
-        "--tile",
-        "32",
-        "--output",
-        f"{tmp_path}/out",
-        "--num-workers",
-        "1",
-        "--task",
-        "pretrain",
-    ]
+    arguments = [*COMMAND, "--output", f"{tmp_path}/out", "--task", "pretrain"]
     assert main([*arguments, "--modality", f"b={there}/empty.tif"]) == 2
     assert "none of 16 tiles is left: no sensor has data" in capsys.readouterr().err
     assert main([*arguments, "--modality", f"b={there}/sar.tif", "--unit", "b=none"]) == 0
