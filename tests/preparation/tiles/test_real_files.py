@@ -33,6 +33,8 @@ def read(path):
 def test_tiles_of_real_files_are_their_pixels(tmp_path):
     file, samples = prepare(tmp_path, "--labels", str(TERRAMESH / "LULC"), "--tile", "112", "--unit", "dem=m")
     assert len(samples) == 12 and [entry.get("UNIT") for entry in file.entries] == [None, "dB", "m"]
+    # All bands of the radar and of the heights are called "bands", which tells none from another.
+    assert not any("BANDS" in entry for entry in file.entries)
     codes = read_class_table("terramesh").label_codes()
     for name, sample in samples.items():
         place, row, column = name.rsplit("_", 2)
