@@ -8,6 +8,9 @@ from tests.raster_files import write_raster_file
 #: As in the release, where the grid is one of degrees.
 DEGREES = 8.983152841195215e-05
 BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
+#: Reflectance x 10000 in each band, about as in the release: infrared is dark over water, and B10 (cirrus) always.
+LAND = (1700, 1500, 1450, 1350, 1600, 2600, 3000, 2800, 3200, 600, 60, 2200, 1300)
+WATER = (1500, 1200, 1000, 700, 600, 500, 450, 400, 400, 300, 50, 250, 200)
 #: split -> its chips
 CHIPS = {
     "train": ("Ghana_103272", "Ghana_141271", "Sri-Lanka_120804", "USA_86502"),
@@ -50,5 +53,6 @@ def _chip(rng, size):
     center = rng.uniform(0.3, 0.7, 2) * size
     water = np.hypot(rows - center[0], columns - center[1]) < 0.3 * size
     s1 = np.where(water, -21, -11) + np.array([0, -7])[:, None, None] + rng.normal(0, 1.5, (2, size, size))
-    s2 = np.where(water, 400, 2000) + rng.normal(0, 80, (len(BANDS), size, size))
+    land_s2, water_s2 = (np.array(values)[:, None, None] for values in (LAND, WATER))
+    s2 = np.where(water, water_s2, land_s2) * rng.normal(1, 0.05, (len(BANDS), size, size))
     return water.astype(np.int16), s1.astype(np.float32), s2.clip(1).astype(np.int16)
