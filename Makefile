@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test test-long lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long test-hf lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,6 +42,11 @@ test: env  ## all tests, on all cores
 
 test-long: env  ## the tests that take minutes each, one after the other
 	"$(VENV)/bin/python" -m pytest tests -m long
+
+# Transformers and what it needs lie aside: the environment stays as it is.
+test-hf: env  ## the tests of imrsf_d2.hf, with Hugging Face transformers in build/hf; by hand: docs/versions.md
+	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/hf -c requirements/base.txt -r requirements/hf.txt
+	PYTHONPATH=build/hf OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/hf
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check

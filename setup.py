@@ -87,6 +87,8 @@ setup(
     extras_require={
         # The compiled attention op, where Mask2Former's own is not built.
         "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
+        # imrsf_d2.hf; the lower bound was tried, and so was the newest (docs/versions.md).
+        "hf": ["transformers>=5.6,<6"],
         "test": ["pytest>=9.1", "hypothesis>=6.80"],
     },
 )

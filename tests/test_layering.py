@@ -20,6 +20,7 @@ ALLOWED = {
     "evaluation": {"modalities", "compat", "geo", "data"},
     "visualization": {"modalities", "data", "evaluation"},
     "inference": {"modalities", "geo", "data"},
+    "hf": {"modalities", "modeling", "checkpoint", "evaluation"},
     "registration": {"compat"},  # loads what it registers by name
     "engine": {
         "modalities",

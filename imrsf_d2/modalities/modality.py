@@ -206,6 +206,11 @@ class Modality:
     def _error(self, key: str, got: str, expected: str) -> InputError:
         return InputError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")
 
+    def to_mapping(self) -> dict:
+        """The entry of `MODEL.IMRSF.MODALITIES` that `from_mapping` reads as this modality, of what YAML and JSON can hold."""
+        values = {field.name.upper(): (getattr(self, field.name), field.default) for field in fields(self)}
+        return {key: _as_lists(value) for key, (value, default) in values.items() if value != default}
+
 
 def computed_part(entries: Iterable[Mapping]) -> list[dict]:
     """The entries of `MODEL.IMRSF.MODALITIES` without the keys that only figures depend on, to compare what results depend on."""
@@ -228,3 +233,7 @@ def _is_band(value) -> bool:
 
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _as_lists(value):
+    return [_as_lists(part) for part in value] if isinstance(value, tuple) else value

@@ -1,6 +1,7 @@
 """What an entry of the modality list means, and its errors."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -105,3 +106,17 @@ def test_maps_of_classes_need_no_statistics():
     maps = [{"NAME": "a", "CLASSES": 9}, {"NAME": "b", "CODES": {10: 0, 20: 1}}, {"NAME": "c", "CLASS_NAMES": ["x", "y"]}]
     measured = {"NAME": "d", "CHANNELS": 1, "MEAN": [1], "STD": [1]}
     assert unmeasured([*maps, measured]) == [] and unmeasured([*maps, {"NAME": "e"}, measured]) == ["e"]
+
+
+@pytest.mark.parametrize(
+    "modality",
+    [
+        Modality("dem"),
+        Modality("s2", mean=(1.5, 2.0), std=(3.0, 4.0), bands=("B04", 8), clip=(0, 9), nodata=-1, display=(8,), unit="m"),
+        Modality("sar", channels=2, transform="db"),
+        Modality("cover", codes={10: 0, 20: 1, 0: None}, class_names=("water", "trees")),
+    ],
+    ids=lambda modality: modality.name,
+)
+def test_a_modality_survives_json(modality):
+    assert Modality.from_mapping(json.loads(json.dumps(modality.to_mapping()))) == modality
