@@ -154,7 +154,7 @@ def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: b
         return
     found = count_labels(samples, len(classes), all_if_one=is_test)
     if is_test and found.looked == found.total:
-        refuse_one_class(name, found.pixels, found.unlabeled > 0, classes, cfg.TEST.ALLOW_SINGLE_CLASS)
+        refuse_one_class(name, found.pixels, found.unlabeled > 0, classes, cfg.TEST.ALLOW_SINGLE_CLASS, found.tags)
     check_label_maps(name, found, classes)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from imrsf_d2.data.label_codes import UnknownCodesError
 from imrsf_d2.data.labels import IGNORE_LABEL, label_codes, semantic_truth
 from imrsf_d2.geo.codes import CodeCounts
+from imrsf_d2.geo.gdal import opened
 from imrsf_d2.utils.errors import InputError, percent, some_of
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "count_labels",
     "label_hint",
     "label_problems",
+    "no_data_tags",
     "one_class_problem",
     "refuse_one_class",
     "spread_evenly",
+    "tag_meaning",
 ]
 
 logger = logging.getLogger(__name__)
@@ -45,12 +48,14 @@ class LabelCounts:
         pixels: [K] of each class.
         unlabeled: pixels of no class.
         looked, total: how many label maps were looked at, and how many the dataset has.
+        tags: as of `label_hint`.
     """
 
     pixels: np.ndarray
     unlabeled: int
     looked: int
     total: int
+    tags: Mapping[int, int] | None = None
 
     @property
     def unlabeled_share(self) -> float:
@@ -93,7 +98,10 @@ def count_labels(samples: Sequence[Mapping], num_classes: int, all_if_one: bool 
                 break
             counts += _count(sample, num_classes)
             looked += 1
-    return LabelCounts(counts[:num_classes], int(counts[IGNORE_LABEL]), looked, len(samples))
+    pixels, unlabeled = counts[:num_classes], int(counts[IGNORE_LABEL])
+    # Headers are opened once more only where their tags could explain something.
+    tags = no_data_tags(chosen, num_classes) if unlabeled and not pixels.all() else {}
+    return LabelCounts(pixels, unlabeled, looked, len(samples), tags)
 
 
 def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> None:
@@ -116,7 +124,7 @@ def check_label_maps(name: str, found: LabelCounts, classes: Sequence[str]) -> N
             " and ".join(problems),
             shares,
             percent(found.unlabeled_share),
-            label_hint(found.pixels, found.unlabeled > 0, classes),
+            label_hint(found.pixels, found.unlabeled > 0, classes, found.tags),
         )
 
 
@@ -134,7 +142,14 @@ def label_problems(found: LabelCounts, classes: Sequence[str]) -> list[str]:
     return problems
 
 
-def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool) -> None:
+def refuse_one_class(
+    name: str,
+    pixels: np.ndarray,
+    unlabeled: bool,
+    classes: Sequence[str],
+    allow: bool,
+    tags: Mapping[int, int] | None = None,
+) -> None:
     """Refuse to score on a dataset where a constant prediction is perfect.
 
     Args:
@@ -143,21 +158,27 @@ def refuse_one_class(name: str, pixels: np.ndarray, unlabeled: bool, classes: Se
         unlabeled: whether there are pixels of no class.
         classes: K names.
         allow: TEST.ALLOW_SINGLE_CLASS.
+        tags: as of `label_hint`.
 
     Raises:
         InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class of several.
     """
-    if (problem := one_class_problem(name, pixels, unlabeled, classes, allow)) is not None:
+    if (problem := one_class_problem(name, pixels, unlabeled, classes, allow, tags)) is not None:
         raise problem
 
 
 def one_class_problem(
-    name: str, pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], allow: bool
+    name: str,
+    pixels: np.ndarray,
+    unlabeled: bool,
+    classes: Sequence[str],
+    allow: bool,
+    tags: Mapping[int, int] | None = None,
 ) -> InputError | None:
     """The error that `refuse_one_class` raises, or None.
 
     Args:
-        name, pixels, unlabeled, classes, allow: as of `refuse_one_class`.
+        name, pixels, unlabeled, classes, allow, tags: as of `refuse_one_class`.
     """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
@@ -169,7 +190,7 @@ def one_class_problem(
         return InputError(
             f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
             f"{', '.join(classes)}: to predict {occurring[0]!r} everywhere would score mIoU 100."
-            f"{label_hint(pixels, unlabeled, classes)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
+            f"{label_hint(pixels, unlabeled, classes, tags)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
     return None
 
@@ -238,21 +259,71 @@ def _refuse_unknown(
     raise UnknownCodesError(label_codes(sample, num_classes).problem(where, found), found) from first
 
 
-def label_hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str]) -> str:
-    """What was probably meant by label maps of 0 and 255 only, or by a no-data tag of 0; a sentence after a blank, or nothing.
+def label_hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], tags: Mapping[int, int] | None = None) -> str:
+    """What is probably wrong with label maps that lack a class: a sentence after a blank, or nothing.
+
+    Their no-data tag may be the number of the class, or they may be masks of 0 and 255.
 
     Args:
         pixels, unlabeled, classes: as of `refuse_one_class`.
+        tags: of `no_data_tags`; None if the label maps cannot be looked at.
     """
-    if unlabeled and not pixels[0] and len(classes) > 1:
+    if not unlabeled:
+        return ""
+    for tag, index in (tags or {}).items():
+        if index < len(classes) and not pixels[index]:
+            return (
+                f" {tag} is the no-data tag of label maps and stands for {classes[index]!r}, too, so such pixels count as not "
+                "labeled: gdal_edit.py -unsetnodata FILE removes the tag."
+            )
+    if len(classes) < 2:
+        return ""
+    if tags is None and not pixels[0]:
         return (
             f" If the label maps have a no-data tag of 0, their pixels of {classes[0]!r} count as not labeled: gdal_edit.py "
             "-unsetnodata FILE removes the tag."
         )
-    if not (pixels[0] and unlabeled and not pixels[1:].any() and len(classes) > 1):
+    if not pixels[0] or pixels[1:].any() or IGNORE_LABEL in (tags or {}):  # a file with such a tag means it
         return ""
     index = f"write {classes[1]!r} as 1" if len(classes) == 2 else f"write the classes as 0 to {len(classes) - 1}"
     return (
         f" These look like masks of 0/255, where {IGNORE_LABEL} means 'not labeled' unless told otherwise: CODES [{IGNORE_LABEL}] "
         f"of a class in a dataset.yaml says that it is this class; or {index}."
     )
+
+
+def no_data_tags(samples: Iterable[Mapping], num_classes: int) -> dict[int, int]:
+    """The no-data tags of label maps, and what these numbers would stand for if they were no tags.
+
+    Args:
+        samples: dataset dicts.
+        num_classes: K.
+
+    Returns:
+        Tag -> class index, or IGNORE_LABEL; without tags that are no whole numbers.
+
+    Raises:
+        RasterError: if a file cannot be opened.
+    """
+    tags: dict[int, int] = {}
+    for sample in samples:
+        if (path := sample.get("sem_seg_file_name")) is not None:
+            with opened(path, "the labels") as file:
+                tags |= tag_meaning(sample, file.nodata, num_classes)
+    return tags
+
+
+def tag_meaning(sample: Mapping, tag: float | None, num_classes: int) -> dict[int, int]:
+    """What the no-data tag of one label map would stand for.
+
+    Args:
+        sample: its dataset dict.
+        tag: as in the file; None if it has none.
+        num_classes: K.
+
+    Returns:
+        As `no_data_tags`, with one entry or none.
+    """
+    if tag is None or not float(tag).is_integer():
+        return {}
+    return {int(tag): label_codes(sample, num_classes).codes.get(int(tag), IGNORE_LABEL)}

@@ -82,6 +82,31 @@ def test_masks_of_0_and_255_are_recognized(caplog):
 
 
 @pytest.mark.parametrize(
+    "nodata, values, expected",
+    [
+        (
+            0,
+            [0, 0, 1, 2],
+            "0 is the no-data tag of label maps and stands for 'water', too, so such pixels count as not labeled",
+        ),
+        (2, [2, 0, 1, 1], "2 is the no-data tag of label maps and stands for 'grass', too"),
+        (255, [255, 1, 1, 2], ""),  # there simply is no water
+        (None, [255, 1, 1, 2], ""),
+        (255, [255, 0, 0, 0], ""),  # no mask of 0/255: the file itself says what 255 is
+        (None, [255, 0, 0, 0], "These look like masks of 0/255"),
+    ],
+)
+def test_a_tag_is_blamed_only_if_the_files_have_it(tmp_path, write_raster, caplog, nodata, values, expected):
+    samples = maps(tmp_path, write_raster, values)
+    labels = np.array(values, np.uint8).reshape(2, 2)
+    write_raster(tmp_path / "labels_0.tif", labels, **({} if nodata is None else {"nodata": nodata}))
+    check_label_maps("mine", count_labels(samples, 3), ["water", "trees", "grass"])
+    (message,) = caplog.messages
+    hint = message.partition(" of all pixels.")[2].strip()
+    assert hint.startswith(expected) if expected else hint == ""
+
+
+@pytest.mark.parametrize(
     "pixels, unlabeled, expected",
     [
         ([1, 4], 95, "in the 5 label maps, 95.0% of the pixels are not labeled."),

@@ -69,11 +69,13 @@ class MapFacts:
         file: as of any raster.
         codes: code -> pixels, of those that hold data.
         empty: pixels without data according to the file.
+        tag: its no-data tag, if it has one.
     """
 
     file: FileFacts
     codes: dict[float, int]
     empty: int
+    tag: float | None = None
 
 
 def examine_file(path: str, modality: Modality, wanted: int, findings: list[Finding]) -> FileFacts | None:
@@ -124,7 +126,7 @@ def examine_map(path: str, findings: list[Finding]) -> MapFacts | None:
     """
     try:
         with opened(path, "the labels") as file:
-            facts = _header(file, path)
+            facts, tag = _header(file, path), file.nodata
             band, valid = read_band(path, "the labels", lambda *_: contextlib.nullcontext(file))
     except RasterError as error:
         findings.append(Finding(kinds.UNREADABLE, LABELS, path, _reason(error, path), "a complete GeoTIFF"))
@@ -139,7 +141,7 @@ def examine_map(path: str, findings: list[Finding]) -> MapFacts | None:
     codes, counts = np.unique(labeled, return_counts=True)
     digest = zlib.crc32(band.tobytes()) if len(codes) > 1 else None
     facts = replace(facts, pixels=band.size, valid=labeled.size, digest=digest)
-    return MapFacts(facts, dict(zip(codes.tolist(), counts.tolist(), strict=True)), band.size - labeled.size)
+    return MapFacts(facts, dict(zip(codes.tolist(), counts.tolist(), strict=True)), band.size - labeled.size, tag)
 
 
 def inferred_modality(name: str, path: str) -> Modality:

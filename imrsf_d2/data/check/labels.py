@@ -13,7 +13,7 @@ from imrsf_d2.data.check import kinds
 from imrsf_d2.data.check.files import LABELS
 from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.check.tiles import TileFacts
-from imrsf_d2.data.label_checks import LabelCounts, label_hint, label_problems, one_class_problem
+from imrsf_d2.data.label_checks import LabelCounts, label_hint, label_problems, one_class_problem, tag_meaning
 from imrsf_d2.data.labels import IGNORE_LABEL, label_codes
 from imrsf_d2.utils.errors import percent
 
@@ -34,6 +34,7 @@ class ClassCounts:
         unlabeled: pixels of no class.
         unknown: code that stands for nothing -> (pixels, tiles, a file with it).
         maps: how many label maps could be read.
+        tags: of `no_data_tags`.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +43,7 @@ class ClassCounts:
     unlabeled: int
     unknown: Mapping[float, tuple[int, int, str]]
     maps: int
+    tags: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,14 @@ def count_classes(samples: Sequence[Mapping], tiles: Sequence[TileFacts], classe
     """
     pixels, holding = np.zeros((2, 256), dtype=np.int64)
     unknown: dict[float, tuple[int, int, str]] = {}
+    tags: dict[int, int] = {}
     maps = 0
     for sample, tile in zip(samples, tiles, strict=True):
         if tile.labels is not None:
             known, codes, path = label_codes(sample, len(classes)).codes, tile.labels.codes, tile.labels.file.path
             pixels[IGNORE_LABEL] += tile.labels.empty
+            if tile.labels.empty:
+                tags |= tag_meaning(sample, tile.labels.tag, len(classes))
         elif tile.codes is not None:
             known, codes, path = {index: index for index in range(len(classes))}, tile.codes, str(sample["image_id"])
         else:
@@ -97,7 +102,13 @@ def count_classes(samples: Sequence[Mapping], tiles: Sequence[TileFacts], classe
         holding[list(seen)] += 1
     number = len(classes)
     return ClassCounts(
-        tuple(classes), pixels[:number], holding[:number], int(pixels[IGNORE_LABEL]), dict(sorted(unknown.items())), maps
+        tuple(classes),
+        pixels[:number],
+        holding[:number],
+        int(pixels[IGNORE_LABEL]),
+        dict(sorted(unknown.items())),
+        maps,
+        tags,
     )
 
 
@@ -119,15 +130,16 @@ def class_findings(dataset: str, counts: ClassCounts, is_test: bool, allow_singl
     if (more := len(counts.unknown) - MOST_CODES) > 0:
         yield Finding(kinds.LABEL_CODES, LABELS, "", f"{more} more: are these measurements?", dataset=dataset)
     unlabeled = counts.unlabeled > 0
-    if hint := label_hint(counts.pixels, unlabeled, counts.classes).strip():
+    if hint := label_hint(counts.pixels, unlabeled, counts.classes, counts.tags).strip():
         yield Finding(kinds.MASKS, LABELS, "", hint, dataset=dataset)
     if counts.unknown:
         return  # the others may be among them
-    problem = one_class_problem(dataset, counts.pixels, unlabeled, counts.classes, allow_single_class or not is_test)
+    allow = allow_single_class or not is_test
+    problem = one_class_problem(dataset, counts.pixels, unlabeled, counts.classes, allow, counts.tags)
     if problem is not None:
         yield Finding(kinds.NO_CLASSES, LABELS, "", str(problem), dataset=dataset)
         return
-    found = LabelCounts(counts.pixels, counts.unlabeled, counts.maps, counts.maps)
+    found = LabelCounts(counts.pixels, counts.unlabeled, counts.maps, counts.maps, counts.tags)
     if problems := label_problems(found, counts.classes):
         yield Finding(kinds.ABSENT_CLASSES, LABELS, "", " and ".join(problems), dataset=dataset)
 

@@ -251,6 +251,15 @@ def test_masks_of_0_and_255_and_classes_without_a_pixel(land):
     assert data["remarks"][0]["findings"][0]["found"] == "no pixel is labeled 'trees'"
 
 
+@pytest.mark.parametrize("nodata, code, problems", [(255, 255, []), (10, 10, ["masks"])])
+def test_a_class_that_a_split_lacks_is_a_remark_unless_the_no_data_tag_hides_it(land, nodata, code, problems):
+    for sample in land.samples["val"]:
+        land.put("labels", sample["image_id"], lambda a: np.where(a == 10, code, a).astype(np.uint8), nodata=nodata)
+    data = as_data(land.examine())
+    # Of two classes one is left, on which nothing can be scored.
+    assert [group["kind"] for group in data["problems"]] == [*problems, "no_classes"]
+
+
 def test_one_report_has_everything_and_processes_do_not_matter(land):
     for spoil in (truncate, *(FAULTS[fault][0] for fault in ("zone", "decibels", "code", "orphan", "class"))):
         spoil(land)
