@@ -270,10 +270,10 @@ def label_hint(pixels: np.ndarray, unlabeled: bool, classes: Sequence[str], tags
     """
     if not unlabeled:
         return ""
-    for tag, index in (tags or {}).items():
-        if index < len(classes) and not pixels[index]:
+    for tag, position in (tags or {}).items():
+        if position < len(classes) and not pixels[position]:
             return (
-                f" {tag} is the no-data tag of label maps and stands for {classes[index]!r}, too, so such pixels count as not "
+                f" {tag} is the no-data tag of label maps and stands for {classes[position]!r}, too, so such pixels count as not "
                 "labeled: gdal_edit.py -unsetnodata FILE removes the tag."
             )
     if len(classes) < 2:

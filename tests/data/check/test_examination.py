@@ -252,7 +252,7 @@ def test_masks_of_0_and_255_and_classes_without_a_pixel(land):
 
 
 @pytest.mark.parametrize("nodata, code, problems", [(255, 255, []), (10, 10, ["masks"])])
-def test_a_class_that_a_split_lacks_is_a_remark_unless_the_no_data_tag_hides_it(land, nodata, code, problems):
+def test_a_no_data_tag_of_labels_is_a_problem_only_if_it_hides_a_class(land, nodata, code, problems):
     for sample in land.samples["val"]:
         land.put("labels", sample["image_id"], lambda a: np.where(a == 10, code, a).astype(np.uint8), nodata=nodata)
     data = as_data(land.examine())
