@@ -80,8 +80,8 @@ def plan_tiles(
     scenes = find_scenes(sources, grids, found.source if isinstance(found, RasterLabels) else None)
     remarks = [remark for source in sources.values() for remark in source.remarks]
     area = None if labels.area is None else read_polygons(labels.area, "--labelled-area")
-    placed = [_Placed(scene, found, area) for scene in scenes]
-    jobs = [job for number, of_scene in enumerate(placed) for job in of_scene.jobs(number, grids)]
+    placed = [_Placed(scene, grids, found, area) for scene in scenes]
+    jobs = [job for number, of_scene in enumerate(placed) for job in of_scene.jobs(number)]
     if area is not None and not any(job.area is None or shapely.from_wkb(job.area).area for job in jobs):
         raise InputError(_apart("--labelled-area", area, scenes))
     if isinstance(found, PolygonLabels):
@@ -102,19 +102,24 @@ class _Placed:
     """A scene with what is labeled in it, in its pixels.
 
     Args:
+        grids: of the tiles.
         labels: of all scenes.
         area: what is labeled of all scenes, None for all.
     """
 
-    def __init__(self, scene: TileScene, labels: PolygonLabels | RasterLabels | None, area: Polygons | None):
-        self.scene = scene
+    def __init__(
+        self, scene: TileScene, grids: GridOptions, labels: PolygonLabels | RasterLabels | None, area: Polygons | None
+    ):
+        self.scene, self.grids = scene, grids
+        # Other sensors may have data where tiles reach beyond the scene.
+        covered = scene.covered(grids)
         self.shapes, self.indices = np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
         if isinstance(labels, PolygonLabels):
-            positions, self.shapes = labels.polygons.on(scene.grid)
+            positions, self.shapes = labels.polygons.on(scene.grid, covered)
             self.indices = labels.indices[positions]
-        self.area = None if area is None else shapely.union_all(area.on(scene.grid)[1])
+        self.area = None if area is None else shapely.union_all(area.on(scene.grid, covered)[1])
 
-    def jobs(self, number: int, grids: GridOptions) -> Iterator[TileJob]:
+    def jobs(self, number: int) -> Iterator[TileJob]:
         """The tiles.
 
         Args:
@@ -123,7 +128,7 @@ class _Placed:
         scene, tree = self.scene, shapely.STRtree(self.shapes)
         files = {name: _Files(found, scene.grid) for name, found in scene.sensors.items()}
         label_files = _Files(scene.labels, scene.grid)
-        for window in scene.windows(grids):
+        for window in scene.windows(self.grids):
             box = shapely.box(window.columns.start, window.rows.start, window.columns.stop, window.rows.stop)
             inside = np.sort(tree.query(box, predicate="intersects"))
             shapes = shapely.to_wkb(_in_tile(self.shapes[inside], box)).tolist()

@@ -20,7 +20,7 @@ from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
 __all__ = ["Polygons", "read_polygons"]
 
-#: How far around a scene polygons are kept, as a share of its sides.
+#: How far around the tiles of a scene polygons are kept, as a share of their sides.
 MARGIN = 0.01
 #: Edges that are straight in one system are curves in another: none is longer than this share of the scene's diagonal.
 LONGEST_EDGE = 1 / 128
@@ -54,20 +54,22 @@ class Polygons:
         left, bottom, right, top = shapely.total_bounds(self.shapes).tolist()
         return left, bottom, right, top
 
-    def on(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    def on(self, grid: Grid, covered: Grid) -> tuple[np.ndarray, np.ndarray]:
         """What lies on a scene or beside it.
 
         Args:
             grid: of the scene, located.
+            covered: what its tiles cover, which may be more.
 
         Returns:
-            positions in `shapes`, ascending; and the shapes in columns and rows of the scene, clipped near its edges.
+            positions in `shapes`, ascending; and the shapes in columns and rows of the scene, clipped near the edges of
+            what the tiles cover.
         """
-        assert grid.crs is not None  # see `find_scenes`
-        try:
-            left, bottom, right, top = move_bounds(grid.bounds, grid.crs, self.crs)
-        except InputError:  # the scene is outside the domain of the polygons' system
+        # Tiles may reach beyond the domain of the polygons' system, or even beyond a pole, where the scene does not.
+        bounds = self._bounds_of(covered) or self._bounds_of(grid)
+        if bounds is None:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
+        left, bottom, right, top = bounds
         across, down = MARGIN * (right - left), MARGIN * (top - bottom)
         box = left - across, bottom - down, right + across, top + down
         found: dict[int, list] = {}
@@ -86,6 +88,14 @@ class Polygons:
         several = (found[position] for position in positions.tolist())
         shapes = np.array([shapely.union_all(parts) if len(parts) > 1 else parts[0] for parts in several], dtype=object)
         return positions, shapes
+
+    def _bounds_of(self, grid: Grid) -> Bounds | None:
+        """The rectangle in the polygons' system around a grid, None if it is outside the domain of that."""
+        assert grid.crs is not None  # see `find_scenes`
+        try:
+            return move_bounds(grid.bounds, grid.crs, self.crs)
+        except InputError:
+            return None
 
     def _moved(self, shapes: np.ndarray, box: Bounds, grid: Grid) -> np.ndarray:
         """Shapes in the polygons' system, clipped to a box there, in the pixels of a grid."""

@@ -85,12 +85,21 @@ class TileScene:
 
     def windows(self, options: GridOptions) -> Iterator[TileWindow]:
         """Its tiles, row by row: as few as cover it, from its upper left corner."""
-        step = options.tile - options.overlap
-        down, across = (max(-(-(side - options.overlap) // step), 1) for side in self.grid.shape)
+        step, (down, across) = options.tile - options.overlap, self._tiles(options)
         for row in range(down):
             for column in range(across):
                 rows, columns = (slice(step * index, step * index + options.tile) for index in (row, column))
                 yield TileWindow(row, column, rows, columns)
+
+    def covered(self, options: GridOptions) -> Grid:
+        """The pixels of all its tiles together, which begin where the scene does and may reach beyond it."""
+        step = options.tile - options.overlap
+        return self.grid.part(*(slice(0, step * count + options.overlap) for count in self._tiles(options)))
+
+    def _tiles(self, options: GridOptions) -> tuple[int, int]:
+        """How many tiles it has down and across."""
+        step, (height, width) = options.tile - options.overlap, self.grid.shape
+        return max(-(-(height - options.overlap) // step), 1), max(-(-(width - options.overlap) // step), 1)
 
 
 def find_scenes(sources: Mapping[str, Source], options: GridOptions, labels: Source | None = None) -> list[TileScene]:

@@ -144,9 +144,10 @@ class TileMaker:
         return record if all(self.raster(folder, job.name).is_file() for folder in folders) else None
 
     def _made_from(self, job: TileJob) -> str:
-        """Changes if a file that the tile is made from does, or what is labeled in it."""
+        """Changes if a file that the tile is made from does, or what is labeled in it, or what a code stands for."""
         files = [_version(file.path) for of_sensor in (*job.files.values(), job.label_files) for file in of_sensor]
-        content = (tuple(job.part.transform), files, job.shapes, job.area)
+        codes = None if self.labels is None else sorted(self.labels[1].codes.items())
+        content = (tuple(job.part.transform), files, job.shapes, job.area, self.outside, codes)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def _make(self, job: TileJob) -> TileRecord:

@@ -9,7 +9,7 @@ import shapely
 from pycocotools.coco import COCO
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
-from rasterio.warp import Resampling, reproject
+from rasterio.warp import Resampling, reproject, transform_geom
 
 from imrsf_d2.data.dataset_file import read_dataset_file
 from imrsf_d2.data.datasets.folder import load_folder
@@ -206,7 +206,10 @@ def test_the_same_tiles_can_be_split_anew_and_nothing_else(instances):
 
 def semantic(folder, labels, **options):
     """The label maps of a prepared scene put together, and the names of the classes."""
-    sensors = {"rgb": str(write_raster_file(folder / "rgb.tif", rgb(), **place()))}
+    scene = folder / "rgb.tif"
+    if not scene.exists():  # a file written again is another one
+        write_raster_file(scene, rgb(), **place())
+    sensors = {"rgb": str(scene)}
     grids = options.pop("grids", GridOptions(TILE))
     summary = prepare_tiles(
         TileRequest(sensors, LabelOptions(labels, "semantic", **options), grids, split=SplitOptions(1)),
@@ -374,3 +377,42 @@ def test_a_tile_is_made_again_when_its_file_was_replaced(tmp_path):
     assert made["a_0000_0000.tif"] == again["a_0000_0000.tif"] and made["a_0000_0001.tif"] != again["a_0000_0001.tif"]
     with rasterio.open(tmp_path / "out/dem/a_0000_0001.tif") as file:
         assert (file.read() == 7).all()
+
+
+def test_another_order_of_the_class_table_makes_label_maps_anew(tmp_path):
+    codes = np.indices((HEIGHT, WIDTH))[0].astype(np.uint8) // 30
+    cover, table = str(write_raster_file(tmp_path / "cover.tif", codes, **place())), tmp_path / "table.csv"
+    for order in ((0, 1, 2, 3), (3, 1, 2, 0)):
+        table.write_text("code,class\n" + "".join(f"{code},class {code}\n" for code in order))
+        found, names, _ = semantic(tmp_path, cover, table=str(table))
+        assert names == tuple(f"class {code}" for code in order)
+        assert np.array_equal(found, np.argsort(order)[codes])
+
+
+@pytest.mark.parametrize("crs", (CRS, "EPSG:32632"))
+def test_labels_reach_as_far_as_the_tiles(tmp_path, crs):
+    """The last tiles reach beyond the reference, where another sensor has data."""
+    rasters = {
+        "rgb": str(write_raster_file(tmp_path / "rgb.tif", rgb(height=40, width=40), **place())),
+        "dsm": str(write_raster_file(tmp_path / "dsm.tif", np.ones((70, 70), np.float32), **place())),
+    }
+    shapes = [box(10, 10, 15, 15), box(50, 50, 60, 60), box(30, 55, 38, 66)]
+    labels = write_polygons(tmp_path / "buildings.gpkg", move(shapes, crs), crs)
+    area = write_polygons(tmp_path / "area.gpkg", move([box(-50, -50, 200, 200)], crs), crs)
+    for task in ("semantic", "instance"):
+        request = TileRequest(
+            rasters, LabelOptions(labels, task, area=area), GridOptions(TILE, reference="rgb"), split=SplitOptions(1)
+        )
+        prepare_tiles(request, tmp_path / task, num_workers=1)
+    found = np.full((64, 64), 255, dtype=np.uint8)
+    for path in (tmp_path / "semantic/labels").iterdir():
+        column, row = offset(path)
+        with rasterio.open(path) as file:
+            found[row : row + TILE, column : column + TILE] = file.read(1)
+    assert np.array_equal(found, rasterize(shapes, out_shape=(64, 64), transform=from_origin(LEFT, TOP, 1, 1)))
+    # The last building lies in two tiles, and ends with them.
+    assert sorted(a["area"] for a in coco(tmp_path / "instance", "train").anns.values()) == [18, 25, 54, 100]
+
+
+def move(shapes, crs):
+    return [shapely.geometry.shape(transform_geom(CRS, crs, shapely.geometry.mapping(shape))) for shape in shapes]
