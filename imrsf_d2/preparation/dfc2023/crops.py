@@ -13,7 +13,7 @@ from imrsf_d2.data.geometry import Geometry
 from imrsf_d2.geo.gdal import quiet_gdal
 from imrsf_d2.geo.stored import read_stored
 from imrsf_d2.geo.validity import read_own_mask
-from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.geo.writing import new_raster
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["tile_windows", "write_crops"]
@@ -44,19 +44,16 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
         source: the raster.
         crops: window (not turned) and path of each.
     """
-    with quiet_gdal(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(source) as file:
+    with quiet_gdal(), rasterio.open(source) as file:
         bands = read_stored(file, file.indexes)
         mask = read_own_mask(file)
         # A GeoTIFF has one type for all bands. By rasterio's name, as NumPy has no complex integers.
         dtype = file.dtypes[0] if len(set(file.dtypes)) == 1 else bands.dtype
         profile = {
-            "driver": "GTiff",
             "count": file.count,
             "dtype": dtype,
             "crs": file.crs,
             "nodata": file.nodata,
-            "compress": "deflate",
-            "zlevel": 1,
             "photometric": "RGB" if file.colorinterp[:3] == RGB else "MINISBLACK",
         }
         for window, path in crops:
@@ -65,7 +62,7 @@ def write_crops(source: str | os.PathLike, crops: Sequence[tuple[Geometry, str |
             if not file.transform.is_identity:
                 transform = file.transform * Affine.translation(window.left, window.top)
             profile.update(height=window.height, width=window.width, transform=transform)
-            with replacing(path) as temporary, rasterio.open(temporary, "w", **profile) as crop:
+            with new_raster(path, **profile) as crop:
                 _copy_description(file, crop)
                 crop.write(window.apply(bands))
                 if mask is not None:

@@ -10,10 +10,9 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
 
-from imrsf_d2.geo.gdal import quiet_gdal
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.stored import Scaling
-from imrsf_d2.utils.atomic import replacing
+from imrsf_d2.geo.writing import new_raster
 
 __all__ = ["Encoding", "Pixels", "write_pixels"]
 
@@ -88,7 +87,6 @@ def write_pixels(path: Path, pixels: Pixels, grid: Grid) -> None:
     encoding, (height, width) = pixels.encoding, pixels.valid.shape
     rgb = encoding.colors[:3] == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     profile = {
-        "driver": "GTiff",
         "count": len(pixels.stored),
         "dtype": pixels.stored.dtype,
         "height": height,
@@ -96,16 +94,9 @@ def write_pixels(path: Path, pixels: Pixels, grid: Grid) -> None:
         "crs": grid.crs,
         "transform": grid.transform,
         "nodata": encoding.nodata,
-        "compress": "deflate",
-        "zlevel": 1,
         "photometric": "RGB" if rgb else "MINISBLACK",
     }
-    with (
-        quiet_gdal(),
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        replacing(path) as temporary,
-        rasterio.open(temporary, "w", **profile) as file,
-    ):
+    with new_raster(path, **profile) as file:
         if encoding.colors and file.colorinterp != encoding.colors:
             file.colorinterp = encoding.colors
         if any(encoding.names):
