@@ -25,12 +25,14 @@ __version__ = "0.2.0"
 
 #: name -> the module it is defined in
 _FOR_DETECTRON2 = {
+    "Predictor": "imrsf_d2.engine.predictor",
     "add_imrsf_config": "imrsf_d2.config",
     "build_evaluator": "imrsf_d2.evaluation.build",
     "build_imrsf_vit_backbone": "imrsf_d2.modeling.backbone",
     "build_mapper": "imrsf_d2.data.mappers",
     "finalize_config": "imrsf_d2.config",
     "register": "imrsf_d2.registration",
+    "with_validity": "imrsf_d2.modeling.image_layout",
 }
 _ALONE = {
     "EncoderOutput": "imrsf_d2.modeling.encoder_data",

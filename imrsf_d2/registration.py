@@ -23,6 +23,8 @@ OURS = {
     "detectron2.modeling": ("imrsf_d2.modeling.backbone", "imrsf_d2.modeling.pretrain"),
 }
 
+_MASK2FORMER = "mask2former"
+
 
 def register() -> None:
     """Make upstream ready (see `imrsf_d2.compat.upstream.prepare`) and register all that is ours. A second call does nothing.
@@ -52,10 +54,13 @@ def _import_ours(package: str) -> None:
 
 
 class _AfterDetectron2:
-    """Finds Detectron2's packages as the other finders do, and has our modules imported after them."""
+    """Finds Detectron2's packages as the other finders do, and has our modules imported after them.
+
+    Mask2Former's package, too: what its import needs and this machine may lack is there before (see `imrsf_d2.compat.upstream`).
+    """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname not in OURS:
+        if fullname not in OURS and fullname != _MASK2FORMER:
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
@@ -63,6 +68,12 @@ class _AfterDetectron2:
             load = spec.loader.exec_module
 
             def load_and_register(module: ModuleType) -> None:
+                if fullname == _MASK2FORMER:
+                    from imrsf_d2.compat.upstream import importable_mask2former
+
+                    with importable_mask2former():
+                        load(module)
+                    return
                 load(module)
                 _import_ours(fullname)
 

@@ -13,6 +13,7 @@ ORDERS = (
     "import imrsf_d2.modeling.pretrain",
     "import imrsf_d2.data.loaders",
     "from imrsf_d2 import Modality; import detectron2.engine",
+    "import imrsf_d2; from mask2former import MaskFormer",
     "import importlib.util, imrsf_d2; importlib.util.find_spec('detectron2.modeling')",
     "from imrsf_d2 import add_imrsf_config, finalize_config, build_evaluator, build_mapper",
 )
@@ -21,13 +22,14 @@ BUILD = """
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
-from imrsf_d2.config import add_imrsf_config
+from imrsf_d2.config import add_imrsf_config, finalize_config
 cfg = get_cfg()
 add_imrsf_config(cfg)
 cfg.MODEL.BACKBONE.NAME = "build_imrsf_vit_backbone"
 cfg.MODEL.IMRSF.MODALITIES = [{"NAME": "rgb", "CHANNELS": 3}]
 cfg.MODEL.IMRSF.EMBED_DIM, cfg.MODEL.IMRSF.DEPTH, cfg.MODEL.IMRSF.NUM_HEADS = 32, 4, 2
 cfg.MODEL.IMRSF.OUT_LAYERS = [0, 1, 2, 3]
+finalize_config(cfg)
 print(type(build_backbone(cfg)).__name__, META_ARCH_REGISTRY.get("IncompleteMultimodalMAE").__name__,
       "quadruplets_val" in DatasetCatalog, flush=True)
 """

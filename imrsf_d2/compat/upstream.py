@@ -62,11 +62,8 @@ def prepare(msdeform_op: str | None = None) -> None:
     for package in ("detectron2", "mask2former"):
         if package not in sys.modules and find_spec(package) is None:
             raise UpstreamError(f"{package} is not installed in {sys.prefix}. {REMEDY}", name=package)
-    provide_fast_coco_eval()
     try:
-        with warnings.catch_warnings(), stand_in_for_absent_extension():
-            # Notices that torch.jit.script and torch.cuda.amp will be removed: they do not concern the user's code.
-            warnings.simplefilter("ignore", FutureWarning)
+        with importable_mask2former():
             maskformer_model: Any = importlib.import_module("mask2former.maskformer_model")
             op_module = importlib.import_module(_OP_MODULE)
             losses = [importlib.import_module(name) for name in _LOSS_MODULES]
@@ -86,6 +83,16 @@ def prepare(msdeform_op: str | None = None) -> None:
 
 
 _prepared: dict[str, str] = {}
+
+
+@contextlib.contextmanager
+def importable_mask2former() -> Iterator[None]:
+    """Let Mask2Former be imported meanwhile, whatever is not compiled here."""
+    provide_fast_coco_eval()
+    with warnings.catch_warnings(), stand_in_for_absent_extension():
+        # Notices that torch.jit.script and torch.cuda.amp will be removed: they do not concern the user's code.
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 # 1. COCO evaluation without detectron2._C

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -57,10 +57,15 @@ class Modality:
     bands: tuple[int | str, ...] = ()
     unit: str = ""
     display: tuple[int | str, ...] = ()
-    codes: Mapping[int, int | None] | tuple[tuple[int, int | None], ...] = ()
+    codes: Any = ()  # Mapping[int, int | None] or pairs; OmegaConf, which LazyConfig keeps objects in, refuses such unions
     class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # A list, also one of OmegaConf.
+            if field.name != "codes" and isinstance(value, Sequence) and not isinstance(value, (str, tuple)):
+                object.__setattr__(self, field.name, tuple(value))
         if not isinstance(self.name, str) or not self.name.isidentifier():
             # The name becomes part of parameter names, where a dot or a blank cannot stand.
             raise self._error("NAME", repr(self.name), "letters, digits and underscores")
@@ -184,7 +189,7 @@ class Modality:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping) -> Modality:
-        """Read one entry of `MODEL.IMRSF.MODALITIES` (upper-case keys).
+        """Read one entry of `MODEL.IMRSF.MODALITIES` (upper-case keys), or the arguments of a modality by their own names.
 
         Raises:
             ValueError: on an unknown key, a missing NAME, or a bad value.
@@ -194,14 +199,13 @@ class Modality:
             raise InputError(
                 f"MODEL.IMRSF.MODALITIES: entry {mapping!r} is not a mapping, expected e.g. {{NAME: rgb, CHANNELS: 3}}."
             )
-        unknown = sorted(set(mapping) - set(known))
+        if mapping and set(mapping) <= set(known.values()):
+            mapping = {key.upper(): value for key, value in mapping.items()}
+        unknown = sorted(set(mapping) - set(known), key=str)
         if unknown or "NAME" not in mapping:
             problem = f"the unknown key {unknown[0]!r}" if unknown else "no NAME"
             raise InputError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
-        arguments: dict[str, Any] = {
-            known[key]: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in mapping.items()
-        }
-        return cls(**arguments)
+        return cls(**{known[key]: value for key, value in mapping.items()})
 
     def _error(self, key: str, got: str, expected: str) -> InputError:
         return InputError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from imrsf_d2.modalities.modality import Modality
 from imrsf_d2.utils.errors import InputError
@@ -18,14 +18,14 @@ class ModalitySet(Sequence[Modality]):
     data, 0 = it does not), in the same order.
 
     Args:
-        modalities: at least one, with distinct names.
+        modalities: at least one, with distinct names; mappings are read by `Modality.from_mapping`.
 
     Raises:
         ValueError: if there is none, or two share a name.
     """
 
-    def __init__(self, modalities: Iterable[Modality]):
-        self._modalities = tuple(modalities)
+    def __init__(self, modalities: Iterable[Modality | Mapping]):
+        self._modalities = tuple(m if isinstance(m, Modality) else Modality.from_mapping(m) for m in modalities)
         if not self._modalities:
             raise InputError(
                 "MODEL.IMRSF.MODALITIES is empty, expected at least one modality, e.g. [{NAME: rgb, CHANNELS: 3}], "
@@ -40,7 +40,7 @@ class ModalitySet(Sequence[Modality]):
     @classmethod
     def from_config(cls, cfg) -> ModalitySet:
         """Read `MODEL.IMRSF.MODALITIES` of a Detectron2 config."""
-        return cls(Modality.from_mapping(entry) for entry in cfg.MODEL.IMRSF.MODALITIES)
+        return cls(cfg.MODEL.IMRSF.MODALITIES)
 
     def __len__(self) -> int:
         return len(self._modalities)

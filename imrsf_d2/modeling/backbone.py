@@ -6,6 +6,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
 from imrsf_d2.modeling.arguments import backbone_arguments
+from imrsf_d2.modeling.image_layout import check_statistics, read_layouts_before_models
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
 __all__ = ["ImrsfBackbone", "build_imrsf_vit_backbone"]
@@ -23,5 +24,14 @@ class ImrsfBackbone(IncompleteMultimodalViT, Backbone):
 
 @BACKBONE_REGISTRY.register()
 def build_imrsf_vit_backbone(cfg, input_shape=None) -> ImrsfBackbone:
-    """Build from `MODEL.IMRSF.*`. `input_shape` is Detectron2's and unused: the modalities say what comes in."""
-    return ImrsfBackbone(**backbone_arguments(cfg))
+    """Build from `MODEL.IMRSF.*`. `input_shape` is Detectron2's and unused: the modalities say what comes in.
+
+    Raises:
+        ValueError: if an argument is out of range, or `finalize_config` was forgotten.
+    """
+    backbone = ImrsfBackbone(**backbone_arguments(cfg))
+    check_statistics(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD, backbone.modalities)
+    return backbone
+
+
+read_layouts_before_models()

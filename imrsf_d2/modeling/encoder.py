@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ class IncompleteMultimodalEncoder(nn.Module):
     """A ViT over the modalities that are present, with one fusion token per patch position.
 
     Args:
-        modalities: what the image tensor holds, in order.
+        modalities: what the image tensor holds, in order; see `ModalitySet`.
         patch_size: side of a patch in pixels, a power of two.
         embed_dim: D, a multiple of 4 and of `num_heads`.
         depth, num_heads, mlp_ratio: as in any ViT.
@@ -54,7 +54,7 @@ class IncompleteMultimodalEncoder(nn.Module):
     def __init__(
         self,
         *,
-        modalities: Iterable[Modality],
+        modalities: Iterable[Modality | Mapping],
         patch_size: int = 16,
         embed_dim: int = 768,
         depth: int = 12,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,7 +29,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
     """Backbone for samples in which any sensor may be missing.
 
     Args:
-        modalities: what the image tensor holds, in order.
+        modalities: what the image tensor holds, in order; see `ModalitySet`.
         out_layers: blocks whose fusion tokens feed the maps; the default for depth 12 is 2, 5, 8, 11, and other
             depths are divided alike. The last block must be among them.
         out_features: names of the maps, one per layer.
@@ -44,7 +44,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
     def __init__(
         self,
         *,
-        modalities: Iterable[Modality],
+        modalities: Iterable[Modality | Mapping],
         out_layers: Sequence[int] | None = None,
         out_features: Sequence[str] = ("res2", "res3", "res4", "res5"),
         freeze: bool = False,

@@ -1,0 +1,97 @@
+"""The examples of docs/drop_in.md run as they stand, one after the other, on data made up here and a tiny model."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from imrsf_d2.engine.configuration import load_config
+from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
+
+BLOCKS = re.findall(r"```(python|yaml)\n(.*?)```", (REPOSITORY / "docs/drop_in.md").read_text(), re.S)
+#: What the examples use of Mask2Former's `train_net.py`, which comes with its repository alone.
+TRAIN_NET = """
+from detectron2.data import build_detection_train_loader
+from detectron2.engine import DefaultTrainer
+from detectron2.evaluation import COCOEvaluator
+from detectron2.projects.deeplab import add_deeplab_config
+from mask2former import COCOInstanceNewBaselineDatasetMapper, add_maskformer2_config
+
+class Trainer(DefaultTrainer):
+    @classmethod
+    def build_evaluator(cls, cfg, name, output_folder=None):
+        return COCOEvaluator(name, output_dir=cfg.OUTPUT_DIR)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return build_detection_train_loader(cfg, mapper=COCOInstanceNewBaselineDatasetMapper(cfg, True))
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A user's folder: RGB images with COCO annotations, a config of Mask2Former made tiny, its training script."""
+    data = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "building"}]}
+    (tmp_path / "images").mkdir()
+    (tmp_path / "output").mkdir()
+    for i in range(1, 5):
+        Image.fromarray(np.random.randint(1, 256, (70, 90, 3), dtype=np.uint8)).save(tmp_path / f"images/{i}.png")
+        data["images"].append({"id": i, "file_name": f"{i}.png", "height": 70, "width": 90})
+        data["annotations"].append(
+            {"id": i, "image_id": i, "category_id": 1, "bbox": [10, 10, 60, 40], "area": 2400, "iscrowd": 0}
+            | {"segmentation": [[10, 10, 70, 10, 70, 50, 10, 50]]}
+        )
+    (tmp_path / "annotations.json").write_text(json.dumps(data))
+    size = ["INPUT.IMAGE_SIZE", "64", "INPUT.MIN_SCALE", "0.5", "INPUT.MAX_SCALE", "1.0"]
+    mapper = [
+        "INPUT.DATASET_MAPPER_NAME",
+        "coco_instance_lsj",
+        "INPUT.FORMAT",
+        "RGB",
+        "TEST.EVAL_PERIOD",
+        "0",
+        "INPUT.MIN_SIZE_TEST",
+        "0",
+    ]
+    mapper += ["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "value"]  # "full_model" is only known to the optimizer of Mask2Former
+    cfg = load_config(
+        DEMO_CONFIG,
+        [*OVERRIDES, *size, *mapper, "SOLVER.MAX_ITER", "2", "MODEL.DEVICE", "cpu", "OUTPUT_DIR", "output"],
+        need_data=False,
+    )
+    base = tmp_path / yaml.safe_load(BLOCKS[0][1])["_BASE_"]
+    base.parent.mkdir(parents=True)
+    base.write_text(cfg.dump())
+    (tmp_path / "train_net.py").write_text(TRAIN_NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_the_examples_run_as_they_stand(project, monkeypatch):
+    assert all(len(re.findall(r"^\s*\S", block, re.M)) <= 15 for _, block in BLOCKS)
+    images, names, encode = [], {}, None
+    for kind, block in BLOCKS:
+        if kind == "yaml":
+            (project / re.match(r"# (\S+)", block)[1]).write_text(block)
+            continue
+        if encode is None:  # see what the backbone gets of the trainer's batches
+            from imrsf_d2.modeling.vit import IncompleteMultimodalViT
+
+            encode = IncompleteMultimodalViT.forward
+            monkeypatch.setattr(IncompleteMultimodalViT, "forward", lambda vit, x: (images.append(x), encode(vit, x))[1])
+        exec(compile(block, "drop_in.md", "exec"), names)
+
+    assert 0 <= names["trainer"]._last_eval_results["segm"]["AP"] <= 100
+    trained, tested = images[0], images[2]
+    assert trained.shape[1:] == (4, 64, 64) and 0 < trained[:, 3].mean() < 1  # the mapper has padded
+    assert tested.shape == (1, 4, 96, 96) and tested[0, 3].sum() == 70 * 90  # the batch has
+    assert all(torch.isfinite(loss) for loss in names["losses"].values())
+    assert names["image"].shape == (7, 96, 96) and not names["image"][5:].any()
+    assert names["instances"].image_size == (100, 90)
+    assert names["vit"].modalities.names == names["normalization"].names == ("s2", "dem")
+    assert names["normalization"].pixel_mean == pytest.approx([0.1, 0.1, 0.1, 0.3, 0, 0, 0])
