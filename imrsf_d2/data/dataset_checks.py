@@ -19,6 +19,7 @@ from imrsf_d2.data.label_checks import (
     spread_evenly,
 )
 from imrsf_d2.data.mappers import MAPPERS, PRETRAIN_MAPPER
+from imrsf_d2.data.object_limits import check_object_numbers
 from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
@@ -151,6 +152,8 @@ def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: b
         return
     if task == "imrsf_instance":
         check_instances(name, samples, classes)
+        if is_test:
+            check_object_numbers(cfg, name, samples)
         return
     found = count_labels(samples, len(classes), all_if_one=is_test)
     if is_test and found.looked == found.total:

@@ -113,6 +113,21 @@ def test_files_that_are_trained_and_validated_on_are_counted_and_named(land, cap
     assert not caplog.messages
 
 
+def test_objects_that_cannot_all_be_found_are_said_of_the_test_set_alone(land, caplog):
+    register, config = land
+    for name in ("land_train", "land_val"):
+        for sample in register(name, labels(0)):
+            sample["annotations"] = [{"category_id": 0}] * (3 - sample["image_id"])
+        MetadataCatalog.remove(name)
+        MetadataCatalog.get(name).set(thing_classes=["building"], evaluator_type="imrsf_instance")
+    changes = {"INPUT__DATASET_MAPPER_NAME": "imrsf_instance", "TEST__DETECTIONS_PER_IMAGE": 2}
+    check_datasets(config(**changes), training=True)
+    (message,) = caplog.messages
+    assert message.startswith(
+        "1 of the 2 images of land_val hold more objects (up to 3) than the model can find in one: 2 (TEST."
+    )
+
+
 def test_padding_is_said_with_its_share(land, caplog):
     register, config = land
     register("land_train", labels(0, 1))

@@ -29,6 +29,7 @@ from imrsf_d2.data.dataset_checks import find_task_problems
 from imrsf_d2.data.dataset_file import is_folder_name, split_name
 from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER
+from imrsf_d2.data.object_limits import object_limits
 from imrsf_d2.data.sample_checks import count_sensors, find_problems, padding_share, sample_files
 from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
@@ -239,8 +240,8 @@ def _label_findings(dataset: Dataset, cfg: CfgNode | None) -> list[Finding]:
     title, tiles, is_test = dataset.title, dataset.tiles, dataset.is_test
     if dataset.task == "instance":
         dataset.objects = count_objects(tiles, classes)
-        queries = 0 if cfg is None else cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES
-        return list(object_findings(title, dataset.samples, tiles, dataset.objects, is_test, queries))
+        limits = {} if cfg is None else object_limits(cfg, is_test)
+        return list(object_findings(title, dataset.samples, tiles, dataset.objects, is_test, limits))
     dataset.classes = count_classes(dataset.samples, tiles, classes)
     allow = cfg is not None and cfg.TEST.ALLOW_SINGLE_CLASS
     return list(class_findings(title, dataset.classes, is_test, allow))

@@ -171,8 +171,8 @@ UNMARKED = Kind(
 QUERIES = Kind(
     "queries",
     "tile",
-    "with more objects than the model has queries",
-    "It cannot find them all: cut smaller tiles, or raise MODEL.MASK_FORMER.NUM_OBJECT_QUERIES.",
+    "with more objects than the model can find in one",
+    "Cut smaller tiles, or raise what limits it: MODEL.MASK_FORMER.NUM_OBJECT_QUERIES, and TEST.DETECTIONS_PER_IMAGE for scores.",
     is_problem=False,
 )
 

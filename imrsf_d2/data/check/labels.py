@@ -15,6 +15,7 @@ from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.check.tiles import TileFacts
 from imrsf_d2.data.label_checks import LabelCounts, label_hint, label_problems, one_class_problem, tag_meaning
 from imrsf_d2.data.labels import IGNORE_LABEL, label_codes
+from imrsf_d2.data.object_limits import exceeded
 from imrsf_d2.utils.errors import percent
 
 __all__ = ["ClassCounts", "ObjectCounts", "class_findings", "count_classes", "count_objects", "object_findings"]
@@ -165,7 +166,12 @@ def count_objects(tiles: Iterable[TileFacts], classes: Sequence[str]) -> ObjectC
 
 
 def object_findings(
-    dataset: str, samples: Sequence[Mapping], tiles: Sequence[TileFacts], counts: ObjectCounts, is_test: bool, queries: int
+    dataset: str,
+    samples: Sequence[Mapping],
+    tiles: Sequence[TileFacts],
+    counts: ObjectCounts,
+    is_test: bool,
+    limits: Mapping[str, int],
 ) -> Iterable[Finding]:
     """What is wrong with the objects of a dataset.
 
@@ -174,7 +180,7 @@ def object_findings(
         samples, tiles: its dataset dicts, and what was found of each.
         counts: of its objects.
         is_test: whether models are scored on it.
-        queries: objects that the model can find in a tile; 0 if there is no model.
+        limits: of `object_limits`; none if there is no model.
     """
     if not counts.objects.sum():
         text = f"none of its {len(tiles)} tiles has an object"
@@ -184,5 +190,5 @@ def object_findings(
         yield Finding(kinds.NO_OBJECTS, LABELS, "", f"no {', '.join(absent)}", dataset=dataset)
     for sample, tile in zip(samples, tiles, strict=True):
         number = sum(map(len, (tile.objects or {}).values()))
-        if 0 < queries < number:
-            yield Finding(kinds.QUERIES, LABELS, str(sample["image_id"]), f"{number} objects", f"up to {queries}", dataset)
+        if keys := exceeded(limits, number):
+            yield Finding(kinds.QUERIES, LABELS, str(sample["image_id"]), f"{number} objects", f"at most {keys}", dataset)

@@ -9,6 +9,7 @@ import yaml
 from imrsf_d2.commands.check import main
 from tests.raster_files import annotation
 
+QUERIES = "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES"
 MODALITIES = [{"NAME": "s1", "CHANNELS": 1, "FILES": "s1/{tile}.tif"}, {"NAME": "dem", "FILES": "dem/{tile}.tif"}]
 
 
@@ -76,9 +77,7 @@ def test_annotations(check, tmp_path):
             json.dumps({"images": images, "annotations": annotations, "categories": categories})
         )
     run = check("abx", TASK="instance", CLASSES=[{"NAME": "building"}], SPLITS={"train": "train.json", "val": "val.json"})
-    code, text, found = run(
-        "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "1", "INPUT.CROP.SIZE", "[8, 8]", "TEST.DETECTIONS_PER_IMAGE", "1"
-    )
+    code, text, found = run(QUERIES, "1", "INPUT.CROP.SIZE", "[8, 8]", "TEST.DETECTIONS_PER_IMAGE", "1")
     assert code == 1 and found.keys() == {("samples", None), ("queries", "labels")}
     problems = [problem["found"] for problem in found["samples", None]["findings"]]
     assert ["category_id 9" in problems[0], "annotation 4 of 'b.tif' has an unusable segmentation" in problems[1]] == [
@@ -86,7 +85,7 @@ def test_annotations(check, tmp_path):
         True,
     ]
     assert found["queries", "labels"]["findings"] == [
-        {"file": str(numbers["a"]), "dataset": "train", "found": "2 objects", "expected": "up to 1"}
+        {"file": str(numbers["a"]), "dataset": "train", "found": "2 objects", "expected": f"at most 1 ({QUERIES})"}
     ]
     rows = [line.split() for line in text.splitlines()]
     assert ["objects", "2", "1"] in rows and ["tiles", "without", "any", "1", "0"] in rows
