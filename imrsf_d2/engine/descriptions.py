@@ -51,4 +51,4 @@ def describe_scores(results: Mapping, dataset: str = "") -> Iterator[str]:
             scores = [
                 f"{metric} {score:.2f}" for metric, score in value.items() if "-" not in metric and not math.isnan(score)
             ]
-            yield f"{dataset}{key}: {', '.join(scores)}"
+            yield f"{dataset}{key} (percent): {', '.join(scores)}"

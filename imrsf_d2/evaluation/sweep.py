@@ -103,7 +103,7 @@ def sweep_subsets(
                 "seconds": seconds,
             }
             if results[subset]:
-                logger.info("%s: %s %s %.1f", subset_title(subset), *main_score(results[subset]))
+                logger.info("%s: %s %s %.1f %%", subset_title(subset), *main_score(results[subset]))
             if comm.is_main_process():
                 own = sensors.images_with(subset, coverage.image_ids)
                 read |= own

@@ -24,9 +24,9 @@ def test_many_classes_are_cut_short():
 
 def test_scores_are_a_line_for_each_task_without_single_classes():
     scores = {"segm": {"AP": 12.346, "APl": float("nan"), "AP-building": 12.3}, "bbox": {"AP": 1.0}}
-    assert list(describe_scores(scores)) == ["segm: AP 12.35", "bbox: AP 1.00"]
+    assert list(describe_scores(scores)) == ["segm (percent): AP 12.35", "bbox (percent): AP 1.00"]
     assert list(describe_scores({"val": scores, "test": {"sem_seg": {"mIoU": 50.0}}})) == [
-        "val, segm: AP 12.35",
-        "val, bbox: AP 1.00",
-        "test, sem_seg: mIoU 50.00",
+        "val, segm (percent): AP 12.35",
+        "val, bbox (percent): AP 1.00",
+        "test, sem_seg (percent): mIoU 50.00",
     ]
