@@ -200,6 +200,12 @@ def finalize_config(cfg: CN) -> None:
         f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}",
     )
     expect(
+        all(before < step for before, step in zip((0, *solver.STEPS), solver.STEPS)),
+        "SOLVER.STEPS",
+        solver.STEPS,
+        "iterations above 0 in increasing order",
+    )
+    expect(
         not (imrsf.FREEZE and cfg.MODEL.META_ARCHITECTURE == PRETRAINING),
         "MODEL.IMRSF.FREEZE",
         imrsf.FREEZE,

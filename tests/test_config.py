@@ -91,6 +91,8 @@ def test_the_backbone_reads_every_model_key(cfg):
         ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
         ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),
         ("SOLVER.ACCUMULATE", 0, "ACCUMULATE is 0"),
+        ("SOLVER.STEPS", (60, 40), "STEPS is .60, 40., expected iterations above 0 in increasing order"),
+        ("SOLVER.STEPS", (0, 40), "STEPS is .0, 40., expected"),
         ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
         (
             "INPUT.SCALE_JITTER",

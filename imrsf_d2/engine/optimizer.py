@@ -1,4 +1,4 @@
-"""The optimizer: learning rate and weight decay of each parameter, and gradient clipping over the whole model."""
+"""The optimizer (learning rate and weight decay of each parameter, gradient clipping over the whole model) and its schedule."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import logging
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.solver import LRScheduler, build_lr_scheduler
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["build_optimizer", "parameter_groups"]
+__all__ = ["build_optimizer", "build_scheduler", "parameter_groups"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,26 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             _clip_before_step(optimizer, clip.CLIP_VALUE, clip.NORM_TYPE)
         return optimizer
     return maybe_add_gradient_clipping(cfg, optimizer)
+
+
+def build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LRScheduler:
+    """Detectron2's schedule of the learning rate, without the `SOLVER.STEPS` that no iteration follows.
+
+    Detectron2 leaves out those above SOLVER.MAX_ITER, but fails on one that equals it.
+    """
+    solver = cfg.SOLVER
+    steps = tuple(step for step in solver.STEPS if step < solver.MAX_ITER)
+    late = [str(step) for step in solver.STEPS if step >= solver.MAX_ITER]
+    if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR" and late:
+        logger.warning(
+            "SOLVER.STEPS has %s, not below SOLVER.MAX_ITER %d: the learning rate will not fall there.",
+            ", ".join(late),
+            solver.MAX_ITER,
+        )
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.SOLVER.STEPS = steps
+    return build_lr_scheduler(cfg, optimizer)
 
 
 def _clip_before_step(optimizer: torch.optim.Optimizer, max_norm: float, norm_type: float) -> None:

@@ -27,7 +27,7 @@ from imrsf_d2.engine.descriptions import describe_classes, describe_model, descr
 from imrsf_d2.engine.interruption import Interruption
 from imrsf_d2.engine.loader_processes import undisturbed
 from imrsf_d2.engine.loop import TrainingLoop
-from imrsf_d2.engine.optimizer import build_optimizer
+from imrsf_d2.engine.optimizer import build_optimizer, build_scheduler
 from imrsf_d2.engine.progress import ProgressWriter
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.evaluation.sensors_read import BlindTiles
@@ -123,6 +123,11 @@ class Trainer(DefaultTrainer):
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """See `imrsf_d2.engine.optimizer`."""
         return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer):
+        """See `imrsf_d2.engine.optimizer`."""
+        return build_scheduler(cfg, optimizer)
 
     def build_hooks(self) -> list[HookBase]:
         """Detectron2's hooks, the one that handles interruptions ahead of the evaluation, and those of a pre-training run

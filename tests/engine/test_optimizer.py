@@ -1,9 +1,9 @@
 import pytest
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from torch import nn
 
-from imrsf_d2.engine.optimizer import build_optimizer, parameter_groups
+from imrsf_d2.engine.optimizer import build_optimizer, build_scheduler, parameter_groups
 
 
 class Toy(nn.Module):
@@ -110,3 +110,18 @@ def test_unknown_optimizer_is_named():
 def test_nothing_to_train_is_an_error():
     with pytest.raises(ValueError, match="no trainable parameter"):
         build_optimizer(solver(), Toy().requires_grad_(False))
+
+
+def test_a_step_at_the_last_iteration_is_left_out_like_one_after_it(caplog):
+    cfg = get_cfg()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.WARMUP_ITERS = 80, (40, 80, 95), 0
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    with caplog.at_level("WARNING", "imrsf_d2"):
+        schedule = build_scheduler(cfg, optimizer)
+    rates = []
+    for _ in range(80):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[:40] == [1.0] * 40 and rates[40:] == pytest.approx([cfg.SOLVER.GAMMA] * 40)
+    assert "SOLVER.STEPS has 80, 95, not below SOLVER.MAX_ITER 80" in caplog.text and cfg.SOLVER.STEPS == (40, 80, 95)
