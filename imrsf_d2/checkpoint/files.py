@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.utils.atomic import write_atomically
-from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
-__all__ = ["WRITABLE", "check_suffix", "read_weights", "write_weights"]
+__all__ = ["WRITABLE", "check_suffix", "neighbors", "read_weights", "write_weights"]
 
 PICKLED = (".pth", ".pt", ".bin", ".pyth")
 #: File types that can be written.
@@ -46,7 +46,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(f"no checkpoint {str(path)!r}.")
+        raise MissingFileError(f"no checkpoint {str(path)!r}.{neighbors(path)}")
     check_suffix(path, (*PICKLED, ".safetensors"))
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickled(path)
     keys = str(sorted(map(str, content))[:8]) if isinstance(content, Mapping) else f"a {type(content).__name__}"
@@ -79,6 +79,15 @@ def write_weights(path: str | os.PathLike, tensors: Mapping[str, Tensor]) -> Non
         write_atomically(path, lambda file: file.write(safetensors.torch.save(whole)))
     else:
         write_atomically(path, lambda file: torch.save({"model": dict(tensors)}, file))
+
+
+def neighbors(path: str | os.PathLike) -> str:
+    """The checkpoints in the folder of one that is missing, for the end of a message; empty if there are none."""
+    found = [(file.stat().st_mtime, file.name) for file in Path(path).parent.glob("*.pth") if file.is_file()]
+    if not found:
+        return ""
+    # An interrupted run has no model_final.pth, and its last checkpoint is what was meant.
+    return f" In that folder, the latest first: {some_of((name for _, name in sorted(found, reverse=True)), 3)}."
 
 
 def check_suffix(path: str | os.PathLike, suffixes: tuple[str, ...]) -> None:

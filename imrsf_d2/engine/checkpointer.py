@@ -15,7 +15,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
-from imrsf_d2.checkpoint.files import read_weights
+from imrsf_d2.checkpoint.files import neighbors, read_weights
 from imrsf_d2.utils.atomic import write_atomically, write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
@@ -85,7 +85,7 @@ class Checkpointer(DetectionCheckpointer):
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise MissingFileError(
                 f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
-                f"{os.path.join(self.save_dir, 'last_checkpoint')}."
+                f"{os.path.join(self.save_dir, 'last_checkpoint')}.{neighbors(path)}"
             )
         if not path:
             if _frozen(self.model):

@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.utils import comm
 
+from imrsf_d2.checkpoint.files import neighbors
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.engine.agreement import check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -153,6 +154,7 @@ def _check_weights(cfg: CfgNode) -> None:
     if "://" not in path and not os.path.isfile(path):
         raise MissingFileError(
             f"MODEL.WEIGHTS is {path!r}, but there is no such file: append MODEL.WEIGHTS path/to/model_final.pth."
+            f"{neighbors(path)}"
         )
 
 

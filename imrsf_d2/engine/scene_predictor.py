@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
+from imrsf_d2.checkpoint.files import neighbors
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import check_device, is_pretraining
 from imrsf_d2.inference.class_names import ClassNames
@@ -67,7 +68,9 @@ def check_weights(cfg: CfgNode, config_file: str = "the config") -> None:
             "MODEL.WEIGHTS is empty, and random weights find nothing: append MODEL.WEIGHTS path/to/model_final.pth."
         )
     if not Path(cfg.MODEL.WEIGHTS).is_file():
-        raise MissingFileError(f"no checkpoint {cfg.MODEL.WEIGHTS!r}. It is named by MODEL.WEIGHTS.")
+        raise MissingFileError(
+            f"no checkpoint {cfg.MODEL.WEIGHTS!r}. It is named by MODEL.WEIGHTS.{neighbors(cfg.MODEL.WEIGHTS)}"
+        )
 
 
 def class_names(cfg: CfgNode) -> ClassNames:

@@ -135,3 +135,14 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path, monkeypatch, na
     with pytest.raises(OSError, match="no space left"):
         write_weights(tmp_path / name, {"a.weight": torch.zeros(1)})
     assert same(read_weights(tmp_path / name)) and [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_missing_checkpoint_names_those_beside_it_the_latest_first(tmp_path):
+    for second, name in enumerate(["model_0000099.pth", "model_interrupted.pth", "notes.txt"]):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (second, second))
+    expected = "model_final.pth'. In that folder, the latest first: 'model_interrupted.pth', 'model_0000099.pth'.$"
+    with pytest.raises(FileNotFoundError, match=expected):
+        read_weights(tmp_path / "model_final.pth")
+    with pytest.raises(FileNotFoundError, match="model_final.pth'.$"):
+        read_weights(tmp_path / "elsewhere" / "model_final.pth")
