@@ -26,6 +26,7 @@ from imrsf_d2.data.dataset_file import DATASET_FILE, write_dataset_file
 from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.preparation.tiles.description import SPLITS, dataset_file, measure, write_splits
 from imrsf_d2.preparation.tiles.labels import LabelOptions
+from imrsf_d2.preparation.tiles.padding import padding_remark
 from imrsf_d2.preparation.tiles.plan import TilePlan, plan_tiles
 from imrsf_d2.preparation.tiles.scenes import LABELS, GridOptions
 from imrsf_d2.preparation.tiles.sensors import SensorOptions
@@ -201,4 +202,4 @@ def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) 
 
 
 def _remarks(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> list[str]:
-    return [*plan.remarks, *unseen_classes(plan, records, split)]
+    return [*plan.remarks, *padding_remark(plan.scenes, request.grids), *unseen_classes(plan, records, split)]

@@ -18,7 +18,7 @@ from imrsf_d2.preparation.tiles.nearby import Nearby
 from imrsf_d2.preparation.tiles.sensors import Source
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["LABELS", "GridOptions", "TileScene", "TileWindow", "find_scenes", "place_text"]
+__all__ = ["LABELS", "GridOptions", "TileScene", "TileWindow", "find_scenes", "place_text", "tiles_along"]
 
 #: Folder of the label maps, and so no sensor's name.
 LABELS = "labels"
@@ -98,8 +98,13 @@ class TileScene:
 
     def _tiles(self, options: GridOptions) -> tuple[int, int]:
         """How many tiles it has down and across."""
-        step, (height, width) = options.tile - options.overlap, self.grid.shape
-        return max(-(-(height - options.overlap) // step), 1), max(-(-(width - options.overlap) // step), 1)
+        height, width = self.grid.shape
+        return tiles_along(height, options.tile, options.overlap), tiles_along(width, options.tile, options.overlap)
+
+
+def tiles_along(side: int, tile: int, overlap: int) -> int:
+    """How many tiles cover a side of a scene (all in px)."""
+    return max(-(-(side - overlap) // (tile - overlap)), 1)
 
 
 def find_scenes(sources: Mapping[str, Source], options: GridOptions, labels: Source | None = None) -> list[TileScene]:
