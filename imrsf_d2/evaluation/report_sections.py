@@ -125,8 +125,8 @@ def _percent(estimate: Estimate) -> list[str]:
 
 def _cells(estimate: Estimate) -> list[str]:
     known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
-    return [_number(estimate.value), f"{estimate.low:.3f} to {estimate.high:.3f}" if known else ""]
+    return [_number(estimate.value), f"{estimate.low:z.3f} to {estimate.high:z.3f}" if known else ""]
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "n/a"  # a ratio to a score of 0 is infinite or undefined
+    return f"{value:z.3f}" if math.isfinite(value) else "n/a"  # a ratio to a score of 0 is infinite or undefined

@@ -19,6 +19,8 @@ __all__ = ["draw_bars", "draw_heat_map"]
 #: Height of a bar or cell with the space around it, and width of a figure, inches.
 LINE, WIDTH = 0.34, 6.0
 BAR, MARK, REFERENCE, PARTIAL = "#4c78a8", "#222222", "#b22222", "#d7e3f0"
+#: The least span of the axis of scores, from 0 to 1: numbers at its ticks stay short, as those at the bars are.
+LEAST_SPAN = 0.1
 #: In cells with a value above this the number is written in white.
 DARK = 0.55
 
@@ -77,6 +79,9 @@ def draw_bars(
     if reference is not None:
         name, value = reference
         axis.axvline(value, color=REFERENCE, linewidth=1, linestyle="--", label=name)
+    low, high = axis.get_xlim()
+    axis.set_xlim(low, max(high, low + LEAST_SPAN))
+    axis.locator_params(axis="x", nbins=5)
     if reference is not None or partial:
         handles = [handle for handle in axis.get_legend_handles_labels()[0] if partial or handle in axis.lines]
         axis.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)  # above the bars
@@ -95,7 +100,7 @@ def _draw_bars(
     for place, estimate in zip(places, estimates):
         if not math.isnan(estimate.low):
             axis.plot([estimate.low, estimate.high], [place, place], color=MARK, linewidth=1.2, marker="|", markersize=6)
-        text = "n/a" if math.isnan(estimate.value) else f"{estimate.value:.3f}"
+        text = "n/a" if math.isnan(estimate.value) else f"{estimate.value:z.3f}"
         end = np.nanmax([0.0, estimate.value, estimate.high])
         axis.annotate(text, (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
 
@@ -118,7 +123,7 @@ def draw_heat_map(
     for (row, column), value in np.ndenumerate(values):
         if not math.isnan(value):
             axis.text(
-                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > DARK else MARK
+                column, row, f"{value:z.2f}", ha="center", va="center", fontsize=7, color="white" if value > DARK else MARK
             )
     axis.set_xticks(range(len(columns)), columns, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)

@@ -77,3 +77,17 @@ def test_weights_lie_below_the_modality_they_belong_to(figures):
     assert list(picture.get_extent()) == [-0.5, 23.5, 15.5, -0.5] and below[0].get_xlim() == (-0.5, 19.5)
     assert below[0].patches and not below[1].images  # the absent patch is hatched
     assert [text.get_text() for text in below[1].texts] == ["absent"]
+
+
+def test_the_axis_of_tiny_scores_has_short_numbers_that_stand_apart(figures):
+    labels = ["RGB + SAR + DSM\nin 3 of 50 tiles", "RGB"]
+    charts.draw_bars("x.png", labels, [Estimate(0.005, -0.0002, 0.006), Estimate(-0.00001)], "scores", "AP50")
+    figures[0].canvas.draw()
+    (axis,) = figures[0].axes
+    assert [text.get_text() for text in axis.texts] == ["0.005", "0.000"]
+    ticks = [
+        label for label in axis.get_xticklabels() if axis.get_xlim()[0] <= label.get_position()[0] <= axis.get_xlim()[1]
+    ]
+    boxes = [label.get_window_extent() for label in ticks]
+    assert len(boxes) > 2 and all(one.x1 + 2 < other.x0 for one, other in zip(boxes, boxes[1:]))
+    assert all(len(label.get_text()) <= 5 for label in ticks)
