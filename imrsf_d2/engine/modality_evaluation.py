@@ -29,7 +29,7 @@ from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
 from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
-from imrsf_d2.evaluation.sweep_report import score_table
+from imrsf_d2.evaluation.sweep_report import same_scores, score_table
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
@@ -206,5 +206,7 @@ def _finish(
     summary = summarize(
         names, rows, images, MetadataCatalog.get(dataset).get("stuff_classes", ()), args.resamples, args.seed, coverage
     )
+    if same := same_scores(rows, summary):
+        logger.warning("%s", same.strip("*"))
     report = write_sweep(record.folder, cfg, dataset, rows, summary, processes, args.importance)
     return SweepOutput(report, score_table(rows, summary))

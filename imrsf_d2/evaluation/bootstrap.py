@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LEVEL", "interval", "resample_counts"]
+__all__ = ["LEAST_IMAGES", "LEVEL", "interval", "resample_counts"]
 
 #: Fraction of the resamples that an interval contains.
 LEVEL = 0.95
+#: Resamples of fewer images are much the same few again, and an interval of their scores means nothing.
+LEAST_IMAGES = 5
 
 
 def resample_counts(num_images: int, resamples: int, seed: int) -> np.ndarray:

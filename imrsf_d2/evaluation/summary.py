@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imrsf_d2.evaluation.bootstrap import interval, resample_counts
+from imrsf_d2.evaluation.bootstrap import LEAST_IMAGES, interval, resample_counts
 from imrsf_d2.evaluation.coverage import Coverage
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 from imrsf_d2.evaluation.scores import main_score
@@ -25,7 +25,7 @@ Subset = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its bootstrap interval; low and high are NaN without a bootstrap."""
+    """A value with its bootstrap interval; low and high are NaN without a bootstrap, and of fewer than `LEAST_IMAGES` images."""
 
     value: float
     low: float = math.nan
@@ -179,16 +179,20 @@ def _scorer(
 
     Returns:
         (subset, chosen [I] bool) -> [1 + R] scores in percent: the first on the chosen images, the others on those of them
-        that are in each resample. What is derived from the scores can so be derived for all resamples at once.
+        that are in each resample, NaN if fewer than `LEAST_IMAGES` are chosen. What is derived from the scores can so be
+        derived for all resamples at once.
     """
     draws = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])
 
     @functools.cache
     def score(subset: Subset, mask: bytes) -> np.ndarray:
         chosen = np.frombuffer(mask, dtype=bool)
+        values = images[subset].scores(draws * chosen)
         if chosen.all():  # exactly as in the results
-            return np.append(main_score(results[subset])[2], images[subset].scores(counts))
-        return images[subset].scores(draws * chosen)
+            values[0] = main_score(results[subset])[2]
+        if chosen.sum() < LEAST_IMAGES:
+            values[1:] = np.nan
+        return values
 
     return lambda subset, chosen: score(subset, chosen.tobytes())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from imrsf_d2.data.dataset_file import short_name
-from imrsf_d2.evaluation.bootstrap import LEVEL
+from imrsf_d2.evaluation.bootstrap import LEAST_IMAGES, LEVEL
 from imrsf_d2.evaluation.scores import class_scores, main_score
 from imrsf_d2.evaluation.summary import Estimate, Summary
 from imrsf_d2.modalities import subset_title
@@ -82,7 +82,9 @@ def _draw_losses(path: Path, summary: Summary, title: str) -> dict[str, str]:
 
 
 def _whiskers(summary: Summary) -> str:
-    return f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples else ""
+    return (
+        f" (whiskers: {LEVEL:.0%} intervals over images)" if summary.resamples and summary.num_images >= LEAST_IMAGES else ""
+    )
 
 
 def _fraction(percent: Estimate) -> Estimate:

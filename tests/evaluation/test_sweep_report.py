@@ -1,5 +1,9 @@
+import numpy as np
+import pytest
+
+from imrsf_d2.evaluation.per_image import SemanticImages
 from imrsf_d2.evaluation.summary import summarize
-from imrsf_d2.evaluation.sweep_report import sweep_markdown
+from imrsf_d2.evaluation.sweep_report import same_scores, sweep_markdown
 from tests.evaluation.test_summary import CLASSES, NAMES, sweep
 from tests.markdown import read_tables
 
@@ -40,3 +44,25 @@ def test_the_complete_input_alone_has_no_table_of_incomplete_subsets():
     rows, images = sweep([0.9], [("a", "b")])
     text = sweep_markdown(rows, summarize(NAMES, rows, images, CLASSES, resamples=0), {}, [])
     assert len(read_tables(text)) == 3 and "\n\n\n" not in text
+
+
+def test_scores_that_do_not_depend_on_the_sensors_are_said():
+    rows, images = sweep([0.9, 0.9, 0.9])
+    summary = summarize(NAMES, rows, images, CLASSES, resamples=0)
+    assert "as if the model saw the same" in same_scores(rows, summary) and same_scores(rows, summary) in sweep_markdown(
+        rows, summary, {}, []
+    )
+    assert same_scores(rows[:1], summary) == ""
+    blind = [{**row, "results": summary.blind_results} for row in rows]
+    assert "and so has no sensor ('field' everywhere)" in same_scores(blind, summary)
+    rows[2]["results"]["sem_seg"]["pACC"] += 0.2
+    assert same_scores(rows, summary) == ""
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_a_few_images_have_no_intervals(number):
+    rows, images = sweep([0.9, 0.8, 0.6])
+    few = {subset: SemanticImages(own.image_ids[:number], own.confusion[:number]) for subset, own in images.items()}
+    summary = summarize(NAMES, rows, few, CLASSES, resamples=20)
+    assert {np.isnan(score.low) for score in summary.scores.values()} == {number < 5}
+    assert ("There are no intervals" in sweep_markdown(rows, summary, {}, [])) == (number < 5)
