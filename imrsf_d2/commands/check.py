@@ -76,6 +76,7 @@ def make_plan(args: argparse.Namespace):
     from imrsf_d2.engine.configuration import load_config
 
     config_file, opts = args.config_file, args.opts
+    crop_named = bool(config_file) or any(key.startswith("INPUT.CROP.") for key in opts[::2])
     if args.data:
         path = Path(args.data).expanduser().absolute()
         file = read_dataset_file(path / DATASET_FILE if path.is_dir() else path)
@@ -83,4 +84,4 @@ def make_plan(args: argparse.Namespace):
         config_file = config_file or file.task  # the packaged configs for any dataset are called like their tasks
         opts = ["DATASETS.TRAIN", repr(trained), "DATASETS.TEST", repr(tested), *opts]
     cfg = load_config(config_file, opts) if config_file else None
-    return plan_of_names(args.dataset, cfg) if args.dataset else plan_of_config(cfg)
+    return plan_of_names(args.dataset, cfg) if args.dataset else plan_of_config(cfg, crop_named)

@@ -29,6 +29,7 @@ __all__ = [
     "DatasetFile",
     "is_coco",
     "is_folder_name",
+    "measure_command",
     "read_dataset_file",
     "short_name",
     "split_name",
@@ -130,6 +131,17 @@ class DatasetFile:
         """The path of a file that lists the tiles of a split or the classes: beside `dataset.yaml`, otherwise below ROOT."""
         beside = self.path.parent / Path(name).expanduser()
         return beside if beside.is_file() else self.root / Path(name).expanduser()
+
+
+def measure_command(name: str) -> str:
+    """The command that measures MEAN and STD of a dataset and writes them beside its file.
+
+    Args:
+        name: "DIR/dataset.yaml:split".
+    """
+    path, _ = split_name(name)
+    data = os.path.dirname(path) if os.path.basename(path) == DATASET_FILE else path
+    return f"python tools/compute_statistics.py --data {data} --write"
 
 
 def is_folder_name(name: str) -> bool:

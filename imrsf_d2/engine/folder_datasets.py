@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
-from imrsf_d2.data.dataset_file import DATASET_FILE, DatasetFile, is_folder_name, split_name
+from imrsf_d2.data.dataset_file import DatasetFile, is_folder_name, measure_command, split_name
 from imrsf_d2.data.datasets.folder import register_folder
 from imrsf_d2.modalities import unmeasured
 from imrsf_d2.utils.errors import InputError, some_of
@@ -53,11 +52,9 @@ def check_measured(cfg: CfgNode) -> None:
     """
     for name in filter(is_folder_name, cfg.DATASETS.TRAIN):
         if without := unmeasured(cfg.MODEL.IMRSF.MODALITIES):
-            path, _ = split_name(name)
-            data = os.path.dirname(path) if os.path.basename(path) == DATASET_FILE else path
             raise InputError(
-                f"{some_of(without)} of {path} have no MEAN and STD, which training needs; measure them with "
-                f"python tools/compute_statistics.py --data {data} --write."
+                f"{some_of(without)} of {split_name(name)[0]} have no MEAN and STD, which training needs; measure them with "
+                f"{measure_command(name)}."
             )
 
 

@@ -26,7 +26,7 @@ from imrsf_d2.data.check.sensors import pixel_size_findings, sensor_findings
 from imrsf_d2.data.check.splits import find_orphans, overlapping_tiles, same_pixels, sensor_subsets, shared_files
 from imrsf_d2.data.check.tiles import TileExaminer, TileFacts
 from imrsf_d2.data.dataset_checks import find_task_problems
-from imrsf_d2.data.dataset_file import is_folder_name, split_name
+from imrsf_d2.data.dataset_file import is_folder_name, measure_command, split_name
 from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER
 from imrsf_d2.data.object_limits import object_limits
@@ -132,7 +132,8 @@ def examine(plan: Plan, num_workers: int = 0, progress: bool = False) -> Examina
     for dataset in datasets:
         findings += [replace(found, dataset=dataset.title) for tile in dataset.tiles for found in tile.findings]
         findings += _label_findings(dataset, plan.cfg)
-        findings += _padding(dataset, plan.cfg)
+        findings += _padding(dataset, plan.cfg) if plan.crop_named else []
+    findings += _unmeasured(plan)
     examination = Examination(datasets, modalities, ())
     for modality in modalities:
         findings += sensor_findings(modality, examination.files(modality.name), modality.name in plan.measured)
@@ -259,6 +260,16 @@ def _padding(dataset: Dataset, cfg: CfgNode | None) -> list[Finding]:
     height, width = min(sizes)
     text = f"{percent(share)} of the pixels will be padding: the smallest tile is {width} x {height} px"
     return [Finding(kinds.PADDING, "", "", text, f"INPUT.CROP.SIZE {list(crop.SIZE)} or more", dataset.title)]
+
+
+def _unmeasured(plan: Plan) -> list[Finding]:
+    """The sensors that `imrsf statistics` has still to measure before training."""
+    name = next(filter(is_folder_name, (*plan.trained, *plan.tested)), None)
+    if name is None or not plan.unmeasured:
+        return []
+    remedy = kinds.NO_STATISTICS.remedy.format(command=measure_command(name))
+    kind = replace(kinds.NO_STATISTICS, remedy=remedy)
+    return [Finding(kind, "", "", modality) for modality in plan.unmeasured]
 
 
 def _common(datasets: Sequence[Dataset], complete: bool) -> list[Finding]:

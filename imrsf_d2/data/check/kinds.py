@@ -26,6 +26,7 @@ __all__ = [
     "NO_DATA_TAGS",
     "NO_OBJECTS",
     "NO_SENSOR",
+    "NO_STATISTICS",
     "ORPHANS",
     "OTHER_STATISTICS",
     "OVERLAP",
@@ -134,6 +135,9 @@ OTHER_STATISTICS = Kind(
     "whose values MEAN and STD do not describe well",
     "tools/compute_statistics.py measures them.",
     is_problem=False,
+)
+NO_STATISTICS = Kind(
+    "no_statistics", "sensor", "without MEAN and STD, which training needs", "{command} measures them.", is_problem=False
 )
 DATA_TYPES = Kind("data_types", "", "its files differ in their data types", "Are they all in one unit?", is_problem=False)
 NO_DATA_TAGS = Kind(

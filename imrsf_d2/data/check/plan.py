@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from imrsf_d2.data.dataset_file import is_folder_name, split_name
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.datasets.folder import register_folder
-from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modalities import ModalitySet, unmeasured
 
 __all__ = ["Plan", "plan_of_config", "plan_of_names", "split_roles"]
 
@@ -24,7 +24,9 @@ class Plan:
         cfg: the config of the model that they are for; None if there is none.
         modalities: that the datasets should have; None: those that the first files have.
         measured: the modalities whose MEAN and STD are known.
+        unmeasured: those that training needs them of, too.
         complete: whether these are all splits, so that a file that none of them names belongs to none.
+        crop_named: whether the user chose INPUT.CROP; that of a config which only stands in says nothing about the tiles.
     """
 
     trained: tuple[str, ...]
@@ -32,17 +34,23 @@ class Plan:
     cfg: CfgNode | None = None
     modalities: ModalitySet | None = None
     measured: frozenset[str] = frozenset()
+    unmeasured: tuple[str, ...] = ()
     complete: bool = True
+    crop_named: bool = True
 
 
-def plan_of_config(cfg: CfgNode) -> Plan:
+def plan_of_config(cfg: CfgNode, crop_named: bool = True) -> Plan:
     """The datasets of a config.
+
+    Args:
+        cfg: the config.
+        crop_named: as of `Plan`.
 
     Raises:
         InputError: if one is not registered.
     """
     check_registered([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-    return Plan(tuple(cfg.DATASETS.TRAIN), tuple(cfg.DATASETS.TEST), cfg, *_modalities(cfg))
+    return Plan(tuple(cfg.DATASETS.TRAIN), tuple(cfg.DATASETS.TEST), cfg, *_modalities(cfg), crop_named=crop_named)
 
 
 def plan_of_names(names: Sequence[str], cfg: CfgNode | None) -> Plan:
@@ -63,7 +71,7 @@ def plan_of_names(names: Sequence[str], cfg: CfgNode | None) -> Plan:
     if not files:
         return Plan(trained, tested, complete=False)
     known = frozenset(entry["NAME"] for entry in files[0].entries if "MEAN" in entry)
-    return Plan(trained, tested, None, files[0].modality_set, known, complete=False)
+    return Plan(trained, tested, None, files[0].modality_set, known, tuple(files[0].unmeasured), complete=False)
 
 
 def split_roles(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -76,5 +84,6 @@ def _split(name: str) -> str:
     return split_name(name)[1] if is_folder_name(name) else name.rpartition("_")[2]
 
 
-def _modalities(cfg: CfgNode) -> tuple[ModalitySet, frozenset[str]]:
-    return ModalitySet.from_config(cfg), frozenset(e["NAME"] for e in cfg.MODEL.IMRSF.MODALITIES if "MEAN" in e)
+def _modalities(cfg: CfgNode) -> tuple[ModalitySet, frozenset[str], tuple[str, ...]]:
+    entries = cfg.MODEL.IMRSF.MODALITIES
+    return ModalitySet.from_config(cfg), frozenset(e["NAME"] for e in entries if "MEAN" in e), tuple(unmeasured(entries))

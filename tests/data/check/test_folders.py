@@ -48,10 +48,16 @@ def test_label_maps(check, tmp_path, write_raster):
         write_raster(tmp_path / f"labels/{tile}.tif", labels)
     (tmp_path / "labels/c.tif").write_bytes(b"II*\0")
     (tmp_path / "dem/x.tif").write_bytes(b"II*\0")
-    code, text, found = run("INPUT.CROP.SIZE", "[8, 8]")
+    code, text, found = run()
     assert code == 1 and "\nPROBLEMS\n" in text
     unread = {("unreadable", "labels"), ("unreadable", "dem")}
-    assert found.keys() == {("samples", None), *unread, ("orphans", "s1"), ("orphans", "dem")}  # those of the tile b
+    assert found.keys() == {
+        ("samples", None),
+        *unread,
+        ("no_statistics", None),
+        ("orphans", "s1"),
+        ("orphans", "dem"),
+    }  # those of the tile b
     assert [found[key]["count"] for key in sorted(unread)] == [1, 1]
     lists = [problem["found"] for problem in found["samples", None]["findings"]]
     assert (
@@ -78,7 +84,7 @@ def test_annotations(check, tmp_path):
         )
     run = check("abx", TASK="instance", CLASSES=[{"NAME": "building"}], SPLITS={"train": "train.json", "val": "val.json"})
     code, text, found = run(QUERIES, "1", "INPUT.CROP.SIZE", "[8, 8]", "TEST.DETECTIONS_PER_IMAGE", "1")
-    assert code == 1 and found.keys() == {("samples", None), ("queries", "labels")}
+    assert code == 1 and found.keys() == {("samples", None), ("no_statistics", None), ("queries", "labels")}
     problems = [problem["found"] for problem in found["samples", None]["findings"]]
     assert ["category_id 9" in problems[0], "annotation 4 of 'b.tif' has an unusable segmentation" in problems[1]] == [
         True,
@@ -90,3 +96,16 @@ def test_annotations(check, tmp_path):
     rows = [line.split() for line in text.splitlines()]
     assert ["objects", "2", "1"] in rows and ["tiles", "without", "any", "1", "0"] in rows
     assert ["size", "in", "px:", "5", "%,", "median,", "95", "%", "12,", "12,", "12", "12,", "12,", "12"] in rows
+
+
+def test_without_a_named_config_its_crop_is_not_judged_but_missing_statistics_are(check, tmp_path, write_raster):
+    run = check("abx", TASK="pretrain", SPLITS={"train": ["a", "b"], "val": ["x"]})
+    code, text, found = run()
+    assert code == 0 and found.keys() == {("no_statistics", None)}
+    assert [finding["found"] for finding in found["no_statistics", None]["findings"]] == ["s1", "dem"]
+    assert f"python tools/compute_statistics.py --data {tmp_path} --write measures them." in " ".join(text.split())
+    assert run("--config-file", "pretrain")[2].keys() == {("no_statistics", None), ("padding", None)}
+    assert run("INPUT.CROP.SIZE", "[16, 16]")[2].keys() == {("no_statistics", None), ("padding", None)}
+    statistics = {name: {"MEAN": [500], "STD": [100]} for name in ("s1", "dem")}
+    (tmp_path / "statistics.yaml").write_text(yaml.safe_dump(statistics))
+    assert not run()[2]
