@@ -104,16 +104,17 @@ def _band_text(file: FileFacts) -> str:
     names = [name for name in file.bands if name]
     if len(set(names)) < len(file.bands) or not names:
         return str(len(file.bands))
-    return f"{len(names)}: {', '.join(names) if len(names) <= 4 else f'{names[0]} ... {names[-1]}'}"
+    names = [repr(name) for name in names]
+    return f"{len(names)} named {', '.join(names) if len(names) <= 4 else f'{names[0]} ... {names[-1]}'}"
 
 
 def _most(texts: Sequence[str]) -> str:
-    """The most frequent text, and whether there are others."""
+    """The most frequent text, and of how many files, if there are others."""
     if not texts:
         return ""
     first = max(dict.fromkeys(texts), key=texts.count)
-    others = len(set(texts)) - 1
-    return first + (f" (+{others})" if others else "")
+    count = texts.count(first)
+    return first + (f" in {count} of {len(texts)} files" if count < len(texts) else "")
 
 
 def _value_text(modality: Modality, files: Sequence[FileFacts]) -> str:

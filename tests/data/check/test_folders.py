@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 import yaml
 
 from imrsf_d2.commands.check import main
@@ -109,3 +110,14 @@ def test_without_a_named_config_its_crop_is_not_judged_but_missing_statistics_ar
     statistics = {name: {"MEAN": [500], "STD": [100]} for name in ("s1", "dem")}
     (tmp_path / "statistics.yaml").write_text(yaml.safe_dump(statistics))
     assert not run()[2]
+
+
+def test_the_table_names_bands_and_counts_files_that_differ(check, tmp_path, write_raster):
+    run = check("abx", TASK="pretrain", SPLITS={"train": ["a", "b"], "val": ["x"]})
+    for tile in "abx":
+        nodata = {"nodata": -9999} if tile == "x" else {}
+        values = np.random.default_rng(ord(tile)).normal(500, 100, (8, 8)).astype(np.float32)
+        with rasterio.open(write_raster(tmp_path / "dem" / f"{tile}.tif", values, **nodata), "r+") as file:
+            file.set_band_description(1, "height")
+    row = next(line for line in run()[1].splitlines() if line.startswith("dem "))
+    assert "1 named 'height'" in row and "none in 2 of 3 files" in row
