@@ -14,10 +14,10 @@ from detectron2.utils.file_io import PathManager
 
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
+from imrsf_d2.geo.raster_state import raster_state
 from imrsf_d2.modalities import computed_part, subset_label
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
-from imrsf_d2.utils.file_state import file_state
 from imrsf_d2.utils.keys import flat_keys
 
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
@@ -160,7 +160,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
             if codes := sample.get("sem_seg_codes"):
                 labels.update(json.dumps(sorted(codes.codes.items())).encode())
-        rasters.update(json.dumps([file_state(sample["modalities"][name]) for name in has]).encode())
+        rasters.update(json.dumps([raster_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {
         "dataset": os.path.basename(dataset_name),  # of dataset.yaml:val, whose folder may be moved

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from imrsf_d2.geo.raster_state import raster_state
 from imrsf_d2.inference.blocks import Block, BlockFolder
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.follower import Follower
@@ -24,7 +25,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
 from imrsf_d2.utils.atomic import replacing_together
-from imrsf_d2.utils.file_state import file_state
+from imrsf_d2.utils.errors import counted
 
 __all__ = ["SceneJob"]
 
@@ -229,10 +230,15 @@ class SceneJob:
 
 
 def _state(path: str) -> str:
-    """Size and time of change of a file; nothing of what is no plain file, such as a VSI path."""
-    state = file_state(path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path)
-    if state is None:
+    """Size and time of change of a raster, and what stands for those of its side-cars and sources; nothing of what is no plain
+    file, such as a VSI path."""
+    states = raster_state(path)
+    if not states:
         return ""
-    seconds, nanoseconds = divmod(state[1], 10**9)
+    size, changed_ns = states[0]
+    seconds, nanoseconds = divmod(changed_ns, 10**9)
     changed = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{state[0]} bytes of {changed:%Y-%m-%d %H:%M:%S}.{nanoseconds:09d} UTC"
+    text = f"{size} bytes of {changed:%Y-%m-%d %H:%M:%S}.{nanoseconds:09d} UTC"
+    if more := states[1:]:
+        text += f", with {counted(len(more), 'other file')} ({hashlib.sha256(repr(more).encode()).hexdigest()[:8]})"
+    return text

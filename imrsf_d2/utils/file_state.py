@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["file_state"]
+__all__ = ["file_size", "file_state"]
 
 
 def file_state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -21,3 +21,9 @@ def file_state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         return state.st_size, state.st_mtime_ns
     inside = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(os.fspath(path)) for name in names]
     return sum(state.st_size for state in inside), max((state.st_mtime_ns for state in inside), default=state.st_mtime_ns)
+
+
+def file_size(path: str | os.PathLike[str]) -> int | None:
+    """Size of a file in bytes; None if there is none."""
+    state = file_state(path)
+    return None if state is None else state[0]

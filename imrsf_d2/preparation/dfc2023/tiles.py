@@ -1,7 +1,8 @@
 """Cutting one tile of DFC2023 into crops, with a record of the result.
 
 The record is written when all files of a tile are there: a tile with a record is done, and an interrupted run continues
-with the others. It holds size and time of the files that were read, so that a tile whose files were replaced is cut again.
+with the others. It holds size and time of the files that were read, and the size of those written, so that a tile is cut again
+if its files were replaced or are not whole.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from imrsf_d2.preparation.files import RECORDS
 from imrsf_d2.preparation.footprints import cut_footprint
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.file_state import file_size
 
 __all__ = ["Cutter", "SourceTile"]
 
@@ -76,8 +78,7 @@ class Cutter:
             record = json.loads(self._record(tile).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        files = [self._raster(modality, crop["file_name"]) for crop in record["crops"] for modality in record["sources"]]
-        return record if record["sources"] == _sources(tile) and all(map(os.path.isfile, files)) else None
+        return record if record["sources"] == _sources(tile) and record.get("written") == self._written(record) else None
 
     def cut(self, tile: SourceTile) -> dict:
         """Write a tile's crops.
@@ -110,6 +111,7 @@ class Cutter:
             crop.update(file_name=name, height=window.height, width=window.width)
         record["crops"] = [crop for crop, keep in zip(record["crops"], kept) if keep]
         record["empty"] = len(windows) - len(record["crops"])
+        record["written"] = self._written(record)
         write_text(self._record(tile), json.dumps(record, separators=(",", ":")) + "\n")
         return record
 
@@ -128,6 +130,11 @@ class Cutter:
                     {"category_id": annotation["category_id"], "iscrowd": annotation["iscrowd"], **part}
                 )
         return {"crops": crops, **counts}
+
+    def _written(self, record: Mapping) -> list[int | None]:
+        """The sizes of a tile's files as they are now, bytes; None for one that is gone."""
+        files = (self._raster(modality, crop["file_name"]) for crop in record["crops"] for modality in record["sources"])
+        return [file_size(file) for file in files]
 
     def _crop_name(self, tile: SourceTile, window: Geometry) -> str:
         name = Path(tile.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from imrsf_d2.preparation.quadruplets.mosaics import Mosaic
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
 from imrsf_d2.preparation.quadruplets.warping import fill_grid
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.file_state import file_size
 
 __all__ = ["TileJob", "TileRecord", "TileWriter"]
 
@@ -47,11 +48,13 @@ class TileRecord:
         skipped: why it was not made; "" if it was.
         sensors: sensor with data in the tile -> number of its valid pixels that are copied, and that are resampled.
         pixels: label -> number of pixels.
+        written: folder -> size of the tile's file in it, bytes.
     """
 
     skipped: str = ""
     sensors: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     pixels: Mapping[int, int] = field(default_factory=dict)
+    written: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,8 @@ class TileWriter:
         record = self._done(job.name, path)
         if record is None:
             record = self._make(job)
-            write_text(
-                path, json.dumps({"skipped": record.skipped, "sensors": record.sensors, "pixels": record.pixels}) + "\n"
-            )
+            record = replace(record, written=self._written(job.name, record))
+            write_text(path, json.dumps(asdict(record)) + "\n")
         return record
 
     def _done(self, name: str, path: Path) -> TileRecord | None:
@@ -85,13 +87,18 @@ class TileWriter:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["skipped"]:
             return TileRecord(content["skipped"])
-        if not all((self.root / folder / f"{name}.tif").is_file() for folder in (*content["sensors"], LABELS)):
-            return None
-        return TileRecord(
+        record = TileRecord(
             "",
             {sensor: tuple(counts) for sensor, counts in content["sensors"].items()},
             {int(label): count for label, count in content["pixels"].items()},
+            content.get("written", {}),
         )
+        return record if record.written == self._written(name, record) else None
+
+    def _written(self, name: str, record: TileRecord) -> dict[str, int | None]:
+        """The sizes of a tile's files as they are now."""
+        folders = () if record.skipped else (*record.sensors, LABELS)
+        return {folder: file_size(self.root / folder / f"{name}.tif") for folder in folders}
 
     def _make(self, job: TileJob) -> TileRecord:
         ignore = int(self.nodata[LABELS])

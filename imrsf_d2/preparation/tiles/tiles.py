@@ -18,6 +18,7 @@ from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS
 from imrsf_d2.geo.codes import CodeCounts
 from imrsf_d2.geo.gdal import OpenFiles
 from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.raster_state import raster_state
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.inference.scene_reading import SceneFile
 from imrsf_d2.preparation.files import RECORDS
@@ -80,6 +81,7 @@ class TileRecord:
         annotations: objects, as in a COCO file (instance).
         slivers: objects left out, of which the tile or its data hold too few pixels.
         made_from: stands for the files and labels that it was made from.
+        written: folder -> size and time of change of the tile's file in it.
     """
 
     skipped: str = ""
@@ -89,6 +91,7 @@ class TileRecord:
     annotations: Sequence[Mapping] = ()
     slivers: int = 0
     made_from: str = ""
+    written: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class TileMaker:
         if record is None or record.made_from != made_from:
             path.unlink(missing_ok=True)
             record = replace(self._make(job), made_from=made_from)
+            record = replace(record, written=self._written(job, record))
             write_text(path, json.dumps(asdict(record), separators=(",", ":")) + "\n")
         return record
 
@@ -139,9 +143,14 @@ class TileMaker:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["sensors"] = {sensor: tuple(counts) for sensor, counts in content["sensors"].items()}
         content["labels"] = {int(index): count for index, count in content["labels"].items()}
+        content["written"] = {folder: tuple(state) for folder, state in content.get("written", {}).items()}
         record = TileRecord(**content)
+        return record if record.written == self._written(job, record) else None
+
+    def _written(self, job: TileJob, record: TileRecord) -> dict[str, tuple[int, int] | None]:
+        """The files of a tile as they are now."""
         folders = () if record.skipped else (*record.sensors, *([LABELS] if self.task == "semantic" else []))
-        return record if all(self.raster(folder, job.name).is_file() for folder in folders) else None
+        return {folder: file_state(self.raster(folder, job.name)) for folder in folders}
 
     def _made_from(self, job: TileJob) -> str:
         """Changes if a file that the tile is made from does, or what is labeled in it, or what a code stands for."""
@@ -268,8 +277,8 @@ def forget_files() -> None:
 
 @functools.cache  # not once for each tile
 def _version(path: str) -> tuple:
-    """A file with its size and time of change; what GDAL opens need not be a file."""
-    return path, *(file_state(path) or ())
+    """A raster with the size and time of change of its files; what GDAL opens need not be a file."""
+    return path, *raster_state(path)
 
 
 @functools.cache

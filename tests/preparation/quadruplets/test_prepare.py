@@ -320,11 +320,12 @@ def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == before
 
 
-def test_tiles_whose_files_are_gone_are_made_again(prepare, tmp_path):
+def test_tiles_whose_files_are_gone_or_not_whole_are_made_again(prepare, tmp_path):
     assert prepare() == 0
     before = contents(tmp_path / "out")
     (tmp_path / "out" / LABELS / "Nice_0000_0000.tif").unlink()
-    (tmp_path / "out" / "s2" / "Nice_0000_0001.tif").unlink()
+    cut_short = tmp_path / "out" / "s2" / "Nice_0000_0001.tif"
+    cut_short.write_bytes(cut_short.read_bytes()[:-9])
     assert prepare() == 0
     assert contents(tmp_path / "out") == before
 

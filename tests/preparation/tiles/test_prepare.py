@@ -16,6 +16,7 @@ from imrsf_d2.data.datasets.folder import load_folder
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality
+from imrsf_d2.preparation.files import RECORDS
 from imrsf_d2.preparation.tiles import tiles
 from imrsf_d2.preparation.tiles.labels import LabelOptions
 from imrsf_d2.preparation.tiles.prepare import TileRequest, forecast_tiles, prepare_tiles
@@ -186,7 +187,7 @@ def test_an_interrupted_run_continues_and_ends_alike(instances, tmp_path, monkey
     monkeypatch.setattr(tiles, "write_text", made)
     prepare_tiles(request, tmp_path / "out", num_workers=1)
     assert {path: path.stat().st_mtime_ns for path in names} == old
-    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file()]
+    files = [path.relative_to(complete) for path in complete.rglob("*") if path.is_file() and path.parent.name != RECORDS]
     assert files and all((complete / name).read_bytes() == (tmp_path / "out" / name).read_bytes() for name in files)
 
 
@@ -377,6 +378,23 @@ def test_a_tile_is_made_again_when_its_file_was_replaced(tmp_path):
     assert made["a_0000_0000.tif"] == again["a_0000_0000.tif"] and made["a_0000_0001.tif"] != again["a_0000_0001.tif"]
     with rasterio.open(tmp_path / "out/dem/a_0000_0001.tif") as file:
         assert (file.read() == 7).all()
+
+
+@pytest.mark.parametrize("harm", ["cut short", "gone", "written by others"])
+def test_a_tile_that_is_not_as_it_was_written_is_made_again(tmp_path, harm):
+    write_raster_file(tmp_path / "dem.tif", np.full((32, 32), 7, np.int16), **place())
+    request = TileRequest(
+        {"dem": str(tmp_path / "dem.tif")}, LabelOptions(None, "pretrain"), GridOptions(32), split=SplitOptions(1)
+    )
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    tile = tmp_path / "out/dem/dem_0000_0000.tif"
+    made = tile.read_bytes()
+    if harm == "gone":
+        tile.unlink()
+    else:
+        tile.write_bytes(made[:-9] if harm == "cut short" else bytes(len(made)))
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    assert tile.read_bytes() == made
 
 
 def test_another_order_of_the_class_table_makes_label_maps_anew(tmp_path):
