@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +13,7 @@ from pathlib import Path
 from imrsf_d2.inference.windows import Window, WindowGrid
 from imrsf_d2.utils.atomic import remove_temporaries, write_text
 from imrsf_d2.utils.errors import InputError, OccupiedError, some_of
+from imrsf_d2.utils.locks import take_lock
 
 __all__ = ["Block", "BlockFolder", "area_blocks", "window_blocks"]
 
@@ -28,8 +27,6 @@ _LOG = "log.txt"
 _OF_A_RUN = (f"{_LOG}*", "config.yaml")
 #: How many differences of two runs a message lists.
 SHOWN_CHANGES = 10
-#: Of a file system that has no locks.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -134,14 +131,11 @@ class BlockFolder:
 
     def _take_lock(self) -> None:
         try:
-            fcntl.flock(self._lock, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            take_lock(self._lock, shared=self._shared)
         except BlockingIOError as error:
             raise OccupiedError(
                 f"{self.path} is in use: another process computes the same map. Wait for it, or name another --output."
             ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
 
     def _begin(self, identity: dict[str, object], resume: bool) -> None:
         """Compare with the run that the folder is of; it becomes one of this run if it is of none that finished anything."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imrsf_d2.utils.atomic import remove_temporaries, write_text
-from imrsf_d2.utils.errors import InputError, NotAFolderError, OccupiedError
+from imrsf_d2.utils.errors import InputError, OccupiedError
+from imrsf_d2.utils.locks import make_folder
 
 __all__ = ["ClaimedFolder", "check_outside", "claim_folder"]
 
@@ -62,13 +63,10 @@ def claim_folder(
 
     Raises:
         NotADirectoryError: if `path`, or a folder that it lies in, is a file.
+        InputError: if the folder cannot be made.
         FileExistsError: if the folder holds data made with other parameters, or not made by this command.
     """
-    # lexists: a broken link is in the way, too.
-    if not (there := next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))).is_dir():
-        raise NotAFolderError(
-            f"the output {path} cannot be made: {there} is a file, expected a folder. Choose another output."
-        )
+    make_folder(path)
     parameters = json.loads(json.dumps(parameters))
     claimed = ClaimedFolder(path, path / marker, parameters, complete=False)
     present = [name for name in owned if (path / name).exists()]

@@ -36,6 +36,7 @@ from imrsf_d2.preparation.tiles.tiles import TileMaker, TileRecord
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import claim_folder
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.locks import sole_user
 from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["TileRequest", "forecast_tiles", "prepare_tiles"]
@@ -102,7 +103,8 @@ def prepare_tiles(request: TileRequest, output: str | os.PathLike, *, num_worker
 
     Raises:
         MissingFileError: if a file is missing.
-        OccupiedError: if `output` holds data made with other parameters, from other files, or by another program.
+        OccupiedError: if `output` holds data made with other parameters, from other files, or by another program, or another
+            process writes to it.
         RasterError: if a file cannot be read.
         InputError: if files and options contradict each other, or no tile is left.
     """
@@ -112,6 +114,12 @@ def prepare_tiles(request: TileRequest, output: str | os.PathLike, *, num_worker
     )
     _check_outside(output, plan, request.labels)
     # Claimed only now: mistakes that are usually corrected in a second try have been found.
+    with sole_user(output):
+        return _make_dataset(request, plan, output, num_workers, progress)
+
+
+def _make_dataset(request: TileRequest, plan: TilePlan, output: Path, num_workers: int, progress: bool) -> str:
+    """Make the tiles and what comes with them; see `prepare_tiles`."""
     owned = (*plan.sources, LABELS, SPLITS, DATASET_FILE, SUMMARY, RECORDS)
     claimed = claim_folder(output, MARKER, _parameters(request, plan), owned)
     claimed.mark(complete=False)

@@ -9,6 +9,7 @@ import pytest
 import shapely
 
 from imrsf_d2.cli import main
+from imrsf_d2.utils.locks import sole_user
 from tests.preparation.tiles.places import CRS, LEFT, TOP, box, place, rgb, write_polygons
 from tests.raster_files import write_raster_file
 
@@ -85,6 +86,14 @@ def test_a_mistake_is_said_in_one_line_and_leaves_nothing(there, tmp_path, optio
     assert re.search(message, error), error
     assert not (tmp_path / "out" / "dataset.yaml").exists()
     assert (there / "mine/dataset.yaml").read_text() == "of somebody else\n" and not (there / "splits").exists()
+
+
+def test_two_runs_at_once_are_one_too_many(there, tmp_path, capsys):
+    arguments = [*COMMAND, "--output", f"{tmp_path}/out", "--task", "pretrain", "--modality", f"rgb={there}/rgb.tif"]
+    with sole_user(tmp_path / "out"):
+        assert main(arguments) == 2
+    assert f"error: {tmp_path}/out is in use: another process writes to it." in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_no_tile_with_data_leaves_the_output_free_for_another_try(there, tmp_path, capsys):
