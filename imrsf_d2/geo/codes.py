@@ -88,4 +88,6 @@ def code_text(code: object) -> str:
     """A code as class tables write it, empty for null. Spreadsheets make shapefiles that hold 11100.0 for '11100'."""
     if code is None or code != code:
         return ""
-    return str(int(code)) if isinstance(code, (float, np.floating)) and code == int(code) else str(code).strip()
+    if isinstance(code, (float, np.floating)) and code.is_integer():  # infinity is not
+        return str(int(code))
+    return str(code).strip()

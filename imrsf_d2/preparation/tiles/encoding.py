@@ -11,7 +11,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from imrsf_d2.geo.grids import Grid
-from imrsf_d2.geo.stored import Scaling
+from imrsf_d2.geo.stored import Scaling, kind_of
 from imrsf_d2.geo.writing import new_raster
 
 __all__ = ["Encoding", "Pixels", "write_pixels"]
@@ -36,10 +36,10 @@ class Encoding:
             return tuple(values[number - 1] for number in numbers)
 
         scaling, tags, dtypes = Scaling.of(file, numbers, path), of_bands(file.nodatavals), of_bands(file.dtypes)
-        dtype = dtypes[0] if len(set(dtypes)) == 1 else np.result_type(*dtypes).name
+        dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
         # A TIFF has one tag for all bands; floating-point numbers need none other than NaN.
         nodata = tags[0] if all(_same(tag, tags[0]) for tag in tags) else None
-        if nodata is None and np.dtype(dtype).kind == "f":
+        if nodata is None and kind_of(dtype) == "f":
             nodata = float("nan")
         return cls(
             dtype,
@@ -57,6 +57,12 @@ class Encoding:
     def alike(self, other: Encoding) -> bool:
         """Whether numbers of both can stand in one file, whatever their bands are called."""
         return (self.dtype, self.scaling) == (other.dtype, other.scaling) and _same(self.nodata, other.nodata)
+
+
+def _common(dtypes: Sequence[str]) -> str:
+    """A data type that holds the numbers of several."""
+    # NumPy lacks whole complex numbers; what rasterio reads of them are floating-point ones.
+    return np.result_type(*("complex64" if dtype == "complex_int16" else dtype for dtype in dtypes)).name
 
 
 def _same(tag: float | None, other: float | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ __all__ = ["TASKS", "LabelOptions", "PolygonLabels", "RasterLabels", "open_label
 TASKS = ("instance", "semantic", "pretrain")
 #: Class indices of a label map are below it.
 MOST_CLASSES = 255
+#: Codes are below it: floating-point numbers from here on cannot tell neighbors apart.
+LARGEST_CODE = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _rasters(path: str) -> list[str] | None:
 
 def _own_classes(found: CodeCounts, where: str) -> tuple[tuple[TableClass, ...], LabelCodes]:
     """A class for each code."""
-    if wrong := [code for code in found.counts if code != int(code)]:
+    if wrong := [code for code in found.counts if not (float(code).is_integer() and abs(code) < LARGEST_CODE)]:
         raise InputError(f"{where} hold {wrong[0]:g}, expected whole numbers that stand for classes.")
     if len(found.counts) >= MOST_CLASSES:
         raise InputError(
@@ -196,15 +200,21 @@ def _polygon_labels(options: LabelOptions, table: ClassTable | None) -> PolygonL
         if missing := texts.count(""):
             remarks.append(f"{missing} polygons have no class in {options.column!r}")
         if table is None:
-            names = sorted({*texts} - {""}, key=_natural)
-            table = ClassTable(where, tuple(TableClass(name, None, (name,)) for name in names), ("",))
+            table = ClassTable(where, tuple(_spelled(texts)), ("",))
+            if several := [row for row in table.rows if len(row.codes) > 1]:
+                listed = "; ".join(", ".join(map(repr, row.codes)) for row in several)
+                remarks.append(
+                    f"{options.column!r} spells classes in several ways, which are taken as one: {listed} (--classes TABLE with a "
+                    "line for each tells them apart)"
+                )
         rows = list(table.rows)
         indices = table.indices(polygons.values, f"the column {options.column!r} of {where}").astype(np.int64)
     outside = IGNORE_LABEL
     if options.task == "semantic" and options.background != "none":
-        names = [row.name for row in rows]
-        if options.background in names:
-            outside = names.index(options.background)
+        names = [row.name.casefold() for row in rows]
+        if options.background.casefold() in names:
+            outside = names.index(options.background.casefold())
+            remarks.append(f"what no polygon covers counts as the class {rows[outside].name!r} of the polygons")
         else:
             rows.insert(0, TableClass(options.background, None, ()))
             indices[indices != IGNORE_LABEL] += 1
@@ -215,6 +225,16 @@ def _polygon_labels(options: LabelOptions, table: ClassTable | None) -> PolygonL
             "or --classes TABLE, which merges them."
         )
     return PolygonLabels(polygons, indices, tuple(rows), outside, tuple(remarks))
+
+
+def _spelled(texts: Sequence[str]) -> Iterator[TableClass]:
+    """A class for all spellings of a text in upper and lower case, named as most polygons spell it."""
+    spellings: dict[str, list[str]] = {}
+    counts = Counter(filter(None, texts))
+    for text in sorted(counts, key=_natural):
+        spellings.setdefault(text.casefold(), []).append(text)
+    for alike in spellings.values():
+        yield TableClass(max(alike, key=lambda text: counts[text]), None, tuple(alike))
 
 
 def _natural(text: str) -> tuple:

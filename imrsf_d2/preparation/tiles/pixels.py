@@ -20,7 +20,7 @@ from imrsf_d2.geo.decibel import from_db
 from imrsf_d2.geo.gdal import OpenFiles
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_raster
-from imrsf_d2.geo.stored import read_stored
+from imrsf_d2.geo.stored import kind_of, read_stored
 from imrsf_d2.geo.validity import file_validity
 from imrsf_d2.geo.warp import Warp
 from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
@@ -95,10 +95,13 @@ def _read_part(source: Source, file: SceneFile, grid: Grid, window: tuple[slice,
     with open_files.opened(file.path, repr(source.modality.name)) as opened:
         numbers = modality_bands(opened, file.path, source.modality)
         encoding = Encoding.of(opened, numbers, file.path)
+        is_complex = kind_of(encoding.dtype) == "c"
+        if source.classes and is_complex:
+            raise InputError(f"{file.path} ({source.modality.name}) holds complex numbers, expected the codes of classes.")
         if source.classes and encoding.scaling is not None:
             encoding.scaling.refuse(file.path, repr(source.modality.name))
         offset = file.grid.offset_of(grid, SAME_PIXELS)
-        if offset is not None and np.dtype(encoding.dtype).kind != "c":
+        if offset is not None and not is_complex:
             return _copied(source.modality, opened, numbers, encoding, window, offset)
         if source.classes:
             return _nearest(source, opened, numbers, encoding, Warp.between(Grid.of(opened), _moved(grid, file), window))

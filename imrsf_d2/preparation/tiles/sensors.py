@@ -15,6 +15,7 @@ from imrsf_d2.data.displays import true_color_bands
 from imrsf_d2.data.windows import read_windows
 from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import opened
+from imrsf_d2.geo.stored import kind_of
 from imrsf_d2.inference.scene import find_files
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
@@ -169,7 +170,7 @@ def _header(path: str, modality: Modality) -> _Header:
         return _Header(
             tuple(file.descriptions[number - 1] or "" for number in numbers),
             units.pop() if len(units) == 1 else "",
-            all(np.dtype(file.dtypes[number - 1]).kind == "f" for number in numbers),
+            all(kind_of(file.dtypes[number - 1]) == "f" for number in numbers),
         )
 
 
