@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,9 @@ from imrsf_d2.preparation.tiles.padding import padding_remark
 from imrsf_d2.preparation.tiles.plan import TilePlan, plan_tiles
 from imrsf_d2.preparation.tiles.scenes import LABELS, GridOptions
 from imrsf_d2.preparation.tiles.sensors import SensorOptions
-from imrsf_d2.preparation.tiles.splits import Split, SplitOptions, TilePlace, split_tiles
+from imrsf_d2.preparation.tiles.splits import Split, SplitOptions, TilePlace, check_split, split_tiles
 from imrsf_d2.preparation.tiles.summary import tiles_summary, unseen_classes
-from imrsf_d2.preparation.tiles.tiles import TileMaker, TileRecord
+from imrsf_d2.preparation.tiles.tiles import TileJob, TileMaker, TileRecord
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import claim_folder
 from imrsf_d2.utils.errors import InputError
@@ -82,6 +82,7 @@ def forecast_tiles(request: TileRequest, *, num_workers: int = 0, progress: bool
     plan = plan_tiles(
         request.rasters, request.labels, request.grids, request.sensors, num_workers=num_workers, progress=progress
     )
+    check_split([_place(job) for job in plan.jobs], request.split)
     records = run_jobs(_maker(request, plan, None), plan.jobs, num_workers, progress)
     _check_some(records)
     split = _split(request, plan, records)
@@ -113,6 +114,7 @@ def prepare_tiles(request: TileRequest, output: str | os.PathLike, *, num_worker
         request.rasters, request.labels, request.grids, request.sensors, num_workers=num_workers, progress=progress
     )
     _check_outside(output, plan, request.labels)
+    check_split([_place(job) for job in plan.jobs], request.split)
     # Claimed only now: mistakes that are usually corrected in a second try have been found.
     with sole_user(output):
         return _make_dataset(request, plan, output, num_workers, progress)
@@ -124,7 +126,8 @@ def _make_dataset(request: TileRequest, plan: TilePlan, output: Path, num_worker
     claimed = claim_folder(output, MARKER, _parameters(request, plan), owned)
     claimed.mark(complete=False)
     (output / DATASET_FILE).unlink(missing_ok=True)
-    records = run_jobs(_maker(request, plan, output), plan.jobs, num_workers, progress)
+    maker = _maker(request, plan, output)
+    records = run_jobs(maker, plan.jobs, num_workers, progress)
     try:
         _check_some(records)
     except InputError:
@@ -138,6 +141,7 @@ def _make_dataset(request: TileRequest, plan: TilePlan, output: Path, num_worker
     entries, more = measure(output, plan, records, split, num_workers, progress)
     summary = tiles_summary(plan, records, split, [*remarks, *more], made=True)
     write_text(output / SUMMARY, summary)
+    maker.forget_others({job.name for job in plan.jobs})
     write_dataset_file(dataset_file(output, request.labels.task, plan, entries, splits))
     claimed.mark(complete=True)
     return summary
@@ -196,7 +200,7 @@ def _check_some(records: Sequence[TileRecord]) -> None:
 def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) -> Split:
     """The split of the tiles that are there."""
     kept = [(job, record) for job, record in zip(plan.jobs, records, strict=True) if not record.skipped]
-    places = [TilePlace(job.scene, job.window.row, job.window.column, job.part) for job, _ in kept]
+    places = [_place(job) for job, _ in kept]
     amounts = [
         [
             *(record.labels.get(index, 0) for index in range(len(plan.classes))),
@@ -206,8 +210,17 @@ def _split(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord]) 
     ]
     split = split_tiles(places, np.array(amounts, dtype=float), request.split)
     names = iter(split.names)
-    return Split(tuple("" if record.skipped else next(names) for record in records), split.unit)
+    return replace(split, names=tuple("" if record.skipped else next(names) for record in records))
+
+
+def _place(job: TileJob) -> TilePlace:
+    return TilePlace(job.scene, job.window.row, job.window.column, job.part)
 
 
 def _remarks(request: TileRequest, plan: TilePlan, records: Sequence[TileRecord], split: Split) -> list[str]:
-    return [*plan.remarks, *padding_remark(plan.scenes, request.grids), *unseen_classes(plan, records, split)]
+    return [
+        *plan.remarks,
+        *padding_remark(plan.scenes, request.grids),
+        *filter(None, [split.remark]),
+        *unseen_classes(plan, records, split),
+    ]

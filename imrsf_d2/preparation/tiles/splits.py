@@ -11,15 +11,19 @@ import shapely
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import WGS84, move_points
 from imrsf_d2.geo.wrapping import move_near
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, percent
 
-__all__ = ["Split", "SplitOptions", "TilePlace", "split_tiles"]
+__all__ = ["Split", "SplitOptions", "TilePlace", "check_split", "split_tiles"]
 
 TRAIN, VAL = "train", "val"
 #: Scenes are dealt out by default if the share of training tiles can be this near to the one asked for.
 NEAR_SHARE = 0.1
 #: Fewest parts that leave a choice of which to hold out; and sides of blocks to try, in tiles, the largest first.
 FEWEST_PARTS, SIDES = 10, (8, 4, 2, 1)
+#: The same where tiles overlap, so that the larger a block is, the fewer tiles around it are lost.
+SIDES_OF_OVERLAPPING = (32, 16, *SIDES)
+#: A split is remarked on if the share of training tiles is further from the one asked for, or more tiles are in no split.
+FAR_SHARE = 0.1
 #: Starting points of the search for a good split.
 STARTS = 16
 #: What a quantity that training lacks entirely counts in the search: more than all shares together.
@@ -33,7 +37,8 @@ class SplitOptions:
     Args:
         share: of the tiles for training, 0 to 1; the others are for validation.
         by: "block" or "scene"; None for scenes, if there are FEWEST_PARTS or more and their sizes allow the share.
-        block: side of a block, in tiles; None for the largest of SIDES that leaves a choice.
+        block: side of a block, in tiles; None for the largest of SIDES that leaves a choice, or, where tiles overlap, for that of
+            SIDES_OF_OVERLAPPING with which least is lost.
         seed: of the search.
 
     Raises:
@@ -50,6 +55,8 @@ class SplitOptions:
             raise InputError(f"--split is {self.share:g}, expected the share of training tiles, from 0 to 1.")
         if self.block is not None and self.block < 1:
             raise InputError(f"--block is {self.block}, expected 1 tile or more.")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}, expected 0 or more.")
         if self.by == "scene" and self.block is not None:
             raise InputError("--block is given with --split-by scene, which has no blocks; leave one of them out.")
 
@@ -77,10 +84,12 @@ class Split:
     Args:
         names: of each tile, "train" or "val"; "" for those that show ground of validation tiles and are left out.
         unit: what was dealt out, in words.
+        remark: for people, if the split is far from what was asked for.
     """
 
     names: tuple[str, ...]
     unit: str
+    remark: str = ""
 
 
 def split_tiles(places: Sequence[TilePlace], amounts: np.ndarray, options: SplitOptions) -> Split:
@@ -96,19 +105,77 @@ def split_tiles(places: Sequence[TilePlace], amounts: np.ndarray, options: Split
     """
     if options.share in (0, 1):
         return Split((TRAIN if options.share else VAL,) * len(places), "all tiles")
-    parts, unit = _parts(places, options)
-    if (count := int(parts.max()) + 1) < 2:
-        raise InputError(
-            f"there is a single {'scene' if options.by == 'scene' else 'block'} of tiles, and a split takes two: pass "
-            "smaller tiles (--tile), --split 1 (all for training), or more scenes."
-        )
+    check_split(places, options)
+    outlines = _outlines(places)
     amounts = np.column_stack([np.ones(len(places)), amounts])
-    of_parts = np.zeros((count, amounts.shape[1]))
+    parts, unit = _parts(places, options)
+    names = _deal(parts, amounts, outlines, options)
+    if options.by != "scene" and options.block is None and (names == "").any():
+        least = _loss(names, amounts, options.share)
+        for side in SIDES_OF_OVERLAPPING:
+            parts, its_unit = _blocks(places, side)
+            if parts.max() == 0:
+                continue
+            found = _deal(parts, amounts, outlines, options)
+            if (loss := _loss(found, amounts, options.share)) < least:
+                names, unit, least = found, its_unit, loss
+    return Split(tuple(names.tolist()), unit, _remark(names, options.share))
+
+
+def check_split(places: Sequence[TilePlace], options: SplitOptions) -> None:
+    """See that there is something to deal out.
+
+    Args:
+        places: of all tiles that may be there.
+
+    Raises:
+        InputError: if there is a single block or scene.
+    """
+    if options.share in (0, 1) or _parts(places, options)[0].max() > 0:
+        return
+    smaller = "a smaller --block, " if (options.block or 1) > 1 else ""
+    raise InputError(
+        f"there is a single {'scene' if options.by == 'scene' else 'block'} of tiles, and a split takes two: pass "
+        f"{smaller}smaller tiles (--tile), --split 1 (all for training), or more scenes."
+    )
+
+
+def _deal(parts: np.ndarray, amounts: np.ndarray, outlines: np.ndarray, options: SplitOptions) -> np.ndarray:
+    """The split of each tile.
+
+    Args:
+        parts: [N], which of them each tile belongs to.
+        amounts: [N, Q], the first of which counts the tiles.
+        outlines: [N], of `_outlines`.
+    """
+    of_parts = np.zeros((int(parts.max()) + 1, amounts.shape[1]))
     np.add.at(of_parts, parts, amounts)
     held_out = _choose(of_parts, 1 - options.share, options.seed)[parts]
     names = np.where(held_out, VAL, TRAIN).astype(object)
-    names[_shared_ground(places, held_out)] = ""
-    return Split(tuple(names.tolist()), unit)
+    names[_shared_ground(outlines, held_out)] = ""
+    return names
+
+
+def _loss(names: np.ndarray, amounts: np.ndarray, share: float) -> float:
+    """How much of the tiles is in no split, and how far the others are from the share that was asked for."""
+    held_out, used = amounts[names == VAL].sum(axis=0), amounts[names != ""].sum(axis=0)
+    there = amounts.sum(axis=0) > 0
+    # What is in no split at all is lacking in training, too.
+    held_out = np.divide(held_out, used, out=np.ones_like(used), where=used > 0)[there]
+    off = np.abs(held_out - (1 - share))
+    lacking = LACKING * np.count_nonzero(held_out > 1 - 1e-9)
+    return (names == "").mean() + off[0] + (off[1:].mean() if len(off) > 1 else 0.0) + lacking
+
+
+def _remark(names: np.ndarray, share: float) -> str:
+    train, val, lost = (int(np.count_nonzero(names == name)) for name in (TRAIN, VAL, ""))
+    if lost <= FAR_SHARE * len(names) and abs(train / (train + val) - share) <= FAR_SHARE:
+        return ""
+    ways = "a smaller --overlap or larger blocks (--block) lose fewer" if lost else "smaller blocks or tiles come nearer"
+    return (
+        f"of {len(names)} tiles {train} are for training, {val} for validation and {lost} for neither: {percent(train / len(names))} "
+        f"are for training, {percent(share)} were asked for (--split); {ways}"
+    )
 
 
 def _parts(places: Sequence[TilePlace], options: SplitOptions) -> tuple[np.ndarray, str]:
@@ -124,11 +191,16 @@ def _parts(places: Sequence[TilePlace], options: SplitOptions) -> tuple[np.ndarr
     if by_scene:
         return scenes, f"{count} whole scene{'s' * (count != 1)}"
     for side in SIDES if options.block is None else (options.block,):
-        blocks = _numbered([(place.scene, place.row // side, place.column // side) for place in places])
-        number = int(blocks.max()) + 1
-        if number >= FEWEST_PARTS:
+        blocks, unit = _blocks(places, side)
+        if blocks.max() + 1 >= FEWEST_PARTS:
             break
-    return blocks, f"{number} blocks of {side} x {side} tile{'s' * (side > 1)}"
+    return blocks, unit
+
+
+def _blocks(places: Sequence[TilePlace], side: int) -> tuple[np.ndarray, str]:
+    """The block of each tile, and what they are in words."""
+    blocks = _numbered([(place.scene, place.row // side, place.column // side) for place in places])
+    return blocks, f"{int(blocks.max()) + 1} blocks of {side} x {side} tile{'s' * (side > 1)}"
 
 
 def _numbered(keys: Sequence[tuple[int, ...]]) -> np.ndarray:
@@ -186,11 +258,10 @@ def _cost(held_out: np.ndarray, number: np.ndarray, parts: int, share: float) ->
     return np.where((number == 0) | (number == parts), np.inf, cost)
 
 
-def _shared_ground(places: Sequence[TilePlace], held_out: np.ndarray) -> np.ndarray:
+def _shared_ground(outlines: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """[N] bool, training tiles that show some of the ground of a validation tile, in this scene or in another."""
-    outlines = _outlines(places)
     tree = shapely.STRtree(outlines[held_out])
-    shared = np.zeros(len(places), dtype=bool)
+    shared = np.zeros(len(outlines), dtype=bool)
     trained = np.flatnonzero(~held_out)
     for turn in (-360.0, 0.0, 360.0):  # 180 degrees east is 180 degrees west
         moved = shapely.transform(outlines[trained], lambda points, by=turn: points + (by, 0))

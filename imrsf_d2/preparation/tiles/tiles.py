@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -137,6 +137,19 @@ class TileMaker:
         assert self.output is not None
         return self.output / folder / f"{name}.tif"
 
+    def forget_others(self, names: Collection[str]) -> None:
+        """Remove tiles of an earlier run that are no longer among those named, as when a scene became smaller."""
+        assert self.output is not None
+        for path in (self.output / RECORDS).glob("*.json"):
+            if path.stem not in names:
+                self._remove(path.stem)
+                path.unlink()
+
+    def _remove(self, name: str) -> None:
+        """Remove the files of a tile."""
+        for folder in (*self.sources, LABELS):
+            self.raster(folder, name).unlink(missing_ok=True)
+
     def _done(self, job: TileJob, path: Path) -> TileRecord | None:
         if not path.is_file():
             return None
@@ -160,8 +173,7 @@ class TileMaker:
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     def _make(self, job: TileJob) -> TileRecord:
-        for folder in (*self.sources, LABELS):  # may be left from an earlier run, when the tile had this sensor
-            self.raster(folder, job.name).unlink(missing_ok=True)
+        self._remove(job.name)  # may be left from an earlier run, when the tile had another sensor
         part = job.part
         rasters: dict[str, Pixels] = {}
         valid = np.zeros(part.shape, dtype=bool)

@@ -27,6 +27,8 @@ def there(tmp_path_factory):
     (folder / "cut.tif").write_bytes((folder / "rgb.tif").read_bytes()[:9000])
     (folder / "text.txt").write_text("hello")
     write_polygons(folder / "good.gpkg", [box(2, 3, 12, 9)], use=["a"])
+    write_polygons(folder / "infinite.gpkg", [box(2, 3, 12, 9)] * 2, use=[np.inf, 1e20])
+    write_raster_file(folder / "huge.tif", np.full((100, 128), 1e20, np.float32), **place())
     write_polygons(folder / "away.gpkg", [shapely.transform(box(2, 3, 12, 9), lambda points: points + (5e4, 0))])
     write_polygons(folder / "points.gpkg", [shapely.Point(LEFT, TOP)])
     write_polygons(folder / "nowhere.shp", [box(2, 3, 12, 9)])
@@ -68,6 +70,13 @@ CASES = {
     "name": ((*POLYGONS, "--modality", "labels={}/sar.tif"), "'labels', which is another folder of the output"),
     "band": ((*POLYGONS, "--bands", "rgb=B8"), "there is no band 'B8'"),
     "share": ((*POLYGONS, "--split", "80"), "--split is 80, expected the share"),
+    "seed": ((*POLYGONS, "--seed", "-1"), "--seed is -1, expected 0 or more"),
+    "one block": ((*POLYGONS, "--block", "99"), "a single block of tiles.*a smaller --block"),
+    "infinite classes": (
+        ("--labels", "{}/infinite.gpkg", "--task", "instance", "--class-column", "use", "--classes", "{}/zeros.csv"),
+        "holds '10000.*'inf'.*zeros.csv lacks",
+    ),
+    "huge codes": (("--labels", "{}/huge.tif", "--task", "semantic"), "hold 1e.20, expected whole numbers"),
     "overlap": ((*POLYGONS, "--overlap", "32"), "--overlap is 32 px, expected from 0 to 31"),
     "occupied": ((*POLYGONS, "--output", "{}/mine"), "mine/dataset.yaml exists and was not written by this command"),
     "input inside": ((*POLYGONS, "--output", "{}"), "rgb.tif lies in the output"),
@@ -84,7 +93,7 @@ def test_a_mistake_is_said_in_one_line_and_leaves_nothing(there, tmp_path, optio
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert re.search(message, error), error
-    assert not (tmp_path / "out" / "dataset.yaml").exists()
+    assert not (tmp_path / "out" / "dataset.yaml").exists() and not (tmp_path / "out" / "rgb").exists()
     assert (there / "mine/dataset.yaml").read_text() == "of somebody else\n" and not (there / "splits").exists()
 
 

@@ -434,3 +434,47 @@ def test_labels_reach_as_far_as_the_tiles(tmp_path, crs):
 
 def move(shapes, crs):
     return [shapely.geometry.shape(transform_geom(CRS, crs, shapely.geometry.mapping(shape))) for shape in shapes]
+
+
+def test_spellings_of_a_class_are_one_and_are_named(tmp_path):
+    uses = ["Crop", "Background", "crop", "crop"]
+    shapes = [box(0, 0, 20, 20), box(30, 30, 40, 40), box(50, 50, 60, 60), box(70, 70, 80, 80)]
+    found, names, summary = semantic(tmp_path, write_polygons(tmp_path / "fields.gpkg", shapes, use=uses), column="use")
+    assert names == ("Background", "crop") and np.count_nonzero(found == 1) == 400 + 100 + 100
+    assert "'Crop', 'crop'" in summary and "the class 'Background' of the polygons" in summary
+
+
+def test_tiles_of_a_scene_that_became_smaller_go(tmp_path):
+    request = TileRequest(
+        {"rgb": str(tmp_path / "rgb.tif")}, LabelOptions(None, "pretrain"), GridOptions(TILE), split=SplitOptions(1)
+    )
+    write_raster_file(tmp_path / "rgb.tif", rgb(), **place())
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    (tmp_path / "out/rgb/mine.tif").write_bytes(b"")
+    write_raster_file(tmp_path / "rgb.tif", rgb(height=TILE, width=2 * TILE), **place())
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    left = {path.stem for path in (tmp_path / "out/rgb").iterdir()}
+    assert left == {"rgb_0000_0000", "rgb_0000_0001", "mine"}
+    assert {path.stem for path in (tmp_path / "out/.prepared").iterdir()} == left - {"mine"}
+
+
+@pytest.mark.parametrize("left", (0.0, 0.5))
+def test_whole_complex_numbers_become_power(tmp_path, left):
+    numbers = np.full((1, TILE, TILE), 3 + 4j, dtype=np.complex64)
+    with rasterio.open(
+        tmp_path / "slc.tif",
+        "w",
+        driver="GTiff",
+        count=1,
+        height=TILE,
+        width=TILE,
+        dtype="complex_int16",
+        **place(left=LEFT + left),
+    ) as file:
+        file.write(numbers)
+    write_raster_file(tmp_path / "rgb.tif", rgb(height=TILE, width=TILE), **place())
+    rasters = {name: str(tmp_path / f"{name}.tif") for name in ("rgb", "slc")}
+    request = TileRequest(rasters, LabelOptions(None, "pretrain"), GridOptions(TILE, reference="rgb"), split=SplitOptions(1))
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    with rasterio.open(tmp_path / "out/slc/rgb_0000_0000.tif") as file:
+        assert file.dtypes == ("float32",) and np.allclose(file.read()[:, 1:-1, 1:-1], 3**2 + 4**2)

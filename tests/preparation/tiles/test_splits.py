@@ -101,3 +101,22 @@ def test_one_block_cannot_be_split():
         split_tiles(tiles, none(tiles), SplitOptions(0.8, block=2))
     assert set(split_tiles(tiles, none(tiles), SplitOptions(1)).names) == {"train"}
     assert set(split_tiles(tiles, none(tiles), SplitOptions(0)).names) == {"val"}
+
+
+@pytest.mark.parametrize("side, least", ((5, 20), (20, 360)))
+def test_overlapping_tiles_are_held_out_in_blocks_that_lose_few(side, least):
+    tiles = places(side, side, overlap=8)
+    split = split_tiles(tiles, none(tiles), SplitOptions(0.8))
+    train, val = split.names.count("train"), split.names.count("val")
+    assert train + val >= least and abs(train / (train + val) - 0.8) <= 0.1
+
+
+def test_a_split_far_from_the_one_asked_for_is_said():
+    tiles = places(5, 5, overlap=8)
+    split = split_tiles(tiles, none(tiles), SplitOptions(0.8, block=1))
+    train, val, lost = (split.names.count(name) for name in ("train", "val", ""))
+    assert lost > 5 and f"of 25 tiles {train} are for training, {val} for validation and {lost} for neither" in split.remark
+    halves = places(1, 2)
+    assert "50.0% are for training, 80.0% were asked for" in split_tiles(halves, none(halves), SplitOptions(0.8)).remark
+    many = places(20, 20)
+    assert split_tiles(many, none(many), SplitOptions(0.8)).remark == ""
