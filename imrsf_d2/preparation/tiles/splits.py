@@ -106,17 +106,17 @@ def split_tiles(places: Sequence[TilePlace], amounts: np.ndarray, options: Split
     if options.share in (0, 1):
         return Split((TRAIN if options.share else VAL,) * len(places), "all tiles")
     check_split(places, options)
-    outlines = _outlines(places)
+    pairs = _sharing(places)
     amounts = np.column_stack([np.ones(len(places)), amounts])
     parts, unit = _parts(places, options)
-    names = _deal(parts, amounts, outlines, options)
+    names = _deal(parts, amounts, pairs, options)
     if options.by != "scene" and options.block is None and (names == "").any():
         least = _loss(names, amounts, options.share)
         for side in SIDES_OF_OVERLAPPING:
             parts, its_unit = _blocks(places, side)
             if parts.max() == 0:
                 continue
-            found = _deal(parts, amounts, outlines, options)
+            found = _deal(parts, amounts, pairs, options)
             if (loss := _loss(found, amounts, options.share)) < least:
                 names, unit, least = found, its_unit, loss
     return Split(tuple(names.tolist()), unit, _remark(names, options.share))
@@ -140,20 +140,25 @@ def check_split(places: Sequence[TilePlace], options: SplitOptions) -> None:
     )
 
 
-def _deal(parts: np.ndarray, amounts: np.ndarray, outlines: np.ndarray, options: SplitOptions) -> np.ndarray:
+def _deal(parts: np.ndarray, amounts: np.ndarray, pairs: np.ndarray, options: SplitOptions) -> np.ndarray:
     """The split of each tile.
 
     Args:
         parts: [N], which of them each tile belongs to.
         amounts: [N, Q], the first of which counts the tiles.
-        outlines: [N], of `_outlines`.
+        pairs: of `_sharing`.
     """
     of_parts = np.zeros((int(parts.max()) + 1, amounts.shape[1]))
     np.add.at(of_parts, parts, amounts)
-    held_out = _choose(of_parts, 1 - options.share, options.seed)[parts]
-    names = np.where(held_out, VAL, TRAIN).astype(object)
-    names[_shared_ground(outlines, held_out)] = ""
-    return names
+    found = []
+    for chosen in _choices(of_parts, 1 - options.share, options.seed):
+        held_out = chosen[parts]
+        names = np.where(held_out, VAL, TRAIN).astype(object)
+        names[pairs[0, held_out[pairs[1]] & ~held_out[pairs[0]]]] = ""
+        found.append(names)
+        if not (names == "").any():
+            break  # nothing is lost, and the first is the best otherwise
+    return min(found, key=lambda names: _loss(names, amounts, options.share))
 
 
 def _loss(names: np.ndarray, amounts: np.ndarray, share: float) -> float:
@@ -219,8 +224,8 @@ def _nearest_share(tiles: np.ndarray, share: float) -> float:
     return float(np.abs(np.flatnonzero(reached) / total - share).min()) if reached.any() else 1.0
 
 
-def _choose(amounts: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which parts to hold out so that of every amount about the same share is held out.
+def _choices(amounts: np.ndarray, share: float, seed: int) -> list[np.ndarray]:
+    """Which parts to hold out so that of every amount about the same share is held out: several choices, the best first.
 
     From several random starts, the part whose change helps most is moved to the other side, until none helps.
 
@@ -229,12 +234,12 @@ def _choose(amounts: np.ndarray, share: float, seed: int) -> np.ndarray:
         share: to be held out.
 
     Returns:
-        [P] bool, True for some and not for all.
+        STARTS times [P] bool, True for some and not for all.
     """
     total = amounts.sum(axis=0)
     amounts = amounts[:, total > 0] / total[total > 0]
     rng = np.random.default_rng(seed)
-    best, least = np.zeros(len(amounts), dtype=bool), np.inf
+    found = []
     for _ in range(STARTS):
         out = rng.random(len(amounts)) < share
         cost = _cost(amounts[out].sum(axis=0)[None], out.sum()[None], len(out), share)[0]
@@ -245,9 +250,8 @@ def _choose(amounts: np.ndarray, share: float, seed: int) -> np.ndarray:
                 break
             position = int(costs.argmin())
             out[position], cost = ~out[position], costs[position]
-        if cost < least:
-            best, least = out.copy(), cost
-    return best
+        found.append((cost, out))
+    return [out for _, out in sorted(found, key=lambda pair: pair[0])]
 
 
 def _cost(held_out: np.ndarray, number: np.ndarray, parts: int, share: float) -> np.ndarray:
@@ -258,15 +262,16 @@ def _cost(held_out: np.ndarray, number: np.ndarray, parts: int, share: float) ->
     return np.where((number == 0) | (number == parts), np.inf, cost)
 
 
-def _shared_ground(outlines: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """[N] bool, training tiles that show some of the ground of a validation tile, in this scene or in another."""
-    tree = shapely.STRtree(outlines[held_out])
-    shared = np.zeros(len(outlines), dtype=bool)
-    trained = np.flatnonzero(~held_out)
+def _sharing(places: Sequence[TilePlace]) -> np.ndarray:
+    """[2, K], pairs of tiles that show some of the same ground, in one scene or in two; each in both orders."""
+    outlines = _outlines(places)
+    tree = shapely.STRtree(outlines)
+    pairs = []
     for turn in (-360.0, 0.0, 360.0):  # 180 degrees east is 180 degrees west
-        moved = shapely.transform(outlines[trained], lambda points, by=turn: points + (by, 0))
-        shared[trained[tree.query(moved, predicate="intersects")[0]]] = True
-    return shared
+        moved = shapely.transform(outlines, lambda points, by=turn: points + (by, 0))
+        pairs.append(tree.query(moved, predicate="intersects"))
+    together = np.concatenate(pairs, axis=1)
+    return together[:, together[0] != together[1]]
 
 
 def _outlines(places: Sequence[TilePlace]) -> np.ndarray:
