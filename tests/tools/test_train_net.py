@@ -84,7 +84,7 @@ def test_the_console_is_short_and_the_log_complete(train_net, tmp_path, capfd):
         "Classes of ",
         "First iteration after ",
         "iteration 2/2",
-        "segm: AP ",
+        "segm (percent): AP ",
     ):
         assert [line for line in lines if line.startswith(what)], what
     assert printed.err == ""
