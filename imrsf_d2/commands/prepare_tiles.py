@@ -41,7 +41,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--modality", action="append", required=True, metavar="NAME=FILES", help="a sensor and its file, folder or glob"
     )
-    parser.add_argument("--labels", metavar="FILES", help="polygons in a vector file; or a raster, a folder or a glob")
+    parser.add_argument(
+        "--labels", metavar="FILES", help="polygons in one vector file; or a raster, a folder or glob of rasters"
+    )
     parser.add_argument(
         "--task",
         required=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from imrsf_d2.inference.scene_files import find_files
 from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
 from imrsf_d2.preparation.tiles.sensors import Source
-from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.utils.errors import InputError, MissingFileError, counted
 
 __all__ = ["TASKS", "LabelOptions", "PolygonLabels", "RasterLabels", "open_labels"]
 
@@ -27,6 +27,8 @@ TASKS = ("instance", "semantic", "pretrain")
 MOST_CLASSES = 255
 #: Codes are below it: floating-point numbers from here on cannot tell neighbors apart.
 LARGEST_CODE = 1 << 53
+#: Endings of vector files that hold polygons by themselves, in lower case.
+VECTOR_FILES = (".gpkg", ".geojson", ".fgb", ".parquet", ".gml", ".kml")
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,9 @@ def open_labels(options: LabelOptions) -> PolygonLabels | RasterLabels | None:
     if options.path is None:
         return None
     table = None if options.table is None else read_class_table(options.table)
-    files = _rasters(options.path)
-    if files is None:
-        return _polygon_labels(options, table)
+    files, are_rasters = _label_files(options.path)
+    if not are_rasters:
+        return _polygon_labels(replace(options, path=files[0]), table)
     if options.task == "instance":
         raise InputError(f"--labels {files[0]} is a raster, and --task instance takes polygons, one for each object.")
     for option, value in (
@@ -148,22 +150,35 @@ def open_labels(options: LabelOptions) -> PolygonLabels | RasterLabels | None:
     return RasterLabels(Source(Modality("labels"), tuple(files), classes=True), table)
 
 
-def _rasters(path: str) -> list[str] | None:
-    """The label rasters, or None if it is a vector file."""
-    if os.path.isdir(path):
-        try:
-            return find_files(path)
-        except MissingFileError:
-            return None  # a FileGDB is a folder
+def _label_files(path: str) -> tuple[list[str], bool]:
+    """The files that the labels are in, and whether they are rasters; otherwise it is one vector file.
+
+    Raises:
+        MissingFileError: if there are none.
+        InputError: if there are several vector files.
+    """
     try:
         files = find_files(path)
     except MissingFileError:
-        raise MissingFileError(f"--labels {path} names no file, expected polygons or rasters.") from None
+        if not os.path.isdir(path):
+            raise MissingFileError(f"--labels {path} names no file, expected polygons or rasters.") from None
+        if vectors := sorted(entry.path for entry in os.scandir(path) if entry.name.lower().endswith(VECTOR_FILES)):
+            raise InputError(_one_file(path, vectors)) from None
+        return [path], False  # a FileGDB and shapefiles are a folder
     try:
         with opened(files[0], "the labels"):
-            return files
+            return files, True
     except RasterError:
-        return None
+        if len(files) > 1:
+            raise InputError(_one_file(path, files)) from None
+        return files, False
+
+
+def _one_file(path: str, files: Sequence[str]) -> str:
+    return (
+        f"--labels {path} names {counted(len(files), 'file')} of which {files[0]} is no raster, expected rasters, or polygons in "
+        "one vector file: pass that file. `ogrmerge.py -single -o ALL.gpkg FILES` makes one of several."
+    )
 
 
 def _own_classes(found: CodeCounts, where: str) -> tuple[tuple[TableClass, ...], LabelCodes]:

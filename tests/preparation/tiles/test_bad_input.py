@@ -36,6 +36,7 @@ def there(tmp_path_factory):
     pyogrio.raw.write(folder / "empty.gpkg", np.array([], dtype=object), [], [], geometry_type="Polygon", crs=CRS)
     (folder / "table.csv").write_text("code,class\n0,x\nb,y\n")
     (folder / "zeros.csv").write_text("code,class\n0,x\n")
+    write_polygons(folder / "vectors/a.gpkg", [box(2, 3, 12, 9)])
     (folder / "mine").mkdir()
     (folder / "mine/dataset.yaml").write_text("of somebody else\n")
     return folder
@@ -52,6 +53,13 @@ CASES = {
     "no polygon": (("--labels", "{}/points.gpkg", "--task", "instance"), "no polygon.*found Point"),
     "no system": (("--labels", "{}/nowhere.shp", "--task", "instance"), "which coordinate system.*ogr2ogr -a_srs"),
     "no label file": (("--labels", "{}/none.gpkg", "--task", "instance"), "none.gpkg names no file"),
+    "vector files": (
+        ("--labels", "{}/*.gpkg", "--task", "instance"),
+        "names [45] files of which .*gpkg is no raster.* one vector",
+    ),
+    "a folder of them": (("--labels", "{}/vectors", "--task", "instance"), "names 1 file of which .*a.gpkg is no raster"),
+    "an empty folder": (("--labels", "{}/mine", "--task", "instance"), "cannot read --labels .*mine"),
+    "unwritable": ((*POLYGONS, "--output", "/proc/new/out"), "the output /proc/new/out cannot be made in /proc: "),
     "no labels": (("--labels", "{}/text.txt", "--task", "instance"), "cannot read --labels .*text.txt"),
     "no label": (("--labels", "{}/unlabeled.tif", "--task", "semantic"), "hold no label where the scenes are"),
     "a column": ((*POLYGONS, "--class-column", "kind"), "no column 'kind', found the columns of good: use"),
