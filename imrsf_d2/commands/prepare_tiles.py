@@ -85,7 +85,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     split.add_argument(
         "--split-by", choices=("block", "scene"), help="what is dealt out (default: scenes if there are ten or more)"
     )
-    split.add_argument("--block", type=int, metavar="TILES", help="side of a block (default: 8, or less for small scenes)")
+    split.add_argument(
+        "--block", type=int, metavar="TILES", help="side of a block (default: 8 or less; as loses few if tiles overlap)"
+    )
     split.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice (default: 0)")
     sensors = parser.add_argument_group("sensors, each of these once for a sensor")
     sensors.add_argument("--bands", action="append", metavar="NAME=B,...", help="to take: numbers from 1, or names")

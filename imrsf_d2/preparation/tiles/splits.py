@@ -119,7 +119,7 @@ def split_tiles(places: Sequence[TilePlace], amounts: np.ndarray, options: Split
             found = _deal(parts, amounts, pairs, options)
             if (loss := _loss(found, amounts, options.share)) < least:
                 names, unit, least = found, its_unit, loss
-    return Split(tuple(names.tolist()), unit, _remark(names, options.share))
+    return Split(tuple(names.tolist()), unit, _remark(names, options))
 
 
 def check_split(places: Sequence[TilePlace], options: SplitOptions) -> None:
@@ -172,11 +172,14 @@ def _loss(names: np.ndarray, amounts: np.ndarray, share: float) -> float:
     return (names == "").mean() + off[0] + (off[1:].mean() if len(off) > 1 else 0.0) + lacking
 
 
-def _remark(names: np.ndarray, share: float) -> str:
+def _remark(names: np.ndarray, options: SplitOptions) -> str:
+    share = options.share
     train, val, lost = (int(np.count_nonzero(names == name)) for name in (TRAIN, VAL, ""))
     if lost <= FAR_SHARE * len(names) and abs(train / (train + val) - share) <= FAR_SHARE:
         return ""
-    ways = "a smaller --overlap or larger blocks (--block) lose fewer" if lost else "smaller blocks or tiles come nearer"
+    ways = "smaller blocks or tiles come nearer"
+    if lost:
+        ways = "a smaller --overlap loses fewer" if options.block is None else "without --block fewer may be lost"
     return (
         f"of {len(names)} tiles {train} are for training, {val} for validation and {lost} for neither: {percent(train / len(names))} "
         f"are for training, {percent(share)} were asked for (--split); {ways}"
