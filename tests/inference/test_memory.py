@@ -1,6 +1,7 @@
 """What a map takes of memory does not follow the size of the scene."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -64,6 +65,8 @@ if __name__ == "__main__":
         if os.waitpid(child, 0)[1]:
             sys.exit(1)
 """
+#: What glibc keeps of freed memory differs by tens of MiB from run to run, the more the more threads there are.
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc, which only Linux has")
 
 
@@ -73,9 +76,8 @@ def map_in_new_processes(folder, heights, width, kept_mib):
     In a process for each scene: one that has mapped another before holds what the allocator keeps of that.
     """
     folders = [str(write_scene(folder / str(height), height, width)) for height in heights]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MAP, str(kept_mib), *folders], capture_output=True, text=True
-    )
+    command = [sys.executable, "-W", "ignore", "-c", MAP, str(kept_mib), *folders]
+    done = subprocess.run(command, env={**os.environ, **ALLOCATOR}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -93,23 +95,27 @@ def write_scene(folder, height, width):
     return folder
 
 
-def check(once, twice, windows, objects):
-    """Twice the length adds at most 5 %."""
-    assert once[1] > windows and once[2] > objects
-    assert twice[1] >= 1.9 * once[1] and twice[2] > 1.9 * once[2]
-    assert twice[0] + twice[3] <= 1.05 * (once[0] + once[3])
+def check(short, long, *, times, windows, objects, growth):
+    """So many times the length adds no more than a share."""
+    assert short[1] > windows and short[2] > objects
+    assert long[1] >= 0.95 * times * short[1] and long[2] > 0.95 * times * short[2]
+    assert long[0] + long[3] <= (1 + growth) * (short[0] + short[3])
 
 
 @needs_proc
-def test_twice_the_length_takes_no_more_memory(tmp_path):
-    """Of files, little is kept, so that it is full early, as it is on a large scene."""
-    once, twice = map_in_new_processes(tmp_path, (2048, 4096), 768, kept_mib=16)
-    check(once, twice, windows=40, objects=400)
+def test_four_times_the_length_takes_no_more_memory(tmp_path):
+    """Of files, little is kept, so that it is full early, as it is on a large scene.
+
+    How far reading is ahead of the model at the worst moment differs by some 30 MiB from run to run; the images of the longer
+    scene's further windows alone would be 380.
+    """
+    short, long = map_in_new_processes(tmp_path, (4096, 16_384), 512, kept_mib=16)
+    check(short, long, times=4, windows=60, objects=400, growth=0.15)
 
 
 @needs_proc
 @pytest.mark.long
 def test_a_scene_of_20000_px_takes_two_gib_more_than_the_model(tmp_path):
     once, twice = map_in_new_processes(tmp_path, (20_000, 40_000), 20_000, kept_mib=256)
-    check(once, twice, windows=10_000, objects=50_000)
+    check(once, twice, times=2, windows=10_000, objects=50_000, growth=0.05)
     assert once[3] <= 2048
