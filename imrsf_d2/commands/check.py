@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from imrsf_d2.commands.parsing import add_config, add_overrides, command_parser
+from imrsf_d2.commands.parsing import add_config, add_num_workers, add_overrides, command_parser
 
 EXAMPLES = """
 Examples:
@@ -38,11 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         help="a registered dataset, or DIR/dataset.yaml:SPLIT, instead of all; may be given several times",
     )
     parser.add_argument("--json", metavar="FILE", help="also write all findings there, every file of them")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
+    add_num_workers(parser)
     add_overrides(parser)
     args = parser.parse_args(argv)
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     if not (args.data or args.config_file or args.dataset):
         parser.error("nothing to check: expected --data, --config-file or --dataset")
     if args.data and args.dataset:

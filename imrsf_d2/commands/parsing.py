@@ -10,7 +10,7 @@ from typing import TypeVar
 from imrsf_d2.utils.command_names import TOOLS, as_called
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["add_config", "add_data", "add_overrides", "command_parser", "read_pairs", "take_data"]
+__all__ = ["add_config", "add_data", "add_num_workers", "add_overrides", "command_parser", "read_pairs", "take_data"]
 
 #: The splits that a model is evaluated on, the first that a dataset has.
 TEST_SPLITS = ("val", "test")
@@ -78,6 +78,22 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="folder of a dataset.yaml: train on its split train and evaluate on val (without one: test; another: "
         "DIR/dataset.yaml:SPLIT); without --config-file, with the packaged config of its task",
     )
+
+
+def add_num_workers(parser: argparse.ArgumentParser) -> None:
+    """Add `--num-workers` of a command that shares its files out among processes."""
+    parser.add_argument(
+        "--num-workers", type=int, default=0, action=_NotNegative, metavar="N", help="processes; 0 = all cores"
+    )
+
+
+class _NotNegative(argparse.Action):
+    """Stores a number of 0 or more."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if values < 0:
+            parser.error(f"{self.option_strings[0]} is {values}, expected 0 or more")
+        setattr(namespace, self.dest, values)
 
 
 def add_overrides(parser: argparse.ArgumentParser, text: str = "changes to the config") -> None:

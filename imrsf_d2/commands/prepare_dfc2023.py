@@ -8,7 +8,7 @@ Examples:
 import argparse
 import sys
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_num_workers, command_parser
 
 
 def tile_size(text: str) -> int | None:
@@ -38,12 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         metavar="PX",
         help="side of a crop, which must divide the side of the tiles, 512 (default: 256); keep = whole tiles",
     )
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
+    add_num_workers(parser)
     args = parser.parse_args(argv)
     if args.check and "tile_size" in args:
         parser.error("--check reads whole tiles: leave out --tile-size")
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     options = {"num_workers": args.num_workers, "progress": sys.stderr.isatty()}
     from imrsf_d2.utils.errors import exit_code
 

@@ -13,7 +13,7 @@ Examples:
 import argparse
 import sys
 
-from imrsf_d2.commands.parsing import command_parser
+from imrsf_d2.commands.parsing import add_num_workers, command_parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,10 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SHARE",
         help="leave out tiles with a smaller share of labeled pixels (default: 0.05)",
     )
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
+    add_num_workers(parser)
     args = parser.parse_args(argv)
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
 
     from imrsf_d2.utils.errors import exit_code
 

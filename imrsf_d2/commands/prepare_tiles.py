@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from imrsf_d2.commands.parsing import command_parser, read_pairs
+from imrsf_d2.commands.parsing import add_num_workers, command_parser, read_pairs
 
 EXAMPLES = """
 Examples:
@@ -105,10 +105,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     sensors.add_argument("--nodata", action="append", metavar="NAME=VALUE", help="no data if all bands hold it")
     sensors.add_argument("--display", action="append", metavar="NAME=B,...", help="a band, or red, green, blue, for figures")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
+    add_num_workers(parser)
     args = parser.parse_args(argv)
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     if args.output is None and not args.dry_run:
         parser.error("--output is missing; --dry-run says what would be made without one")
     return args

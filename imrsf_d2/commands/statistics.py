@@ -2,7 +2,7 @@
 
 import sys
 
-from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
+from imrsf_d2.commands.parsing import add_config, add_data, add_num_workers, add_overrides, command_parser, take_data
 
 EXAMPLES = """
 Examples:
@@ -31,11 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="with --data: write statistics.yaml beside the dataset.yaml, which then has them",
     )
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes; 0 = all cores")
+    add_num_workers(parser)
     add_overrides(parser)
     args = parser.parse_args(argv)
-    if args.num_workers < 0:
-        parser.error(f"--num-workers is {args.num_workers}, expected 0 or more")
     if args.write and (args.data is None or args.config_file or args.dataset or args.opts):
         parser.error("--write measures what a dataset.yaml says: give it with --data alone")
 

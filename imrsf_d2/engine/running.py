@@ -27,8 +27,8 @@ def check_run(cfg: CfgNode, eval_only: bool) -> None:
     """Find mistakes in the datasets now, not after days of training or never.
 
     Raises:
-        InputError: if a name is not registered, if sensors of a training run have no statistics, if `check_datasets` rejects a dataset, or if the model's predictions are
-            not of the kind that the dataset's labels are.
+        InputError: if a name is not registered, if sensors of a training run have no statistics, if `check_datasets` rejects a
+            dataset, or if the model's predictions are not of the kind that the dataset's labels are.
         MissingFileError: if files are missing.
     """
     if not eval_only:
