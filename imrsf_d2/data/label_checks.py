@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ from imrsf_d2.data.label_codes import UnknownCodesError
 from imrsf_d2.data.labels import IGNORE_LABEL, label_codes, semantic_truth
 from imrsf_d2.geo.codes import CodeCounts
 from imrsf_d2.geo.gdal import opened
-from imrsf_d2.utils.errors import InputError, percent, some_of
+from imrsf_d2.utils.errors import InputError, UserError, percent, refuse, some_of
 
 __all__ = [
     "LOOKED_AT",
@@ -26,7 +26,6 @@ __all__ = [
     "label_hint",
     "label_problems",
     "no_data_tags",
-    "one_class_problem",
     "refuse_one_class",
     "spread_evenly",
     "tag_meaning",
@@ -149,6 +148,7 @@ def refuse_one_class(
     classes: Sequence[str],
     allow: bool,
     tags: Mapping[int, int] | None = None,
+    on_problem: Callable[[UserError], None] = refuse,
 ) -> None:
     """Refuse to score on a dataset where a constant prediction is perfect.
 
@@ -159,40 +159,26 @@ def refuse_one_class(
         classes: K names.
         allow: TEST.ALLOW_SINGLE_CLASS.
         tags: as of `label_hint`.
+        on_problem: called with the error.
 
     Raises:
         InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class of several.
     """
-    if (problem := one_class_problem(name, pixels, unlabeled, classes, allow, tags)) is not None:
-        raise problem
-
-
-def one_class_problem(
-    name: str,
-    pixels: np.ndarray,
-    unlabeled: bool,
-    classes: Sequence[str],
-    allow: bool,
-    tags: Mapping[int, int] | None = None,
-) -> InputError | None:
-    """The error that `refuse_one_class` raises, or None.
-
-    Args:
-        name, pixels, unlabeled, classes, allow, tags: as of `refuse_one_class`.
-    """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
-        return InputError(
+        problem = InputError(
             f"no pixel of {name!r} is labeled: there is nothing to compare predictions with. Expected class indices from 0 to "
             f"{len(classes) - 1} in its label maps; {IGNORE_LABEL} means 'not labeled'."
         )
-    if len(occurring) == 1 and len(classes) > 1 and not allow:
-        return InputError(
+    elif len(occurring) == 1 and len(classes) > 1 and not allow:
+        problem = InputError(
             f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
             f"{', '.join(classes)}: to predict {occurring[0]!r} everywhere would score mIoU 100."
             f"{label_hint(pixels, unlabeled, classes, tags)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
-    return None
+    else:
+        return
+    on_problem(problem)
 
 
 def check_labels(name: str, samples: Sequence[Mapping]) -> None:

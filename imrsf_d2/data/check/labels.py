@@ -13,10 +13,10 @@ from imrsf_d2.data.check import kinds
 from imrsf_d2.data.check.files import LABELS
 from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.check.tiles import TileFacts
-from imrsf_d2.data.label_checks import LabelCounts, label_hint, label_problems, one_class_problem, tag_meaning
+from imrsf_d2.data.label_checks import LabelCounts, label_hint, label_problems, refuse_one_class, tag_meaning
 from imrsf_d2.data.labels import IGNORE_LABEL, label_codes
 from imrsf_d2.data.object_limits import exceeded
-from imrsf_d2.utils.errors import percent
+from imrsf_d2.utils.errors import UserError, percent
 
 __all__ = ["ClassCounts", "ObjectCounts", "class_findings", "count_classes", "count_objects", "object_findings"]
 
@@ -136,9 +136,10 @@ def class_findings(dataset: str, counts: ClassCounts, is_test: bool, allow_singl
     if counts.unknown:
         return  # the others may be among them
     allow = allow_single_class or not is_test
-    problem = one_class_problem(dataset, counts.pixels, unlabeled, counts.classes, allow, counts.tags)
-    if problem is not None:
-        yield Finding(kinds.NO_CLASSES, LABELS, "", str(problem), dataset=dataset)
+    one_class: list[UserError] = []
+    refuse_one_class(dataset, counts.pixels, unlabeled, counts.classes, allow, counts.tags, one_class.append)
+    if one_class:
+        yield Finding(kinds.NO_CLASSES, LABELS, "", str(one_class[0]), dataset=dataset)
         return
     found = LabelCounts(counts.pixels, counts.unlabeled, counts.maps, counts.maps, counts.tags)
     if problems := label_problems(found, counts.classes):
