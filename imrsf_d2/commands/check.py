@@ -70,7 +70,8 @@ def check(args: argparse.Namespace) -> int:
 
 def make_plan(args: argparse.Namespace):
     from imrsf_d2.data.check.plan import plan_of_config, plan_of_names, split_roles
-    from imrsf_d2.data.dataset_file import DATASET_FILE, read_dataset_file
+    from imrsf_d2.data.dataset_file import DATASET_FILE
+    from imrsf_d2.data.dataset_yaml import read_dataset_file
     from imrsf_d2.engine.configuration import load_config
 
     config_file, opts = args.config_file, args.opts

@@ -116,7 +116,8 @@ def take_data(args: argparse.Namespace, training: bool) -> None:
         if args.config_file is None:
             raise InputError("neither --config-file nor --data is given, expected one of them, or both.")
         return
-    from imrsf_d2.data.dataset_file import DATASET_FILE, is_folder_name, read_dataset_file, split_name
+    from imrsf_d2.data.dataset_file import DATASET_FILE, is_folder_name, split_name
+    from imrsf_d2.data.dataset_yaml import read_dataset_file
 
     path, test = split_name(args.data) if is_folder_name(args.data) else (args.data, None)
     path = os.path.abspath(os.path.expanduser(path))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imrsf_d2.data.dataset_file import STATISTICS_FILE, read_dataset_file, split_name
+from imrsf_d2.data.dataset_file import STATISTICS_FILE, split_name
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.statistics import DatasetStatistics, describe_statistics, with_statistics
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.atomic import write_text

@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from imrsf_d2.data.dataset_file import KEYS, DatasetClass, read_dataset_file, short_name, write_dataset_file
+from imrsf_d2.data.dataset_file import DatasetClass, short_name
+from imrsf_d2.data.dataset_yaml import KEYS, read_dataset_file, write_dataset_file
 from imrsf_d2.utils.errors import InputError, MissingFileError
 from tests.tiny import REPOSITORY
 

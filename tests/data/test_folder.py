@@ -8,7 +8,7 @@ import pytest
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from imrsf_d2.data.dataset_file import read_dataset_file
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.utils.errors import InputError, MissingFileError

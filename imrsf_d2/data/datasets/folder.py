@@ -10,8 +10,9 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.class_colors import class_colors
-from imrsf_d2.data.dataset_file import DatasetFile, is_coco, read_dataset_file, split_name
+from imrsf_d2.data.dataset_file import DatasetFile, is_coco, split_name
 from imrsf_d2.data.dataset_memory import is_gdal_name, may_exist
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.coco import load_coco, read_images
 from imrsf_d2.data.datasets.split_files import Tile, read_tiles, shared_tiles, tile_of
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from imrsf_d2.data.dataset_file import DATASET_FILE, write_dataset_file
+from imrsf_d2.data.dataset_file import DATASET_FILE
+from imrsf_d2.data.dataset_yaml import write_dataset_file
 from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.preparation.tiles.description import SPLITS, dataset_file, measure, write_splits
 from imrsf_d2.preparation.tiles.labels import LabelOptions

@@ -11,7 +11,7 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject, transform_geom
 
-from imrsf_d2.data.dataset_file import read_dataset_file
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.folder import load_folder
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.geo.rasters import read_raster

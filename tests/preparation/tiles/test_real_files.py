@@ -6,7 +6,7 @@ from rasterio.features import shapes
 
 from imrsf_d2.cli import main
 from imrsf_d2.data.class_tables import read_class_table
-from imrsf_d2.data.dataset_file import read_dataset_file
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.folder import load_folder
 from imrsf_d2.data.labels import semantic_truth
 from tests.preparation.tiles.places import write_polygons
