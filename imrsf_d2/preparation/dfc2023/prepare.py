@@ -27,6 +27,7 @@ from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import check_outside, claim_folder
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.locks import sole_user
 from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["Outcome", "prepare_dfc2023"]
@@ -75,7 +76,7 @@ def prepare_dfc2023(
 
     Raises:
         FileNotFoundError: if `source` lacks a folder or the labels, or a labeled tile has no raster.
-        FileExistsError: if `output` holds other data.
+        FileExistsError: if `output` holds other data, or another process writes to it.
         ValueError: if the labels are unusable, `tile_size` does not divide a tile, no tile holds data, or tiles cannot
             be cut; these are listed after all others have been cut.
     """
@@ -93,39 +94,40 @@ def prepare_dfc2023(
         "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest(),
     }
     check_outside(output, source)
-    claimed = claim_folder(output, MARKER, parameters, OWNED)
+    with sole_user(output):
+        claimed = claim_folder(output, MARKER, parameters, OWNED)
 
-    cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
-    earlier = [cutter.done(tile) for tile in tiles]
-    pending = [tile for tile, record in zip(tiles, earlier) if record is None]
-    label_path = output / "track2" / LABELS[0]
-    if pending:
-        if claimed.complete:
-            claimed.mark(complete=False)
-        label_path.unlink(missing_ok=True)
-        for modality in FOLDERS:
-            (label_path.parent / "train" / modality).mkdir(parents=True, exist_ok=True)
-    cut_now = iter(run_jobs(cutter.cut, pending, num_workers, progress) if pending else ())
-    records = [next(cut_now) if record is None else record for record in earlier]
-    _check_problems(records, source)
-    if not any(record["crops"] for record in records):
-        raise InputError(
-            f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
-            f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong."
+        cutter = Cutter(output, tile_size, MIN_INSTANCE_PIXELS)
+        earlier = [cutter.done(tile) for tile in tiles]
+        pending = [tile for tile, record in zip(tiles, earlier) if record is None]
+        label_path = output / "track2" / LABELS[0]
+        if pending:
+            if claimed.complete:
+                claimed.mark(complete=False)
+            label_path.unlink(missing_ok=True)
+            for modality in FOLDERS:
+                (label_path.parent / "train" / modality).mkdir(parents=True, exist_ok=True)
+        cut_now = iter(run_jobs(cutter.cut, pending, num_workers, progress) if pending else ())
+        records = [next(cut_now) if record is None else record for record in earlier]
+        _check_problems(records, source)
+        if not any(record["crops"] for record in records):
+            raise InputError(
+                f"no crop is left of {len(records)} tiles: no sensor has a valid pixel in any of them. "
+                f"`python datasets/prepare_dfc2023.py --input {source} --check` lists what is wrong."
+            )
+        names = {name for names in raster_names(source / "track2").values() for name in names}
+        summary = dfc2023_summary(
+            [sample["city"] for sample in samples],
+            records,
+            tile_size=tile_size,
+            min_pixels=MIN_INSTANCE_PIXELS,
+            unlabeled=len(names - {tile.name for tile in tiles}),
         )
-    names = {name for names in raster_names(source / "track2").values() for name in names}
-    summary = dfc2023_summary(
-        [sample["city"] for sample in samples],
-        records,
-        tile_size=tile_size,
-        min_pixels=MIN_INSTANCE_PIXELS,
-        unlabeled=len(names - {tile.name for tile in tiles}),
-    )
-    if pending or not claimed.complete or not label_path.is_file():
-        write_text(label_path, json.dumps(_coco(records), separators=(",", ":")) + "\n")
-    write_text(output / SUMMARY, summary)
-    claimed.mark(complete=True)
-    return Outcome(len(pending), len(samples), summary)
+        if pending or not claimed.complete or not label_path.is_file():
+            write_text(label_path, json.dumps(_coco(records), separators=(",", ":")) + "\n")
+        write_text(output / SUMMARY, summary)
+        claimed.mark(complete=True)
+        return Outcome(len(pending), len(samples), summary)
 
 
 def _check_names(tiles: Sequence[SourceTile], labels: Path) -> None:

@@ -30,6 +30,7 @@ from imrsf_d2.preparation.quadruplets.tiles import TileWriter
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import check_outside, claim_folder
 from imrsf_d2.utils.errors import InputError, OccupiedError
+from imrsf_d2.utils.locks import sole_user
 from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["prepare_quadruplets"]
@@ -77,7 +78,8 @@ def prepare_quadruplets(
 
     Raises:
         FileNotFoundError: if there is nothing to read.
-        FileExistsError: if `output` holds data made with other parameters, from other files, or by another program.
+        FileExistsError: if `output` holds data made with other parameters, from other files, or by another program, or another
+            process writes to it.
         ValueError: if a parameter or file is not as expected, or no tile is left.
     """
     source, output = Path(source).expanduser(), Path(output).expanduser()
@@ -102,52 +104,55 @@ def prepare_quadruplets(
         "merge_table_sha256": _digest(table.codes),
     }
     check_outside(output, source)
-    claimed = claim_folder(output, MARKER, parameters, OWNED)
-    _claim_cities(output, cities)
-    claimed.mark(complete=False)
-    jobs = [job for plan in plans for job in plan.jobs]
-    records = iter(run_jobs(TileWriter(output, NODATA, min_labeled), jobs, num_workers, progress))
-    made = {plan.city: {job.name: next(records) for job in plan.jobs} for plan in plans}
-    warnings = [
-        warning
-        for city, plan in zip(cities, plans, strict=True)
-        for warning in city_warnings(city, plan, made[city.name].values())
-    ]
+    with sole_user(output):
+        claimed = claim_folder(output, MARKER, parameters, OWNED)
+        _claim_cities(output, cities)
+        claimed.mark(complete=False)
+        jobs = [job for plan in plans for job in plan.jobs]
+        records = iter(run_jobs(TileWriter(output, NODATA, min_labeled), jobs, num_workers, progress))
+        made = {plan.city: {job.name: next(records) for job in plan.jobs} for plan in plans}
+        warnings = [
+            warning
+            for city, plan in zip(cities, plans, strict=True)
+            for warning in city_warnings(city, plan, made[city.name].values())
+        ]
 
-    tiles = {city: [name for name, record in of_city.items() if not record.skipped] for city, of_city in made.items()}
-    if not any(tiles.values()):
-        # Nothing was written, so there is no reason to refuse other parameters next time.
-        shutil.rmtree(output / RECORDS)
-        claimed.release()
-        examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
-        raise InputError(
-            " ".join(
-                [
-                    f"none of {len(jobs)} tiles is left ({'; '.join(examples)}). Do the scenes and labels of a city show the "
-                    f"same place, and is --min-labeled {min_labeled:g} low enough?",
-                    *warnings,
-                ]
+        tiles = {city: [name for name, record in of_city.items() if not record.skipped] for city, of_city in made.items()}
+        if not any(tiles.values()):
+            # Nothing was written, so there is no reason to refuse other parameters next time.
+            shutil.rmtree(output / RECORDS)
+            claimed.release()
+            examples = sorted({record.skipped for of_city in made.values() for record in of_city.values()})[:3]
+            raise InputError(
+                " ".join(
+                    [
+                        f"none of {len(jobs)} tiles is left ({'; '.join(examples)}). Do the scenes and labels of a city show the "
+                        f"same place, and is --min-labeled {min_labeled:g} low enough?",
+                        *warnings,
+                    ]
+                )
             )
+        held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
+        pixels = {
+            city: sum((Counter(record.pixels) for record in of_city.values() if not record.skipped), Counter())
+            for city, of_city in made.items()
+            if tiles[city]
+        }
+        warnings += unseen_classes(pixels, held_out, table.classes)
+        splits = {city: "val" if city in held_out else "train" for city in tiles}
+        summary = quadruplets_summary(plans, made, splits, table.classes, warnings)
+        write_text(output / SUMMARY, summary)
+        for split in SPLITS:
+            path = split_file(output, split)
+            listed = sorted(name for city, names in tiles.items() if splits[city] == split for name in names)
+            if listed:
+                write_text(path, "\n".join(listed) + "\n")
+            else:
+                path.unlink(missing_ok=True)  # readers refuse a list without tiles
+        claimed.mark(
+            complete=True, values=count_origins([record for of_city in made.values() for record in of_city.values()])
         )
-    held_out = choose_val_cities({city: len(names) for city, names in tiles.items() if names}, val_cities)
-    pixels = {
-        city: sum((Counter(record.pixels) for record in of_city.values() if not record.skipped), Counter())
-        for city, of_city in made.items()
-        if tiles[city]
-    }
-    warnings += unseen_classes(pixels, held_out, table.classes)
-    splits = {city: "val" if city in held_out else "train" for city in tiles}
-    summary = quadruplets_summary(plans, made, splits, table.classes, warnings)
-    write_text(output / SUMMARY, summary)
-    for split in SPLITS:
-        path = split_file(output, split)
-        listed = sorted(name for city, names in tiles.items() if splits[city] == split for name in names)
-        if listed:
-            write_text(path, "\n".join(listed) + "\n")
-        else:
-            path.unlink(missing_ok=True)  # readers refuse a list without tiles
-    claimed.mark(complete=True, values=count_origins([record for of_city in made.values() for record in of_city.values()]))
-    return summary
+        return summary
 
 
 def _digest(content: Mapping) -> str:

@@ -156,9 +156,10 @@ class TileMaker:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["sensors"] = {sensor: tuple(counts) for sensor, counts in content["sensors"].items()}
         content["labels"] = {int(index): count for index, count in content["labels"].items()}
-        content["written"] = {folder: tuple(state) for folder, state in content.get("written", {}).items()}
+        content["written"] = {folder: state and tuple(state) for folder, state in content.get("written", {}).items()}
         record = TileRecord(**content)
-        return record if record.written == self._written(job, record) else None
+        written = self._written(job, record)
+        return record if record.written == written and None not in written.values() else None
 
     def _written(self, job: TileJob, record: TileRecord) -> dict[str, tuple[int, int] | None]:
         """The files of a tile as they are now."""

@@ -30,6 +30,8 @@ from imrsf_d2.preparation.dfc2023.bands import BANDS
 from imrsf_d2.preparation.dfc2023.crops import tile_windows
 from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
 from imrsf_d2.preparation.footprints import cut_footprint
+from imrsf_d2.utils.errors import OccupiedError
+from imrsf_d2.utils.locks import sole_user
 from tests.raster_files import run_lengths, write_raster_file
 from tests.tiny import REPOSITORY
 
@@ -664,3 +666,8 @@ def test_only_some_of_very_many_problems_are_named(own_source, tmp_path):
     with pytest.raises(ValueError, match=r"15 of 15 tiles cannot be cut(.|\n)*\.\.\. and 5 more") as error:
         prepare_dfc2023(own_source, tmp_path / "out", tile_size=CROP, num_workers=1)
     assert str(error.value).count("cannot read") == 10
+
+
+def test_two_runs_do_not_share_an_output(source, tmp_path):
+    with sole_user(tmp_path / "out"), pytest.raises(OccupiedError, match="out is in use: another process writes to it"):
+        prepare_dfc2023(source, tmp_path / "out", tile_size=CROP, num_workers=1)

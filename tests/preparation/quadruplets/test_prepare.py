@@ -22,6 +22,7 @@ from imrsf_d2.preparation.quadruplets import land_cover, sensors
 from imrsf_d2.preparation.quadruplets import tiles as quadruplet_tiles
 from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
 from imrsf_d2.preparation.quadruplets.splits import VAL_SHARE, choose_val_cities, unseen_classes
+from imrsf_d2.utils.locks import sole_user
 from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, centers, from_utm, write_city, write_layer, write_scene
 from tests.real_files import TERRAMESH, needs_terramesh
 from tests.tiny import REPOSITORY
@@ -630,3 +631,10 @@ def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
     assert choose_val_cities(dict(reversed(tiles.items()))) == held  # from names and sizes, not from an order
     share = sum(tiles[city] for city in held) / sum(tiles.values())
     assert VAL_SHARE <= share <= 1.5 * VAL_SHARE or held == [min(tiles, key=tiles.get)] or len(tiles) == 2
+
+
+def test_two_runs_do_not_share_an_output(prepare, tmp_path, capsys):
+    with sole_user(tmp_path / "out"):
+        assert prepare() == 2
+    assert "out is in use: another process writes to it" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())

@@ -380,7 +380,7 @@ def test_a_tile_is_made_again_when_its_file_was_replaced(tmp_path):
         assert (file.read() == 7).all()
 
 
-@pytest.mark.parametrize("harm", ["cut short", "gone", "written by others"])
+@pytest.mark.parametrize("harm", ["cut short", "gone", "gone and never noted", "written by others"])
 def test_a_tile_that_is_not_as_it_was_written_is_made_again(tmp_path, harm):
     write_raster_file(tmp_path / "dem.tif", np.full((32, 32), 7, np.int16), **place())
     request = TileRequest(
@@ -389,8 +389,11 @@ def test_a_tile_that_is_not_as_it_was_written_is_made_again(tmp_path, harm):
     prepare_tiles(request, tmp_path / "out", num_workers=1)
     tile = tmp_path / "out/dem/dem_0000_0000.tif"
     made = tile.read_bytes()
-    if harm == "gone":
+    if harm.startswith("gone"):
         tile.unlink()
+        if "never" in harm:  # removed between writing and noting it
+            record = tmp_path / "out" / RECORDS / "dem_0000_0000.json"
+            record.write_text(json.dumps(json.loads(record.read_text()) | {"written": {"dem": None}}))
     else:
         tile.write_bytes(made[:-9] if harm == "cut short" else bytes(len(made)))
     prepare_tiles(request, tmp_path / "out", num_workers=1)
