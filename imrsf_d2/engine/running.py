@@ -27,12 +27,18 @@ def check_run(cfg: CfgNode, eval_only: bool) -> None:
     """Find mistakes in the datasets now, not after days of training or never.
 
     Raises:
-        InputError: if a name is not registered, if sensors of a training run have no statistics, if `check_datasets` rejects a
-            dataset, or if the model's predictions are not of the kind that the dataset's labels are.
+        InputError: if a name is not registered, if scores are expected of no dataset, if sensors of a training run have no
+            statistics, if `check_datasets` rejects a dataset, or if the model's predictions are not of the kind that the
+            dataset's labels are.
         MissingFileError: if files are missing.
     """
     if not eval_only:
         check_measured(cfg)
+    if cfg.TEST.EXPECTED_RESULTS and not cfg.DATASETS.TEST:
+        raise InputError(
+            f"TEST.EXPECTED_RESULTS is {cfg.TEST.EXPECTED_RESULTS}, but DATASETS.TEST is empty: there will be no scores to "
+            'compare with it. Append TEST.EXPECTED_RESULTS "[]", or name a dataset.'
+        )
     check_registered([*cfg.DATASETS.TEST, *([] if eval_only else cfg.DATASETS.TRAIN)])
     check_datasets(cfg, training=not eval_only)
     if not eval_only and not is_pretraining(cfg):

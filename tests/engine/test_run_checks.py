@@ -51,3 +51,12 @@ def test_a_training_with_an_evaluation_parses_the_labels_once(tiny_root, tmp_pat
     )
     assert "AP50" in (tmp_path / "run" / "log.txt").read_text()
     assert [file for file in opened if str(file) == str(labels)] == [str(labels)]
+
+
+def test_scores_are_expected_of_some_dataset():
+    with pytest.raises(
+        ValueError, match=r"EXPECTED_RESULTS is \[\['segm', 'AP50', 60.0, 9.0\]\], but DATASETS.TEST is empty"
+    ):
+        check_run(
+            tiny_config("DATASETS.TEST", "()", "TEST.EXPECTED_RESULTS", "[['segm', 'AP50', 60.0, 9.0]]"), eval_only=False
+        )
