@@ -53,7 +53,7 @@ def test_a_training_with_an_evaluation_parses_the_labels_once(tiny_root, tmp_pat
     assert [file for file in opened if str(file) == str(labels)] == [str(labels)]
 
 
-def test_scores_are_expected_of_some_dataset():
+def test_scores_are_expected_of_some_dataset(tiny_config):
     with pytest.raises(
         ValueError, match=r"EXPECTED_RESULTS is \[\['segm', 'AP50', 60.0, 9.0\]\], but DATASETS.TEST is empty"
     ):
