@@ -61,6 +61,7 @@ def read_raster(
     grid: Grid | None = None,
     window: tuple[slice, slice] | None = None,
     decibels: bool = False,
+    exact: bool = False,
     check_grid: Callable[[Grid], None] | None = None,
     open_file: Callable[[str, str], AbstractContextManager[rasterio.DatasetReader]] = opened,
 ) -> Raster:
@@ -75,6 +76,7 @@ def read_raster(
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
         decibels: the file holds decibels, which are averaged as the powers that they stand for.
+        exact: a window is just what the whole has there, also between two coordinate systems (see `project_part`).
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
         open_file: opens the file, as `opened` does; see `OpenFiles`.
 
@@ -97,7 +99,7 @@ def read_raster(
             check_grid(own)
         numbers, scaling = _bands_of(file, path, modality)
         if grid is not None and not own.equals(grid):
-            warp = _warp(own, grid, window, path, modality)
+            warp = _warp(own, grid, window, exact, path, modality)
         raw, valid = _read(file, numbers, window if warp is None else warp.window)
     if modality.nodata is not None:
         valid &= ~(raw == modality.nodata).all(axis=0)
@@ -208,14 +210,14 @@ def _classes(path: str, modality: Modality, bands: np.ndarray, valid: np.ndarray
     return classes.astype(np.float32), valid
 
 
-def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, path: str, modality: Modality) -> Warp:
+def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, exact: bool, path: str, modality: Modality) -> Warp:
     if not (own.located and wanted.located):
         raise InputError(
             f"{_cannot_resample(own, wanted, path, modality)}, because "
             f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
             "geotransform)."
         )
-    return Warp.between(own, wanted, window)
+    return Warp.between(own, wanted, window, exact=exact)
 
 
 def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modality: Modality) -> Raster:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.warp import reproject
 
 from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projecting import project, project_part
 from imrsf_d2.geo.projections import move_points
+from imrsf_d2.geo.wrapping import period
 
 __all__ = ["Warp"]
 
@@ -22,14 +23,8 @@ OUTLINE = 17
 class Warp:
     """How pixels get from one grid onto another, or onto a part of it, through their places on the ground.
 
-    GDAL is told how wide the interpolation kernel is. It would guess the width from the part that is requested and the part
-    of the source that is read, and so use another kernel along the edges of a scene.
-
-    Between two coordinate systems GDAL approximates the projection linearly along each row of the part, to an eighth of a
-    source pixel, and rasterio 1.4 has no way to ask for less (`tolerance` is passed on to where GDAL does not look for it).
-    Within a part of 512 px the error is far smaller, but the same pixel differs slightly between parts that begin or end in
-    different columns: ask for the same parts where results must be equal, as `imrsf_d2.inference.Scene` does. An exact
-    projection of each pixel, which a `WarpedVRT` offers, takes some ten times as long.
+    Between two coordinate systems, what a pixel is may differ slightly between parts that begin or end in different columns
+    (see `project`), unless it is asked for exactly, which takes longer (see `project_part`).
 
     Args:
         source, target: both located.
@@ -38,6 +33,8 @@ class Warp:
         scale: target pixels per source pixel along the rows and columns of the source, where the source is finer (then the
             kernel is as wide as a target pixel); otherwise 1.
         inside: the part lies in the source, with some pixels to spare.
+        exact: a part is just what a resampling of the whole has there; not of a source that reaches beyond 180 degrees, which
+            `project_part` cannot place.
     """
 
     source: Grid
@@ -46,9 +43,10 @@ class Warp:
     window: tuple[slice, slice]
     scale: tuple[float, float]
     inside: bool = False
+    exact: bool = False
 
     @classmethod
-    def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None) -> Warp:
+    def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None, *, exact: bool = False) -> Warp:
         """From the pixels of `source` to those of `target`, or to some of its rows and columns."""
         window, scale, inside = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0), False
         if (places := _places(source, target)) is not None:
@@ -59,7 +57,8 @@ class Warp:
             rows, columns = places
             window = _reach(rows, source.height, scale[0]), _reach(columns, source.width, scale[1])
             inside = all(place.min() > 2 and place.max() < size - 2 for place, size in zip(places, source.shape))
-        return cls(source, target, part or (slice(0, target.height), slice(0, target.width)), window, scale, inside)
+        part = part or (slice(0, target.height), slice(0, target.width))
+        return cls(source, target, part, window, scale, inside, exact and not _beyond_one_turn(source))
 
     def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
         """Bring a raster from one grid onto the other.
@@ -75,29 +74,25 @@ class Warp:
         Returns:
             bands [C, H, W] float32 and validity [H, W] bool of the target's `part`. The content of invalid pixels is undefined.
         """
-        here, there = self.source.part(*self.window), self.target.part(*self.part)
-        places = {
-            "src_transform": here.transform,
-            "src_crs": here.crs,
-            "dst_transform": there.transform,
-            "dst_crs": there.crs,
-        }
-        on_target = np.ones(there.shape, dtype=np.uint8)
+        on_target = np.ones([side.stop - side.start for side in self.part], dtype=bool)
         if not (self.inside and valid.all()):
-            on_target[:] = 0
-            reproject(valid.astype(np.uint8), on_target, resampling=Resampling.nearest, **places)
-        values = np.full((len(bands), *there.shape), np.nan, dtype=np.float32)
-        reproject(
-            np.where(valid, bands, np.float32(np.nan)),
-            values,
-            src_nodata=np.nan,
-            dst_nodata=np.nan,
-            resampling=Resampling.nearest if categorical else Resampling.bilinear,
-            YSCALE=self.scale[0],
-            XSCALE=self.scale[1],
-            **places,
-        )
-        return values, (on_target > 0) & np.isfinite(values).all(axis=0)
+            marks = np.where(valid, np.float32(1), np.float32(np.nan))
+            on_target = np.isfinite(self._project(marks[None], Resampling.nearest, (1.0, 1.0))[0])
+        resampling = Resampling.nearest if categorical else Resampling.bilinear
+        values = self._project(np.where(valid, bands, np.float32(np.nan)), resampling, self.scale)
+        return values, on_target & np.isfinite(values).all(axis=0)
+
+    def _project(self, values: np.ndarray, resampling: Resampling, scale: tuple[float, float]) -> np.ndarray:
+        if self.exact:
+            return project_part(values, self.window, self.source, self.target, self.part, resampling, scale)
+        return project(values, self.source.part(*self.window), self.target.part(*self.part), resampling, scale)
+
+
+def _beyond_one_turn(source: Grid) -> bool:
+    """Whether some of a grid's x coordinates are those that places get only where they are counted on around the world."""
+    assert source.crs is not None  # it is located
+    left, _, right, _ = source.bounds
+    return (turn := period(source.crs)) is not None and max(-left, right) > turn / 2 * (1 + 1e-9)
 
 
 def _places(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray] | None:

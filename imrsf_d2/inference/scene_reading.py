@@ -52,9 +52,7 @@ class Scene:
     """What the sensors recorded of one area.
 
     It is read in tiles, the latest of which are kept: so a pixel has the same numbers in every window, to the last bit, and
-    none is read or resampled once for each window that it lies in. Between two coordinate systems GDAL approximates the
-    projection along each row that it is asked for, so what it returns depends on where a row begins and ends. The tiles of a
-    part of a map are therefore those of the whole map.
+    none is read or resampled once for each window that it lies in. The tiles of a part of a map are those of the whole map.
 
     Args:
         modalities: the model's.
@@ -229,8 +227,14 @@ class Scene:
     def _read_file(self, modality: Modality, file: SceneFile, rows: slice, columns: slice) -> Raster:
         """Some rows and columns of the whole map from one file."""
         if (offset := file.grid.offset_of(self._whole, SAME_PIXELS)) is None:
-            grid = self._whole.moved(-file.turned)
-            return read_raster(file.path, modality, grid=grid, window=(rows, columns), open_file=self._files.opened)
+            return read_raster(
+                file.path,
+                modality,
+                grid=self._whole.moved(-file.turned),
+                window=(rows, columns),
+                exact=True,
+                open_file=self._files.opened,
+            )
         # The pixels of the file are the map's: they are copied.
         bands, valid = _empty(modality, rows.stop - rows.start, columns.stop - columns.start)
         source, target = [], []

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
-from rasterio.warp import reproject
 
 from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projecting import project
 from imrsf_d2.geo.projections import move_points
 from imrsf_d2.geo.wrapping import move_near, period
 from imrsf_d2.preparation.quadruplets.antimeridian import moved_near
@@ -102,30 +102,15 @@ def _project(mosaic: Mosaic, grid: Grid, middle: float) -> np.ndarray:
     corner = mosaic.transform * Affine.translation(left, top)
     nearest = EXPORTED[mosaic.sensor].categorical
 
-    def project(move: float) -> np.ndarray:
-        projected = np.full_like(values, np.nan)
-        # tolerance=0: the map projection is not approximated; rasterio 1.4 ignores that (an eighth of a pixel at most). XSCALE, YSCALE: otherwise GDAL guesses them from the window.
-        reproject(
-            source,
-            projected,
-            src_transform=Affine.translation(move, 0) * corner,
-            src_crs=mosaic.crs,
-            dst_transform=grid.transform,
-            dst_crs=grid.crs,
-            src_nodata=np.nan,
-            dst_nodata=np.nan,
-            tolerance=0,
-            XSCALE=column_scale,
-            YSCALE=row_scale,
-            resampling=Resampling.nearest if nearest else Resampling.bilinear,
-        )
-        return projected
+    def moved(move: float) -> np.ndarray:
+        here = Grid(height, width, mosaic.crs, Affine.translation(move, 0) * corner)
+        return project(source, here, grid, Resampling.nearest if nearest else Resampling.bilinear, (row_scale, column_scale))
 
-    values = project(0)
+    values = moved(0)
     turn = period(mosaic.crs)
     if turn and max(-west, east) > turn / 2:
         # Projections end at 180 degrees and continue from -180: pixels beyond are found when the window is moved by a turn.
-        values = np.where(np.isnan(values[0]), project(-turn if east > turn / 2 else turn), values)
+        values = np.where(np.isnan(values[0]), moved(-turn if east > turn / 2 else turn), values)
     return values
 
 
