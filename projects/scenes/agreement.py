@@ -6,13 +6,13 @@ Usage:
         --output output/agreement --subset sar+rgb+dsm --subset sar+dsm MODEL.WEIGHTS output/demo/train/model_final.pth
 
 The same detections make both: those of each window against the buildings clipped to it, and, put together, the map
-against the whole buildings. They are kept in --output, so that a second run only scores.
+against the whole buildings, and clipped to the same windows against the same clipped buildings. They are kept in --output, so that a second run only scores.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from unittest import mock
@@ -53,30 +53,37 @@ def agreement(
         buildings: of the scene.
 
     Returns:
-        A metric -> percent for the map, and for the windows: with all pieces of buildings that their borders cut, without
-        those of few pixels, and without any; the first two also with doubles kept.
+        A metric -> percent for the map; and, against the buildings clipped to each window, for what the windows found, without
+        doubles and with them, and for the map clipped to the same windows. There with all pieces of buildings that the
+        borders of windows cut, without those of few pixels, and without any.
     """
     single = {index: drop_doubles(found) for index, found in detections.items()}
     objects = [
         PlacedMask(o.top, o.left, o.mask, o.score) for o in chain.from_iterable(merge(windows, sorted(single.items())))
     ]
     scores = {"map": score_masks([((windows.height, windows.width), buildings, objects)])}
-    for name, found, visible_px, visible in (
-        ("windows, all pieces", single, 1, 0.0),
-        ("windows, all pieces, doubles kept", detections, 1, 0.0),
-        (f"windows, pieces of {VISIBLE_PX} px", single, VISIBLE_PX, 0.0),
-        (f"windows, pieces of {VISIBLE_PX} px, doubles kept", detections, VISIBLE_PX, 0.0),
-        ("windows, whole buildings", single, 1, 1.0),
+    ways = {
+        "": _placed(windows, single),
+        ", doubles kept": _placed(windows, detections),
+        ", the map": _pieces(windows, objects),
+    }
+    for truth, visible_px, visible in (
+        ("all pieces", 1, 0.0),
+        (f"pieces of {VISIBLE_PX} px", VISIBLE_PX, 0.0),
+        ("whole buildings", 1, 1.0),
     ):
-        scores[name] = score_masks(_images(windows, found, buildings, visible_px, visible))
+        labeled = _pieces(windows, buildings, visible_px, visible)
+        for way, found in ways.items():
+            images = [((w.size, w.size), labeled.get(w.index, []), found.get(w.index, [])) for w in windows]
+            scores[f"windows, {truth}{way}"] = score_masks(images)
     return scores
 
 
 def clipped(one: PlacedMask, window: Window, visible_px: int = 1, visible: float = 0.0) -> PlacedMask | None:
-    """The part of a building in a window, placed there; None if there is none.
+    """The part of an object in a window, placed there; None if there is none.
 
     Args:
-        visible_px, visible: a part of fewer pixels, or of a smaller share of the building's, is ignored.
+        visible_px, visible: a part of fewer pixels, or of a smaller share of the object's, is ignored.
     """
     top, left = one.top - window.top, one.left - window.left
     inner = one.mask[max(-top, 0) : max(window.size - top, 0), max(-left, 0) : max(window.size - left, 0)]
@@ -87,23 +94,24 @@ def clipped(one: PlacedMask, window: Window, visible_px: int = 1, visible: float
     return PlacedMask(max(top, 0), max(left, 0), inner, one.score, ignored)
 
 
-def _images(
-    windows: WindowGrid,
-    detections: Mapping[int, Sequence[Detection]],
-    buildings: Sequence[PlacedMask],
-    visible_px: int,
-    visible: float,
-) -> Iterator[tuple[tuple[int, int], list[PlacedMask], list[PlacedMask]]]:
+def _pieces(
+    windows: WindowGrid, objects: Iterable[PlacedMask], visible_px: int = 1, visible: float = 0.0
+) -> dict[int, list[PlacedMask]]:
+    """The parts of a scene's objects in each window, by its index; see `clipped`."""
     in_window: dict[int, list[PlacedMask]] = {}
-    for one in buildings:
+    for one in objects:
         for window in windows.touching(one.top, one.left, one.top + one.mask.shape[0], one.left + one.mask.shape[1]):
             if (part := clipped(one, window, visible_px, visible)) is not None:
                 in_window.setdefault(window.index, []).append(part)
-    for window in windows:
-        found = [
-            PlacedMask(d.top - window.top, d.left - window.left, d.mask, d.score) for d in detections.get(window.index, ())
-        ]
-        yield (window.size, window.size), in_window.get(window.index, []), found
+    return in_window
+
+
+def _placed(windows: WindowGrid, detections: Mapping[int, Sequence[Detection]]) -> dict[int, list[PlacedMask]]:
+    """Detections in their windows."""
+    return {
+        index: [PlacedMask(d.top - windows[index].top, d.left - windows[index].left, d.mask, d.score) for d in found]
+        for index, found in detections.items()
+    }
 
 
 def detect(model: ScenePredictor, scene: Scene, windows: WindowGrid, file: Path) -> dict[int, list[Detection]]:
