@@ -24,7 +24,7 @@ from imrsf_d2.engine.scene_predictor import build_scene_predictor, training_wind
 from imrsf_d2.evaluation.map_scores import PlacedMask, score_masks
 from imrsf_d2.evaluation.map_truth import read_buildings
 from imrsf_d2.evaluation.tables import markdown_table
-from imrsf_d2.inference import predictor
+from imrsf_d2.inference import reduction
 from imrsf_d2.inference.detection_files import load_detections, save_detections
 from imrsf_d2.inference.detections import Detection, drop_doubles
 from imrsf_d2.inference.merging import merge
@@ -117,7 +117,7 @@ def _placed(windows: WindowGrid, detections: Mapping[int, Sequence[Detection]]) 
 def detect(model: ScenePredictor, scene: Scene, windows: WindowGrid, file: Path) -> dict[int, list[Detection]]:
     """The detections of all windows, doubles included; from a file if they are there."""
     if not file.is_file():
-        with mock.patch.object(predictor, "drop_doubles", list):  # what it drops is to be scored, too
+        with mock.patch.object(reduction, "drop_doubles", list):  # what it drops is to be scored, too
             results = model.windows(instances=True).run(scene, windows)
             save_detections(file, {result.window.index: result.detections for result in results})
     return load_detections(file)

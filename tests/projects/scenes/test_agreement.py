@@ -2,12 +2,19 @@
 
 import numpy as np
 import pytest
+from detectron2.structures import Instances
+from rasterio.transform import from_origin
 
 from imrsf_d2.evaluation.map_scores import PlacedMask
 from imrsf_d2.inference.detections import Detection
+from imrsf_d2.inference.scene import open_scene
+from imrsf_d2.inference.scene_predictor import ScenePredictor
 from imrsf_d2.inference.windows import Window, WindowGrid
-from projects.scenes.agreement import agreement, clipped
+from imrsf_d2.modalities import Modality, ModalitySet
+from projects.scenes.agreement import agreement, clipped, detect
+from tests.inference.oracle_model import OracleDetector
 from tests.inference.oracle_scene import draw_scene, look, look_everywhere
+from tests.inference.scene_files import LEFT, TOP, write
 
 
 def test_a_building_is_clipped_to_a_window_and_ignored_if_little_of_it_is_there():
@@ -52,3 +59,22 @@ def test_doubles_cost_the_windows_and_not_the_map(town):
     assert scores["map"]["AP50"] == pytest.approx(100)
     assert scores["windows, all pieces"]["AP50"] == pytest.approx(100)
     assert scores["windows, all pieces, doubles kept"]["AP50"] < 90
+
+
+class Doubling(OracleDetector):
+    """Finds everything twice."""
+
+    def _find(self, numbers):
+        return Instances.cat([super()._find(numbers)] * 2)
+
+
+def test_detections_are_kept_with_their_doubles(town, tmp_path):
+    scene, _ = town
+    modalities, windows = ModalitySet([Modality("truth", 1)]), WindowGrid(*scene.shape, 128, 32)
+    path = write(tmp_path / "truth.tif", scene.astype(np.float32), from_origin(LEFT, TOP, 0.5, 0.5))
+    model = ScenePredictor(Doubling(), modalities=modalities, classes=["building"], window=128)
+    opened = open_scene(modalities, {"truth": [str(path)]})
+    found = detect(model, opened, windows, tmp_path / "found.npz")
+    truth = dict(look_everywhere(scene, windows))
+    assert {index: len(detections) for index, detections in found.items()} == {i: 2 * len(d) for i, d in truth.items()}
+    assert detect(None, opened, windows, tmp_path / "found.npz").keys() == found.keys()  # those that were kept
