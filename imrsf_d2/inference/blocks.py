@@ -65,13 +65,18 @@ def window_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
     return blocks
 
 
-def area_blocks(windows: WindowGrid, side_px: int) -> list[Block]:
+def area_blocks(windows: WindowGrid, side_px: int, shape: tuple[int, int]) -> list[Block]:
     """Blocks of `side_px` x `side_px` pixels, each with all the windows that touch it, so that none needs another's; for
-    label maps."""
+    label maps.
+
+    Args:
+        shape: (H, W) of the map, which the windows cover.
+    """
+    height, width = shape
     blocks: list[Block] = []
-    for row, top in enumerate(range(0, windows.height, side_px)):
-        for left in range(0, windows.width, side_px):
-            area = top, left, min(top + side_px, windows.height), min(left + side_px, windows.width)
+    for row, top in enumerate(range(0, height, side_px)):
+        for left in range(0, width, side_px):
+            area = top, left, min(top + side_px, height), min(left + side_px, width)
             blocks.append(Block(len(blocks), row, tuple(windows.touching(*area)), area))
     return blocks
 

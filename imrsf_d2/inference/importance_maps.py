@@ -95,9 +95,10 @@ def blend_importance(
         here = ~np.isnan(beta)
         weighted = hann_weights(beta.shape[-1]) * np.where(here, beta, 0)
         start, stop = max(first_row, top), min(first_row + len(down), bottom)
-        width = min(len(across), columns - first_column)  # a window of a small scene reaches beyond it
-        place = np.s_[:, start - top : stop - top, first_column : first_column + width]
-        inner = np.s_[:, start - first_row : stop - first_row, :width]
+        # A window of a small scene reaches beyond it, and one of a part of a map on either side.
+        before, behind = max(first_column, 0), min(first_column + len(across), columns)
+        place = np.s_[:, start - top : stop - top, before:behind]
+        inner = np.s_[:, start - first_row : stop - first_row, before - first_column : behind - first_column]
         sums[place] += (down @ weighted @ across.T)[inner]
         shares[place] += (down @ here @ across.T)[inner]
     total = sums.sum(axis=0)

@@ -24,6 +24,7 @@ from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.vector_files import Feature, check_format, write_features
+from imrsf_d2.inference.windows import WindowGrid
 from imrsf_d2.utils.atomic import replacing_together
 from imrsf_d2.utils.errors import counted
 
@@ -90,6 +91,7 @@ class SceneJob:
             "probabilities": extras.probabilities,
             "importance": extras.importance,
             "size of the map": f"{scene.grid.width} x {scene.grid.height} px",
+            "extent of the windows": "{} x {} px from column {}, row {}".format(*_extent(self.windows)),
             "geotransform": list(scene.grid.transform)[:6],
             "coordinate system": scene.grid.crs.to_string() if scene.grid.crs else None,
             "area of interest": None if scene.area is None else hashlib.sha256(scene.area.wkb).hexdigest()[:16],
@@ -227,6 +229,10 @@ class SceneJob:
                 picture.save(made_at(extras["picture"]), output)
         folder.remove(self.log)
         return number
+
+
+def _extent(windows: WindowGrid) -> tuple[int, int, int, int]:
+    return windows.width, windows.height, windows.left, windows.top
 
 
 def _state(path: str) -> str:

@@ -88,9 +88,9 @@ def cover_with_windows(whole: Grid, part: Grid, size: int, overlap: int) -> Grid
     assert offset is not None  # it is a part of it
     top, left = offset
     area = top - size, left - size, top + part.height + size, left + part.width + size
-    windows = WindowGrid(*whole.shape, size, overlap).touching(*area)
-    rows = slice(windows[0].top, min(windows[-1].bottom, whole.height))
-    return whole.part(rows, slice(windows[0].left, min(windows[-1].right, whole.width)))
+    windows = WindowGrid(*whole.shape, size, overlap).part(*area)
+    rows = slice(windows.top, windows.top + windows.height)
+    return whole.part(rows, slice(windows.left, windows.left + windows.width))
 
 
 def check_place(grid: Grid) -> None:

@@ -66,8 +66,14 @@ class ScenePlan:
 
     def __init__(self, scene: Scene, settings: Settings, classes: Sequence[str], *, instances: bool):
         self.scene, self.settings, self.classes, self.instances = scene, settings, list(classes), instances
-        self.windows = WindowGrid(*scene.grid.shape, *settings.windows)
-        self.blocks: list[Block] = (window_blocks if instances else area_blocks)(self.windows, BLOCK_PX)
+        self.windows: WindowGrid
+        self.blocks: list[Block]
+        if instances:
+            self.windows = WindowGrid(*scene.grid.shape, *settings.windows)
+            self.blocks = window_blocks(self.windows, BLOCK_PX)
+        else:  # the pixels of a part of a map are those of the whole
+            self.windows = scene.windows(*settings.windows)
+            self.blocks = area_blocks(self.windows, BLOCK_PX, scene.grid.shape)
 
     def features(self, found: Iterable[Mapping[int, Sequence[Detection]]]) -> Iterator[Feature]:
         """The objects of the scene, each once, as soon as no later row of blocks can change it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -16,7 +16,7 @@ from imrsf_d2.data.reading import assemble
 from imrsf_d2.geo.gdal import OpenFiles
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import Raster, read_raster
-from imrsf_d2.inference.windows import Window
+from imrsf_d2.inference.windows import Window, WindowGrid
 from imrsf_d2.modalities import Modality, ModalitySet
 
 __all__ = ["Scene", "SceneFile", "Tile"]
@@ -127,6 +127,16 @@ class Scene:
         """Whether all windows that see an object, in the grid's system, are looked at."""
         return self._looked_at is None or bool(self._looked_at.covers(geometry))
 
+    def windows(self, size: int, overlap: int) -> WindowGrid:
+        """The windows of the whole map that share a pixel with this one, in pixels of this one.
+
+        Args:
+            size, overlap: of the windows, px.
+        """
+        (top, left), (height, width) = self._origin, self.grid.shape
+        windows = WindowGrid(*self._whole.shape, size, overlap).part(top, left, top + height, left + width)
+        return replace(windows, top=windows.top - top, left=windows.left - left)
+
     def read(
         self, window: Window, room: np.ndarray | None = None, tile: Callable[[Tile], np.ndarray | None] | None = None
     ) -> np.ndarray | None:
@@ -137,8 +147,8 @@ class Scene:
             tile: gives the tiles as `read_area` does; None keeps them here.
 
         Returns:
-            [C + M, size, size] as `assemble` makes it, invalid beyond the scene's edges; None if no sensor has a valid
-            pixel there.
+            [C + M, size, size] as `assemble` makes it, invalid beyond the edges of the whole map; None if no sensor has a
+            valid pixel there.
 
         Raises:
             RasterError: if a file cannot be read.
@@ -193,10 +203,10 @@ class Scene:
         return image if known else None
 
     def _inside(self, window: Window) -> tuple[int, int, int, int]:
-        """The part of a window that lies in the scene: (top, left, bottom, right) in pixels of the whole map."""
-        row, column = self._origin
-        bottom, right = min(window.bottom, self.grid.height), min(window.right, self.grid.width)
-        return window.top + row, window.left + column, bottom + row, right + column
+        """The part of a window that lies in the whole map: (top, left, bottom, right) in pixels of that."""
+        (row, column), (height, width) = self._origin, self._whole.shape
+        bottom, right = min(window.bottom + row, height), min(window.right + column, width)
+        return window.top + row, window.left + column, bottom, right
 
     def _tile(self, tile: Tile) -> np.ndarray | None:
         with self._lock:  # see `read_area`; and no tile is read twice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from imrsf_d2.utils.errors import InputError
@@ -18,6 +18,8 @@ MIN_SIZE = 16
 @dataclass(frozen=True, order=True)
 class Window:
     """A square of the scene, in scene pixels; where the scene is smaller than a window, it reaches beyond.
+
+    Those of a part of a scene may begin before it and end behind it: they are the whole scene's.
 
     Args:
         index: place in the order of the scene's windows, row by row.
@@ -50,6 +52,7 @@ class WindowGrid:
         height, width: of the scene, px.
         size: of a window, px.
         overlap: of neighbors, px, at least a quarter of `size`.
+        top, left: the first row and column of the first window.
 
     Raises:
         ValueError: if the numbers make no such cover.
@@ -59,6 +62,8 @@ class WindowGrid:
     width: int
     size: int
     overlap: int
+    top: int = 0
+    left: int = 0
 
     def __post_init__(self):
         if min(self.height, self.width) < 1:
@@ -75,12 +80,12 @@ class WindowGrid:
     @cached_property
     def tops(self) -> tuple[int, ...]:
         """First rows of the windows, ascending."""
-        return _origins(self.height, self.size, self.size - self.overlap)
+        return _origins(self.top, self.height, self.size, self.size - self.overlap)
 
     @cached_property
     def lefts(self) -> tuple[int, ...]:
         """First columns of the windows, ascending."""
-        return _origins(self.width, self.size, self.size - self.overlap)
+        return _origins(self.left, self.width, self.size, self.size - self.overlap)
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
@@ -92,6 +97,14 @@ class WindowGrid:
     def __iter__(self) -> Iterator[Window]:
         return (self[index] for index in range(len(self)))
 
+    def part(self, top: int, left: int, bottom: int, right: int) -> WindowGrid:
+        """The windows that share a pixel with an area of the scene, as a grid of their own with other indices."""
+        windows = self.touching(top, left, bottom, right)
+        first, last = windows[0], windows[-1]
+        height = min(last.bottom, self.top + self.height) - first.top
+        width = min(last.right, self.left + self.width) - first.left
+        return replace(self, height=height, width=width, top=first.top, left=first.left)
+
     def touching(self, top: int, left: int, bottom: int, right: int) -> list[Window]:
         """The windows that share a pixel with an area of the scene, in their order."""
         rows = range(bisect_right(self.tops, top - self.size), bisect_left(self.tops, bottom))
@@ -99,7 +112,8 @@ class WindowGrid:
         return [self[row * len(self.lefts) + column] for row in rows for column in columns]
 
 
-def _origins(length: int, size: int, stride: int) -> tuple[int, ...]:
+def _origins(first: int, length: int, size: int, stride: int) -> tuple[int, ...]:
     if length <= size:
-        return (0,)
-    return (*range(0, length - size, stride), length - size)
+        return (first,)
+    last = first + length - size
+    return (*range(first, last, stride), last)

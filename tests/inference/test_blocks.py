@@ -20,7 +20,7 @@ def test_each_window_belongs_to_one_block_and_blocks_are_in_rows():
 
 
 def test_areas_cover_the_scene_once_with_all_windows_that_touch_them():
-    blocks = area_blocks(WINDOWS, 200)
+    blocks = area_blocks(WINDOWS, 200, (WINDOWS.height, WINDOWS.width))
     count = np.zeros((500, 700), dtype=int)
     for block in blocks:
         top, left, bottom, right = block.area

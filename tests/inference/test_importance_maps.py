@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -75,6 +77,15 @@ def test_equal_weights_show_no_seam():
     assert np.ptp(result, axis=(1, 2)).max() <= 1e-6
 
 
+def test_a_part_of_a_map_is_what_the_whole_has_there(rng):
+    """... if it begins where a patch of the whole does; its windows begin before it and end behind it."""
+    found = [(window, weights(rng)) for window in WindowGrid(HEIGHT, WIDTH, SIZE, 13)]
+    whole = blend_importance(iter(found), (0, 19), 26, 3, PATCH)
+    moved = [(replace(window, top=window.top - 5 * PATCH, left=window.left - 9 * PATCH), beta) for window, beta in found]
+    touching = [(w, beta) for w, beta in moved if 0 < w.right and w.left < 11 * PATCH and 0 < w.bottom and w.top < 7 * PATCH]
+    np.testing.assert_array_equal(blend_importance(iter(touching), (0, 7), 11, 3, PATCH), whole[:, 5:12, 9:20])
+
+
 @pytest.fixture
 def scene(tmp_path):
     files = {"rgb": [str(write_landscape(tmp_path / "rgb.tif", 0.5, HEIGHT, WIDTH))]}
@@ -83,7 +94,7 @@ def scene(tmp_path):
 
 def write(tmp_path, scene, make, side, name, found):
     windows = WindowGrid(HEIGHT, WIDTH, SIZE, 13)
-    blocks = make(windows, side)
+    blocks = make(windows, side) if make is window_blocks else make(windows, side, scene.grid.shape)
     folder = BlockFolder(tmp_path / f"{name}.parts", {}, resume=False)
     for block in blocks:
         save_importance(folder.file(block, IMPORTANCE), {w.index: found[w.index] for w in block.windows if w.index in found})

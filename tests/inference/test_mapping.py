@@ -141,7 +141,7 @@ NAMES, COLORS = ["water", "trees", "fields"], [(0, 0, 255), (0, 128, 0), (255, 2
 
 def label_map_of(scene, folder, path, *, side=256, batch_size=1):
     windows = WindowGrid(*scene.grid.shape, SIZE, OVERLAP)
-    blocks = area_blocks(windows, side)
+    blocks = area_blocks(windows, side, scene.grid.shape)
     parts = BlockFolder(folder, {}, resume=False)
     predictor = WindowPredictor(OracleClassifier(3), MODALITIES, instances=False, batch_size=batch_size)
     compute_blocks(predictor, scene, blocks, parts, classes=3)
@@ -183,7 +183,7 @@ def test_a_map_that_fails_half_way_leaves_what_was_there(classes, tmp_path):
     _, scene = classes
     path = label_map_of(scene, tmp_path / "parts", tmp_path / "out.tif")
     before = path.read_bytes()
-    blocks = area_blocks(WindowGrid(*scene.grid.shape, SIZE, OVERLAP), 256)
+    blocks = area_blocks(WindowGrid(*scene.grid.shape, SIZE, OVERLAP), 256, scene.grid.shape)
     (tmp_path / "parts/block_000002.npz").unlink()
     with pytest.raises(FileNotFoundError):
         write_label_map(path, scene, blocks, BlockFolder(tmp_path / "parts", {}, resume=True), NAMES, COLORS)

@@ -17,6 +17,7 @@ import imrsf_d2.inference
 from imrsf_d2.inference import ScenePredictor, plan, predict_scene, write_features
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.job import SceneJob
+from imrsf_d2.inference.label_maps import NO_LABEL
 from imrsf_d2.inference.plan import Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
@@ -240,6 +241,39 @@ def test_a_label_map_is_the_truth_and_that_of_its_file(rng, tmp_path):
         assert other.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
     with pytest.raises(ValueError, match="ends in .tif"):
         found.write(tmp_path / "found.png")
+
+
+class ShakyClassifier(OracleClassifier):
+    """Which class it finds depends on all that a window shows, and on the place in it."""
+
+    def forward(self, inputs):
+        outputs = super().forward(inputs)
+        for sample, output in zip(inputs, outputs):
+            draws = torch.Generator().manual_seed(int(sample["image"].double().sum()) % 2**31)
+            output["sem_seg"] += 40 * torch.rand(output["sem_seg"].shape, generator=draws)
+        return outputs
+
+
+def test_a_label_map_of_a_part_is_what_the_map_of_everything_has_there(rng):
+    height, width = 350, 430
+    sensors = {"truth": (rng.integers(0, 3, (height, width)).astype(np.float32), PLACE, UTM)}
+    predictor = ScenePredictor(ShakyClassifier(3), **OPTIONS | {"classes": ["water", "trees", "fields"]})
+    whole = predictor.label_map(sensors)
+    own = ScenePredictor(ShakyClassifier(3), **OPTIONS | {"classes": ["a", "b", "c"], "overlap": 40}).label_map(sensors)
+    assert (own.labels != whole.labels).mean() > 0.2  # other windows, another map
+    for top, left, rows, columns in ((37, 101, 210, 220), (0, 300, 99, 130), (345, 0, 5, 430), (200, 200, 1, 3)):
+        here = np.s_[top : top + rows, left : left + columns]
+        part = predictor.label_map(sensors, bounds=whole.grid.part(*here).bounds)
+        assert part.grid == whole.grid.part(*here)
+        np.testing.assert_array_equal(part.labels, whole.labels[here])
+    (x, y), radius = PLACE * (260, 180), 40
+    circle = shapely.Point(x, y).buffer(radius)
+    part = predictor.label_map(sensors, area=circle)
+    top, left = whole.grid.offset_of(part.grid, 1e-3)
+    there = whole.labels[top : top + part.grid.height, left : left + part.grid.width]
+    inside = part.labels != NO_LABEL
+    assert abs(inside.sum() * 0.25 / circle.area - 1) < 0.01
+    np.testing.assert_array_equal(part.labels[inside], there[inside])
 
 
 def model_that_knows(number=1, **attributes):

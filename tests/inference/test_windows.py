@@ -28,6 +28,17 @@ def test_the_windows_that_touch_an_area_are_those_that_share_a_pixel_with_it():
     assert windows.touching(*area) == expected
 
 
+@pytest.mark.parametrize("height, width", [(300, 500), (65, 64), (64, 64), (40, 500), (1, 1)])
+def test_the_windows_of_a_part_are_those_of_the_whole_that_touch_it(height, width):
+    windows = WindowGrid(height, width, 64, 16)
+    for top in {0, height // 2, height - 1}:
+        for left in {0, width // 3, width - 1}:
+            area = top, left, min(top + 37, height), min(left + 90, width)
+            part = list(windows.part(*area))
+            assert [(w.top, w.left) for w in part] == [(w.top, w.left) for w in windows.touching(*area)]
+            assert [w.index for w in part] == list(range(len(part)))
+
+
 @pytest.mark.parametrize("overlap", [15, 64, -1])
 def test_an_overlap_that_is_no_overlap_is_refused(overlap):
     with pytest.raises(ValueError, match="the overlap is"):
