@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetWriter
-from rasterio.windows import Window
 
 from imrsf_d2.geo.gdal import quiet_gdal
 from imrsf_d2.geo.grids import Grid
@@ -67,6 +67,7 @@ def cog(
             bigtiff="if_safer",
         ) as file:
             yield file
+        _check_complete(tiled)
         rasterio.shutil.copy(
             tiled,
             target,
@@ -77,8 +78,32 @@ def cog(
             bigtiff="if_safer",
             overview_resampling=overviews,
         )
-        with rasterio.open(target) as file:  # the last tile is the end of the file: GDAL may not say that the disk is full
-            file.read(window=Window(grid.width - 1, grid.height - 1, 1, 1))
+        _check_complete(target)
+
+
+def _check_complete(path: str) -> None:
+    """See that a GeoTIFF that was closed is on the disk with all its tiles: GDAL does not always say that the disk was full.
+
+    Raises:
+        RasterioIOError: if it is not.
+    """
+    with open(path, "rb") as closed:
+        os.fsync(closed.fileno())
+        size = os.fstat(closed.fileno()).st_size
+    with rasterio.open(path) as file:
+        levels: list[int | None] = [None, *range(len(file.overviews(1)))]
+    for level in levels:
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(path, **options) as file:
+            rows, columns = (-(-side // TILE_PX) for side in file.shape)
+            for row in range(rows):
+                for column in range(columns):
+                    first, length = (
+                        int(file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1) or 0)
+                        for what in ("OFFSET", "SIZE")
+                    )
+                    if not first or first + length > size:
+                        raise RasterioIOError("it was closed, but is incomplete")
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import os
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -82,11 +83,44 @@ def test_any_bands_are_a_cog(tmp_path, rng, bands):
         np.testing.assert_allclose(file.read(), expected, rtol=1e-5)
 
 
-def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, labels):
+@pytest.mark.parametrize("lacking", [1, 1000, 60_000, 200_000, 400_000])
+def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path, labels, lacking):
+    """... also if it is full only when a file is closed, and GDAL says nothing."""
+    size = write(tmp_path / "map.tif", labels).stat().st_size
     path = write(tmp_path / "map.tif", np.zeros_like(labels))
     before = path.read_bytes()
     said = r"cannot write .*map\.tif.*MiB left.*was there before is unchanged"
-    with pytest.raises(ValueError, match=said), full_disk():
+    with pytest.raises(ValueError, match=said), full_disk(size - lacking):
         write(path, labels)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+
+
+@pytest.mark.parametrize("which", ["tiled", "map"])
+def test_what_was_lost_when_a_file_was_closed_is_noticed(tmp_path, labels, monkeypatch, which):
+    real = rasterio.shutil.copy
+
+    def lose(source, target, **options):
+        real(source, target, **options)
+        os.truncate(target, os.path.getsize(target) - 100)
+
+    if which == "map":
+        monkeypatch.setattr(rasterio.shutil, "copy", lose)
+    with pytest.raises(ValueError, match=r"map\.tif: it was closed, but is incomplete"):
+        with label_map(tmp_path / "map.tif", GRID, NAMES, COLORS) as part:
+            part(labels, Window(0, 0, 1300, 1100))
+            if which == "tiled":
+                monkeypatch.setattr(rasterio.io.DatasetWriter, "close", cut_short(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def cut_short(folder):
+    """A close after which the file lacks its end."""
+    real = rasterio.io.DatasetWriter.close
+
+    def close(self):
+        real(self)
+        for file in folder.glob("*.tiled.tif"):
+            os.truncate(file, file.stat().st_size - 100)
+
+    return close
