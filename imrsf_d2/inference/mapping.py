@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two words about progress.
 TELL_S = 10.0
+#: While a block is being saved, so many of the next one's windows are taken from the model: one in this many.
+HELD_BACK = 4
 
 
 class Progress:
@@ -93,10 +94,10 @@ def compute_blocks(
     if progress is not None:
         progress.skip(sum(len(block.windows) for block in blocks) - sum(len(block.windows) for block in missing))
     with ThreadPoolExecutor(1, "block writer") as pool:
-        saved: deque[Future[None]] = deque()
+        saved: Future[None] | None = None
         for block, computed in results_by_block(predictor, scene, missing, progress):
             heard: dict[int, np.ndarray] = {}
-            results = _listening(computed, heard)
+            results = _listening(_held_back(computed, len(block.windows) // HELD_BACK, saved), heard)
             if predictor.instances:
                 save = [partial(save_detections, folder.file(block), find_objects(results))]
             else:
@@ -104,13 +105,22 @@ def compute_blocks(
                 save = [partial(save_labels, folder, block, labels, blended if probabilities else None)]
             if predictor.listener is not None:
                 save.insert(0, partial(save_importance, folder.file(block, IMPORTANCE), heard))
-            saved.append(pool.submit(_in_turn, save))
-            while len(saved) > 1:
-                saved.popleft().result()
+            saved = pool.submit(_in_turn, save)
             if between is not None:
                 between()
-        for future in saved:
-            future.result()
+        if saved is not None:
+            saved.result()
+
+
+def _held_back(results: Iterable[WindowResult], number: int, saved: Future[None] | None) -> Iterator[WindowResult]:
+    """Pass results of a block on, some of them at once and the others when the block before is saved: what a kill loses is
+    limited."""
+    for count, result in enumerate(results):
+        if count == number and saved is not None:
+            saved.result()
+        yield result
+    if saved is not None:
+        saved.result()
 
 
 def _in_turn(works: Iterable[Callable[[], None]]) -> None:

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: Batches that may wait for the model, for what follows it, and for who asks for the results.
+#: Batches that may wait for the model, for what follows it, and for who asks for the results. So the model is at most seven
+#: batches ahead of who asks: those that wait behind it, and one each at it, at what follows, and with who asks.
 READ_AHEAD, COMPUTED_AHEAD, REDUCED_AHEAD = 3, 1, 3
 #: A batch goes on, full or not, with this many windows that hold no data.
 EMPTY_WINDOWS = 64
@@ -124,11 +125,11 @@ class WindowPredictor:
         num_workers: int = 0,
     ):
         if batch_size < 1:
-            raise InputError(f"--batch-size is {batch_size}, expected 1 or more.")
+            raise InputError(f"the batch size is {batch_size}, expected 1 or more.")
         if not 0 <= min_score <= 1:
-            raise InputError(f"--min-score is {min_score:g}, expected a score from 0 to 1.")
+            raise InputError(f"the minimum score is {min_score:g}, expected a score from 0 to 1.")
         if num_workers < 0:
-            raise InputError(f"--num-workers is {num_workers}, expected 0 or more.")
+            raise InputError(f"the number of workers is {num_workers}, expected 0 or more.")
         self.model = model.eval()
         self.modalities = modalities
         self.instances = instances
@@ -267,7 +268,7 @@ class WindowPredictor:
         if self.full_windows == 1:
             logger.warning(
                 "The window at row %d, column %d has %d objects, as many as the model has queries: it probably holds more. Take "
-                "a smaller --window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES. Further ones are counted.",
+                "a smaller window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES. Further ones are counted.",
                 window.top,
                 window.left,
                 objects,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -216,21 +217,7 @@ class ScenePredictor:
 
 
 def predict_scene(
-    model: nn.Module,
-    sensors: Mapping[str, Any],
-    *,
-    modalities: ModalitySet | None = None,
-    classes: Sequence[str] | ClassNames | None = None,
-    precision: Callable[[], AbstractContextManager] = nullcontext,
-    batch_size: int = 4,
-    num_workers: int = 0,
-    window: int = Settings.window,
-    overlap: int | None = Settings.overlap,
-    min_score: float = Settings.min_score,
-    min_area: float = Settings.min_area,
-    simplify: float = Settings.simplify,
-    progress: Tell | None = None,
-    **where: Any,
+    model: nn.Module, sensors: Mapping[str, Any], *, progress: Tell | None = None, **options: Any
 ) -> SceneFeatures:
     """The objects of one scene, as they become final.
 
@@ -245,27 +232,16 @@ def predict_scene(
         table = geopandas.GeoDataFrame.from_features(found, crs=found.crs)
 
     Args:
-        model, modalities, classes, precision, batch_size, num_workers, window, overlap, min_score, min_area, simplify: see
-            `ScenePredictor`, which keeps them for many scenes.
-        sensors, progress, where: see `ScenePredictor.predict`.
+        model: see `ScenePredictor`, which keeps it for many scenes.
+        sensors, progress: see `ScenePredictor.predict`.
+        options: the other arguments of `ScenePredictor`, such as `window`, and of `predict`, such as `bounds`.
 
     Raises:
         ValueError, MissingFileError: see `ScenePredictor.predict`.
     """
-    predictor = ScenePredictor(
-        model,
-        modalities=modalities,
-        classes=classes,
-        precision=precision,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        window=window,
-        overlap=overlap,
-        min_score=min_score,
-        min_area=min_area,
-        simplify=simplify,
-    )
-    return predictor.predict(sensors, progress=progress, **where)
+    of_predictor = inspect.signature(ScenePredictor).parameters
+    settings = {name: options.pop(name) for name in of_predictor if name in options}
+    return ScenePredictor(model, **settings).predict(sensors, progress=progress, **options)
 
 
 def _features(

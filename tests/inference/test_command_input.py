@@ -128,10 +128,10 @@ WRONG = {
     "bounds the wrong way round": ((*RGB, "--bounds", "500050", "5799900", "500010", "5799950"), {}, "LEFT < RIGHT"),
     "bounds of no size": ((*RGB, "--bounds", "500050", "5799900", "500050", "5799950"), {}, "LEFT < RIGHT"),
     "bounds outside": ((*RGB, "--bounds", "0", "0", "1", "1"), {}, r"holds no pixel of the map \(x 500000 to 500160"),
-    "min-score 2": ((*RGB, "--min-score", "2"), {}, "--min-score is 2, expected a score from 0 to 1"),
+    "min-score 2": ((*RGB, "--min-score", "2"), {}, "the minimum score is 2, expected a score from 0 to 1"),
     "min-area of no number": ((*RGB, "--min-area", "nan"), {}, "min area is nan"),
-    "batch of none": ((*RGB, "--batch-size", "0"), {}, "--batch-size is 0"),
-    "fewer than no processes": ((*RGB, "--num-workers", "-1"), {}, "--num-workers is -1"),
+    "batch of none": ((*RGB, "--batch-size", "0"), {}, "the batch size is 0"),
+    "fewer than no processes": ((*RGB, "--num-workers", "-1"), {}, "the number of workers is -1"),
     "part of nothing": ((*RGB, "--shard", "3/2"), {}, "--shard is '3/2', expected I/N with I from 0"),
     "merge before all is done": ((*RGB, "--merge"), {}, "lacks 4 of 4 blocks.*run the missing --shard first"),
     "merge and shard": ((*RGB, "--merge", "--shard", "0/2"), {}, "leave out --shard"),
@@ -320,7 +320,7 @@ def test_more_objects_than_queries_are_warned_of_with_window_and_cure(scene, tmp
     done = predict(tmp_path / "map.gpkg", *sensors_in(scene, ["rgb"]), "--min-score", "0")
     warning, number = [line for line in done.warned.splitlines() if "queries" in line]
     assert "The window at row 0, column 0 has 5 objects" in warning
-    assert "smaller --window" in warning and "NUM_OBJECT_QUERIES" in warning
+    assert "smaller window" in warning and "NUM_OBJECT_QUERIES" in warning
     assert re.search(r"\d\d windows had as many objects as the model has queries", number)
 
 

@@ -248,10 +248,10 @@ def test_killed_and_resumed_the_map_is_the_same(scene, expected, tmp_path, momen
     assert content(output) == whole
     computed = np.loadtxt(tmp_path / "windows.txt", dtype=int)
     per_run = [set(computed[computed[:, 0] == number, 1]) for number in range(len(codes))]
-    # Those of a block of four that was not finished, and those on their way from the model to a file.
+    # Those of a block of four that was not finished, one of the next, and seven on their way from the model to a file.
     again = [len(first & second) for first, second in zip(per_run, per_run[1:])]
     print(f"\nwindows computed again after each kill: {again}")
-    assert max(again) <= 4 + 8
+    assert max(again) <= 4 + 1 + 7
 
 
 def test_a_full_disk_half_way_leaves_the_older_map_and_can_be_gone_on_from(scene, expected, tmp_path, monkeypatch):

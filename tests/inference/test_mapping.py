@@ -1,6 +1,7 @@
 """Scenes of files through a model that knows the truth, to features and label maps."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from rasterio.transform import from_origin
 from imrsf_d2.inference.blocks import BlockFolder, area_blocks, window_blocks
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.label_blocks import write_label_map
-from imrsf_d2.inference.mapping import compute_blocks
+from imrsf_d2.inference.mapping import _held_back, compute_blocks
 from imrsf_d2.inference.objects import features, merged_objects
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
@@ -127,7 +128,7 @@ def test_an_object_that_lies_mostly_where_nothing_is_known_is_left_out(tmp_path,
 def test_more_objects_than_queries_are_warned_of_with_the_cure(scene, tmp_path, caplog):
     objects_of(scene, tmp_path / "parts", queries=3)
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert "NUM_OBJECT_QUERIES" in warning and "--window" in warning and "row 0, column 0" in warning
+    assert "NUM_OBJECT_QUERIES" in warning and "smaller window" in warning and "row 0, column 0" in warning
 
 
 def test_an_error_in_a_file_is_raised_where_the_windows_are_asked_for(scene, tmp_path):
@@ -189,3 +190,12 @@ def test_a_map_that_fails_half_way_leaves_what_was_there(classes, tmp_path):
         write_label_map(path, scene, blocks, BlockFolder(tmp_path / "parts", {}, resume=True), NAMES, COLORS)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["classes.tif", "out.tif", "parts"]
+
+
+@pytest.mark.parametrize("windows, taken", [(5, 2), (1, 1), (0, 0)])
+def test_most_windows_of_a_block_are_taken_when_the_block_before_is_saved(windows, taken):
+    passed, saving = [], []
+    saved = SimpleNamespace(result=lambda: saving.append(len(passed)))
+    for result in _held_back(range(windows), 2, saved):
+        passed.append(result)
+    assert saving[0] == taken and passed == list(range(windows))

@@ -154,9 +154,9 @@ def test_what_is_wrong_with_the_sensors_is_said_before_anything_is_asked_for(arr
         ({}, {}, "no sensor"),
         ({"truth": None}, {}, "no sensor"),
         (arrays, {"overlap": 5}, "the overlap is 5"),
-        (arrays, {"min_score": 2}, "--min-score is 2"),
+        (arrays, {"min_score": 2}, "the minimum score is 2"),
         (arrays, {"min_area": -1}, "min area is -1"),
-        (arrays, {"batch_size": 0}, "--batch-size is 0"),
+        (arrays, {"batch_size": 0}, "the batch size is 0"),
     ):
         with pytest.raises(ValueError, match=message):
             predict_scene(model, sensors, **OPTIONS | where)
