@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from transformers import AutoBackbone, PreTrainedModel
 from transformers.backbone_utils import BackboneMixin
@@ -54,12 +56,14 @@ class ImrsfViTBackbone(BackboneMixin, PreTrainedModel):
                 parameter.data.copy_(new.get_parameter(name).data)
                 setattr(parameter, _INITIALIZED, True)
 
-    def forward(self, pixel_values: Tensor, return_dict: bool | None = None, **others) -> BackboneOutput | tuple:
+    def forward(
+        self, pixel_values: Tensor | Mapping[str, Tensor | None], return_dict: bool | None = None, **others
+    ) -> BackboneOutput | tuple:
         """Feature maps of a batch.
 
         Args:
             pixel_values: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
-                divisible by the patch size. `SampleCollator` makes it.
+                divisible by the patch size. `SampleCollator` makes it. Or the sensors by name, not normalized.
             return_dict: False for a tuple.
             others: of other backbones (`output_hidden_states`, `output_attentions`); nothing more is output.
 

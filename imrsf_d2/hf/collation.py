@@ -11,6 +11,7 @@ from torch import Tensor
 
 from imrsf_d2.hf.configuration import ImrsfConfig
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.sensor_batch import normalize
 from imrsf_d2.modeling.tokens import split_image
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
@@ -62,11 +63,7 @@ class SampleCollator:
     def _normalized(self, image: Tensor) -> Tensor:
         """[C + M, H, W] of either layout."""
         bands, valid = split_image(image[None].float(), self.modalities)
-        mean, std = (
-            torch.tensor(values[: self.modalities.num_bands], device=image.device).view(-1, 1, 1)
-            for values in (self.modalities.pixel_mean, self.modalities.pixel_std)
-        )
-        return torch.cat([(bands[0] - mean) / std, valid[0].to(bands)])
+        return normalize(bands, valid, self.modalities)[0]
 
     def _padded(self, side: int) -> int:
         return math.ceil(side / self.size_divisibility) * self.size_divisibility

@@ -98,13 +98,16 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.blocks.apply(_init_linear)
 
-    def encode(self, image: Tensor, streams: bool = False, layers: Sequence[int] = ()) -> EncoderOutput:
+    def encode(
+        self, image: Tensor, streams: bool = False, layers: Sequence[int] = (), depth: int | None = None
+    ) -> EncoderOutput:
         """Encode a batch in which any sample may lack any modality, entirely or in part.
 
         Args:
             image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing.
             streams: also return each modality's own stream.
             layers: indices of the blocks after which the fusion tokens are returned as well.
+            depth: how many blocks are run; default: all.
 
         Raises:
             ValueError: if the channels fit neither layout, or H, W are not divisible by the patch size.
@@ -112,7 +115,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         patches = self.read(image)
         present = patches.present
         layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
-        return self._run(patches, layout, streams, layers)
+        return self._run(patches, layout, streams, layers, depth)
 
     def encode_subsets(
         self, image: Tensor, subsets: Iterable[Sequence[str]], layers: Sequence[int] = ()
@@ -218,7 +221,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         bands, valid = split_image(image, self.modalities)
         return Patches(bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid)
 
-    def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
+    def _run(
+        self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int], depth: int | None = None
+    ) -> EncoderOutput:
         """Embed the tokens of a layout, gather them, and run the blocks."""
         stream_tokens = self._embed_streams(patches, layout)
         fusion = self._fusion_tokens(patches.grid)
@@ -231,9 +236,9 @@ class IncompleteMultimodalEncoder(nn.Module):
 
         tokens = torch.cat([stream_tokens, fusion]).flatten(0, 1)
         collected: dict[int, Tensor] = {}
-        last = len(self.blocks) - 1
-        for i, block in enumerate(self.blocks):
-            tokens = self._pass(block, tokens, layout, fusion_only=i == last and not streams)
+        last = (len(self.blocks) if depth is None else depth) - 1
+        for i in range(last + 1):
+            tokens = self._pass(self.blocks[i], tokens, layout, fusion_only=i == last and not streams)
             if i in layers or i == last:
                 fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion :]
                 # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.

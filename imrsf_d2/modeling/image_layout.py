@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.sensor_batch import holds_data
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 from imrsf_d2.utils.errors import InputError
 
@@ -71,9 +72,7 @@ def to_complete_layout(
     complete = image.new_empty((modalities.num_channels, *image.shape[1:]), dtype=torch.float32)
     for modality in modalities:
         values = image[modalities.bands(modality.name)].to(torch.float32)
-        valid = opaque & values.isfinite().all(dim=0)
-        if modality.nodata is not None and modality.transform == "none":
-            valid = valid & ~(values == modality.nodata).all(dim=0)
+        valid = opaque & holds_data(values, modality)
         mean = torch.tensor(modality.mean, device=image.device)[:, None, None]
         complete[modalities.bands(modality.name)] = torch.where(valid, values, mean)
         complete[modalities.validity(modality.name)] = valid

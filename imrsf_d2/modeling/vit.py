@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.modalities import Modality
-from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.encoder_data import EncoderOutput
+from imrsf_d2.modeling.intermediates import IntermediateFeatures
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
+from imrsf_d2.modeling.sensor_batch import Validity
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["FeatureShape", "IncompleteMultimodalViT"]
@@ -25,7 +26,7 @@ class FeatureShape(NamedTuple):
     stride: int
 
 
-class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
+class IncompleteMultimodalViT(IntermediateFeatures):
     """Backbone for samples in which any sensor may be missing.
 
     Args:
@@ -86,21 +87,26 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
         """Channels and stride of each map."""
         return {name: FeatureShape(channels=self.embed_dim, stride=feature_stride(name)) for name in self.pyramid.features}
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor | Mapping[str, Tensor | None], valid: Validity | None = None) -> dict[str, Tensor]:
         """Feature maps of a batch.
 
         Args:
-            image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; H and W
-                divisible by the patch size.
+            image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing; or the sensors by
+                name, not normalized, e.g. {"s2": [B, 4, H, W], "dem": None} (see `assemble_sensors`). H and W divisible
+                by the patch size.
+            valid: of sensors by name, which of them hold data besides what their values say.
 
         Returns:
             name -> [B, D, ceil(H / stride), ceil(W / stride)].
         """
+        image = self.assemble(image, valid)
         with self._encoder_gradients():
             output = self.encode(image, layers=self.out_layers)
         return self._maps(output)
 
-    def forward_subsets(self, image: Tensor, subsets: Iterable[Sequence[str]]) -> list[dict[str, Tensor]]:
+    def forward_subsets(
+        self, image: Tensor | Mapping[str, Tensor | None], subsets: Iterable[Sequence[str]]
+    ) -> list[dict[str, Tensor]]:
         """Feature maps of a batch with each of several subsets of its modalities; see `encode_subsets`.
 
         Args:
@@ -110,6 +116,7 @@ class IncompleteMultimodalViT(IncompleteMultimodalEncoder):
         Returns:
             One dictionary as from `forward` per subset, in order.
         """
+        image = self.assemble(image)
         with self._encoder_gradients():
             outputs = self.encode_subsets(image, subsets, layers=self.out_layers)
         return [self._maps(output) for output in outputs]
