@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test test-long test-hf lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long test-extras lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -43,10 +43,11 @@ test: env  ## all tests, on all cores
 test-long: env  ## the tests that take minutes each, one after the other
 	"$(VENV)/bin/python" -m pytest tests -m long
 
-# Transformers and what it needs lie aside: the environment stays as it is.
-test-hf: env  ## the tests of imrsf_d2.hf, with Hugging Face transformers in build/hf; by hand: docs/versions.md
-	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/hf -c requirements/base.txt -r requirements/hf.txt
-	PYTHONPATH=build/hf OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/hf
+# These libraries and what they need lie aside: the environment stays as it is.
+test-extras: env  ## the tests with transformers, segmentation_models_pytorch and TerraTorch, in build/extras; by hand: docs/versions.md
+	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/extras -c requirements/base.txt \
+	  --excludes requirements/base.txt -r requirements/extras.txt
+	PYTHONPATH=build/extras OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/hf tests/integrations
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check

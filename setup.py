@@ -89,6 +89,9 @@ setup(
         "fallbacks": ["torch-ms-deform-attn>=0.1.1"],
         # imrsf_d2.hf; the lower bound was tried, and so was the newest (docs/versions.md).
         "hf": ["transformers>=5.6,<6"],
+        # imrsf_d2.integrations; likewise.
+        "smp": ["segmentation-models-pytorch>=0.5"],
+        "terratorch": ["terratorch>=1.2.11"],
         "test": ["pytest>=9.1", "hypothesis>=6.80"],
     },
 )

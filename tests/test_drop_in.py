@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ import yaml
 from PIL import Image
 
 from imrsf_d2.engine.configuration import load_config
+from tests.drop_in import BLOCKS, extra_of
 from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
-BLOCKS = re.findall(r"```(python|yaml)\n(.*?)```", (REPOSITORY / "docs/drop_in.md").read_text(), re.S)
 #: What the examples use of Mask2Former's `train_net.py`, which comes with its repository alone.
 TRAIN_NET = """
 from detectron2.data import build_detection_train_loader
@@ -76,6 +78,8 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert all(len(re.findall(r"^\s*\S", block, re.M)) <= 15 for _, block in BLOCKS)
     images, names, encode = [], {}, None
     for kind, block in BLOCKS:
+        if extra_of(block):  # run by tests/integrations
+            continue
         if kind == "yaml":
             (project / re.match(r"# (\S+)", block)[1]).write_text(block)
             continue
@@ -83,7 +87,9 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
             from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
             encode = IncompleteMultimodalViT.forward
-            monkeypatch.setattr(IncompleteMultimodalViT, "forward", lambda vit, x: (images.append(x), encode(vit, x))[1])
+            monkeypatch.setattr(
+                IncompleteMultimodalViT, "forward", lambda vit, x, *valid: (images.append(x), encode(vit, x, *valid))[1]
+            )
         exec(compile(block, "drop_in.md", "exec"), names)
 
     assert 0 <= names["trainer"]._last_eval_results["segm"]["AP"] <= 100
@@ -94,4 +100,38 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert names["image"].shape == (7, 96, 96) and not names["image"][5:].any()
     assert names["instances"].image_size == (100, 90)
     assert names["vit"].modalities.names == names["normalization"].names == ("s2", "dem")
+    assert torch.isfinite(names["loss"]) and names["valid"].any(dim=1).all()
+    assert names["final"].shape == (2, 36, 192) and names["last"].shape == (2, 192, 6, 6)
     assert names["normalization"].pixel_mean == pytest.approx([0.1, 0.1, 0.1, 0.3, 0, 0, 0])
+
+
+#: Runs an example where nothing can be imported but this package, torch and numpy, with what these two need.
+ALONE = """
+import importlib.machinery, importlib.metadata, sys
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+wanted = ["torch", "numpy"]
+for name in wanted:
+    for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
+        if requirement.name not in wanted and (not requirement.marker or requirement.marker.evaluate({"extra": ""})):
+            wanted.append(requirement.name)
+wanted = {canonicalize_name(name) for name in wanted} | {"imrsf-d2"}
+modules = importlib.metadata.packages_distributions().items()
+others = {module for module, names in modules if not wanted & {canonicalize_name(name) for name in names}}
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in others else super().find_spec(name, path, target)
+sys.meta_path[:] = [importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter, Finder]
+exec(sys.stdin.read())
+assert {"detectron2", "rasterio", "timm", "yaml", "PIL"} <= others
+print(loss.item())
+"""
+
+
+def test_plain_pytorch_is_torch_and_numpy_alone():
+    (example,) = (block for _, block in BLOCKS if "draw_subset" in block)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ALONE], input=example, cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert re.fullmatch(r"\d+\.\d+\n", run.stdout), run.stderr

@@ -21,6 +21,7 @@ ALLOWED = {
     "visualization": {"modalities", "data", "evaluation"},
     "inference": {"modalities", "geo", "data"},
     "hf": {"modalities", "modeling", "checkpoint", "evaluation"},
+    "integrations": {"modalities", "modeling"},
     "registration": {"compat"},  # loads what it registers by name
     "engine": {
         "modalities",
@@ -98,7 +99,7 @@ def test_the_model_needs_torch_alone():
         for path in MODULES
         if room_of(path) == "modeling"
         and path.stem not in adapters
-        and any(name.startswith(("detectron2", "mask2former")) for name in imported_modules(path))
+        and any(name.startswith(("detectron2", "mask2former", "timm")) for name in imported_modules(path))
     ]
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-pytest.importorskip("transformers", reason="needs transformers, which is an extra: make test-hf")
+pytest.importorskip("transformers", reason="needs transformers, which is an extra: make test-extras")
 
 from transformers import AutoBackbone, AutoConfig, Mask2FormerForUniversalSegmentation  # noqa: E402
 
@@ -77,6 +77,12 @@ def test_it_computes_what_our_backbone_computes():
     with torch.no_grad():
         maps, expected = backbone(image).feature_maps, reference(image)
     assert [torch.equal(got, wanted) for got, wanted in zip(maps, expected.values())] == [True] * 4
+    (sample, _), names = nan_samples(), ("s2", "cover")
+    image = SampleCollator(config)([sample])["pixel_values"][:, :, :64, :48]
+    sensors = dict(zip(names, sample["image"][None, :, :64, :48].split([4, 1], dim=1)))
+    with torch.no_grad():
+        by_name, expected = backbone(sensors).feature_maps, backbone(image).feature_maps
+    assert [torch.equal(got, wanted) for got, wanted in zip(by_name, expected)] == [True] * 4
 
 
 def test_a_configuration_survives_a_file(tmp_path):

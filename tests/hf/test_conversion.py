@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-pytest.importorskip("transformers", reason="needs transformers, which is an extra: make test-hf")
+pytest.importorskip("transformers", reason="needs transformers, which is an extra: make test-extras")
 
 from transformers import Mask2FormerForUniversalSegmentation  # noqa: E402
 
