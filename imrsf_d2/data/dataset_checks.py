@@ -23,6 +23,7 @@ from imrsf_d2.data.object_limits import check_object_numbers
 from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
+from imrsf_d2.data.tasks import INSTANCE, SEMANTIC, TASKS
 from imrsf_d2.data.value_checks import check_values
 from imrsf_d2.data.windows import read_windows
 from imrsf_d2.modalities import ModalitySet
@@ -32,8 +33,6 @@ __all__ = ["check_datasets", "check_task", "find_task_problems"]
 
 logger = logging.getLogger(__name__)
 
-#: INPUT.DATASET_MAPPER_NAME -> the key of the classes in the metadata
-CLASSES = {"imrsf_instance": "thing_classes", "imrsf_semantic": "stuff_classes"}
 Samples = Mapping[str, Sequence[dict]]
 
 
@@ -99,10 +98,10 @@ def find_task_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[InputErro
     first: tuple[str, list[str]] | None = None
     for name in names:
         metadata = MetadataCatalog.get(name)
-        task = metadata.get("evaluator_type")
-        if task in MAPPERS and mapper in MAPPERS and task != mapper:
-            yield InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {task!r} for the dataset {name!r}.")
-        classes = metadata.get(CLASSES.get(mapper, "stuff_classes"))
+        kind = metadata.get("evaluator_type")
+        if kind in TASKS and mapper in MAPPERS and kind != mapper:
+            yield InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {kind!r} for the dataset {name!r}.")
+        classes = metadata.get(TASKS.get(mapper, SEMANTIC).classes)
         if classes is None:
             continue
         if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
@@ -146,11 +145,11 @@ def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: b
     if is_test:
         check_labels(name, samples)
     metadata = MetadataCatalog.get(name)
-    task = metadata.get("evaluator_type") or cfg.INPUT.DATASET_MAPPER_NAME
-    classes = metadata.get(CLASSES.get(task, ""))
+    task = TASKS.get(metadata.get("evaluator_type") or cfg.INPUT.DATASET_MAPPER_NAME)
+    classes = None if task is None else metadata.get(task.classes)
     if classes is None:
         return
-    if task == "imrsf_instance":
+    if task is INSTANCE:
         check_instances(name, samples, classes)
         if is_test:
             check_object_numbers(cfg, name, samples)

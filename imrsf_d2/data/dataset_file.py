@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imrsf_d2.data.tasks import SEMANTIC
 from imrsf_d2.modalities import Modality, ModalitySet, unmeasured
 
 __all__ = [
     "BACKGROUND",
     "DATASET_FILE",
     "STATISTICS_FILE",
-    "TASKS",
     "TILE",
     "DatasetClass",
     "DatasetFile",
@@ -32,8 +32,6 @@ __all__ = [
 DATASET_FILE = "dataset.yaml"
 #: Beside it, for statistics that were measured later: {NAME: {MEAN: [...], STD: [...]}}.
 STATISTICS_FILE = "statistics.yaml"
-#: What the labels are; "pretrain" has none.
-TASKS = ("instance", "semantic", "pretrain")
 #: What stands for the name of a tile in FILES and LABELS.
 TILE = "{tile}"
 
@@ -63,7 +61,7 @@ class DatasetFile:
     Args:
         path: of the file, absolute.
         root: where the paths of rasters begin, absolute.
-        task: one of TASKS.
+        task: the name of a `Task`, or PRETRAIN.
         modalities: entries as of MODEL.IMRSF.MODALITIES, without FILES, as they are written in the file.
         files: modality -> path of its rasters, with `{tile}` in it; none for a modality whose paths are in CSV files.
         labels: path of the label rasters, with `{tile}` in it, or None.
@@ -109,13 +107,13 @@ class DatasetFile:
     @property
     def labeled_by_rasters(self) -> bool:
         """Whether every tile has a label raster."""
-        return self.task == "semantic" and not self.coco
+        return self.task == SEMANTIC.name and not self.coco
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the model's classes, in the order of their indices."""
         names = tuple(label.name for label in self.classes)
-        return (BACKGROUND, *names) if self.coco and self.task == "semantic" else names
+        return (BACKGROUND, *names) if self.coco and self.task == SEMANTIC.name else names
 
     def find(self, name: str) -> Path:
         """The path of a file that lists the tiles of a split or the classes: beside `dataset.yaml`, otherwise below ROOT."""

@@ -12,16 +12,8 @@ from typing import Any
 import yaml
 
 from imrsf_d2.data.class_tables import read_class_table
-from imrsf_d2.data.dataset_file import (
-    BACKGROUND,
-    DATASET_FILE,
-    STATISTICS_FILE,
-    TASKS,
-    TILE,
-    DatasetClass,
-    DatasetFile,
-    is_coco,
-)
+from imrsf_d2.data.dataset_file import BACKGROUND, DATASET_FILE, STATISTICS_FILE, TILE, DatasetClass, DatasetFile, is_coco
+from imrsf_d2.data.tasks import INSTANCE, PRETRAIN, SEMANTIC, TASKS
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
@@ -85,10 +77,11 @@ def _parse(content: Any, path: Path) -> DatasetFile:
     _expect(isinstance(content, Mapping), path, "the file", content, "keys and values as in datasets/README.md")
     _check_keys(content, KEYS, ("TASK", "MODALITIES", "SPLITS"), f"{path}")
     task = content["TASK"]
-    _expect(task in TASKS, path, "TASK", task, f"one of {', '.join(TASKS)}")
+    tasks = [*(known.name for known in TASKS.values()), PRETRAIN]
+    _expect(task in tasks, path, "TASK", task, f"one of {', '.join(tasks)}")
     splits = _splits(content["SPLITS"], path)
     coco = {name for name, split in splits.items() if is_coco(split)}
-    if task == "instance" and coco != set(splits):
+    if task == INSTANCE.name and coco != set(splits):
         other = next(name for name in splits if name not in coco)
         raise InputError(f"{path}: SPLITS: {other!r} is no COCO file (.json), expected one for TASK: instance.")
     if coco and coco != set(splits):
@@ -97,8 +90,8 @@ def _parse(content: Any, path: Path) -> DatasetFile:
     labels = content.get("LABELS")
     if labels is not None:
         _check_pattern(labels, path, "LABELS")
-        if coco or task != "semantic":
-            found = "COCO splits" if task != "pretrain" else "TASK: pretrain"
+        if coco or task != SEMANTIC.name:
+            found = "COCO splits" if task != PRETRAIN else "TASK: pretrain"
             raise InputError(
                 f"{path}: LABELS is {labels!r} together with {found}, expected no LABELS: they would not be read."
             )
@@ -107,19 +100,19 @@ def _parse(content: Any, path: Path) -> DatasetFile:
         for entry in modalities:
             if entry["NAME"] not in files:
                 raise InputError(f"{path}: MODALITIES: {entry['NAME']!r} has no FILES, expected e.g. 'S1/{TILE}.tif'.")
-        if task == "semantic" and labels is None and not coco:
+        if task == SEMANTIC.name and labels is None and not coco:
             raise InputError(f"{path} has no LABELS, expected the path of the label rasters, e.g. 'labels/{TILE}.tif'.")
     root = content.get("ROOT", path.parent)
     _expect(isinstance(root, (str, Path)) and root != "", path, "ROOT", root, "a folder")
     root = Path(os.path.normpath(path.parent / Path(root).expanduser()))
     unlabeled = _numbers(content.get("UNLABELED", []), path, "UNLABELED")
     classes = content.get("CLASSES")
-    if isinstance(classes, str) and task != "pretrain":
+    if isinstance(classes, str) and task != PRETRAIN:
         classes, more = _table_classes(classes, path, root)
         unlabeled = tuple(dict.fromkeys((*unlabeled, *more)))
     else:
         classes = _classes(classes, task, bool(coco), path)
-    if unlabeled and (coco or task == "pretrain"):
+    if unlabeled and (coco or task == PRETRAIN):
         raise InputError(f"{path}: UNLABELED is {list(unlabeled)}, expected none: it is about the values of label rasters.")
     _check_codes(classes, unlabeled, path)
     size = content.get("TILE_SIZE")
@@ -166,7 +159,7 @@ def _modalities(content: Any, path: Path) -> tuple[tuple[dict[str, Any], ...], d
 
 
 def _classes(content: Any, task: str, coco: bool, path: Path) -> tuple[DatasetClass, ...]:
-    if task == "pretrain":
+    if task == PRETRAIN:
         if content is not None:
             raise InputError(f"{path} has CLASSES together with TASK: pretrain, expected none: nothing is labeled.")
         return ()
@@ -186,7 +179,7 @@ def _classes(content: Any, task: str, coco: bool, path: Path) -> tuple[DatasetCl
         classes.append(DatasetClass(name, None if color is None else (color[0], color[1], color[2]), codes))
     names = [label.name for label in classes]
     _check_distinct(names, path, "CLASSES")
-    if coco and task == "semantic" and BACKGROUND in names:
+    if coco and task == SEMANTIC.name and BACKGROUND in names:
         raise InputError(
             f"{path}: CLASSES has {BACKGROUND!r}, expected the categories of the COCO files alone: what no object covers "
             "becomes the background."

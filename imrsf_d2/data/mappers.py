@@ -19,6 +19,7 @@ from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.reading import SampleReader, assemble
+from imrsf_d2.data.tasks import INSTANCE, SEMANTIC
 from imrsf_d2.geo.decibel import from_db, to_db
 from imrsf_d2.geo.rasters import Raster
 from imrsf_d2.modalities import ModalitySet
@@ -246,7 +247,7 @@ def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
 #: The INPUT.DATASET_MAPPER_NAME whose training samples have no ground truth.
 PRETRAIN_MAPPER = "imrsf_pretrain"
 #: INPUT.DATASET_MAPPER_NAME -> class
-MAPPERS = {"imrsf_instance": InstanceMapper, "imrsf_semantic": SemanticMapper, PRETRAIN_MAPPER: PretrainMapper}
+MAPPERS = {INSTANCE.kind: InstanceMapper, SEMANTIC.kind: SemanticMapper, PRETRAIN_MAPPER: PretrainMapper}
 
 
 def build_mapper(cfg: CfgNode, is_train: bool, **changes):

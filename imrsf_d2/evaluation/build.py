@@ -6,14 +6,27 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
+from imrsf_d2.data.tasks import INSTANCE, TASKS, Task
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["build_evaluator"]
+__all__ = ["build_evaluator", "dataset_task"]
 
-#: evaluator_type -> the switch in MODEL.MASK_FORMER.TEST for the output that it scores, and that output's name
-OUTPUTS = {"imrsf_instance": ("INSTANCE_ON", "instances"), "imrsf_semantic": ("SEMANTIC_ON", "label maps")}
+
+def dataset_task(dataset_name: str) -> Task:
+    """What a registered dataset is scored on.
+
+    Raises:
+        InputError: if the `evaluator_type` of its metadata is not one of ours.
+    """
+    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
+    if kind not in TASKS:
+        raise InputError(
+            f"dataset {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(TASKS)}; "
+            "set it in the dataset's metadata."
+        )
+    return TASKS[kind]
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> DatasetEvaluator:
@@ -28,19 +41,13 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
         ValueError: if the dataset's `evaluator_type` is not one of ours, the model does not produce the output that is
             scored, or the labels cannot be used.
     """
-    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if kind in OUTPUTS and cfg.MODEL.META_ARCHITECTURE == "MaskFormer":  # other architectures have no such switches
-        switch, what = OUTPUTS[kind]
-        if not cfg.MODEL.MASK_FORMER.TEST[switch]:
-            raise InputError(
-                f"MODEL.MASK_FORMER.TEST.{switch} is False, expected True: the dataset {dataset_name!r} is "
-                f"evaluated on {what} (its evaluator_type is {kind!r}), which the model would not output."
-            )
-    if kind == "imrsf_instance":
+    task = dataset_task(dataset_name)
+    # Other architectures have no such switches.
+    if cfg.MODEL.META_ARCHITECTURE == "MaskFormer" and not cfg.MODEL.MASK_FORMER.TEST[task.switch]:
+        raise InputError(
+            f"MODEL.MASK_FORMER.TEST.{task.switch} is False, expected True: the dataset {dataset_name!r} is "
+            f"evaluated on {task.words} (its evaluator_type is {task.kind!r}), which the model would not output."
+        )
+    if task is INSTANCE:
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
-    if kind == "imrsf_semantic":
-        return SemanticEvaluator(dataset_name, output_dir=output_dir, allow_single_class=cfg.TEST.ALLOW_SINGLE_CLASS)
-    raise InputError(
-        f"dataset {dataset_name!r} has evaluator_type {kind!r}, expected 'imrsf_instance' or "
-        "'imrsf_semantic'; set it in the dataset's metadata."
-    )
+    return SemanticEvaluator(dataset_name, output_dir=output_dir, allow_single_class=cfg.TEST.ALLOW_SINGLE_CLASS)

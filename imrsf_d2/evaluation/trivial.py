@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.data.tasks import INSTANCE
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 
@@ -33,7 +34,7 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
         ValueError: if no pixel is labeled.
     """
     metadata = MetadataCatalog.get(dataset_name)
-    if metadata.evaluator_type == "imrsf_instance":
+    if metadata.evaluator_type == INSTANCE.kind:
         return NOTHING, _no_instances()
     samples = DatasetCatalog.get(dataset_name)  # first, as the classes of a dataset may be known only after loading it
     classes = list(metadata.stuff_classes)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from transformers import Mask2FormerForUniversalSegmentation
 
-from imrsf_d2.evaluation.build import OUTPUTS
+from imrsf_d2.evaluation.build import dataset_task
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.hf.segmenter import SampleSegmenter
 from imrsf_d2.modalities import Modality, computed_part
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["sweep_model"]
-
-#: evaluator_type -> the output that it scores
-_SCORED = {kind: {"label maps": "sem_seg", "instances": "instances"}[what] for kind, (_, what) in OUTPUTS.items()}
 
 
 def sweep_model(
@@ -49,6 +46,5 @@ def sweep_model(
             "model: in the same order, with the same statistics."
         )
     DatasetCatalog.get(dataset_name)  # which may be what makes its metadata known
-    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    segmenter = SampleSegmenter(model, [_SCORED[kind]] if kind in _SCORED else (), cfg.TEST.DETECTIONS_PER_IMAGE)
+    segmenter = SampleSegmenter(model, [dataset_task(dataset_name).output], cfg.TEST.DETECTIONS_PER_IMAGE)
     return sweep_subsets(cfg, segmenter, dataset_name, subsets, output_dir)

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
+from imrsf_d2.data.tasks import INSTANCE, SEMANTIC
+from imrsf_d2.evaluation.build import dataset_task
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
@@ -138,8 +140,8 @@ class SemanticReader:
 
 #: A dataset's `evaluator_type` -> its reader, made from the metadata
 READERS: dict[str, Callable[[Metadata], InstanceReader | SemanticReader]] = {
-    "imrsf_instance": lambda metadata: InstanceReader(),
-    "imrsf_semantic": SemanticReader,
+    INSTANCE.kind: lambda metadata: InstanceReader(),
+    SEMANTIC.kind: SemanticReader,
 }
 
 
@@ -150,14 +152,7 @@ def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
         ValueError: if it is not registered, or the `evaluator_type` of its metadata is not one of ours.
     """
     check_registered([dataset_name])
-    metadata = MetadataCatalog.get(dataset_name)
-    kind = metadata.get("evaluator_type")
-    if kind not in READERS:
-        raise InputError(
-            f"dataset {dataset_name!r} has evaluator_type {kind!r}, expected one of {sorted(READERS)}; "
-            "set it in the dataset's metadata."
-        )
-    return READERS[kind](metadata)
+    return READERS[dataset_task(dataset_name).kind](MetadataCatalog.get(dataset_name))
 
 
 def _entry(mapping: Mapping, key: str, remedy: tuple[str, str]):

@@ -31,6 +31,7 @@ from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER
 from imrsf_d2.data.object_limits import object_limits
 from imrsf_d2.data.sample_checks import count_sensors, find_problems, padding_share, sample_files
+from imrsf_d2.data.tasks import INSTANCE, TASKS, Task
 from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError, UserError, is_user_error, percent
@@ -42,7 +43,6 @@ __all__ = ["Dataset", "Examination", "examine"]
 VALUES, LEAST, MOST = 200_000, 4, 256
 #: Fewer files than this are read sooner than other processes are started.
 FEW_FILES = 100
-TASKS = {"imrsf_instance": "instance", "imrsf_semantic": "semantic"}
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Dataset:
         name: as registered.
         title: short, as in tables.
         is_test: whether models are scored on it.
-        task: "instance", "semantic" or "pretrain".
+        task: what its labels are; None without labels.
         samples: dataset dicts.
         tiles: what was found of each.
         subsets: how many tiles have each subset of the sensors.
@@ -63,7 +63,7 @@ class Dataset:
     name: str
     title: str
     is_test: bool
-    task: str = "pretrain"
+    task: Task | None = None
     samples: list[dict] = field(default_factory=list)
     tiles: list[TileFacts] = field(default_factory=list)
     subsets: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -160,7 +160,7 @@ def _load(name: str, is_test: bool, cfg: CfgNode | None, findings: list[Finding]
         findings.append(Finding(kinds.NOT_LOADED, "", "", str(error), dataset=name))
     mapper = "" if cfg is None else cfg.INPUT.DATASET_MAPPER_NAME
     if mapper != PRETRAIN_MAPPER:
-        dataset.task = TASKS.get(MetadataCatalog.get(name).get("evaluator_type") or mapper, "pretrain")
+        dataset.task = TASKS.get(MetadataCatalog.get(name).get("evaluator_type") or mapper)
     return dataset
 
 
@@ -234,12 +234,13 @@ def _examine_tiles(
 
 
 def _label_findings(dataset: Dataset, cfg: CfgNode | None) -> list[Finding]:
-    metadata = MetadataCatalog.get(dataset.name)
-    classes = metadata.get("thing_classes" if dataset.task == "instance" else "stuff_classes")
-    if dataset.task == "pretrain" or classes is None or not dataset.samples:
+    if dataset.task is None or not dataset.samples:
+        return []
+    classes = MetadataCatalog.get(dataset.name).get(dataset.task.classes)
+    if classes is None:
         return []
     title, tiles, is_test = dataset.title, dataset.tiles, dataset.is_test
-    if dataset.task == "instance":
+    if dataset.task is INSTANCE:
         dataset.objects = count_objects(tiles, classes)
         limits = {} if cfg is None else object_limits(cfg, is_test)
         return list(object_findings(title, dataset.samples, tiles, dataset.objects, is_test, limits))

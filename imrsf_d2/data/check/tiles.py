@@ -16,6 +16,7 @@ from imrsf_d2.data.labels import label_annotations
 from imrsf_d2.data.masks import segmentation_to_rle
 from imrsf_d2.data.places import place_text, same_place
 from imrsf_d2.data.reading import annotation_grid
+from imrsf_d2.data.tasks import SEMANTIC, Task
 from imrsf_d2.geo.grids import TOLERANCE_PX, Grid
 from imrsf_d2.geo.rasters import size_text
 from imrsf_d2.modalities import Modality
@@ -51,14 +52,14 @@ class TileExaminer:
 
     Args:
         modalities: those to look for.
-        task: "instance", "semantic" or "pretrain".
+        task: what the labels are; None does not look at labels.
         align: INPUT.ALIGN.
         ignore_places: INPUT.IGNORE_PLACES.
         wanted: how many values to keep of each band of a file.
     """
 
     modalities: tuple[Modality, ...]
-    task: str
+    task: Task | None
     align: bool = False
     ignore_places: bool = False
     wanted: int = 64
@@ -68,7 +69,7 @@ class TileExaminer:
         tile = TileFacts()
         paths: dict[str, str] = {}
         grids: dict[str, Grid] = {}
-        if self.task != "pretrain":
+        if self.task is not None:
             self._labels(sample, tile)
         if tile.labels is not None:
             paths[LABELS], grids[LABELS] = tile.labels.file.path, tile.labels.file.grid
@@ -89,7 +90,7 @@ class TileExaminer:
         annotations = sample.get("annotations")
         if annotations is None:
             return
-        if self.task == "semantic":
+        if self.task == SEMANTIC:
             codes, counts = np.unique(label_annotations(annotations, sample["height"], sample["width"]), return_counts=True)
             tile.codes = dict(zip(codes.tolist(), counts.tolist(), strict=True))
             return

@@ -16,6 +16,7 @@ from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.coco import load_coco, read_images
 from imrsf_d2.data.datasets.split_files import Tile, read_tiles, shared_tiles, tile_of
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
+from imrsf_d2.data.tasks import INSTANCE, PRETRAIN, SEMANTIC
 from imrsf_d2.geo.rasters import RasterError, read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, refuse, some_of
 
@@ -93,16 +94,16 @@ def register_folder(name: str) -> DatasetFile:
     names = list(file.class_names)
     given = {label.name: label.color for label in file.classes}
     colors = list(class_colors(names, [given.get(label) for label in names]))
-    if file.task == "semantic":
-        metadata.set(stuff_classes=names, stuff_colors=colors, ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic")
-    elif file.task == "instance":
+    if file.task == SEMANTIC.name:
+        metadata.set(stuff_classes=names, stuff_colors=colors, ignore_label=IGNORE_LABEL, evaluator_type=SEMANTIC.kind)
+    elif file.task == INSTANCE.name:
         metadata.set(
             thing_classes=names,
             thing_colors=colors,
             thing_dataset_id_to_contiguous_id=_categories(file),
             json_file=os.fspath(file.find(str(file.splits[split]))),
             ignore_label=IGNORE_LABEL,
-            evaluator_type="imrsf_instance",
+            evaluator_type=INSTANCE.kind,
         )
     _registered[name] = file
     return file
@@ -123,7 +124,7 @@ def _read_coco(file: DatasetFile, split: str, on_problem: Callable[[UserError], 
     if not is_coco(file.splits[split]):
         return None
     path, indices = file.find(str(file.splits[split])), list(_categories(file).values())
-    if file.task == "pretrain":
+    if file.task == PRETRAIN:
         return {tile_of(image["file_name"]): image for image in read_images(path)}
     samples = load_coco(path, {code: file.classes[index].name for code, index in _categories(file).items()}, on_problem)
     for sample in samples:

@@ -27,6 +27,7 @@ from imrsf_d2.data.datasets.land_cover import DEFAULT_TABLE, prepared_classes
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.labels import IGNORE_LABEL
 from imrsf_d2.data.quadruplet_layout import LABELS, SENSORS, SPLITS, city_of, split_file
+from imrsf_d2.data.tasks import SEMANTIC
 from imrsf_d2.geo.rasters import read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
@@ -104,7 +105,7 @@ def register_quadruplets(
             table.
     """
     given = read_class_table(DEFAULT_TABLE if merge_table is None else merge_table).classes
-    metadata = MetadataCatalog.get(name).set(ignore_label=IGNORE_LABEL, evaluator_type="imrsf_semantic", split=split)
+    metadata = MetadataCatalog.get(name).set(ignore_label=IGNORE_LABEL, evaluator_type=SEMANTIC.kind, split=split)
 
     def find_classes() -> tuple[str, ...]:
         folder = dataset_root(root, "quadruplets")

@@ -35,6 +35,7 @@ from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.datasets.root import dataset_root, describe_root
 from imrsf_d2.data.label_codes import LabelCodes
 from imrsf_d2.data.labels import IGNORE_LABEL
+from imrsf_d2.data.tasks import SEMANTIC
 from imrsf_d2.geo.rasters import read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, some_of
 
@@ -152,7 +153,7 @@ def register_sen1floods11(name: str, root: str | os.PathLike | None, split: str)
         stuff_classes=list(CLASSES),
         stuff_colors=list(class_colors(CLASSES)),
         ignore_label=IGNORE_LABEL,
-        evaluator_type="imrsf_semantic",
+        evaluator_type=SEMANTIC.kind,
         split=split,
     )
 
