@@ -119,8 +119,8 @@ def add_imrsf_config(cfg: CN) -> None:
     cfg.TEST.ALLOW_SINGLE_CLASS = False
 
     # Names and colors of the model's classes, in the order of their indices: a list of mappings with the keys NAME and COLOR
-    # ([red, green, blue], 0 to 255). Taken from the dataset.yaml of the datasets, if they have one, so that the config.yaml of
-    # a training run names the classes of its maps wherever the dataset is.
+    # ([red, green, blue], 0 to 255), and THING (true) for the objects of a panoptic model. Taken from the dataset.yaml of the
+    # datasets, if they have one, so that the config.yaml of a training run names the classes of its maps wherever the dataset is.
     cfg.DATASETS.CLASSES = []
 
     # ---- Input -----------------------------------------------------------------------------------------------------

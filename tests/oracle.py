@@ -7,6 +7,8 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
+from imrsf_d2.data.panoptic import read_segments
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
 from imrsf_d2.modalities import ModalitySet
 
@@ -19,7 +21,8 @@ class Oracle(nn.Module):
         self.modalities, self.eye, self.seen = ModalitySet.from_config(cfg), eye, []
         self.truth = {sample["image_id"]: sample for sample in DatasetCatalog.get(dataset)}
         metadata = MetadataCatalog.get(dataset)
-        self.predict = self.instances if metadata.evaluator_type == "imrsf_instance" else self.label_map
+        by_task = {INSTANCE.kind: self.instances, SEMANTIC.kind: self.label_map, PANOPTIC.kind: self.segments}
+        self.predict = by_task[metadata.evaluator_type]
         self.num_classes = len(metadata.stuff_classes)
 
     def forward(self, inputs):
@@ -37,6 +40,12 @@ class Oracle(nn.Module):
         result.pred_boxes, result.scores = Boxes(torch.zeros(len(masks), 4)), torch.ones(len(masks))
         result.pred_classes = torch.zeros(len(masks), dtype=torch.int64)
         return {"instances": result}
+
+    def segments(self, sample, valid):
+        ids, segments = read_segments(sample)
+        ids = np.where(valid, ids, 0)
+        seen = [segment for segment in segments if (ids == segment["id"]).any()]
+        return {"panoptic_seg": (torch.from_numpy(ids), seen)}
 
     def label_map(self, sample, valid):
         truth = semantic_truth(sample)

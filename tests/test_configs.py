@@ -30,7 +30,7 @@ MILLIONS = {
 
 
 #: Names of the configs for any dataset, which has the sensors: those of its TASK.
-GENERIC = ("instance", "semantic", "pretrain")
+GENERIC = ("instance", "semantic", "panoptic", "pretrain")
 
 
 def name(path):
@@ -107,10 +107,10 @@ def build_model_without_contents(cfg):
 def dataset(task, folder):
     """KEY VALUE pairs that name a dataset of a task; its tiles are not looked for."""
     labels = {} if task == "pretrain" else {"CLASSES": [{"NAME": "house"}, {"NAME": "road"}]}
-    labels |= {"LABELS": "{tile}.tif"} if task == "semantic" else {}
+    labels |= {"semantic": {"LABELS": "{tile}.tif"}, "panoptic": {"LABELS": "segments"}}.get(task, {})
     (folder / "all.json").write_text("{}")
     modalities = [{"NAME": name, "FILES": "{tile}.tif"} for name in ("sar", "dsm")]
-    splits = {"train": "all.json" if task == "instance" else ["a"]}
+    splits = {"train": "all.json" if task in ("instance", "panoptic") else ["a"]}
     content = {"TASK": task, "MODALITIES": modalities, "SPLITS": splits} | labels
     (folder / "dataset.yaml").write_text(yaml.safe_dump(content))
     return ["DATASETS.TRAIN", f"('{folder}/dataset.yaml:train',)"]

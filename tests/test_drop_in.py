@@ -11,7 +11,9 @@ import torch
 import yaml
 from PIL import Image
 
+from imrsf_d2.commands import statistics
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.synthetic.layouts import write_layout
 from tests.drop_in import BLOCKS, extra_of
 from tests.tiny import DEMO_CONFIG, OVERRIDES, REPOSITORY
 
@@ -76,6 +78,8 @@ def project(tmp_path, monkeypatch):
 
 def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert all(len(re.findall(r"^\s*\S", block, re.M)) <= 15 for _, block in BLOCKS)
+    write_layout("panoptic", project / "cover", num_train=4, num_val=2, size=64, seed=0, num_workers=1)
+    assert statistics.main(["--data", str(project / "cover"), "--write", "--num-workers", "1"]) == 0
     images, names, encode = [], {}, None
     for kind, block in BLOCKS:
         if extra_of(block):  # run by tests/integrations
@@ -99,6 +103,7 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert all(torch.isfinite(loss) for loss in names["losses"].values())
     assert names["image"].shape == (7, 96, 96) and not names["image"][5:].any()
     assert names["instances"].image_size == (100, 90)
+    assert 0 <= names["quality"] <= 100 and "PQ-building" in names["scores"]["panoptic_seg"]
     assert names["vit"].modalities.names == names["normalization"].names == ("s2", "dem")
     assert torch.isfinite(names["loss"]) and names["valid"].any(dim=1).all()
     assert names["final"].shape == (2, 36, 192) and names["last"].shape == (2, 192, 6, 6)

@@ -11,6 +11,10 @@ Examples:
     $ python datasets/make_synthetic.py --layout quadruplets --output datasets/quadruplets_synthetic \\
         --num-train 200 --num-val 50 --size 128 --seed 0
 
+Land cover with buildings, as panoptic labels:
+    $ python datasets/make_synthetic.py --layout panoptic --output datasets/panoptic_synthetic \\
+        --num-train 200 --num-val 50 --size 128 --seed 0
+
 A town in rgb.tif, sar.tif and dsm.tif of 0.5 m, with its buildings in footprints.gpkg:
     $ python datasets/make_synthetic.py --layout scene --output datasets/scene --size 3000 --seed 0
 
@@ -18,7 +22,7 @@ The same town, radar in pixels of 10 m of another system, heights of its western
     $ python datasets/make_synthetic.py --layout scene --output datasets/mixed --size 3000 --seed 0 \\
         --sensor sar:resolution=10,crs=EPSG:3857 --sensor dsm:cover=0.5,holes=12
 """
-LAYOUTS = ("dfc2023", "quadruplets")
+LAYOUTS = ("dfc2023", "quadruplets", "panoptic")
 SCENE = "scene"
 #: What a sensor of a scene can be told, and how it is read.
 SENSOR_OPTIONS = {"resolution": float, "crs": str, "cover": float, "holes": int}

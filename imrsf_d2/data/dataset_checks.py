@@ -19,11 +19,11 @@ from imrsf_d2.data.label_checks import (
     spread_evenly,
 )
 from imrsf_d2.data.mappers import MAPPERS, PRETRAIN_MAPPER
-from imrsf_d2.data.object_limits import check_object_numbers
+from imrsf_d2.data.object_limits import check_object_numbers, object_limits
 from imrsf_d2.data.places import check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
-from imrsf_d2.data.tasks import INSTANCE, SEMANTIC, TASKS
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC, TASKS
 from imrsf_d2.data.value_checks import check_values
 from imrsf_d2.data.windows import read_windows
 from imrsf_d2.modalities import ModalitySet
@@ -152,11 +152,15 @@ def _check_truth(cfg: CfgNode, name: str, samples: Sequence[Mapping], is_test: b
     if task is INSTANCE:
         check_instances(name, samples, classes)
         if is_test:
-            check_object_numbers(cfg, name, samples)
+            check_object_numbers(name, object_limits(cfg, is_test), samples)
         return
     found = count_labels(samples, len(classes), all_if_one=is_test)
     if is_test and found.looked == found.total:
-        refuse_one_class(name, found.pixels, found.unlabeled > 0, classes, cfg.TEST.ALLOW_SINGLE_CLASS, found.tags)
+        # Objects of one class are found one by one, so to predict that class everywhere is not perfect.
+        allow = task is PANOPTIC or cfg.TEST.ALLOW_SINGLE_CLASS
+        refuse_one_class(name, found.pixels, found.unlabeled > 0, classes, allow, found.tags)
+    if is_test and task is PANOPTIC:
+        check_object_numbers(name, object_limits(cfg, is_test=False), samples)  # of all queries, not of the best
     check_label_maps(name, found, classes)
 
 

@@ -47,11 +47,13 @@ class DatasetClass:
         name: in reports and figures.
         color: (red, green, blue) from 0 to 255; None for a natural color by its name.
         codes: the numbers that stand for it in the labels: values of label rasters, or category ids of COCO files.
+        thing: of panoptic labels, whether each object is a segment of its own; otherwise all pixels of the class are one.
     """
 
     name: str
     color: tuple[int, int, int] | None
     codes: tuple[int, ...]
+    thing: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class DatasetFile:
         task: the name of a `Task`, or PRETRAIN.
         modalities: entries as of MODEL.IMRSF.MODALITIES, without FILES, as they are written in the file.
         files: modality -> path of its rasters, with `{tile}` in it; none for a modality whose paths are in CSV files.
-        labels: path of the label rasters, with `{tile}` in it, or None.
+        labels: path of the label rasters, with `{tile}` in it, or the folder of the PNGs of panoptic labels, or None.
         classes: in the order of their indices, those of a class table too; COCO files that are rasterized also have BACKGROUND, in front of them.
         unlabeled: values of label rasters that mean "not labeled".
         splits: name -> the names of its tiles, or the path of a file that lists them, as written.

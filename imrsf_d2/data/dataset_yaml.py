@@ -13,7 +13,7 @@ import yaml
 
 from imrsf_d2.data.class_tables import read_class_table
 from imrsf_d2.data.dataset_file import BACKGROUND, DATASET_FILE, STATISTICS_FILE, TILE, DatasetClass, DatasetFile, is_coco
-from imrsf_d2.data.tasks import INSTANCE, PRETRAIN, SEMANTIC, TASKS
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, PRETRAIN, SEMANTIC, TASKS
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
@@ -21,7 +21,7 @@ from imrsf_d2.utils.errors import InputError, MissingFileError
 __all__ = ["read_dataset_file", "write_dataset_file"]
 
 KEYS = ("TASK", "ROOT", "MODALITIES", "LABELS", "CLASSES", "UNLABELED", "TILE_SIZE", "SPLITS")
-CLASS_KEYS = ("NAME", "COLOR", "CODES")
+CLASS_KEYS = ("NAME", "COLOR", "CODES", "THING")
 
 
 def read_dataset_file(path: str | os.PathLike) -> DatasetFile:
@@ -63,7 +63,8 @@ def write_dataset_file(file: DatasetFile) -> None:
         lines.append("CLASSES:")
     for label in file.classes:
         color = {} if label.color is None else {"COLOR": list(label.color)}
-        lines.append(f"  - {_flow({'NAME': label.name, **color, 'CODES': list(label.codes)})}")
+        thing = {"THING": True} if label.thing else {}
+        lines.append(f"  - {_flow({'NAME': label.name, **color, 'CODES': list(label.codes), **thing})}")
     if file.unlabeled:
         lines.append(f"UNLABELED: {_flow(list(file.unlabeled))}")
     if file.tile_size is not None:
@@ -81,14 +82,17 @@ def _parse(content: Any, path: Path) -> DatasetFile:
     _expect(task in tasks, path, "TASK", task, f"one of {', '.join(tasks)}")
     splits = _splits(content["SPLITS"], path)
     coco = {name for name, split in splits.items() if is_coco(split)}
-    if task == INSTANCE.name and coco != set(splits):
+    if task in (INSTANCE.name, PANOPTIC.name) and coco != set(splits):
         other = next(name for name in splits if name not in coco)
-        raise InputError(f"{path}: SPLITS: {other!r} is no COCO file (.json), expected one for TASK: instance.")
+        raise InputError(f"{path}: SPLITS: {other!r} is no COCO file (.json), expected one for TASK: {task}.")
     if coco and coco != set(splits):
         raise InputError(f"{path}: SPLITS: {sorted(coco)} are COCO files and the others are not, expected all or none.")
     modalities, files = _modalities(content["MODALITIES"], path)
     labels = content.get("LABELS")
-    if labels is not None:
+    if task == PANOPTIC.name:
+        folder = isinstance(labels, str) and labels != "" and TILE not in labels
+        _expect(folder, path, "LABELS", labels, "the folder of the panoptic PNGs, which the COCO files name")
+    elif labels is not None:
         _check_pattern(labels, path, "LABELS")
         if coco or task != SEMANTIC.name:
             found = "COCO splits" if task != PRETRAIN else "TASK: pretrain"
@@ -176,7 +180,13 @@ def _classes(content: Any, task: str, coco: bool, path: Path) -> tuple[DatasetCl
             _expect(triple, path, f"CLASSES: {name!r}: COLOR", color, "[red, green, blue] from 0 to 255")
         codes = _numbers(item.get("CODES", [index + 1 if coco else index]), path, f"CLASSES: {name!r}: CODES")
         _expect(codes != (), path, f"CLASSES: {name!r}: CODES", [], "one number or more")
-        classes.append(DatasetClass(name, None if color is None else (color[0], color[1], color[2]), codes))
+        thing = item.get("THING", False)
+        _expect(type(thing) is bool, path, f"CLASSES: {name!r}: THING", thing, "true or false")
+        if "THING" in item and task != PANOPTIC.name:
+            raise InputError(
+                f"{path}: CLASSES: {name!r} has THING together with TASK: {task}, expected it for panoptic alone."
+            )
+        classes.append(DatasetClass(name, None if color is None else (color[0], color[1], color[2]), codes, thing))
     names = [label.name for label in classes]
     _check_distinct(names, path, "CLASSES")
     if coco and task == SEMANTIC.name and BACKGROUND in names:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from imrsf_d2.data.label_codes import UnknownCodesError
-from imrsf_d2.data.labels import IGNORE_LABEL, label_codes, semantic_truth
+from imrsf_d2.data.labels import IGNORE_LABEL, label_codes, label_file, semantic_truth
 from imrsf_d2.geo.codes import CodeCounts
 from imrsf_d2.geo.gdal import opened
 from imrsf_d2.utils.errors import InputError, UserError, percent, refuse, some_of
@@ -187,7 +187,7 @@ def check_labels(name: str, samples: Sequence[Mapping]) -> None:
     Raises:
         InputError: if no sample has a label.
     """
-    if not any(sample.get("sem_seg_file_name") or sample.get("annotations") for sample in samples):
+    if not any(label_file(sample) or sample.get("annotations") for sample in samples):
         raise InputError(
             f"none of the {len(samples)} images of {name!r} has a label, expected annotations or label maps: "
             "there is nothing to score predictions with."

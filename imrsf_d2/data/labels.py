@@ -9,10 +9,16 @@ from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.data.masks import segmentation_to_rle
+from imrsf_d2.data.panoptic import classes_of_segments, read_segments
 from imrsf_d2.geo.rasters import read_band, size_text
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["IGNORE_LABEL", "label_annotations", "label_codes", "semantic_truth"]
+__all__ = ["IGNORE_LABEL", "label_annotations", "label_codes", "label_file", "semantic_truth"]
+
+
+def label_file(sample: Mapping) -> str | None:
+    """The path of the raster with the labels of a dataset dict; None if it has none."""
+    return sample.get("sem_seg_file_name") or sample.get("pan_seg_file_name")
 
 
 def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarray:
@@ -21,7 +27,8 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
     Args:
         sample: with `sem_seg_file_name` (a one-band raster; pixels that the file itself marks as no data are not labeled)
             and optionally `sem_seg_codes` (`LabelCodes`: what the numbers in it stand for; without, they are class indices,
-            255 = not labeled); or else with `annotations`, which are rasterized (see `label_annotations`).
+            255 = not labeled); or with `pan_seg_file_name` and `segments_info` (see `read_segments`); or else with
+            `annotations`, which are rasterized (see `label_annotations`).
         num_classes: if given, class indices must be below it.
 
     Returns:
@@ -33,6 +40,8 @@ def semantic_truth(sample: Mapping, num_classes: int | None = None) -> np.ndarra
         ValueError: if it has several bands, complex numbers, or another size than the sample.
     """
     path = sample.get("sem_seg_file_name")
+    if path is None and "pan_seg_file_name" in sample:
+        return classes_of_segments(*read_segments(sample))
     if path is None:
         return label_annotations(sample.get("annotations", ()), sample["height"], sample["width"])
     band, valid = read_band(path, "the labels")

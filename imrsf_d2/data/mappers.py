@@ -17,9 +17,10 @@ from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
+from imrsf_d2.data.panoptic import UNLABELED_ID, read_segments
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.reading import SampleReader, assemble
-from imrsf_d2.data.tasks import INSTANCE, SEMANTIC
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.geo.decibel import from_db, to_db
 from imrsf_d2.geo.rasters import Raster
 from imrsf_d2.modalities import ModalitySet
@@ -29,6 +30,7 @@ __all__ = [
     "MAPPERS",
     "PRETRAIN_MAPPER",
     "InstanceMapper",
+    "PanopticMapper",
     "PretrainMapper",
     "SampleMapper",
     "SemanticMapper",
@@ -226,6 +228,26 @@ class SemanticMapper(SampleMapper):
         return {"sem_seg": torch.from_numpy(labels.astype(np.int64)), "instances": _instances(masks, classes)}
 
 
+class PanopticMapper(SampleMapper):
+    """Samples for panoptic segmentation: `instances` with a mask and a class for each segment, of things and of stuff.
+
+    Crowds and pixels that are not labeled are in no mask; things of which a crop leaves a sliver are left out.
+    """
+
+    def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
+        ids, segments = read_segments(dataset_dict)
+        ids = geometry.apply(ids, UNLABELED_ID)
+        pixels = dict(zip(*(values.tolist() for values in np.unique(ids, return_counts=True))))
+        kept = [
+            segment
+            for segment in segments
+            if not segment.get("iscrowd", 0)
+            and pixels.get(segment["id"], 0) >= (MIN_INSTANCE_PIXELS if segment["isthing"] else 1)
+        ]
+        masks = ids == np.array([segment["id"] for segment in kept], dtype=ids.dtype).reshape(-1, 1, 1)
+        return {"instances": _instances(masks, [segment["category_id"] for segment in kept])}
+
+
 class PretrainMapper(SampleMapper):
     """Samples for pre-training: without labels, with `mask_seed`, from which the visible patches are drawn.
 
@@ -247,7 +269,12 @@ def _instances(masks: np.ndarray, classes: Sequence[int]) -> Instances:
 #: The INPUT.DATASET_MAPPER_NAME whose training samples have no ground truth.
 PRETRAIN_MAPPER = "imrsf_pretrain"
 #: INPUT.DATASET_MAPPER_NAME -> class
-MAPPERS = {INSTANCE.kind: InstanceMapper, SEMANTIC.kind: SemanticMapper, PRETRAIN_MAPPER: PretrainMapper}
+MAPPERS = {
+    INSTANCE.kind: InstanceMapper,
+    SEMANTIC.kind: SemanticMapper,
+    PANOPTIC.kind: PanopticMapper,
+    PRETRAIN_MAPPER: PretrainMapper,
+}
 
 
 def build_mapper(cfg: CfgNode, is_train: bool, **changes):

@@ -37,20 +37,22 @@ def exceeded(limits: Mapping[str, int], objects: int) -> str:
     return " and ".join(f"{most} ({key})" for key, most in limits.items() if most < objects)
 
 
-def check_object_numbers(cfg: CfgNode, name: str, samples: Sequence[Mapping]) -> None:
-    """Warn of images of a test set with more objects than the model can find.
+def check_object_numbers(name: str, limits: Mapping[str, int], samples: Sequence[Mapping]) -> None:
+    """Warn of images of a test set with more objects, or segments, than the model can find.
 
     Args:
-        cfg: of the model.
         name: of the dataset.
-        samples: dataset dicts with `annotations`.
+        limits: of `object_limits`.
+        samples: dataset dicts with `annotations` or `segments_info`.
     """
-    limits = object_limits(cfg, is_test=True)
-    numbers = [sum(not a.get("iscrowd", 0) for a in sample.get("annotations", ())) for sample in samples]
+    numbers = [
+        sum(not one.get("iscrowd", 0) for key in ("annotations", "segments_info") for one in sample.get(key, ()))
+        for sample in samples
+    ]
     crowded = [number for number in numbers if exceeded(limits, number)]
     if crowded:
         logger.warning(
-            "%d of the %d images of %s hold more objects (up to %d) than the model can find in one: %s. What is beyond that counts "
+            "%d of the %d images of %s hold more objects or segments (up to %d) than the model can find in one: %s. What is beyond that counts "
             "as missed. Cut smaller tiles, or raise what limits it.",
             len(crowded),
             len(samples),

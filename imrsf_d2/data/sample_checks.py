@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from imrsf_d2.data.dataset_memory import find_file, may_exist
+from imrsf_d2.data.labels import label_file
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, some_of
 
 __all__ = [
@@ -121,7 +122,7 @@ def with_sensors(samples: Sequence[dict], names: Sequence[str]) -> list[dict]:
 
 def sample_files(sample: Mapping) -> Iterator[tuple[str, str | os.PathLike]]:
     """Sensor and path of each raster of a sample, and "labels" and that of its label map."""
-    paths = [*sample.get("modalities", {}).items(), ("labels", sample.get("sem_seg_file_name"))]
+    paths = [*sample.get("modalities", {}).items(), ("labels", label_file(sample))]
     return ((name, path) for name, path in paths if path is not None)
 
 

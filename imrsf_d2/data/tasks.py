@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["INSTANCE", "PRETRAIN", "SEMANTIC", "TASKS", "Task"]
+__all__ = ["INSTANCE", "PANOPTIC", "PRETRAIN", "SEMANTIC", "TASKS", "Task"]
 
 #: The task without labels, which nothing is scored on.
 PRETRAIN = "pretrain"
@@ -34,5 +34,7 @@ class Task:
 
 INSTANCE = Task("instance", "imrsf_instance", "thing_classes", "INSTANCE_ON", "instances", "instances")
 SEMANTIC = Task("semantic", "imrsf_semantic", "stuff_classes", "SEMANTIC_ON", "sem_seg", "label maps")
+# Of a panoptic dataset, thing_classes and stuff_classes both are all classes, as in Mask2Former.
+PANOPTIC = Task("panoptic", "imrsf_panoptic", "stuff_classes", "PANOPTIC_ON", "panoptic_seg", "panoptic segmentations")
 #: By `kind`.
-TASKS: Mapping[str, Task] = {task.kind: task for task in (INSTANCE, SEMANTIC)}
+TASKS: Mapping[str, Task] = {task.kind: task for task in (INSTANCE, SEMANTIC, PANOPTIC)}

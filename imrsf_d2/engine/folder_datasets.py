@@ -33,6 +33,7 @@ def adopt_datasets(cfg: CfgNode, opts: Sequence[str], has_modalities: bool, need
     """
     names = [name for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST) if is_folder_name(name)]
     if not names or (has_modalities and not need_data):
+        _describe_things(cfg)
         return
     files = {name: register_folder(name) for name in names}
     if not has_modalities:
@@ -77,4 +78,18 @@ def _name_classes(cfg: CfgNode, name: str, file: DatasetFile) -> None:
         )
     metadata = MetadataCatalog.get(name)
     colors = metadata.get("thing_colors") or metadata.get("stuff_colors")
-    cfg.DATASETS.CLASSES = [{"NAME": label, "COLOR": list(color)} for label, color in zip(names, colors)]
+    things = {label.name for label in file.classes if label.thing}
+    cfg.DATASETS.CLASSES = [
+        {"NAME": label, "COLOR": list(color)} | ({"THING": True} if label in things else {})
+        for label, color in zip(names, colors)
+    ]
+
+
+def _describe_things(cfg: CfgNode) -> None:
+    """Tell Mask2Former's model, which asks the training dataset, what are things where that dataset is not read."""
+    if not (cfg.MODEL.MASK_FORMER.TEST.PANOPTIC_ON and cfg.DATASETS.TRAIN):
+        return
+    metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    if metadata.get("thing_dataset_id_to_contiguous_id") is None:
+        things = [index for index, label in enumerate(cfg.DATASETS.CLASSES) if label.get("THING", False)]
+        metadata.thing_dataset_id_to_contiguous_id = {index: index for index in things}

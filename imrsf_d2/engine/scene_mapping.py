@@ -17,7 +17,13 @@ from detectron2.config import CfgNode
 
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.scene_picture import ScenePicture
-from imrsf_d2.engine.scene_predictor import build_scene_predictor, check_weights, class_names, training_window
+from imrsf_d2.engine.scene_predictor import (
+    build_scene_predictor,
+    check_mappable,
+    check_weights,
+    class_names,
+    training_window,
+)
 from imrsf_d2.engine.torchrun import is_first_process, read_place
 from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.inference.job import FOLLOWED_WINDOWS, SceneJob
@@ -68,6 +74,7 @@ def map_scene(args: argparse.Namespace) -> None:
     folder = output.with_name(f"{output.name}.parts")
     device = [] if place is None or place.world_size == 1 or "MODEL.DEVICE" in args.opts else _own_device(place.local_rank)
     cfg = load_config(args.config_file, [*args.opts, *device, "OUTPUT_DIR", str(folder)], need_data=False)
+    check_mappable(cfg)
     check_weights(cfg, args.config_file)
     settings = _settings(cfg, args)
     classes = class_names(cfg)

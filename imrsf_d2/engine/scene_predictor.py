@@ -20,7 +20,7 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.utils.precision import autocast
 
-__all__ = ["build_scene_predictor", "check_weights", "class_names", "training_window"]
+__all__ = ["build_scene_predictor", "check_mappable", "check_weights", "class_names", "training_window"]
 
 
 def build_scene_predictor(cfg: CfgNode, **settings: Any) -> ScenePredictor:
@@ -33,9 +33,10 @@ def build_scene_predictor(cfg: CfgNode, **settings: Any) -> ScenePredictor:
         settings: `window`, `overlap`, `min_score`, `min_area`, `simplify`, `batch_size`, `num_workers`: see `ScenePredictor`.
 
     Raises:
-        ValueError: if the config is of a pre-training run, asks for what this machine does not have, or its weights are
+        ValueError: if the config is of a pre-training run or of a panoptic model, asks for what this machine does not have, or its weights are
             missing or of another model.
     """
+    check_mappable(cfg)
     check_weights(cfg)
     check_device(cfg)
     model = build_model(cfg)
@@ -70,6 +71,20 @@ def check_weights(cfg: CfgNode, config_file: str = "the config") -> None:
     if not Path(cfg.MODEL.WEIGHTS).is_file():
         raise MissingFileError(
             f"no checkpoint {cfg.MODEL.WEIGHTS!r}. It is named by MODEL.WEIGHTS.{neighbors(cfg.MODEL.WEIGHTS)}"
+        )
+
+
+def check_mappable(cfg: CfgNode) -> None:
+    """See that a config's model gives what maps are made of.
+
+    Raises:
+        InputError: if it is a panoptic one.
+    """
+    if cfg.MODEL.MASK_FORMER.TEST.PANOPTIC_ON:
+        raise InputError(
+            "MODEL.MASK_FORMER.TEST.PANOPTIC_ON is True, but scenes become label maps or objects, not panoptic segmentations: "
+            "the segments of neighboring windows are not joined. For a label map of all classes append "
+            "MODEL.MASK_FORMER.TEST.PANOPTIC_ON False MODEL.MASK_FORMER.TEST.SEMANTIC_ON True."
         )
 
 

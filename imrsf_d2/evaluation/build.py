@@ -6,8 +6,9 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
-from imrsf_d2.data.tasks import INSTANCE, TASKS, Task
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, TASKS, Task
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from imrsf_d2.evaluation.panoptic_evaluator import PanopticEvaluator
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from imrsf_d2.utils.errors import InputError
 
@@ -50,4 +51,6 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
         )
     if task is INSTANCE:
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
+    if task is PANOPTIC:
+        return PanopticEvaluator(dataset_name, output_dir=output_dir)
     return SemanticEvaluator(dataset_name, output_dir=output_dir, allow_single_class=cfg.TEST.ALLOW_SINGLE_CLASS)

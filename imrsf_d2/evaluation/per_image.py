@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from imrsf_d2.evaluation.confusion import class_iou
+from imrsf_d2.evaluation.panoptic_quality import Matches, quality
 from imrsf_d2.utils.atomic import write_atomically
 
-__all__ = ["InstanceImages", "SemanticImages", "load_images", "save_images"]
+__all__ = ["Images", "InstanceImages", "PanopticImages", "SemanticImages", "load_images", "save_images"]
 
 #: COCO averages precision over these recalls.
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -111,7 +113,49 @@ class InstanceImages:
         return scores
 
 
-def save_images(path: str | os.PathLike, images: SemanticImages | InstanceImages) -> None:
+@dataclass(frozen=True)
+class PanopticImages:
+    """Predicted segments of I images and K classes, matched with the ground truth.
+
+    Args:
+        image_ids: I ids.
+        iou, right, spurious, missed: [I, K] as of `Matches`.
+    """
+
+    image_ids: tuple
+    iou: np.ndarray
+    right: np.ndarray
+    spurious: np.ndarray
+    missed: np.ndarray
+
+    @classmethod
+    def of(cls, matches: Mapping[Hashable, Matches]) -> PanopticImages:
+        """From the matches [K] of each image."""
+        arrays = {field.name: np.stack([getattr(own, field.name) for own in matches.values()]) for field in fields(Matches)}
+        return cls(tuple(matches), **arrays)
+
+    def total(self, counts: np.ndarray | None = None) -> Matches:
+        """The matches [R, K] of collections `counts` [R, I]; without them, [K] of all images."""
+        weights = np.ones(len(self.image_ids), dtype=np.int64) if counts is None else counts
+        return Matches(**{field.name: weights @ getattr(self, field.name) for field in fields(Matches)})
+
+    def scores(self, counts: np.ndarray) -> np.ndarray:
+        """PQ of collections in percent, from their summed matches.
+
+        Args:
+            counts: [R, I] how often each image is in each collection.
+
+        Returns:
+            [R]; NaN for a collection without a true or predicted segment.
+        """
+        return 100.0 * _mean_of_known(quality(self.total(counts))[0])
+
+
+#: What is known of the images of an evaluation, by its task.
+Images = SemanticImages | InstanceImages | PanopticImages
+
+
+def save_images(path: str | os.PathLike, images: Images) -> None:
     """Write the contributions of images to a compressed .npz file, atomically."""
     arrays = {field.name: getattr(images, field.name) for field in fields(images)}
     # Ids are numbers or strings; JSON keeps their types without pickling.
@@ -119,9 +163,9 @@ def save_images(path: str | os.PathLike, images: SemanticImages | InstanceImages
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def load_images(path: str | os.PathLike) -> SemanticImages | InstanceImages:
+def load_images(path: str | os.PathLike) -> Images:
     """Read a file written by `save_images`."""
-    kinds = {kind.__name__: kind for kind in (SemanticImages, InstanceImages)}
+    kinds = {kind.__name__: kind for kind in (SemanticImages, InstanceImages, PanopticImages)}
     with np.load(path) as file:
         arrays = dict(file)
     kind, image_ids = kinds[str(arrays.pop("kind"))], tuple(json.loads(str(arrays.pop("image_ids"))))

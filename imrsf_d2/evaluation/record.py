@@ -12,8 +12,8 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
-from imrsf_d2.data.labels import semantic_truth
-from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages, load_images, save_images
+from imrsf_d2.data.labels import label_file, semantic_truth
+from imrsf_d2.evaluation.per_image import Images, load_images, save_images
 from imrsf_d2.geo.raster_state import raster_state
 from imrsf_d2.modalities import computed_part, subset_label
 from imrsf_d2.utils.atomic import write_text
@@ -111,7 +111,7 @@ class SweepRecord:
         """The row of a finished subset, as `sweep_subsets` returns it."""
         return json.loads((self.folder / subset_label(subset) / ROW).read_text(encoding="utf-8"))
 
-    def images(self, subset: Sequence[str]) -> SemanticImages | InstanceImages:
+    def images(self, subset: Sequence[str]) -> Images:
         """What each image contributes to a finished subset's score."""
         return load_images(self.folder / subset_label(subset) / IMAGES)
 
@@ -119,7 +119,7 @@ class SweepRecord:
         """For each modality of a finished subset, the ids of the images with data of it."""
         return json.loads((self.folder / subset_label(subset) / SENSORS).read_text(encoding="utf-8"))
 
-    def keep(self, row: Mapping, images: SemanticImages | InstanceImages, sensors: Mapping[str, Sequence]) -> None:
+    def keep(self, row: Mapping, images: Images, sensors: Mapping[str, Sequence]) -> None:
         """Record a subset as finished.
 
         Args:
@@ -155,11 +155,13 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         has = sorted(name for name, path in sample["modalities"].items() if path is not None)
         images.update(json.dumps([[sample.get(key) for key in ("image_id", "height", "width")], has]).encode())
         labels.update(json.dumps(sample.get("annotations"), default=str).encode())
-        if path := sample.get("sem_seg_file_name"):
+        if path := label_file(sample):
             # What is not a plain file, e.g. in an archive or on a server, is read as the evaluator reads it.
             labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
             if codes := sample.get("sem_seg_codes"):
                 labels.update(json.dumps(sorted(codes.codes.items())).encode())
+            if "segments_info" in sample:
+                labels.update(json.dumps(sample["segments_info"]).encode())
         rasters.update(json.dumps([raster_state(sample["modalities"][name]) for name in has]).encode())
     metadata = MetadataCatalog.get(dataset_name)
     return {

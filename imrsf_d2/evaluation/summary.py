@@ -11,7 +11,7 @@ import numpy as np
 
 from imrsf_d2.evaluation.bootstrap import LEAST_IMAGES, interval, resample_counts
 from imrsf_d2.evaluation.coverage import Coverage
-from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
+from imrsf_d2.evaluation.per_image import Images
 from imrsf_d2.evaluation.scores import main_score
 from imrsf_d2.evaluation.shapley import shapley_values
 from imrsf_d2.evaluation.trivial import trivial_images
@@ -93,7 +93,7 @@ class Summary(Kept):
 def summarize(
     names: Sequence[str],
     rows: Sequence[Mapping],
-    images: Mapping[Subset, SemanticImages | InstanceImages],
+    images: Mapping[Subset, Images],
     classes: Sequence[str],
     resamples: int,
     seed: int = 0,
@@ -168,7 +168,7 @@ def summarize(
 
 
 def _scorer(
-    results: Mapping[Subset, Mapping], images: Mapping[Subset, SemanticImages | InstanceImages], counts: np.ndarray
+    results: Mapping[Subset, Mapping], images: Mapping[Subset, Images], counts: np.ndarray
 ) -> Callable[[Subset, np.ndarray], np.ndarray]:
     """A function that scores a subset on chosen images.
 

@@ -9,9 +9,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
-from imrsf_d2.data.tasks import INSTANCE
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC
 from imrsf_d2.evaluation.confusion import semantic_scores
-from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
+from imrsf_d2.evaluation.per_image import Images, InstanceImages, PanopticImages, SemanticImages
+from imrsf_d2.evaluation.scores import SHOWN
 
 __all__ = ["trivial_images", "trivial_results"]
 
@@ -21,7 +22,7 @@ NOTHING = "nothing predicted"
 def trivial_results(dataset_name: str) -> tuple[str, dict]:
     """The scores that need no sensor on a dataset.
 
-    Instances: nothing is predicted. Label maps: the same class everywhere; the one with the best score on this dataset,
+    Instances and panoptic segmentations: nothing is predicted. Label maps: the same class everywhere; the one with the best score on this dataset,
     which a real predictor could not know.
 
     Args:
@@ -36,6 +37,8 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
     metadata = MetadataCatalog.get(dataset_name)
     if metadata.evaluator_type == INSTANCE.kind:
         return NOTHING, _no_instances()
+    if metadata.evaluator_type == PANOPTIC.kind:
+        return NOTHING, _no_segments()
     samples = DatasetCatalog.get(dataset_name)  # first, as the classes of a dataset may be known only after loading it
     classes = list(metadata.stuff_classes)
     counts = np.zeros(256, dtype=np.int64)
@@ -47,9 +50,7 @@ def trivial_results(dataset_name: str) -> tuple[str, dict]:
     return words, results
 
 
-def trivial_images(
-    images: SemanticImages | InstanceImages, classes: Sequence[str]
-) -> tuple[str, dict, SemanticImages | InstanceImages]:
+def trivial_images(images: Images, classes: Sequence[str]) -> tuple[str, dict, Images]:
     """The same for images that have been evaluated, without reading their ground truth again.
 
     Args:
@@ -67,6 +68,10 @@ def trivial_images(
             "right": images.right[:0],
         }
         return NOTHING, _no_instances(), InstanceImages(images.image_ids, images.objects, **none)
+    if isinstance(images, PanopticImages):
+        nothing = np.zeros_like(images.right)
+        missed = images.right + images.missed
+        return NOTHING, _no_segments(), PanopticImages(images.image_ids, np.zeros_like(images.iou), nothing, nothing, missed)
     true = images.confusion.sum(axis=-1)
     constant, words, results = _best_constant(true.sum(axis=0), list(classes))
     confusion = np.zeros_like(images.confusion)
@@ -76,6 +81,10 @@ def trivial_images(
 
 def _no_instances() -> dict:
     return {task: {"AP": 0.0, "AP50": 0.0} for task in ("segm", "bbox")}
+
+
+def _no_segments() -> dict:
+    return {PANOPTIC.output: dict.fromkeys(SHOWN[PANOPTIC.output][1], 0.0)}
 
 
 def _best_constant(counts: np.ndarray, classes: list[str]) -> tuple[int, str, dict]:

@@ -6,6 +6,7 @@ Layout:
     synthetic.json                       what it was made with, and whether it is complete
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from imrsf_d2.synthetic.landscape import PIXEL_M, Landscape, make_landscape
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
 from imrsf_d2.synthetic.orbit_sensors import add_clouds, beyond_edge, blobs, render_dem, render_dnw, render_s1, render_s2
 from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
+from imrsf_d2.synthetic.settlements import SettlementStyle, add_buildings
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.parallel import run_jobs
 
@@ -48,6 +50,7 @@ class LandCoverTile:
         epsg, origin: EPSG code of its UTM zone, and its upper left corner there, meters east and north.
         landscape: what is really there.
         rasters: folder -> bands, no-data values included; without the sensors that the tile lacks.
+        buildings: [S, S] int32 the number of the building that stands on a pixel, 0 for none; None without settlements.
     """
 
     name: str
@@ -55,15 +58,20 @@ class LandCoverTile:
     origin: tuple[float, float]
     landscape: Landscape
     rasters: dict[str, np.ndarray]
+    buildings: np.ndarray | None = None
 
 
-def make_tile(recipe: LandCoverRecipe, val: bool, index: int) -> LandCoverTile:
-    """Tile `index` of the train or val split; a function of these arguments alone, whatever else is written."""
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([recipe.seed, int(val), index]).spawn(6)]
+def make_tile(recipe: LandCoverRecipe, val: bool, index: int, settlements: SettlementStyle | None = None) -> LandCoverTile:
+    """Tile `index` of the train or val split, with buildings if they have a style; a function of these arguments alone, whatever
+    else is written."""
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([recipe.seed, int(val), index]).spawn(7)]
     regions = VAL_REGIONS if val else TRAIN_REGIONS
     city, number = list(regions)[index % len(regions)], index // len(regions)
     region = regions[city]
     land = make_landscape(streams[0], recipe.size, region, recipe.landscape)
+    buildings = None
+    if settlements is not None:
+        land, buildings = add_buildings(streams[6], land, settlements)
     style = recipe.sensors
     rasters = {
         "s1": render_s1(streams[1], land, style),
@@ -77,7 +85,7 @@ def make_tile(recipe: LandCoverRecipe, val: bool, index: int) -> LandCoverTile:
     row, column = divmod(number, TILES_PER_ROW)
     x, y = region.position_m
     origin = (round(x, -1) + column * recipe.size * PIXEL_M, round(y, -1) - row * recipe.size * PIXEL_M)
-    return LandCoverTile(f"{city}_{row:04d}_{column:04d}", region.epsg, origin, land, rasters)
+    return LandCoverTile(f"{city}_{row:04d}_{column:04d}", region.epsg, origin, land, rasters, buildings)
 
 
 def _leave_gaps(rng: np.random.Generator, rasters: dict[str, np.ndarray], index: int, style: OrbitStyle) -> None:
@@ -105,14 +113,19 @@ def _leave_gaps(rng: np.random.Generator, rasters: dict[str, np.ndarray], index:
         del rasters[SENSORS[index // style.missing_every % len(SENSORS)]]
 
 
+def write_sensors(tile: LandCoverTile, root: Path, folders: Iterable[str]) -> None:
+    """Write those of some rasters that a tile has, each into its folder."""
+    place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
+    for folder in folders:
+        if folder in tile.rasters:
+            path = root / folder / f"{tile.name}.tif"
+            write_raster(path, tile.rasters[folder], crs=f"EPSG:{tile.epsg}", transform=place, nodata=NODATA[folder])
+
+
 def _write_tile(recipe: LandCoverRecipe, root: Path, item: tuple[bool, int]) -> str:
     """Render and write one tile; its name."""
     tile = make_tile(recipe, *item)
-    place = from_origin(*tile.origin, PIXEL_M, PIXEL_M)
-    for folder, bands in tile.rasters.items():
-        write_raster(
-            root / folder / f"{tile.name}.tif", bands, crs=f"EPSG:{tile.epsg}", transform=place, nodata=NODATA[folder]
-        )
+    write_sensors(tile, root, tile.rasters)
     return tile.name
 
 

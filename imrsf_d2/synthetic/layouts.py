@@ -9,12 +9,14 @@ from pathlib import Path
 from imrsf_d2.data.datasets.dfc2023 import TRAIN_CITIES, VAL_CITIES
 from imrsf_d2.synthetic.building_tiles import write_dfc2023
 from imrsf_d2.synthetic.land_cover_tiles import write_quadruplets
+from imrsf_d2.synthetic.panoptic_tiles import write_panoptic
 
 __all__ = ["LAYOUTS", "write_layout"]
 
 LAYOUTS: dict[str, Callable[..., bool]] = {
     "dfc2023": partial(write_dfc2023, train_cities=TRAIN_CITIES, val_cities=VAL_CITIES),
     "quadruplets": write_quadruplets,
+    "panoptic": write_panoptic,
 }
 
 

@@ -1,8 +1,8 @@
-"""Ground truth and predictions as they are drawn: instances or a label map, by the task of the dataset."""
+"""Ground truth and predictions as they are drawn: instances, a label map or segments, by the task of the dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,30 @@ from matplotlib.axes import Axes
 
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
-from imrsf_d2.data.tasks import INSTANCE, SEMANTIC
+from imrsf_d2.data.panoptic import classes_of_segments, read_segments
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.evaluation.build import dataset_task
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, counted
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_absent, draw_picture, hatch, outline
 
-__all__ = ["InstanceReader", "LabelMap", "NoSensor", "Objects", "READERS", "SemanticReader", "Target", "target_reader"]
+__all__ = [
+    "InstanceReader",
+    "LabelMap",
+    "NoSensor",
+    "Objects",
+    "PanopticReader",
+    "READERS",
+    "Segments",
+    "SemanticReader",
+    "Target",
+    "target_reader",
+]
 
 TRUTH_COLOR = "#00c853"
 PREDICTION_COLOR = "#ff9100"
+THING_COLOR = "#000000"  # over the colors of classes
 #: Predicted instances with a lower score are not drawn.
 SCORE_THRESHOLD = 0.5
 UNLABELED: RGB = (1.0, 1.0, 1.0)
@@ -88,7 +101,27 @@ class NoSensor:
         return set()
 
 
-Target = Objects | LabelMap | NoSensor
+@dataclass(frozen=True)
+class Segments:
+    """A panoptic segmentation: a class for each pixel, and the outlines of the objects.
+
+    Args:
+        labels: the classes.
+        things: [n, H, W] bool masks.
+    """
+
+    labels: LabelMap
+    things: np.ndarray
+
+    def draw(self, axis: Axes, backdrop: np.ndarray) -> set[KeyEntry]:
+        """Draw in place of an image [H, W, 3]; returns the classes that occur."""
+        key = self.labels.draw(axis, backdrop)
+        outline(axis, self.things, THING_COLOR)
+        axis.set_xlabel(counted(len(self.things), "object"), fontsize=8)
+        return key
+
+
+Target = Objects | LabelMap | Segments | NoSensor
 
 
 class InstanceReader:
@@ -138,14 +171,51 @@ class SemanticReader:
         return LabelMap(labels, self._palette, self._ignore_label)
 
 
+class PanopticReader:
+    """Reads segments from the samples and outputs of panoptic segmentation.
+
+    Args:
+        metadata: of the dataset, with `stuff_classes`, which are all classes, and `thing_dataset_id_to_contiguous_id`.
+    """
+
+    def __init__(self, metadata: Metadata):
+        self._palette = dataset_palette(metadata)
+        self._things = frozenset(metadata.thing_dataset_id_to_contiguous_id.values())
+
+    def of_dataset(self, sample: Mapping) -> Segments:
+        """The ground truth of a dataset dict."""
+        return self._segments(*read_segments(sample))
+
+    def of_training(self, sample: Mapping) -> Segments:
+        """The ground truth of a mapped training sample."""
+        truth = _entry(sample, "instances", MAPPER_REMEDY)
+        masks, classes = truth.gt_masks.numpy(), truth.gt_classes.tolist()
+        ids = np.zeros(masks.shape[1:], dtype=np.int32)
+        for number, mask in enumerate(masks, start=1):
+            ids[mask] = number
+        return self._segments(ids, [{"id": i, "category_id": category} for i, category in enumerate(classes, start=1)])
+
+    def of_output(self, output: Mapping) -> Segments:
+        """The segments predicted for one image."""
+        ids, segments = _entry(output, "panoptic_seg", MODEL_REMEDY)
+        return self._segments(ids.cpu().numpy(), segments)
+
+    def _segments(self, ids: np.ndarray, segments: Sequence[Mapping]) -> Segments:
+        things = [ids == segment["id"] for segment in segments if segment["category_id"] in self._things]
+        labels = LabelMap(classes_of_segments(ids, segments), self._palette, IGNORE_LABEL)
+        return Segments(labels, np.reshape(things, (-1, *ids.shape)).astype(bool))
+
+
+Reader = InstanceReader | SemanticReader | PanopticReader
 #: A dataset's `evaluator_type` -> its reader, made from the metadata
-READERS: dict[str, Callable[[Metadata], InstanceReader | SemanticReader]] = {
+READERS: dict[str, Callable[[Metadata], Reader]] = {
     INSTANCE.kind: lambda metadata: InstanceReader(),
     SEMANTIC.kind: SemanticReader,
+    PANOPTIC.kind: PanopticReader,
 }
 
 
-def target_reader(dataset_name: str) -> InstanceReader | SemanticReader:
+def target_reader(dataset_name: str) -> Reader:
     """The reader for the task of a registered dataset.
 
     Raises:

@@ -42,7 +42,7 @@ class ShownTile:
 def choose_tiles(samples: Sequence[dict], number: int) -> list[int]:
     """Choose tiles that are worth looking at.
 
-    With annotations, these are tiles with a medium to high number of objects; without, they are spread evenly over the
+    With annotations or segments, these are tiles with a medium to high number of objects; without, they are spread evenly over the
     dataset.
 
     Args:
@@ -53,7 +53,7 @@ def choose_tiles(samples: Sequence[dict], number: int) -> list[int]:
         Positions in `samples`, all different.
     """
     number, end = min(number, len(samples)), len(samples) - 1
-    counts = [len(sample.get("annotations", ())) for sample in samples]
+    counts = [len(sample.get("annotations") or sample.get("segments_info", ())) for sample in samples]
     order = sorted(range(len(samples)), key=lambda i: (counts[i], i))
     first, middle, last = (0.5, 0.75, 0.95) if any(counts) else (0.0, 0.5, 1.0)
     if number == 1:

@@ -124,7 +124,7 @@ def test_objects_that_cannot_all_be_found_are_said_of_the_test_set_alone(land, c
     check_datasets(config(**changes), training=True)
     (message,) = caplog.messages
     assert message.startswith(
-        "1 of the 2 images of land_val hold more objects (up to 3) than the model can find in one: 2 (TEST."
+        "1 of the 2 images of land_val hold more objects or segments (up to 3) than the model can find in one: 2 (TEST."
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.dfc2023 import load_dfc2023
+from imrsf_d2.data.datasets.folder import load_folder
 from imrsf_d2.data.datasets.quadruplets import load_quadruplets
 from imrsf_d2.synthetic.building_tiles import LABELS
 from imrsf_d2.synthetic.folders import MARKER
@@ -16,11 +18,13 @@ from imrsf_d2.synthetic.layouts import LAYOUTS, write_layout
 from imrsf_d2.synthetic.style import SensorStyle
 
 #: layout -> a file that lists the training tiles, and another style of its sensors
-LISTS = {"dfc2023": LABELS, "quadruplets": "splits/train.txt"}
-STYLES = {"dfc2023": replace(SensorStyle(), rgb_noise=5.0), "quadruplets": replace(OrbitStyle(), cloudy_every=0)}
+LISTS = {"dfc2023": LABELS, "quadruplets": "splits/train.txt", "panoptic": "dataset.yaml"}
+STYLES = {"dfc2023": replace(SensorStyle(), rgb_noise=5.0)} | dict.fromkeys(
+    ("quadruplets", "panoptic"), replace(OrbitStyle(), cloudy_every=0)
+)
 #: Files of four training and two validation tiles: of three sensors each, the labels and the marker; of four sensors and
-#: the labels each without the fourth training tile's missing sensor, two lists and the marker.
-NUM_FILES = {"dfc2023": 6 * 3 + 2, "quadruplets": 6 * 5 - 1 + 3}
+#: the labels each without the fourth training tile's missing sensor, two lists and the marker (and the dataset.yaml).
+NUM_FILES = {"dfc2023": 6 * 3 + 2, "quadruplets": 6 * 5 - 1 + 3, "panoptic": 6 * 5 - 1 + 4}
 
 pytestmark = pytest.mark.parametrize("layout", sorted(LAYOUTS))
 
@@ -29,6 +33,10 @@ def write(layout, output, num_train=4, num_val=2, **options):
     return write_layout(
         layout, output, num_train=num_train, num_val=num_val, **{"size": 64, "seed": 0, "num_workers": 1, **options}
     )
+
+
+def load_described(folder, split):
+    return load_folder(read_dataset_file(folder / "dataset.yaml"), split)
 
 
 def all_bytes(folder):
@@ -44,7 +52,7 @@ def test_same_seed_same_bytes_for_any_number_of_workers(layout, tmp_path):
 def test_a_tile_does_not_depend_on_how_many_there_are_and_seeds_differ(layout, tmp_path):
     write(layout, tmp_path / "few"), write(layout, tmp_path / "more", 5, 3), write(layout, tmp_path / "other", seed=1)
     few, more, other = (all_bytes(tmp_path / name) for name in ("few", "more", "other"))
-    rasters = {name for name in few if name.endswith(".tif")}
+    rasters = {name for name in few if name.endswith((".tif", ".png"))}
     assert all(few[name] == more[name] for name in rasters)
     assert not any(few[name] == other.get(name) for name in rasters)
 
@@ -73,7 +81,7 @@ def test_what_is_missing_of_interrupted_or_damaged_data_is_written_again(layout,
 
 
 def test_data_of_unknown_origin_is_never_removed(layout, tmp_path):
-    precious = tmp_path / {"dfc2023": "track2/train/rgb", "quadruplets": "s2"}[layout] / "precious.tif"
+    precious = tmp_path / {"dfc2023": "track2/train/rgb", "quadruplets": "s2", "panoptic": "s2"}[layout] / "precious.tif"
     precious.parent.mkdir(parents=True)
     precious.write_text("real")
     with pytest.raises(FileExistsError, match="was not written by this command"):
@@ -99,7 +107,7 @@ def test_wrong_parameters_are_named_before_anything_is_written(layout, wrong, me
 
 def test_one_split_alone_can_be_written_and_read(layout, tmp_path):
     assert write(layout, tmp_path, 2, 0) and not write(layout, tmp_path, 2, 0)
-    load = {"dfc2023": load_dfc2023, "quadruplets": load_quadruplets}[layout]
+    load = {"dfc2023": load_dfc2023, "quadruplets": load_quadruplets, "panoptic": load_described}[layout]
     assert len(load(tmp_path, "train")) == 2
 
 

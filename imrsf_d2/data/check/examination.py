@@ -31,7 +31,7 @@ from imrsf_d2.data.datasets.folder import load_folder, register_folder
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER
 from imrsf_d2.data.object_limits import object_limits
 from imrsf_d2.data.sample_checks import count_sensors, find_problems, padding_share, sample_files
-from imrsf_d2.data.tasks import INSTANCE, TASKS, Task
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, TASKS, Task
 from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError, UserError, is_user_error, percent
@@ -241,11 +241,15 @@ def _label_findings(dataset: Dataset, cfg: CfgNode | None) -> list[Finding]:
         return []
     title, tiles, is_test = dataset.title, dataset.tiles, dataset.is_test
     if dataset.task is INSTANCE:
-        dataset.objects = count_objects(tiles, classes)
+        dataset.objects = count_objects(tiles, dict(enumerate(classes)))
         limits = {} if cfg is None else object_limits(cfg, is_test)
         return list(object_findings(title, dataset.samples, tiles, dataset.objects, is_test, limits))
     dataset.classes = count_classes(dataset.samples, tiles, classes)
-    allow = cfg is not None and cfg.TEST.ALLOW_SINGLE_CLASS
+    if dataset.task is PANOPTIC:
+        things = sorted(set(MetadataCatalog.get(dataset.name).thing_dataset_id_to_contiguous_id.values()))
+        dataset.objects = count_objects(tiles, {index: classes[index] for index in things})
+    # Objects of one class are found one by one, so to predict that class everywhere is not perfect.
+    allow = dataset.task is PANOPTIC or (cfg is not None and cfg.TEST.ALLOW_SINGLE_CLASS)
     return list(class_findings(title, dataset.classes, is_test, allow))
 
 

@@ -80,13 +80,14 @@ def count_classes(samples: Sequence[Mapping], tiles: Sequence[TileFacts], classe
     tags: dict[int, int] = {}
     maps = 0
     for sample, tile in zip(samples, tiles, strict=True):
+        known = label_codes(sample, len(classes)).codes
         if tile.labels is not None:
-            known, codes, path = label_codes(sample, len(classes)).codes, tile.labels.codes, tile.labels.file.path
+            codes, path = tile.labels.codes, tile.labels.file.path
             pixels[IGNORE_LABEL] += tile.labels.empty
             if tile.labels.empty:
                 tags |= tag_meaning(sample, tile.labels.tag, len(classes))
         elif tile.codes is not None:
-            known, codes, path = {index: index for index in range(len(classes))}, tile.codes, str(sample["image_id"])
+            codes, path = tile.codes, str(sample["image_id"])
         else:
             continue
         maps += 1
@@ -146,21 +147,21 @@ def class_findings(dataset: str, counts: ClassCounts, is_test: bool, allow_singl
         yield Finding(kinds.ABSENT_CLASSES, LABELS, "", " and ".join(problems), dataset=dataset)
 
 
-def count_objects(tiles: Iterable[TileFacts], classes: Sequence[str]) -> ObjectCounts:
+def count_objects(tiles: Iterable[TileFacts], classes: Mapping[int, str]) -> ObjectCounts:
     """Add up the objects of tiles.
 
     Args:
         tiles: those of a dataset.
-        classes: names, in the order of the indices.
+        classes: index -> name of the classes of objects.
     """
     found = [tile.objects for tile in tiles if tile.objects is not None]
-    counts = Counter(dict.fromkeys(range(len(classes)), 0))
+    counts: Counter[int] = Counter()
     for objects in found:
         counts.update({category: len(areas) for category, areas in objects.items()})
     areas = [area for objects in found for those in objects.values() for area in those]
     return ObjectCounts(
-        tuple(classes),
-        np.array([counts[index] for index in range(len(classes))]),
+        tuple(classes.values()),
+        np.array([counts[index] for index in classes]),
         np.array([sum(map(len, objects.values())) for objects in found], dtype=np.int64),
         np.array(areas, dtype=np.int64),
     )

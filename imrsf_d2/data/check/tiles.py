@@ -14,9 +14,11 @@ from imrsf_d2.data.check.files import LABELS, FileFacts, MapFacts, examine_file,
 from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.labels import label_annotations
 from imrsf_d2.data.masks import segmentation_to_rle
+from imrsf_d2.data.panoptic import classes_of_segments, read_segments
 from imrsf_d2.data.places import place_text, same_place
 from imrsf_d2.data.reading import annotation_grid
-from imrsf_d2.data.tasks import SEMANTIC, Task
+from imrsf_d2.data.tasks import PANOPTIC, SEMANTIC, Task
+from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.geo.grids import TOLERANCE_PX, Grid
 from imrsf_d2.geo.rasters import size_text
 from imrsf_d2.modalities import Modality
@@ -32,8 +34,8 @@ class TileFacts:
     Attributes:
         files: sensor -> what its file is; without those that cannot be opened.
         labels: its label map.
-        codes: class index -> pixels, of annotations that are rasterized.
-        objects: areas in px of its objects, by category; None without annotations.
+        codes: class index -> pixels, of annotations that are rasterized, and of segments.
+        objects: areas in px of its objects, by category; None without annotations or segments.
         grid: where its annotations lie on the ground, if that is known.
         findings: what is wrong with it.
     """
@@ -87,6 +89,9 @@ class TileExaminer:
         if (path := sample.get("sem_seg_file_name")) is not None:
             tile.labels = examine_map(path, tile.findings)
             return
+        if self.task == PANOPTIC:
+            self._segments(sample, tile)
+            return
         annotations = sample.get("annotations")
         if annotations is None:
             return
@@ -104,6 +109,19 @@ class TileExaminer:
         if unmarked:
             found = f"{unmarked} of {len(annotations)}"
             tile.findings.append(Finding(kinds.UNMARKED, "", str(sample["image_id"]), found))
+
+    def _segments(self, sample: Mapping, tile: TileFacts) -> None:
+        try:
+            ids, segments = read_segments(sample)
+        except (InputError, RasterError) as error:
+            tile.findings.append(Finding(kinds.LABEL_FILE, LABELS, sample["pan_seg_file_name"], str(error)))
+            return
+        classes, counts = np.unique(classes_of_segments(ids, segments), return_counts=True)
+        tile.codes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+        tile.objects = {}
+        for segment in segments:
+            if segment["isthing"] and not segment["iscrowd"]:
+                tile.objects.setdefault(segment["category_id"], []).append(int(np.count_nonzero(ids == segment["id"])))
 
     def _fit(self, sample: Mapping, tile: TileFacts, paths: Mapping[str, str], grids: Mapping[str, Grid]) -> None:
         """Compare the grids of the files, as training would."""

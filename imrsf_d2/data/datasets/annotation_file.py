@@ -62,11 +62,11 @@ def _parse(path: str) -> dict:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError
-        raise InputError(f"{path} is not JSON ({error}), expected a COCO instance file; fetch it again.") from error
+        raise InputError(f"{path} is not JSON ({error}), expected a COCO file; fetch it again.") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(data, Mapping) or not isinstance(data.get(key), list):
             raise InputError(
-                f"{path} has no list {key!r}, expected a COCO instance file with 'images', 'annotations' and 'categories'."
+                f"{path} has no list {key!r}, expected a COCO file with 'images', 'annotations' and 'categories'."
             )
     if not data["images"]:
         raise InputError(f"{path} has no images, expected at least one in 'images'.")

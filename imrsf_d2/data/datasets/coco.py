@@ -18,7 +18,7 @@ from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation
 from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_extent, segmentation_problem
 from imrsf_d2.utils.errors import InputError, UserError, refuse
 
-__all__ = ["Unmarked", "check_coco", "check_names", "load_coco", "read_images"]
+__all__ = ["Unmarked", "check_coco", "check_names", "images_of", "load_coco", "read_images"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def load_coco(path: str | os.PathLike, classes: Collection, on_problem: Callable
     """
     version = file_version(path), tuple(classes.items() if isinstance(classes, Mapping) else classes)
     data = read_annotation_file(path)
-    samples = {image["image_id"]: {**image, "annotations": []} for image in _images(data, path)}
+    samples = {image["image_id"]: {**image, "annotations": []} for image in images_of(data, path)}
     annotations = data["annotations"]
     if version not in _checked:
         unmarked, annotations = _check_annotations(data, samples, classes, path, on_problem)
@@ -101,7 +101,7 @@ def check_coco(path: str | os.PathLike, classes: Collection) -> list[Unmarked]:
         ValueError: as `load_coco`, but not if no annotation marks a pixel.
     """
     data = read_annotation_file(path)
-    images = {image["image_id"]: image for image in _images(data, path)}
+    images = {image["image_id"]: image for image in images_of(data, path)}
     return _check_annotations(data, images, classes, path, refuse)[0]
 
 
@@ -117,7 +117,7 @@ def read_images(path: str | os.PathLike) -> list[dict]:
     Raises:
         ValueError: as `load_coco`.
     """
-    return _images(read_annotation_file(path), path)
+    return images_of(read_annotation_file(path), path)
 
 
 def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike) -> None:
@@ -144,7 +144,8 @@ def check_names(categories: Sequence, classes: Mapping, path: str | os.PathLike)
         )
 
 
-def _images(data: Mapping, path: str | os.PathLike) -> list[dict]:
+def images_of(data: Mapping, path: str | os.PathLike) -> list[dict]:
+    """The images of a COCO file that was read already, see `read_images`."""
     images: dict[float | str, dict] = {}
     for image in data["images"]:
         _expect(isinstance(image, Mapping), f"{path}: the file", "the image", image, "an object")

@@ -14,9 +14,10 @@ from imrsf_d2.data.dataset_file import DatasetFile, is_coco, split_name
 from imrsf_d2.data.dataset_memory import is_gdal_name, may_exist
 from imrsf_d2.data.dataset_yaml import read_dataset_file
 from imrsf_d2.data.datasets.coco import load_coco, read_images
+from imrsf_d2.data.datasets.coco_panoptic import load_panoptic
 from imrsf_d2.data.datasets.split_files import Tile, read_tiles, shared_tiles, tile_of
 from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
-from imrsf_d2.data.tasks import INSTANCE, PRETRAIN, SEMANTIC
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, PRETRAIN, SEMANTIC
 from imrsf_d2.geo.rasters import RasterError, read_grid
 from imrsf_d2.utils.errors import InputError, MissingFileError, UserError, refuse, some_of
 
@@ -38,7 +39,8 @@ def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError],
 
     Returns:
         Dataset dicts with file_name, height, width, image_id (that of the COCO file, or the tile's name), tile and modalities, None
-        where a tile lacks the sensor; `sem_seg_file_name` and `sem_seg_codes` of label rasters, `annotations` of COCO files.
+        where a tile lacks the sensor; `sem_seg_file_name` and `sem_seg_codes` of label rasters, `annotations` of COCO files,
+        `pan_seg_file_name` and `segments_info` of panoptic ones.
 
     Raises:
         InputError: if a list is malformed, or shares a tile with another split.
@@ -56,6 +58,8 @@ def load_folder(file: DatasetFile, split: str, on_problem: Callable[[UserError],
         first = next(path for path in found.values() if path is not None)
         sample: dict[str, Any] = {"image_id": tile.name, "tile": tile.name, "file_name": first, "modalities": found}
         if annotated is not None:
+            if tile.name not in annotated:
+                continue  # a problem that was reported
             sample = annotated[tile.name] | {"tile": tile.name, "file_name": first, "modalities": found}
         else:
             size = _size([path for path in (tile.labels, *found.values()) if path is not None], on_problem)
@@ -88,6 +92,7 @@ def register_folder(name: str) -> DatasetFile:
         return file
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
+    if name in MetadataCatalog:  # also what a config alone told of a dataset that was not there
         MetadataCatalog.remove(name)
     DatasetCatalog.register(name, lambda: load_folder(file, split))
     metadata = MetadataCatalog.get(name).set(split=split)
@@ -104,6 +109,20 @@ def register_folder(name: str) -> DatasetFile:
             json_file=os.fspath(file.find(str(file.splits[split]))),
             ignore_label=IGNORE_LABEL,
             evaluator_type=INSTANCE.kind,
+        )
+    elif file.task == PANOPTIC.name:
+        things = {code for label in file.classes if label.thing for code in label.codes}
+        metadata.set(
+            thing_classes=names,
+            thing_colors=colors,
+            stuff_classes=names,
+            stuff_colors=colors,
+            thing_dataset_id_to_contiguous_id={code: i for code, i in _categories(file).items() if code in things},
+            stuff_dataset_id_to_contiguous_id={code: i for code, i in _categories(file).items() if code not in things},
+            panoptic_json=os.fspath(file.find(str(file.splits[split]))),
+            panoptic_root=os.fspath(file.root / str(file.labels)),
+            ignore_label=IGNORE_LABEL,
+            evaluator_type=PANOPTIC.kind,
         )
     _registered[name] = file
     return file
@@ -126,7 +145,14 @@ def _read_coco(file: DatasetFile, split: str, on_problem: Callable[[UserError], 
     path, indices = file.find(str(file.splits[split])), list(_categories(file).values())
     if file.task == PRETRAIN:
         return {tile_of(image["file_name"]): image for image in read_images(path)}
-    samples = load_coco(path, {code: file.classes[index].name for code, index in _categories(file).items()}, on_problem)
+    names = {code: file.classes[index].name for code, index in _categories(file).items()}
+    if file.task == PANOPTIC.name:
+        things = {code for label in file.classes if label.thing for code in label.codes}
+        samples = load_panoptic(path, file.root / str(file.labels), names, things, on_problem)
+        for segment in (segment for sample in samples for segment in sample["segments_info"]):
+            segment["category_id"] = indices[segment["category_id"]]
+        return {tile_of(sample["file_name"]): sample for sample in samples}
+    samples = load_coco(path, names, on_problem)
     for sample in samples:
         for annotation in sample["annotations"]:
             annotation["category_id"] = indices[annotation["category_id"]]  # from a position among the codes to a class
