@@ -123,3 +123,21 @@ def test_a_model_without_the_output_and_predictions_that_do_not_fit_are_named(cf
     ):
         with pytest.raises(ValueError, match=message):
             evaluator.process([sample], [output])
+
+
+def test_what_several_processes_scored_is_merged_without_duplicates(cfg, monkeypatch):
+    (dataset,) = cfg.DATASETS.TEST
+    samples = [batch[0] for batch in build_test_loader(cfg, dataset)]
+    oracle, half, other = Oracle(cfg, dataset), build_evaluator(cfg, dataset), build_evaluator(cfg, dataset)
+    nothing = {"panoptic_seg": (torch.zeros(64, 64, dtype=torch.int32), [])}
+    for sample in samples[:4]:
+        half.process([sample], oracle([sample]))
+    for sample in samples[3:]:  # the fourth twice, as samplers that pad do
+        other.process([sample], oracle([sample]) if sample is samples[3] else [nothing])
+    whole = build_evaluator(cfg, dataset)
+    for number, sample in enumerate(samples):
+        whole.process([sample], oracle([sample]) if number < 4 else [nothing])
+    wanted = whole.evaluate()
+    monkeypatch.setattr("detectron2.utils.comm.gather", lambda matches: [matches, other._matches])
+    np.testing.assert_equal(half.evaluate(), wanted)
+    assert half.per_image().image_ids == tuple(sample["image_id"] for sample in samples)

@@ -12,7 +12,7 @@ Examples:
         --num-train 200 --num-val 50 --size 128 --seed 0
 
 Land cover with buildings, as panoptic labels:
-    $ python datasets/make_synthetic.py --layout panoptic --output datasets/panoptic_synthetic \\
+    $ python datasets/make_synthetic.py --layout panoptic --output datasets/land_cover_with_buildings \\
         --num-train 200 --num-val 50 --size 128 --seed 0
 
 A town in rgb.tif, sar.tif and dsm.tif of 0.5 m, with its buildings in footprints.gpkg:

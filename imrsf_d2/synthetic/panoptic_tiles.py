@@ -54,6 +54,7 @@ MODALITIES = (
 def segments_of(tile: LandCoverTile) -> np.ndarray:
     """The ids [S, S] int32 of the segments of a tile: each building, and the rest of each class of land cover."""
     label, buildings = tile.rasters[LABELS], tile.buildings
+    assert buildings is not None, "made with settlements"
     ids = np.where(buildings > 0, FIRST_BUILDING + buildings, label.astype(np.int32) + 1)
     return np.where(label == NODATA[LABELS], UNLABELED_ID, ids).astype(np.int32)
 

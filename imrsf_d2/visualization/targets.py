@@ -15,7 +15,7 @@ from imrsf_d2.data.panoptic import classes_of_segments, read_segments
 from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.evaluation.build import dataset_task
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
-from imrsf_d2.utils.errors import InputError, counted
+from imrsf_d2.utils.errors import InputError
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, dataset_palette
 from imrsf_d2.visualization.panels import draw_absent, draw_picture, hatch, outline
 
@@ -117,7 +117,6 @@ class Segments:
         """Draw in place of an image [H, W, 3]; returns the classes that occur."""
         key = self.labels.draw(axis, backdrop)
         outline(axis, self.things, THING_COLOR)
-        axis.set_xlabel(counted(len(self.things), "object"), fontsize=8)
         return key
 
 
