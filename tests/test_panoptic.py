@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_panoptic
 from detectron2.evaluation import inference_on_dataset
 
 from imrsf_d2.commands import predict, statistics, subsets, train, visualize
 from imrsf_d2.data.loaders import build_test_loader
+from imrsf_d2.data.panoptic import read_segments
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.evaluation import build_evaluator, sweep_subsets
+from imrsf_d2.evaluation import PanopticEvaluator, build_evaluator, sweep_subsets
 from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.visualization.targets import target_reader
 from tests.oracle import Oracle
+from tests.panoptic_files import CLASSES, write_panoptic_folder
 from tests.tiny import OVERRIDES, REPOSITORY
 
 CONFIG = REPOSITORY / "configs/demo/panoptic.yaml"
@@ -141,3 +144,20 @@ def test_what_several_processes_scored_is_merged_without_duplicates(cfg, monkeyp
     monkeypatch.setattr("detectron2.utils.comm.gather", lambda matches: [matches, other._matches])
     np.testing.assert_equal(half.evaluate(), wanted)
     assert half.per_image().image_ids == tuple(sample["image_id"] for sample in samples)
+
+
+def test_a_dataset_that_detectron2_registered_is_scored_too(tmp_path, write_raster):
+    write_panoptic_folder(tmp_path, write_raster)
+    for tile in ("1", "2"):
+        (tmp_path / f"{tile}.jpg").touch()
+    classes = [label["NAME"] for label in CLASSES]
+    things, stuff = {3: 2}, {1: 0, 2: 1}
+    metadata = {"thing_classes": classes, "stuff_classes": classes}
+    metadata |= {"thing_dataset_id_to_contiguous_id": things, "stuff_dataset_id_to_contiguous_id": stuff}
+    name = f"ships_{tmp_path.name}"
+    register_coco_panoptic(name, metadata, str(tmp_path), str(tmp_path / "png"), str(tmp_path / "val.json"))
+    evaluator = PanopticEvaluator(name)
+    for sample in DatasetCatalog.get(name):
+        ids, segments = read_segments(sample)
+        evaluator.process([{"image_id": sample["image_id"]}], [{"panoptic_seg": (torch.from_numpy(ids), segments)}])
+    assert evaluator.evaluate()["panoptic_seg"]["PQ"] == 100

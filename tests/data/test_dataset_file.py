@@ -126,7 +126,7 @@ ONE = [{"NAME": "s1", "FILES": "{tile}.tif"}]
     [
         ({"SPLIT": {}}, "dataset.yaml has the unknown key 'SPLIT', expected some of TASK, ROOT"),
         ({"TASK": None}, "dataset.yaml has no TASK"),
-        ({"TASK": "panoptic"}, "TASK is 'panoptic', expected one of instance, semantic, pretrain"),
+        ({"TASK": "depth"}, "TASK is 'depth', expected one of instance, semantic, panoptic, pretrain"),
         ({"ROOT": 3}, "ROOT is 3, expected a folder"),
         ({"MODALITIES": {}}, "MODALITIES is {}, expected a list"),
         ({"MODALITIES": ["s1"]}, "MODALITIES is 's1', expected a mapping"),
@@ -190,7 +190,7 @@ def test_missing_files_are_named(write, tmp_path):
 def test_the_examples_of_the_page_are_datasets(tmp_path):
     page = (REPOSITORY / "datasets/README.md").read_text()
     examples = re.findall(r"```yaml\n(TASK: .*?)```", page, re.S)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for split in ("train", "val"):
         for ending in ("txt", "csv", "json"):
             (tmp_path / f"{split}.{ending}").touch()

@@ -139,7 +139,7 @@ def test_missing_labels_name_both_places(dfc2023):
     ("content", "message"),
     [
         ('{"images": [', r"is not JSON \(.*line 1"),
-        ("[]", "has no list 'images', expected a COCO instance file"),
+        ("[]", "has no list 'images', expected a COCO file"),
         ('{"images": []}', "has no list 'annotations'"),
         ('{"images": [], "annotations": []}', "has no list 'categories'"),
         ('{"images": [], "annotations": [], "categories": []}', "has no images, expected at least one"),
