@@ -100,7 +100,7 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     trained, tested = images[0], images[2]
     assert trained.shape[1:] == (4, 64, 64) and 0 < trained[:, 3].mean() < 1  # the mapper has padded
     assert tested.shape == (1, 4, 96, 96) and tested[0, 3].sum() == 70 * 90  # the batch has
-    assert all(torch.isfinite(loss) for loss in names["losses"].values())
+    assert all(torch.isfinite(loss) for key in ("losses", "panoptic_losses") for loss in names[key].values())
     assert names["image"].shape == (7, 96, 96) and not names["image"][5:].any()
     assert names["instances"].image_size == (100, 90)
     assert 0 <= names["quality"] <= 100 and "PQ-building" in names["scores"]["panoptic_seg"]
