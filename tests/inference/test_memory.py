@@ -97,6 +97,8 @@ def write_scene(folder, height, width):
 
 def check(short, long, *, times, windows, objects, growth):
     """So many times the length adds no more than a share."""
+    for before, windows_, objects_, more in (short, long):
+        print(f"\n{windows_} windows, {objects_} objects: {before:.0f} MiB before, {before + more:.0f} at the peak")
     assert short[1] > windows and short[2] > objects
     assert long[1] >= 0.95 * times * short[1] and long[2] > 0.95 * times * short[2]
     assert long[0] + long[3] <= (1 + growth) * (short[0] + short[3])
