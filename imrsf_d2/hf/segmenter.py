@@ -12,6 +12,7 @@ from transformers import Mask2FormerForUniversalSegmentation
 
 from imrsf_d2.hf.backbone import ImrsfViTBackbone
 from imrsf_d2.hf.collation import SampleCollator
+from imrsf_d2.modeling.objects import best_objects
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Detections", "OUTPUTS", "SampleSegmenter"]
@@ -106,13 +107,5 @@ class SampleSegmenter(nn.Module):
         if "sem_seg" in self.outputs:
             predicted["sem_seg"] = torch.einsum("qk,qhw->khw", classes, masks.sigmoid())
         if "instances" in self.outputs:
-            predicted["instances"] = self._detections(masks, classes)
+            predicted["instances"] = Detections(*best_objects(masks, classes, self.max_detections))
         return predicted
-
-    def _detections(self, masks: Tensor, classes: Tensor) -> Detections:
-        scores, index = classes.flatten().topk(min(self.max_detections, classes.numel()))
-        masks = masks[index // classes.shape[1]]
-        inside = masks > 0
-        certainty = (masks.sigmoid() * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
-        scores, order = (scores * certainty).sort(descending=True)
-        return Detections(inside[order], scores, (index % classes.shape[1])[order])
