@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test test-long test-extras lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long test-extras test-export lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,6 +48,10 @@ test-extras: env  ## the tests with transformers, segmentation_models_pytorch an
 	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/extras -c requirements/base.txt \
 	  --excludes requirements/base.txt -r requirements/extras.txt
 	PYTHONPATH=build/extras OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/hf tests/integrations
+
+test-export: env  ## the tests of ONNX files, with onnx, onnxscript and onnxruntime in build/export
+	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/export -c requirements/base.txt -r requirements/export.txt
+	PYTHONPATH=build/export OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/export tests/tools/test_export_model.py
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check

@@ -92,6 +92,8 @@ setup(
         # imrsf_d2.integrations; likewise.
         "smp": ["segmentation-models-pytorch>=0.5"],
         "terratorch": ["terratorch>=1.2.11"],
+        # Writing .onnx files (imrsf export) and checking them; the lower bounds are those that were tried (docs/versions.md).
+        "export": ["onnx>=1.23,<2", "onnxscript>=0.7,<1", "onnxruntime>=1.32,<2"],
         "test": ["pytest>=9.1", "hypothesis>=6.80"],
     },
 )

@@ -22,6 +22,7 @@ COMMANDS = {
     "statistics": ("statistics", "measure mean and standard deviation of a dataset's bands"),
     "visualize": ("visualize", "draw what a model is fed, the ground truth, and what it predicts"),
     "convert": ("convert", "convert a ViT's weights from other projects into weights to start from"),
+    "export": ("export", "export a trained model to ONNX or torch.export"),
     "synthetic": ("synthetic", "write a small synthetic dataset"),
     "demo": ("demo", "synthetic data, a short training run on the CPU, every subset of the sensors"),
     "doctor": ("doctor", "check what is installed and whether it works"),

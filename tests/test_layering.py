@@ -22,6 +22,7 @@ ALLOWED = {
     "inference": {"modalities", "geo", "data"},
     "hf": {"modalities", "modeling", "checkpoint", "evaluation"},
     "integrations": {"modalities", "modeling"},
+    "export": {"modalities", "modeling"},
     "registration": {"compat"},  # loads what it registers by name
     "engine": {
         "modalities",
@@ -34,6 +35,7 @@ ALLOWED = {
         "evaluation",
         "visualization",
         "inference",
+        "export",
     },
     "commands": {
         "modalities",

@@ -7,11 +7,13 @@ Examples:
     python tools/benchmark.py loader --config-file configs/dfc2023_instance.yaml --size 512
     python tools/benchmark.py iteration --device cuda SOLVER.AMP.ENABLED True
     python tools/benchmark.py scene --device cuda --batch-size 16 INPUT.CROP.SIZE [512,512]
+    python tools/benchmark.py export --config-file configs/demo/dfc2023_instance.yaml --size 256
 
 On two cores, `all` takes about 40 minutes with --repeats 3, most of it for `backbone` and `sweep`. Each table is printed as soon
 as it is there. What is compared is measured in turn within one run, so that the ratios are meaningful even on a busy machine.
 `loader` writes synthetic tiles below --output and reads them as a training run with --config-file would; `iteration`, which is not
-part of `all`, trains on them with --device. `scene` maps a synthetic scene with the model of --config-file, and compares it with
+part of `all`, trains on them with --device. `export`, which is not part of it either, needs the packages of
+the extra of that name. `scene` maps a synthetic scene with the model of --config-file, and compares it with
 the model alone. KEY VALUE pairs change the config; MODEL.WEIGHTS maps with a trained model.
 """
 
@@ -62,8 +64,16 @@ def measure_scene(args):
     return [benchmark_scene(cfg, side=side, **options)]
 
 
+def measure_exports(args):
+    from imrsf_d2.engine.configuration import load_config
+    from projects.benchmarks.exports import benchmark_exports
+
+    cfg = load_config(args.config_file, ["MODEL.DEVICE", "cpu", *args.opts], need_data=False)
+    return benchmark_exports(cfg, args.size, **({"repeats": args.repeats} if args.repeats else {}))
+
+
 #: What is measured with a config.
-OF_A_CONFIG = {"loader": measure_loader, "iteration": measure_iteration, "scene": measure_scene}
+OF_A_CONFIG = {"loader": measure_loader, "iteration": measure_iteration, "scene": measure_scene, "export": measure_exports}
 #: Side of the scene that is mapped, px: minutes for ViT-B.
 SCENE_PX = {"cpu": 1024, "cuda": 6144, "quick": 256}
 BENCHMARKS = ("backbone", "train-step", "sweep", "memory", "gpu", "compile", "evaluation", "cold-start", "loader", "scene")
@@ -100,7 +110,7 @@ def measure(args):
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=[*BENCHMARKS, "iteration", "all"], help="what to measure")
+    parser.add_argument("what", choices=[*BENCHMARKS, "iteration", "export", "all"], help="what to measure")
     parser.add_argument("--quick", action="store_true", help="use a tiny model, to see that the benchmark works")
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="repetitions of each measurement (default: depends on the benchmark)"
@@ -113,9 +123,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
     parser.add_argument(
-        "--config-file", default=str(CONFIGS / "dfc2023_instance.yaml"), metavar="F", help="loader, iteration, scene: config"
+        "--config-file",
+        default=str(CONFIGS / "dfc2023_instance.yaml"),
+        metavar="F",
+        help="loader, iteration, scene, export: config",
     )
-    parser.add_argument("--size", type=int, default=512, metavar="S", help="loader, iteration: side of the tiles in pixels")
+    parser.add_argument(
+        "--size", type=int, default=512, metavar="S", help="loader, iteration, export: side of the tiles in pixels"
+    )
     parser.add_argument("--tiles", type=int, default=32, metavar="N", help="loader, iteration: number of tiles")
     parser.add_argument(
         "--output", default="output/benchmark", metavar="DIR", help="loader, iteration: folder for the tiles"
@@ -125,7 +140,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="scene: windows at a time (default: 4)")
     parser.add_argument("--num-workers", type=int, metavar="N", help="scene: processes (default: as `imrsf predict`)")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="loader, iteration, scene: changes to the config")
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="loader, iteration, scene, export: changes to the config"
+    )
     args = parser.parse_intermixed_args(argv)  # options may follow what is to be measured
     from imrsf_d2.utils.errors import exit_code
 

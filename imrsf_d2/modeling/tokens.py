@@ -167,8 +167,9 @@ class PatchEmbed(nn.Module):
         """
         if self.classes:
             index = bands[:, 0].long()
-            if bands.device.type == "cpu" and (index.min() < 0 or index.max() >= self.classes):
-                # On a GPU the check would stall the host; there the embedding's own device assertion fires.
+            # On a GPU the check would stall the host, and in a graph it has no place; there the embedding's own fires.
+            checked = bands.device.type == "cpu" and not torch.compiler.is_compiling()
+            if checked and (index.min() < 0 or index.max() >= self.classes):
                 raise InputError(
                     f"modality {self.name!r} holds class {int(index.min())}..{int(index.max())}, expected "
                     f"0..{self.classes - 1} (CLASSES: {self.classes}); mark other values as NODATA."

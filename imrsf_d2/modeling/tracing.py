@@ -21,5 +21,6 @@ def refuse_tracing() -> None:
             "this model cannot be traced (torch.jit.trace, torch.onnx.export with dynamo=False, TensorBoard's add_graph, "
             "fvcore's FlopCountAnalysis): which tokens it computes depends on the sensors that each sample has, a trace "
             "would keep those of its example and be wrong for others. Call the model as it is, or torch.compile it; "
+            "`python tools/export_model.py` writes ONNX; "
             "torch.utils.flop_counter.FlopCounterMode counts operations as they run."
         )

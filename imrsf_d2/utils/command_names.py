@@ -20,6 +20,7 @@ TOOLS = {
     "statistics": "tools/compute_statistics.py",
     "visualize": "tools/visualize.py",
     "convert": "tools/convert_checkpoint.py",
+    "export": "tools/export_model.py",
     "synthetic": "datasets/make_synthetic.py",
     "demo": "tools/demo.py",
     "doctor": "tools/check_env.py",

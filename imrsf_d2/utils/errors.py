@@ -14,6 +14,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "MissingFileError",
+    "MissingPackageError",
     "NotAFolderError",
     "OccupiedError",
     "UpstreamError",
@@ -38,6 +39,10 @@ class InputError(UserError, ValueError):
 
 class MissingFileError(UserError, FileNotFoundError):
     """A required file or folder that is missing."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """A package of one of the extras that is not installed; the message names the extra."""
 
 
 class OccupiedError(UserError, FileExistsError):

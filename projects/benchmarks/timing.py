@@ -65,6 +65,7 @@ def measure_together(
     repeats: int,
     warm_up: int = 1,
     synchronize: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Measurement]:
     """Time several functions in turn, so that other load on the machine affects all of them alike.
 
@@ -72,6 +73,7 @@ def measure_together(
         works: name -> function to time; every second round runs them in reverse order, against drift.
         repeats: timed rounds.
         warm_up, synchronize: as in `measure`.
+        clock: seconds; `time.process_time` for the CPU time of this process, on a machine that does much else.
 
     Returns:
         name -> one duration per round.
@@ -81,10 +83,10 @@ def measure_together(
         round_start = time.perf_counter()
         for name in list(works)[:: -1 if repeat % 2 else 1]:
             synchronize()
-            start = time.perf_counter()
+            start = clock()
             works[name]()
             synchronize()
             if repeat >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
         logger.info("Round %d of %d took %.0f s", repeat + 1, warm_up + repeats, time.perf_counter() - round_start)
     return {name: Measurement(tuple(durations)) for name, durations in seconds.items()}

@@ -1,0 +1,1 @@
+"""Trained models as graphs of fixed shapes: `torch.export` and ONNX."""

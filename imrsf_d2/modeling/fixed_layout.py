@@ -1,0 +1,67 @@
+"""A layout that is the same for every image: each modality has a stream, and what an image lacks is masked.
+
+`TokenLayout` reads off the data which tokens exist, and so a graph of it holds for one batch. Here shapes and indices
+depend on the number of modalities and the size of the image alone, as compilers and exporters ask; it costs the time of complete
+input, whatever is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from imrsf_d2.modeling.runs import FusionPart, WholeRuns
+
+__all__ = ["FixedLayout"]
+
+
+class FixedLayout:
+    """Where the tokens of B images lie: P = B * M streams, image after image in config order, then B rows of fusion tokens.
+
+    Args:
+        num_images: B.
+        num_modalities: M.
+        num_patches: N.
+        present: [B, M, N] bool, True = this patch of this modality is usable; None if all are.
+    """
+
+    def __init__(self, num_images: int, num_modalities: int, num_patches: int, present: Tensor | None = None):
+        self.num_images = num_images
+        self.num_patches = num_patches
+        self.num_pairs = num_images * num_modalities
+        self.present = present
+
+    @property
+    def num_tokens(self) -> int:
+        """P * N, the rows of modality tokens."""
+        return self.num_pairs * self.num_patches
+
+    def stream_parts(self) -> Iterator[WholeRuns]:
+        """Yield all streams at once."""
+        usable = None
+        if self.present is not None:
+            # Nobody attends to a stream without any patch, but without any key it would be NaN, which no mask holds back.
+            usable = (self.present | ~self.present.any(dim=-1, keepdim=True)).flatten(0, 1)
+        yield WholeRuns(self.num_pairs, slice(0, self.num_pairs), self.num_patches, usable)
+
+    def fusion_parts(self) -> Iterator[FusionPart]:
+        """Yield all fusion queries at once."""
+        usable = None
+        if self.present is not None:
+            own = self.present.new_ones(self.num_images, self.num_patches)
+            usable = torch.cat([self.present.flatten(1), own], dim=1)
+        streams = WholeRuns(self.num_images, slice(0, self.num_pairs), self.num_patches, None)
+        yield FusionPart(slice(0, self.num_images), streams, usable)
+
+    def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
+        """Nothing to do: there is one part."""
+        return parts
+
+    def images_of_rows(self, fusion_only: bool) -> Tensor:
+        """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each image."""
+        images = torch.arange(self.num_images)
+        streams = images.repeat_interleave(self.num_tokens // self.num_images)
+        fusion = images.repeat_interleave(self.num_patches)
+        return fusion if fusion_only else torch.cat([streams, fusion])
