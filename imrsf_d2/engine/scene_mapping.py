@@ -175,7 +175,7 @@ def _compute(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, share: tuple
     predictor = _predictor(cfg, args, job, num_workers)
     job.compute(predictor, Progress(windows, _tell), share=share)
     if predictor.full_windows > 1:
-        logger.warning("%d windows had as many objects as the model has queries.", predictor.full_windows)
+        logger.warning("%d windows had as many objects as the model can find.", predictor.full_windows)
 
 
 def _compute_part(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:

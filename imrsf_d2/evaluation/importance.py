@@ -21,6 +21,7 @@ from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parts import find_part
 from imrsf_d2.utils.precision import autocast
 
 __all__ = ["ImportanceMap", "check_importance", "importance_maps", "write_importance"]
@@ -52,7 +53,7 @@ def check_importance(model: nn.Module) -> None:
     Raises:
         InputError: if it has no Bi-LSTM attention.
     """
-    if getattr(getattr(model, "backbone", None), "bilstm", None) is None:
+    if getattr(find_part(model, "encode"), "bilstm", None) is None:
         raise InputError(
             "importance maps show the weights of the Bi-LSTM attention, which this model does not have "
             "(MODEL.IMRSF.BILSTM is False, or it has another backbone)."
@@ -64,7 +65,7 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
 
     Args:
         cfg: the config the model was built from.
-        model: with its weights loaded; one whose backbone is an `IncompleteMultimodalEncoder` with Bi-LSTM attention.
+        model: with its weights loaded; one that has an `IncompleteMultimodalEncoder` with Bi-LSTM attention.
         samples: dataset dicts.
 
     Raises:
@@ -73,14 +74,14 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
     check_importance(model)
     modalities = ModalitySet.from_config(cfg)
     mapper = build_mapper(cfg, is_train=False, keep=modalities.names)
-    backbone: Any = model.backbone
-    patch = backbone.patch_size
+    encoder: Any = find_part(model, "encode")
+    patch = encoder.patch_size
     for sample in samples:
         image = mapper(sample)["image"]
         normalized = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
-        padded = ImageList.from_tensors([normalized], model.size_divisibility).tensor
+        padded = _padded(model, normalized)
         with inference_context(model), torch.no_grad(), autocast(cfg):
-            output = backbone.encode(padded)
+            output = encoder.encode(padded)
         beta = torch.where(output.present, output.importance, torch.nan)[0].unflatten(1, output.grid)
         beta = beta.float().cpu().numpy()
         rows, columns = (-(-side // patch) for side in image.shape[1:])
@@ -94,6 +95,13 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
             patch,
             ground,
         )
+
+
+def _padded(model: Any, image: torch.Tensor) -> torch.Tensor:
+    """A batch of one image, padded as the model itself does: MaskFormer has a key for it, others ask their backbone."""
+    backbone = model.backbone
+    divisibility = getattr(model, "size_divisibility", backbone.size_divisibility)
+    return ImageList.from_tensors([image], divisibility, padding_constraints=backbone.padding_constraints).tensor
 
 
 def write_importance(folder: str | os.PathLike, item: ImportanceMap) -> list[Path]:

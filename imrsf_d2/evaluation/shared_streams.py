@@ -7,27 +7,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from imrsf_d2.utils.parts import find_part
+
 __all__ = ["SubsetModel", "shares_streams"]
 
 
 def shares_streams(model: nn.Module) -> bool:
     """Whether the subsets of an image share computations that `SubsetModel` does only once.
 
-    This is so for our backbone, in which the tokens of a modality attend only to that modality. It is not so with full
-    attention, with zeros in place of absent modalities, or with another backbone.
+    This is so for our backbone, wherever it lies in the model (under an FPN, say): the tokens of a modality attend only to that
+    modality. It is not so with full attention, with zeros in place of absent modalities, or with another backbone.
     """
-    return getattr(getattr(model, "backbone", None), "shares_streams", False)
+    return getattr(find_part(model, "forward_subsets"), "shares_streams", False)
 
 
 class SubsetModel(nn.Module):
     """Predicts from each of several subsets of the modalities of complete inputs.
 
     Each modality is encoded once, the fusion tokens once per subset (`IncompleteMultimodalEncoder.encode_subsets`). Then
-    the unchanged forward of the model runs once per subset; meanwhile its `backbone` is replaced by one that returns what
-    was encoded.
+    the unchanged forward of the model runs once per subset; meanwhile the backbone's own forward is replaced by one that
+    returns what was encoded.
 
     Args:
-        model: one that `shares_streams`, whose forward calls its `backbone` once.
+        model: one that `shares_streams`, whose forward calls our backbone once.
         subsets: names of modalities.
     """
 
@@ -46,23 +48,23 @@ class SubsetModel(nn.Module):
             The model's output for each subset, in order, computed on demand: only the features of all subsets are in memory
             together, not their full-size masks.
         """
-        backbone: Any = self.model.backbone
+        backbone: Any = find_part(self.model, "forward_subsets")
         encoded = _EncodedOnce(backbone, self.subsets)
         for left in reversed(range(len(self.subsets))):
-            self.model.backbone = encoded
+            # The module stays, so that whoever asks it for its shapes or its padding still gets an answer.
+            backbone.forward = encoded
             try:
                 output = self.model(inputs)
             finally:
-                self.model.backbone = backbone
+                del backbone.forward
             assert encoded.num_left == left, f"{type(self.model).__name__} must call its backbone once per forward."
             yield output
 
 
-class _EncodedOnce(nn.Module):
-    """A backbone that computes the maps of all subsets in its first call, and returns those of one subset per call."""
+class _EncodedOnce:
+    """A backbone's forward that computes the maps of all subsets in its first call, and returns those of one subset per call."""
 
     def __init__(self, backbone: Any, subsets: list[tuple[str, ...]]):
-        super().__init__()
         self._backbone = backbone
         self._subsets = subsets
         self._maps: list[dict[str, Tensor]] | None = None
@@ -72,7 +74,7 @@ class _EncodedOnce(nn.Module):
         """The number of subsets whose maps have not been returned yet."""
         return len(self._maps or ())
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
         if self._maps is None:
             self._maps = self._backbone.forward_subsets(image, self._subsets)[::-1]
         return self._maps.pop()

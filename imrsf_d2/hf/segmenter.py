@@ -47,10 +47,6 @@ class SampleSegmenter(nn.Module):
         outputs: some of OUTPUTS.
         max_detections: objects per image, at most.
 
-    Attributes:
-        backbone: the model's `IncompleteMultimodalViT`. What is put in its place is used instead, as sweeps do that encode
-            an image once for several subsets (`imrsf_d2.evaluation.shared_streams`).
-
     Raises:
         ValueError: if the backbone is another, or an output is unknown.
     """
@@ -69,7 +65,6 @@ class SampleSegmenter(nn.Module):
         self.max_detections = max_detections
         self.collate = SampleCollator(encoder.config)
         self.model = model
-        self.backbone: nn.Module = encoder.vit
 
     @torch.no_grad()
     def forward(self, samples: Sequence[Mapping]) -> list[dict]:
@@ -83,12 +78,7 @@ class SampleSegmenter(nn.Module):
             For each sample, of the outputs chosen: `sem_seg` [K, H, W] float, `instances` (`Detections`).
         """
         pixel_values = self.collate([{"image": sample["image"]} for sample in samples])["pixel_values"].to(self.model.device)
-        encoder = self.model.model.pixel_level_module.encoder
-        own, encoder.vit = encoder.vit, self.backbone
-        try:
-            output = self.model(pixel_values=pixel_values)
-        finally:
-            encoder.vit = own
+        output = self.model(pixel_values=pixel_values)
         masks = F.interpolate(
             output.masks_queries_logits.float(), size=pixel_values.shape[2:], mode="bilinear", align_corners=False
         )

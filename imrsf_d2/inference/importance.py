@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from imrsf_d2.utils.atomic import write_atomically
+from imrsf_d2.utils.parts import find_part
 
 __all__ = ["Listener", "load_importance", "save_importance"]
 
@@ -20,15 +21,15 @@ class Listener:
     """Calls a model and keeps beta of the Bi-LSTM attention meanwhile: the backbone runs once.
 
     Args:
-        model: its backbone has a `patch_size` and a module `bilstm` that is called with streams, fusion tokens and a layout,
+        model: a part of it has a `patch_size` and a module `bilstm` that is called with streams, fusion tokens and a layout,
             and gives new tokens and beta, as `BiLSTMAttention` does.
     """
 
     def __init__(self, model: nn.Module):
         self.model = model
-        backbone: Any = model.backbone
-        self.patch_px: int = backbone.patch_size
-        self._bilstm: nn.Module = backbone.bilstm
+        encoder: Any = find_part(model, "patch_size", "bilstm")
+        self.patch_px: int = encoder.patch_size
+        self._bilstm: nn.Module = encoder.bilstm
 
     def __call__(self, inputs: list[dict[str, Any]]) -> tuple[Any, list[np.ndarray]]:
         """The model's outputs for square images of one size, and for each image [M, n, n] float32: the weight of each

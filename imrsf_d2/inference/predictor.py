@@ -104,7 +104,7 @@ class WindowPredictor:
         instances: True for objects, False for classes of pixels.
         batch_size: windows that go through the model together.
         min_score: objects below it are left out.
-        queries: of the model: a window with about as many objects probably has more of them; None does not look.
+        most_objects: that the model can find in a window: one with as many probably holds more; None does not look.
         precision: makes the context that the model computes in, e.g. for autocast.
         importance: keep the weights of the sensors, too, of a model as `Listener` takes it.
         num_workers: processes that read the scene and make detections of masks; 0 does it in threads. Each takes about a
@@ -119,7 +119,7 @@ class WindowPredictor:
         instances: bool,
         batch_size: int = 1,
         min_score: float = 0.5,
-        queries: int | None = None,
+        most_objects: int | None = None,
         precision: Callable[[], AbstractContextManager] = nullcontext,
         importance: bool = False,
         num_workers: int = 0,
@@ -135,7 +135,7 @@ class WindowPredictor:
         self.instances = instances
         self.batch_size = batch_size
         self.min_score = min_score
-        self.queries = queries
+        self.most_objects = most_objects
         self.precision = precision
         self.num_workers = num_workers
         self.listener = Listener(model) if importance else None
@@ -262,13 +262,14 @@ class WindowPredictor:
         return every
 
     def _look_whether_full(self, window: Window, objects: int) -> None:
-        if self.queries is None or objects < self.queries:
+        if self.most_objects is None or objects < self.most_objects:
             return
         self.full_windows += 1
         if self.full_windows == 1:
             logger.warning(
-                "The window at row %d, column %d has %d objects, as many as the model has queries: it probably holds more. Take "
-                "a smaller window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES. Further ones are counted.",
+                "The window at row %d, column %d has %d objects, as many as the model can find: it probably holds more. Take a "
+                "smaller window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES (of Mask R-CNN, raise "
+                "TEST.DETECTIONS_PER_IMAGE). Further ones are counted.",
                 window.top,
                 window.left,
                 objects,

@@ -28,6 +28,7 @@ from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parts import find_part
 
 __all__ = ["LabelMap", "SceneFeatures", "ScenePredictor", "predict_scene"]
 
@@ -106,7 +107,7 @@ class ScenePredictor:
     Args:
         model: MaskFormer with a backbone of this project, or what takes and gives the same (see `WindowPredictor`), with its
             weights loaded, on its device; it is put in evaluation mode.
-        modalities: the model's; None for those of `model.backbone`.
+        modalities: the model's; None for those of its backbone.
         classes: names of the model's classes; None for those of the dataset it was built for (`model.metadata`), or numbers.
         precision: makes the context that the model computes in, e.g. `lambda: torch.autocast("cuda", torch.bfloat16)`.
         batch_size: windows that go through the model together.
@@ -196,7 +197,7 @@ class ScenePredictor:
             instances=instances,
             batch_size=self.batch_size,
             min_score=self.settings.min_score,
-            queries=getattr(self.model, "num_queries", None) if instances else None,
+            most_objects=_most_objects(self.model) if instances else None,
             precision=self.precision,
             importance=importance,
             num_workers=self.num_workers,
@@ -204,7 +205,8 @@ class ScenePredictor:
 
     def class_names(self, *, instances: bool) -> ClassNames:
         """Names and colors of the model's classes."""
-        number = getattr(getattr(self.model, "sem_seg_head", None), "num_classes", None)
+        heads = (getattr(self.model, name, None) for name in ("sem_seg_head", "roi_heads"))
+        number = next((number for head in heads if (number := getattr(head, "num_classes", None)) is not None), None)
         if self._classes is None:
             if number is None:
                 raise InputError(f"{type(self.model).__name__} does not say how many classes it has; pass classes=[names].")
@@ -258,9 +260,15 @@ def _features(
 
 
 def _modalities(model: nn.Module) -> ModalitySet:
-    found = getattr(getattr(model, "backbone", None), "modalities", None)
+    found = getattr(find_part(model, "modalities"), "modalities", None)
     if not isinstance(found, ModalitySet):
         raise InputError(
             f"{type(model).__name__} has no backbone that says which modalities it takes; pass modalities=ModalitySet([...])."
         )
     return found
+
+
+def _most_objects(model: nn.Module) -> int | None:
+    """How many objects a model can find in a window: MaskFormer's queries, or the most that an R-CNN keeps; None if unknown."""
+    most = getattr(find_part(model, "test_topk_per_image"), "test_topk_per_image", None)
+    return getattr(model, "num_queries", most)

@@ -316,12 +316,12 @@ def test_the_area_is_never_written_over(scene, tmp_path):
     assert area.read_bytes() == before and left_in(tmp_path) == ["area.geojson"]
 
 
-def test_more_objects_than_queries_are_warned_of_with_window_and_cure(scene, tmp_path):
+def test_as_many_objects_as_the_model_can_find_are_warned_of_with_window_and_cure(scene, tmp_path):
     done = predict(tmp_path / "map.gpkg", *sensors_in(scene, ["rgb"]), "--min-score", "0")
-    warning, number = [line for line in done.warned.splitlines() if "queries" in line]
+    warning, number = [line for line in done.warned.splitlines() if "can find" in line]
     assert "The window at row 0, column 0 has 5 objects" in warning
     assert "smaller window" in warning and "NUM_OBJECT_QUERIES" in warning
-    assert re.search(r"\d\d windows had as many objects as the model has queries", number)
+    assert re.search(r"\d\d windows had as many objects as the model can find", number)
 
 
 @pytest.mark.parametrize("system", ["of the map", "degrees", "all of the world", "crossing itself"])

@@ -125,8 +125,8 @@ def test_an_object_that_lies_mostly_where_nothing_is_known_is_left_out(tmp_path,
     assert len(result.detections) == len(found)
 
 
-def test_more_objects_than_queries_are_warned_of_with_the_cure(scene, tmp_path, caplog):
-    objects_of(scene, tmp_path / "parts", queries=3)
+def test_as_many_objects_as_the_model_can_find_are_warned_of_with_the_cure(scene, tmp_path, caplog):
+    objects_of(scene, tmp_path / "parts", most_objects=3)
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "NUM_OBJECT_QUERIES" in warning and "smaller window" in warning and "row 0, column 0" in warning
 
