@@ -25,6 +25,7 @@ __version__ = "0.2.0"
 
 #: name -> the module it is defined in
 _FOR_DETECTRON2 = {
+    "ImrsfBackbone": "imrsf_d2.modeling.backbone",
     "Predictor": "imrsf_d2.engine.predictor",
     "add_imrsf_config": "imrsf_d2.config",
     "build_evaluator": "imrsf_d2.evaluation.build",

@@ -10,6 +10,7 @@ from detectron2.config import CfgNode as CN
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.pyramid_checks import check_pyramid
 from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.precision import DTYPES
@@ -49,6 +50,9 @@ def add_imrsf_config(cfg: CN) -> None:
     imrsf.OUT_LAYERS = [2, 5, 8, 11]
     # Names of the feature maps; res2 has stride 4, res3 stride 8, and so on.
     imrsf.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Of build_imrsf_vit_simple_pyramid_backbone: how many times finer (4, 2), as fine (1) or coarser (0.5) than the map
+    # MODEL.FPN.IN_FEATURES its maps p2, p3, ... are, from fine to coarse.
+    imrsf.SCALE_FACTORS = [4.0, 2.0, 1.0, 0.5]
     # Gather the modalities into the fusion tokens by Bi-LSTM attention before the first block (eqs. 2-3).
     imrsf.BILSTM = True
     # Let a modality's tokens attend only to each other (eq. 4). False lets every token attend to every other one (the
@@ -238,6 +242,7 @@ def finalize_config(cfg: CN) -> None:
             cfg.TEST.DETECTIONS_PER_IMAGE,
             f"at most the {candidates} candidates of MODEL.MASK_FORMER.NUM_OBJECT_QUERIES x MODEL.SEM_SEG_HEAD.NUM_CLASSES",
         )
+    check_pyramid(cfg)
     cfg.MODEL.PIXEL_MEAN = modalities.pixel_mean
     cfg.MODEL.PIXEL_STD = modalities.pixel_std
 

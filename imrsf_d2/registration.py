@@ -20,7 +20,11 @@ __all__ = ["register", "register_with_detectron2"]
 #: Package of Detectron2 -> our modules that register something there when they are imported.
 OURS = {
     "detectron2.data": ("imrsf_d2.data.datasets",),
-    "detectron2.modeling": ("imrsf_d2.modeling.backbone", "imrsf_d2.modeling.pretrain"),
+    "detectron2.modeling": (
+        "imrsf_d2.modeling.backbone",
+        "imrsf_d2.modeling.pretrain",
+        "imrsf_d2.modeling.pyramid_backbones",
+    ),
 }
 
 _MASK2FORMER = "mask2former"

@@ -63,7 +63,8 @@ def test_the_backbone_reads_every_model_key(cfg):
         "CHECKPOINT_BLOCKS": True,
         "FREEZE": True,
     }
-    assert changed.keys() == cfg.MODEL.IMRSF.keys() - {"MODALITIES", "PRETRAIN"}
+    # SCALE_FACTORS is of a pyramid on the backbone.
+    assert changed.keys() == cfg.MODEL.IMRSF.keys() - {"MODALITIES", "PRETRAIN", "SCALE_FACTORS"}
     assert all(cfg.MODEL.IMRSF[key] != value for key, value in changed.items())
     change(cfg, {f"MODEL.IMRSF.{key}": value for key, value in changed.items()})
     finalize_config(cfg)

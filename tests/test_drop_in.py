@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from detectron2 import model_zoo
+from fvcore.common.config import CfgNode
 from PIL import Image
 
 from imrsf_d2.commands import statistics
@@ -34,6 +36,28 @@ class Trainer(DefaultTrainer):
     def build_train_loader(cls, cfg):
         return build_detection_train_loader(cfg, mapper=COCOInstanceNewBaselineDatasetMapper(cfg, True))
 """
+
+
+#: Detectron2's Mask R-CNN made tiny.
+RCNN_SIZE = {
+    "MODEL": {
+        "DEVICE": "cpu",
+        "IMRSF": {"EMBED_DIM": 16, "NUM_HEADS": 2, "DEPTH": 2, "OUT_LAYERS": [0, 0, 1, 1]},
+        "FPN": {"OUT_CHANNELS": 8},
+        "ROI_BOX_HEAD": {"FC_DIM": 16},
+        "ROI_MASK_HEAD": {"CONV_DIM": 8},
+    },
+    "INPUT": {"MIN_SIZE_TRAIN": [70], "MIN_SIZE_TEST": 70},
+    "SOLVER": {"MAX_ITER": 2, "STEPS": [1], "IMS_PER_BATCH": 2, "BASE_LR": 0.001},
+    "DATALOADER": {"NUM_WORKERS": 0},
+    "OUTPUT_DIR": "output",
+}
+
+
+def merged(tree, changes):
+    """A nested mapping with the values of another one."""
+    both = {key: merged(tree.get(key, {}), value) for key, value in changes.items() if isinstance(value, dict)}
+    return tree | changes | both
 
 
 @pytest.fixture
@@ -71,6 +95,9 @@ def project(tmp_path, monkeypatch):
     base.parent.mkdir(parents=True)
     base.write_text(cfg.dump())
     (tmp_path / "train_net.py").write_text(TRAIN_NET)
+    zoo = CfgNode.load_yaml_with_base(model_zoo.get_config_file("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"))
+    (tmp_path / "zoo.yaml").write_text(yaml.safe_dump(merged(zoo, RCNN_SIZE)))
+    monkeypatch.setattr(model_zoo, "get_config_file", lambda name: str(tmp_path / "zoo.yaml"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -108,6 +135,14 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert torch.isfinite(names["loss"]) and names["valid"].any(dim=1).all()
     assert names["final"].shape == (2, 36, 192) and names["last"].shape == (2, 192, 6, 6)
     assert names["normalization"].pixel_mean == pytest.approx([0.1, 0.1, 0.1, 0.3, 0, 0, 0])
+    assert all(0 <= names["ap"][task]["AP"] <= 100 for task in ("bbox", "segm"))
+    detected = [
+        image for image in images if getattr(image, "shape", None) == (2, 4, 96, 96)
+    ]  # what Mask R-CNN was trained on
+    assert len(detected) == 2 and all(image[:, 3].sum() == 2 * 70 * 90 for image in detected)
+    with torch.no_grad():
+        (output,) = names["rcnn"].eval()([{"image": torch.rand(5, 100, 90), "height": 100, "width": 90}])
+    assert output["instances"].image_size == (100, 90)
 
 
 #: Runs an example where nothing can be imported but this package, torch and numpy, with what these two need.

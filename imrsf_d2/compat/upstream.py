@@ -75,6 +75,8 @@ def prepare(msdeform_op: str | None = None) -> None:
         ) from error
     # Its matcher asks for autocast by an old name in every iteration; nobody but its authors can change that.
     warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.autocast", category=FutureWarning, module="mask2former")
+    # So do Detectron2's layers, which ask whether they are being traced.
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
     maskformer_model.SetCriterion = adapt_criterion(maskformer_model.SetCriterion)
     install_op(op_module, force_plain=wanted == "plain")
     for module in losses:

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 
 from imrsf_d2.data.dataset_memory import load_once
 from imrsf_d2.data.decibel_checks import check_decibels
+from imrsf_d2.data.heads import class_number_key, is_rcnn, number_of_classes
 from imrsf_d2.data.label_checks import (
     check_instances,
     check_label_maps,
@@ -92,7 +93,7 @@ def find_task_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[InputErro
     Args:
         names: of registered datasets.
     """
-    if cfg.MODEL.META_ARCHITECTURE != "MaskFormer":
+    if cfg.MODEL.META_ARCHITECTURE != "MaskFormer" and not is_rcnn(cfg):
         return  # others have their own heads, with their own keys
     mapper = cfg.INPUT.DATASET_MAPPER_NAME
     first: tuple[str, list[str]] | None = None
@@ -104,9 +105,9 @@ def find_task_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[InputErro
         classes = metadata.get(TASKS.get(mapper, SEMANTIC).classes)
         if classes is None:
             continue
-        if len(classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+        if len(classes) != number_of_classes(cfg):
             yield InputError(
-                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}, expected "
+                f"{class_number_key(cfg)} is {number_of_classes(cfg)}, expected "
                 f"{len(classes)}, the classes of the dataset {name!r} ({', '.join(classes)})."
             )
         if first is not None and list(classes) != first[1]:

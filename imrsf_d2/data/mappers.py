@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.structures import Instances
+from detectron2.structures import BitMasks, Instances
 
 from imrsf_d2.data.geometry import Geometry, draw_geometry
+from imrsf_d2.data.heads import is_rcnn
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
 from imrsf_d2.data.modality_dropout import draw_subset
@@ -59,6 +60,7 @@ class SampleMapper(ABC):
         keep: the modalities used at test time; the others are never decoded. Empty keeps all.
         align, ignore_places: resample modalities on other grids; do not compare where they lie (see `SampleReader`).
         num_classes: the model's, which label maps are checked against; None does not check them.
+        boxes: give objects boxes and BitMasks, as Detectron2's R-CNN takes them.
         seed: of the training samples' generators.
     """
 
@@ -77,6 +79,7 @@ class SampleMapper(ABC):
         align: bool = False,
         ignore_places: bool = False,
         num_classes: int | None = None,
+        boxes: bool = False,
         seed: int = 0,
     ):
         self.modalities = modalities
@@ -87,6 +90,7 @@ class SampleMapper(ABC):
         self.dihedral = dihedral
         self.jitters = dict(jitters or {})
         self.num_classes = num_classes
+        self.boxes = boxes
         self.seed = seed
         keep = modalities.names if is_train else modalities.check_subset(keep, "keep")
         self.reader = SampleReader(modalities, keep, tolerant=is_train, align=align, ignore_places=ignore_places)
@@ -123,6 +127,7 @@ class SampleMapper(ABC):
             "align": cfg.INPUT.ALIGN,
             "ignore_places": cfg.INPUT.IGNORE_PLACES,
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "boxes": is_rcnn(cfg),
             "seed": max(cfg.SEED, 0),
         }
 
@@ -198,7 +203,10 @@ class SampleMapper(ABC):
 
 
 class InstanceMapper(SampleMapper):
-    """Samples for instance segmentation: `instances` with gt_masks [n, H, W] bool and gt_classes."""
+    """Samples for instance segmentation: `instances` with gt_masks [n, H, W] bool and gt_classes.
+
+    With `boxes`, gt_masks are BitMasks, and there are gt_boxes, those of the masks.
+    """
 
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
         annotations = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
@@ -211,7 +219,11 @@ class InstanceMapper(SampleMapper):
                 f"image {dataset_dict['image_id']!r} ({dataset_dict['file_name']}): an annotation's "
                 f"segmentation cannot be rasterized: {error}."
             ) from error
-        return {"instances": _instances(masks, [annotations[i]["category_id"] for i in kept])}
+        instances = _instances(masks, [annotations[i]["category_id"] for i in kept])
+        if self.boxes:
+            instances.gt_masks = BitMasks(instances.gt_masks)
+            instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+        return {"instances": instances}
 
 
 class SemanticMapper(SampleMapper):

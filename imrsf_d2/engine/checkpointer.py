@@ -16,6 +16,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
 from imrsf_d2.checkpoint.files import neighbors, read_weights
+from imrsf_d2.engine.encoder_place import at_encoder
 from imrsf_d2.utils.atomic import write_atomically, write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
@@ -127,6 +128,7 @@ class Checkpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: Any):
         _check_weights(checkpoint["model"], self._source)
+        checkpoint["model"] = at_encoder(checkpoint["model"], self.model)
         incompatible = super()._load_model(checkpoint)
         parameters = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
         # A parameter of another shape counts as missing too.

@@ -16,6 +16,7 @@ from detectron2.utils.env import seed_all_rng
 
 from imrsf_d2.compat.upstream import verify_op
 from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
+from imrsf_d2.data.heads import is_rcnn
 from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.engine.config_files import find_config, read_config
 from imrsf_d2.engine.folder_datasets import adopt_datasets
@@ -131,7 +132,8 @@ def setup_run(cfg: CfgNode, args: argparse.Namespace) -> None:
     if not getattr(args, "eval_only", False):  # choosing kernels takes longer than a small test set
         torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     op = ""
-    if not is_pretraining(cfg) and cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
+    has_decoder = not is_pretraining(cfg) and not is_rcnn(cfg)
+    if has_decoder and cfg.MODEL.SEM_SEG_HEAD.PIXEL_DECODER_NAME == "MSDeformAttnPixelDecoder":
         op = f"; MSDeformAttn op: {verify_op(cfg.MODEL.DEVICE)}"
     logger.info("Device: %s%s", _device(cfg), op)
 

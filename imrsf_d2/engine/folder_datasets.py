@@ -62,7 +62,7 @@ def check_measured(cfg: CfgNode) -> None:
 def _complete(cfg: CfgNode, file: DatasetFile) -> None:
     cfg.MODEL.IMRSF.MODALITIES = file.entries
     if file.classes:
-        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = len(file.class_names)
+        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES = len(file.class_names)
     crop = cfg.INPUT.CROP
     if file.tile_size is not None and crop.TYPE == "absolute":
         crop.SIZE = [min(sides) for sides in zip(crop.SIZE, file.tile_size)]

@@ -10,6 +10,7 @@ from detectron2.solver import LRScheduler, build_lr_scheduler
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
+from imrsf_d2.engine.encoder_place import encoder_name
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_optimizer", "build_scheduler", "parameter_groups"]
@@ -33,18 +34,19 @@ def parameter_groups(
     """Sort the trainable parameters by learning rate and weight decay.
 
     Args:
-        base_lr: learning rate of everything outside `model.backbone`.
+        base_lr: learning rate of everything outside the encoder.
         weight_decay: of everything the next three do not cover.
         weight_decay_norm: scales and shifts of normalization layers (None: `weight_decay`).
         weight_decay_embed: embedding tables and learned tokens, which are inputs rather than weights (None: as above).
         weight_decay_bias: biases of other layers (None: as above).
-        backbone_multiplier: factor on `base_lr` for parameters whose name begins with `backbone.`, but for those of
-            `backbone.pyramid.`: a pre-trained encoder comes without the layers that make maps of its fusion tokens,
-            which start as random as the heads and need their learning rate.
+        backbone_multiplier: factor on `base_lr` for parameters of the encoder (of all of `model.backbone`, if that is not ours), but
+            for those of its `pyramid`: a pre-trained encoder comes without the layers that make maps of its fusion tokens,
+            which start as random as an FPN above it and the heads, and need their learning rate.
 
     Returns:
         One group per distinct (lr, weight decay), in order of first appearance; every parameter in exactly one.
     """
+    encoder = f"{encoder_name(model)}."
     groups: dict[tuple[float, float], dict] = {}
     seen: set[int] = set()  # a shared parameter belongs to the first module that holds it
     for module_name, module in model.named_modules():
@@ -61,8 +63,8 @@ def parameter_groups(
             elif "bias" in leaf:
                 decay = weight_decay_bias
             decay = weight_decay if decay is None else decay
-            encoder = name.startswith("backbone.") and not name.startswith("backbone.pyramid.")
-            lr = base_lr * backbone_multiplier if encoder else base_lr
+            pretrained = name.startswith(encoder) and not name.startswith(f"{encoder}pyramid.")
+            lr = base_lr * backbone_multiplier if pretrained else base_lr
             groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})["params"].append(parameter)
     return list(groups.values())
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from detectron2.config import CfgNode
 
+from imrsf_d2.data.heads import finds_instances
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.scene_picture import ScenePicture
 from imrsf_d2.engine.scene_predictor import (
@@ -78,7 +79,7 @@ def map_scene(args: argparse.Namespace) -> None:
     check_weights(cfg, args.config_file)
     settings = _settings(cfg, args)
     classes = class_names(cfg)
-    instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
+    instances = finds_instances(cfg)
     scene = _scene(cfg, args, settings.windows if instances else None)
     identity = {
         "weights": _checksum(cfg.MODEL.WEIGHTS),

@@ -11,6 +11,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
 from imrsf_d2.checkpoint.files import neighbors
+from imrsf_d2.data.heads import finds_instances, number_of_classes
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import check_device, is_pretraining
 from imrsf_d2.inference.class_names import ClassNames
@@ -91,11 +92,10 @@ def check_mappable(cfg: CfgNode) -> None:
 def class_names(cfg: CfgNode) -> ClassNames:
     """Names and colors of a config's classes: DATASETS.CLASSES or those of its datasets, if there are as many, else numbers."""
     named = cfg.DATASETS.CLASSES
-    if len(named) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+    if len(named) == number_of_classes(cfg):
         return ClassNames(tuple(label["NAME"] for label in named), tuple(tuple(label["COLOR"]) for label in named))
     datasets = map(MetadataCatalog.get, (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN))
-    instances = bool(cfg.MODEL.MASK_FORMER.TEST.INSTANCE_ON)
-    return ClassNames.of(datasets, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, instances=instances)
+    return ClassNames.of(datasets, number_of_classes(cfg), instances=finds_instances(cfg))
 
 
 def training_window(cfg: CfgNode) -> int:

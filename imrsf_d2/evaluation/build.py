@@ -6,6 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
+from imrsf_d2.data.heads import is_rcnn
 from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, TASKS, Task
 from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.evaluation.panoptic_evaluator import PanopticEvaluator
@@ -49,8 +50,24 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str | None = No
             f"MODEL.MASK_FORMER.TEST.{task.switch} is False, expected True: the dataset {dataset_name!r} is "
             f"evaluated on {task.words} (its evaluator_type is {task.kind!r}), which the model would not output."
         )
+    if is_rcnn(cfg):
+        _check_rcnn(cfg, dataset_name, task)
     if task is INSTANCE:
         return InstanceEvaluator(dataset_name, output_dir=output_dir, max_detections=cfg.TEST.DETECTIONS_PER_IMAGE)
     if task is PANOPTIC:
         return PanopticEvaluator(dataset_name, output_dir=output_dir)
     return SemanticEvaluator(dataset_name, output_dir=output_dir, allow_single_class=cfg.TEST.ALLOW_SINGLE_CLASS)
+
+
+def _check_rcnn(cfg: CfgNode, dataset_name: str, task: Task) -> None:
+    """See that an R-CNN, which knows objects alone, gives what the dataset is scored on."""
+    if task is not INSTANCE:
+        raise InputError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which finds objects, but the dataset {dataset_name!r} is "
+            f"evaluated on {task.words}: expected a dataset of objects, or a config of MaskFormer."
+        )
+    if not cfg.MODEL.MASK_ON:
+        raise InputError(
+            f"MODEL.MASK_ON is False, expected True: the dataset {dataset_name!r} is evaluated on the masks of objects, which the "
+            "model would not output."
+        )

@@ -137,7 +137,7 @@ class InstanceEvaluator(DatasetEvaluator):
             if not 0 <= index < len(classes):
                 raise InputError(
                     f"the model predicts the class {index}, but {self._truth.name!r} has {len(classes)} "
-                    f"({', '.join(classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES."
+                    f"({', '.join(classes)}): set MODEL.SEM_SEG_HEAD.NUM_CLASSES, or MODEL.ROI_HEADS.NUM_CLASSES of an R-CNN."
                 )
             if rle_to_area(rle):
                 results.append(

@@ -1,4 +1,4 @@
-"""The model. It needs PyTorch alone, but for `backbone` and `pretrain`, which register it with Detectron2.
+"""The model. It needs PyTorch alone, but for `backbone`, `pyramid_backbones` and `pretrain`, which register it with Detectron2.
 
 The names below are loaded when they are first used.
 """

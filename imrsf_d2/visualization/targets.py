@@ -134,7 +134,8 @@ class InstanceReader:
 
     def of_training(self, sample: Mapping) -> Objects:
         """The ground truth of a mapped training sample."""
-        return Objects(_entry(sample, "instances", MAPPER_REMEDY).gt_masks.numpy())
+        masks = _entry(sample, "instances", MAPPER_REMEDY).gt_masks
+        return Objects(getattr(masks, "tensor", masks).numpy())  # an R-CNN's are BitMasks
 
     def of_output(self, output: Mapping) -> Objects:
         """The instances predicted for one image."""

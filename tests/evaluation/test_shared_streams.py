@@ -18,7 +18,7 @@ from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.modalities import ModalitySet
 from tests.modeling.test_subsets import rows_through_blocks
-from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, SIZE
+from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY, SIZE
 
 #: folder of a modality -> the value that marks its pixels as holding no data, and where it is put
 GAPS = {
@@ -127,6 +127,43 @@ def test_a_sweep_passes_each_stream_once_an_image(tiny_root, task, shared, separ
     )
     assert count() == shared * NUM_VAL
     assert count(subsets_per_pass=1) == separate * NUM_VAL
+
+
+@pytest.mark.parametrize("name", ["fpn", "vitdet"])
+def test_below_a_feature_pyramid_streams_are_shared_too(gappy_root, name, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(gappy_root))
+    small = ["MODEL.IMRSF.EMBED_DIM", "32", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0", "DATALOADER.NUM_WORKERS", "0"]
+    cfg = load_config(REPOSITORY / f"configs/quick/dfc2023_mask_rcnn_{name}.yaml", small)
+    model = build_model(cfg).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.backbone.double()  # see `tiny_model`; upstream's NMS, too, knows float32 alone
+    model.pixel_mean, model.pixel_std = model.pixel_mean.double(), model.pixel_std.double()
+    model.backbone.register_forward_hook(lambda module, inputs, maps: {key: values.float() for key, values in maps.items()})
+    (dataset,) = cfg.DATASETS.TEST
+    subsets = ModalitySet.from_config(cfg).subsets()
+    counted = {}
+
+    def predict(subset=None):
+        with torch.no_grad():
+            if subset is None:
+                return [list(SubsetModel(model, subsets)(inputs)) for inputs in build_test_loader(cfg, dataset)]
+            return [model(inputs) for inputs in build_test_loader(cfg, dataset, modalities=subset)]
+
+    encoder = model.backbone.bottom_up if name == "fpn" else model.backbone.net
+    image = torch.empty(SIZE, SIZE)
+    counted["shared"] = rows_through_blocks(encoder, image, lambda: counted.update(predictions=predict()))
+    alone = {}
+    counted["alone"] = rows_through_blocks(
+        encoder, image, lambda: alone.update({subset: predict(subset) for subset in subsets})
+    )
+    assert counted["shared"] < 0.6 * counted["alone"]
+    for number, subset in enumerate(subsets):
+        for outputs, (expected,) in zip(counted["predictions"], alone[subset], strict=True):
+            assert len(expected["instances"]) > 1
+            assert_same(outputs[number][0], expected)
+    assert len({str(outputs[-1]) for outputs in alone.values()}) == len(subsets)  # of an image with all sensors
 
 
 @pytest.mark.parametrize(
