@@ -50,6 +50,7 @@ INSTALL_REQUIRES = [
     "matplotlib>=3.6",
     "tensorboard>=2.10",  # 2.9 does not load with the protobuf that comes with it today
     "tabulate>=0.9",
+    "jinja2>=3.1",
     "termcolor>=1.1",
     "tqdm>=4.64",
     "cloudpickle>=2.0",
@@ -81,7 +82,7 @@ setup(
     packages=[*find_packages(include=["imrsf_d2", "imrsf_d2.*"]), "imrsf_d2.configs"],
     # The configs lie where Detectron2's users look for them, and travel with the package.
     package_dir={"imrsf_d2": "imrsf_d2", "imrsf_d2.configs": "configs"},
-    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "py.typed"], "imrsf_d2.configs": ["**/*.yaml"]},
+    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.html", "**/*.css", "**/*.js", "py.typed"], "imrsf_d2.configs": ["**/*.yaml"]},
     entry_points={"console_scripts": ["imrsf = imrsf_d2.cli:main"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={

@@ -1,4 +1,4 @@
-"""Evaluate one model with every subset of its sensors: scores, contribution of each sensor, charts, importance maps."""
+"""Evaluate one model with every subset of its sensors: scores, contribution of each sensor, a page to play with."""
 
 from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
 
@@ -27,7 +27,7 @@ def parse(argv):
         "--output",
         required=True,
         metavar="DIR",
-        help="folder for modalities.{md,json,csv}, charts, and the predictions for each subset",
+        help="folder for report.html, modalities.{md,json,csv}, charts, and the predictions for each subset",
     )
     parser.add_argument(
         "--subsets",
@@ -58,6 +58,13 @@ def parse(argv):
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default: 0)")
     parser.add_argument(
+        "--tiles",
+        type=int,
+        default=24,
+        metavar="N",
+        help="number of tiles that report.html shows, with the predictions from every subset; 0 for none (default: 24)",
+    )
+    parser.add_argument(
         "--importance",
         action="store_true",
         help="also write the weights of the sensors in the fusion tokens, as GeoTIFFs and figures",
@@ -85,4 +92,4 @@ def evaluate(args):
 
     output = evaluate_modalities(args)
     if output is not None:
-        print(f"\n{output.table}\n\nReport: {output.report}", flush=True)
+        print(f"\n{output.table}\n\nReport: {output.report}\nPage:   {output.page}", flush=True)

@@ -1,10 +1,9 @@
-"""The demo: synthetic data, a short training run on the CPU, every subset of the sensors, the map of a scene, a report with pictures."""
+"""The demo: synthetic data, a short training run on the CPU, every subset of the sensors, the map of a scene, a report."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,17 +15,20 @@ from torch import nn
 
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.engine.demo_page import write_demo_page
 from imrsf_d2.engine.demo_plan import Plan, make_plan
 from imrsf_d2.engine.demo_scene import describe_maps, map_demo_scene
 from imrsf_d2.engine.pace import shorten, using_threads
 from imrsf_d2.engine.resuming import forget_training, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
+from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.scores import MEANINGS, main_score
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.tables import markdown_table, subset_table
 from imrsf_d2.evaluation.trivial import trivial_results
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.command_line import this_command
 from imrsf_d2.visualization import choose_tiles, draw_overview, draw_subset, predict_tiles
 
 __all__ = ["DemoData", "run_demo"]
@@ -65,7 +67,7 @@ def run_demo(
     Args:
         config_file: a config under configs/demo.
         data: what to write to `<output>/data` and train on.
-        output: gets data/, train/, evaluation/, pictures/, scene/ and report.md.
+        output: gets data/, train/, evaluation/, pictures/, scene/, report.md and report.html.
         opts: KEY VALUE overrides of the config.
         minutes: a limit; on a machine too slow for it the training run is shortened. None trains as the config says.
 
@@ -105,17 +107,20 @@ def _train_and_show(
     print(f"[3/5] Evaluation on all {len(names.subsets())} subsets of {', '.join(names.names)}", flush=True)
     dataset = cfg.DATASETS.TEST[0]
     scores = str(output / "evaluation")
-    rows = stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, dataset, output_dir=scores))
-
-    print("[4/5] Pictures", flush=True)
-    stopwatch.run("pictures", lambda: _draw(cfg, model, rows, output / "pictures"))
+    with tempfile.TemporaryDirectory() as folder:  # scored anew each time, so that no scores of another model are kept
+        record = SweepRecord(folder)
+        rows = stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, dataset, output_dir=scores, record=record))
+        print("[4/5] Pictures", flush=True)
+        stopwatch.run("pictures", lambda: _draw(cfg, model, rows, output / "pictures"))
+        page = output / "report.html"
+        stopwatch.run("page", lambda: write_demo_page(page, cfg, model, rows, record))
     section = _scene(cfg, model, data, output, stopwatch)
     report = output / "report.md"
     blind, trivial = trivial_results(dataset)
     table = subset_table([*rows, {"modalities": [], "results": trivial}], names.names)
     table += f"\n\nThe last row looks at no sensor: {blind}."
     write_text(report, _report(cfg, model, data, rows, table, section, stopwatch.seconds, plan))
-    print(f"\n{table}\n\nReport: {report}", flush=True)
+    print(f"\n{table}\n\nReport: {report}\nPage:   {page}", flush=True)
     return report
 
 
@@ -187,12 +192,14 @@ def _report(
             f"**Data.** {data.describe} Synthetic: these numbers show that the method works here, and say nothing about "
             "scores on real imagery; do not compare them with published ones.",
             "",
+            "[report.html](report.html) is a page to switch the sensors on and off.",
+            "",
             "![all subsets](pictures/overview.png)",
             "",
             *([section, ""] if section else []),
             "## How it was made",
             "",
-            f"- Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
+            f"- Command: `{this_command()}`",
             f"- Model: {parameters:.1f} M parameters, patches of {cfg.MODEL.IMRSF.PATCH_SIZE} px, "
             f"{cfg.MODEL.IMRSF.DEPTH} blocks of width {cfg.MODEL.IMRSF.EMBED_DIM}",
             f"- Training: {cfg.SOLVER.MAX_ITER} iterations of {cfg.SOLVER.IMS_PER_BATCH} tiles from random weights, "

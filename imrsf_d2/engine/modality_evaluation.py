@@ -20,7 +20,7 @@ from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.descriptions import describe_classes
 from imrsf_d2.engine.launching import launch_run
-from imrsf_d2.engine.modality_files import write_importance_maps, write_sweep
+from imrsf_d2.engine.modality_files import PAGE, write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
 from imrsf_d2.engine.trainer import Trainer
@@ -32,6 +32,7 @@ from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.sweep_report import same_scores, score_table
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.visualization.pages.tiles import keep_tiles, kept_tiles, no_tiles
 
 __all__ = ["SweepOutput", "evaluate_modalities", "read_subsets"]
 
@@ -44,10 +45,12 @@ class SweepOutput:
 
     Args:
         report: path of the report.
+        page: path of the page.
         table: the scores of all subsets, as Markdown.
     """
 
     report: Path
+    page: Path
     table: str
 
 
@@ -57,7 +60,8 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     Args:
         args: config_file, opts (KEY VALUE overrides), output (folder), subsets (text as for `read_subsets`, or None for
             all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), resamples and
-            seed (of the bootstrap), importance (whether to write maps) and importance_images (of how many images).
+            seed (of the bootstrap), tiles (how many the page shows), importance (whether to write maps) and
+            importance_images (of how many images).
 
     Returns:
         The report, which the first process writes, and its first table; None in the other processes.
@@ -68,7 +72,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
             requested of a model without Bi-LSTM attention.
     """
     processes = all_processes(args.num_gpus)
-    for option, least in (("resamples", 0), ("seed", 0), ("subsets_per_pass", 0), ("importance_images", 1)):
+    for option, least in (("resamples", 0), ("seed", 0), ("subsets_per_pass", 0), ("tiles", 0), ("importance_images", 1)):
         if getattr(args, option) < least:
             raise InputError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
     # The log and the config are written to the folder of the scores, not to that of the training run.
@@ -86,7 +90,9 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     record = SweepRecord(args.output)
     if is_first_process():
         record.claim(sweep_identity(cfg, dataset, samples))
-    if args.importance or not all(record.has(subset) for subset in subsets):
+    # Those of an interrupted run, or of one that an older version finished, may be missing.
+    tiles_missing = args.tiles > 0 and kept_tiles(args.output, subsets, args.tiles) is None
+    if args.importance or tiles_missing or not all(record.has(subset) for subset in subsets):
         launch_run(
             argparse.Namespace(
                 config_file=args.config_file,
@@ -99,6 +105,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
                 subsets=subsets,
                 subsets_per_pass=args.subsets_per_pass,
                 importance_images=args.importance_images if args.importance else 0,
+                tiles=args.tiles if tiles_missing else 0,
             ),
             _evaluate,
         )
@@ -178,6 +185,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         record=SweepRecord(cfg.OUTPUT_DIR),
         subsets_per_pass=args.subsets_per_pass,
     )
+    if args.tiles and comm.is_main_process():
+        keep_tiles(cfg.OUTPUT_DIR, cfg, model, dataset, read_test_samples(cfg, dataset), args.subsets, args.tiles)
     if args.importance_images and comm.is_main_process():
         write_importance_maps(cfg.OUTPUT_DIR, cfg, model, dataset, args.importance_images)
 
@@ -208,5 +217,6 @@ def _finish(
     )
     if same := same_scores(rows, summary):
         logger.warning("%s", same.strip("*"))
-    report = write_sweep(record.folder, cfg, dataset, rows, summary, processes, args.importance)
-    return SweepOutput(report, score_table(rows, summary))
+    tiles = (kept_tiles(record.folder, subsets, args.tiles) if args.tiles else None) or no_tiles(summary.num_images)
+    report = write_sweep(record.folder, cfg, dataset, rows, summary, images, tiles, processes, args.importance)
+    return SweepOutput(report, record.folder / PAGE, score_table(rows, summary))

@@ -1,11 +1,9 @@
-"""What a finished sweep leaves in its folder: the report, the same as data, charts; and importance maps if wanted."""
+"""What a finished sweep leaves in its folder: the report, the same as data, charts, a page; and importance maps if wanted."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,22 +13,25 @@ from torch import nn
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.evaluation.importance import importance_maps, write_importance
+from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 from imrsf_d2.evaluation.summary import Summary
 from imrsf_d2.evaluation.sweep import RESULTS_FILE
 from imrsf_d2.evaluation.sweep_data import sweep_csv, sweep_json
 from imrsf_d2.evaluation.sweep_report import sweep_markdown
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.command_line import this_command
 from imrsf_d2.visualization import choose_tiles
 from imrsf_d2.visualization.importance import draw_importance
+from imrsf_d2.visualization.pages.sweep_page import sweep_page
 from imrsf_d2.visualization.sweep_charts import draw_sweep_charts
 
-__all__ = ["REPORT", "write_importance_maps", "write_sweep"]
+__all__ = ["PAGE", "REPORT", "write_importance_maps", "write_sweep"]
 
 logger = logging.getLogger(__name__)
 
 #: Names in the folder of a sweep; RESULTS_FILE is one more.
-REPORT, SHEET, IMPORTANCE = "modalities.md", "modalities.csv", "importance"
+REPORT, SHEET, PAGE, IMPORTANCE = "modalities.md", "modalities.csv", "report.html", "importance"
 
 
 def write_sweep(
@@ -39,10 +40,12 @@ def write_sweep(
     dataset: str,
     rows: Sequence[Mapping],
     summary: Summary,
+    images: Mapping[tuple[str, ...], SemanticImages | InstanceImages],
+    tiles: Mapping,
     processes: int,
     importance: bool = False,
 ) -> Path:
-    """Write the report, JSON, CSV and charts.
+    """Write the report, JSON, CSV, charts and page.
 
     Args:
         folder: where they go.
@@ -50,6 +53,8 @@ def write_sweep(
         dataset: name of the evaluated dataset.
         rows: as returned by `sweep_subsets`.
         summary: of these rows.
+        images: what each image contributes to each row's main score.
+        tiles: of the page, as returned by `encode_tiles`.
         processes: how many evaluated the subsets.
         importance: include the importance maps in `folder` in the report.
 
@@ -62,17 +67,22 @@ def write_sweep(
         figures |= {path.stem: f"{IMPORTANCE}/{path.name}" for path in sorted((folder / IMPORTANCE).glob("*.png"))}
     seconds = sum(row["seconds"] for row in rows)
     origin = [
-        f"Command: `python {shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}`",
+        f"Command: `{this_command()}`",
         f"Weights: {cfg.MODEL.WEIGHTS}",
         f"Data: {dataset}, {summary.num_images} images",
         f"Machine: {describe_machine()}; device {cfg.MODEL.DEVICE}, {processes} process{'es' * (processes != 1)}; "
         f"{seconds:.0f} s for the subsets",
         f"Versions: {describe_versions()}",
-        f"All scores, in percent: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET})",
     ]
     write_text(folder / RESULTS_FILE, sweep_json(dataset, cfg.MODEL.WEIGHTS, rows, summary))
     write_text(folder / SHEET, sweep_csv(rows, summary.names, summary.covered))
-    write_text(folder / REPORT, sweep_markdown(rows, summary, figures, origin))
+    every = this_command(without="--subsets")
+    write_text(folder / PAGE, sweep_page(rows, summary, images, tiles, dataset, every, origin))
+    files = [
+        f"All scores, in percent: [{RESULTS_FILE}]({RESULTS_FILE}) and [{SHEET}]({SHEET})",
+        f"A page to switch sensors on and off: [{PAGE}]({PAGE})",
+    ]
+    write_text(folder / REPORT, sweep_markdown(rows, summary, figures, [*origin, *files]))
     return folder / REPORT
 
 

@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from imrsf_d2.evaluation.per_image import InstanceImages
 
-__all__ = ["match_instances"]
+__all__ = ["match_by_iou", "match_instances"]
 
 
 def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5) -> InstanceImages:
@@ -36,7 +36,7 @@ def match_instances(evaluation: COCOeval, image_ids: tuple, min_iou: float = 0.5
         confidence = confidence[order]
         match = np.full(len(confidence), -1)
         if len(crowd):
-            match = _match(np.asarray(evaluation.ious[cell]), crowd, min_iou)
+            match = match_by_iou(np.asarray(evaluation.ious[cell]), crowd, min_iou)
         counted = (match < 0) | ~np.append(crowd, False)[match]
         detections.append(
             np.stack([np.full(len(match), image), np.full(len(match), category), confidence, match >= 0])[:, counted]
@@ -55,7 +55,7 @@ def _by_cell(coco: COCO) -> dict[tuple[int, int], list[dict]]:
     return cells
 
 
-def _match(ious: np.ndarray, crowd: np.ndarray, min_iou: float) -> np.ndarray:
+def match_by_iou(ious: np.ndarray, crowd: np.ndarray, min_iou: float) -> np.ndarray:
     """Match each prediction with the ground truth that it overlaps most.
 
     Args:

@@ -6,7 +6,7 @@ shown is decided in `imrsf_d2.data.displays`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from imrsf_d2.data.displays import display_of
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.visualization.palettes import RGB, KeyEntry, Palette, modality_palette
 
-__all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "view_modality"]
+__all__ = ["INVALID", "View", "backdrop", "display_limits", "modality_title", "most_readable", "view_modality"]
 
 #: Color of pixels without data.
 INVALID: RGB = (0.87, 0.87, 0.87)
@@ -118,20 +118,23 @@ def backdrop(image: np.ndarray, modalities: ModalitySet, names: Sequence[str] = 
     }
     if not views:
         return np.broadcast_to(INVALID, (*image.shape[1:], 3))
-    # At the edge of a swath, a sensor that covers most of the tile is preferred to a more readable one that does not.
-    best = min(
-        views,
-        key=lambda name: (
-            views[name].valid.mean() < 0.5,
-            len(display_of(modalities[name]).bands) < 3,
-            display_of(modalities[name]).radar,
-            modalities[name].categorical,
-        ),
-    )
+    best = most_readable(views, modalities)[0]
     colors = views[best].colors
     if views[best].scale is not None or modalities[best].categorical:
         colors = np.repeat(colors @ np.array([[0.299], [0.587], [0.114]]), 3, axis=-1)  # luma
     return np.where(views[best].valid[..., None], 0.15 + 0.7 * colors, INVALID)
+
+
+def most_readable(views: Mapping[str, View], modalities: ModalitySet) -> list[str]:
+    """The modalities of some views of a sample in the order in which they serve as a background: true color, then heights."""
+
+    def rank(name: str) -> tuple[bool, ...]:
+        display = display_of(modalities[name])
+        # At the edge of a swath, a sensor that covers most of the tile is preferred to a more readable one that does not.
+        mostly_empty = bool(views[name].valid.mean() < 0.5)
+        return mostly_empty, len(display.bands) < 3, display.radar, modalities[name].categorical
+
+    return sorted(views, key=rank)
 
 
 def _shown_bands(image: np.ndarray, modalities: ModalitySet, name: str) -> np.ndarray:

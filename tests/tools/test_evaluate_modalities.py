@@ -73,6 +73,7 @@ def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
         "modalities.json",
         "modalities.csv",
         "modalities.md",
+        "report.html",
         "subsets.png",
         "losses.png",
         "sweep.json",

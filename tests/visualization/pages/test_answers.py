@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Instances
+
+from imrsf_d2.data.labels import semantic_truth
+from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
+from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_mask
+from imrsf_d2.visualization.pages.answers import LEAST_SCORE, LabelMaps, Objects
+from tests.tiny import DEMO_CONFIGS, OVERRIDES
+from tests.visualization.pages.test_encoding import filled, read
+
+
+@pytest.fixture
+def dataset(tiny_root, monkeypatch, request):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    return load_config(DEMO_CONFIGS[request.param], OVERRIDES).DATASETS.TEST[0]
+
+
+@pytest.mark.parametrize("dataset", ["instance"], indirect=True)
+def test_objects_are_right_where_the_evaluation_counts_them_so(dataset, rng):
+    """Shifted true masks, some of them twice: right, wrong and repeated ones, with scores above and below the least one."""
+    evaluator, answers, right = InstanceEvaluator(dataset), Objects(MetadataCatalog.get(dataset)), []
+    for sample in DatasetCatalog.get(dataset):
+        size = sample["height"], sample["width"]
+        truth = [rle_to_mask(annotation_to_rle(a, *size)) for a in sample["annotations"]]
+        found = [np.roll(mask, rng.integers(0, 5), axis=1) for mask in [*truth, *truth[:2]]]
+        output = Instances(size)
+        output.pred_masks = torch.from_numpy(np.array(found)).float()
+        output.scores = torch.from_numpy(rng.random(len(found)))
+        output.pred_classes = torch.zeros(len(found), dtype=torch.int64)
+        evaluator.process([sample], [{"instances": output}])
+        items = answers.of_output({"instances": output}, sample, 1)["items"]
+        assert [item["s"] for item in items] == sorted((item["s"] for item in items), reverse=True)
+        assert len(items) == int((output.scores >= LEAST_SCORE).sum())
+        order = output.scores.argsort(descending=True).tolist()
+        for item, place in zip(items, order):
+            assert np.array_equal(filled(item["d"], size), found[place])
+        right += [(sample["image_id"], item["s"]) for item in items if item["m"] >= 0]
+        matched = [item["m"] for item in items if item["m"] >= 0]
+        assert len(set(matched)) == len(matched)
+        shown = answers.of_dataset(sample, 1)["items"]
+        assert all(np.array_equal(filled(item["d"], size), mask) for item, mask in zip(shown, truth, strict=True))
+    evaluator.evaluate()
+    images = evaluator.per_image()
+    sure = images.right & (images.confidence >= LEAST_SCORE)
+    expected = [(images.image_ids[i], round(score, 4)) for i, score in zip(images.image[sure], images.confidence[sure])]
+    assert sorted(right) == sorted(expected) and 0 < len(right) < len(images.right)
+
+
+@pytest.mark.parametrize("dataset", ["lulc"], indirect=True)
+def test_a_label_map_comes_with_its_score_and_the_share_that_is_right(dataset, rng):
+    answers, (sample, *_) = LabelMaps(MetadataCatalog.get(dataset)), DatasetCatalog.get(dataset)
+    truth = semantic_truth(sample)
+    scores = torch.from_numpy(rng.random((len(answers.classes), *truth.shape)))
+    answer = answers.of_output({"sem_seg": scores}, sample, 1)
+    labels = scores.argmax(dim=0).numpy()
+    assert np.array_equal(read(answer["png"])[1], labels)
+    known = truth < len(answers.classes)
+    assert answer["right"] == pytest.approx((labels == truth)[known].mean(), abs=1e-4)
+    side = answer["block"]
+    means = scores.amax(dim=0).numpy().reshape(truth.shape[0] // side, side, -1, side).mean(axis=(1, 3))
+    assert np.abs(read(answer["score"])[1] / 100 - means).max() <= 0.006
+    assert np.array_equal(read(answers.of_dataset(sample, 1)["png"])[1], np.where(known, truth, 255))
