@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test test-long test-extras test-export lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long test-extras test-export browser test-browser lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,7 +30,7 @@ $(STAMP): $(INSTALL) $(filter-out requirements/dev.%,$(wildcard requirements/*.s
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
 	@touch $@
 
-dev: $(DEV_STAMP)  ## add what lint and docs need to the environment; nothing else needs it
+dev: $(DEV_STAMP)  ## add what lint, docs and tests of pages need to the environment; nothing else needs it
 
 $(DEV_STAMP): $(STAMP) requirements/dev.sh requirements/dev.txt
 	@bash requirements/dev.sh "$(VENV)"
@@ -52,6 +52,12 @@ test-extras: env  ## the tests with transformers, segmentation_models_pytorch an
 test-export: env  ## the tests of ONNX files, with onnx, onnxscript and onnxruntime in build/export
 	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/export -c requirements/base.txt -r requirements/export.txt
 	PYTHONPATH=build/export OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/export tests/tools/test_export_model.py
+
+browser: dev  ## what the tests of pages need beside the environment: playwright and a Chromium; without it they are skipped
+	@bash requirements/browser.sh "$(VENV)"
+
+test-browser: browser  ## the tests of pages, in Chromium
+	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/visualization/pages -rs
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check
