@@ -82,7 +82,10 @@ setup(
     packages=[*find_packages(include=["imrsf_d2", "imrsf_d2.*"]), "imrsf_d2.configs"],
     # The configs lie where Detectron2's users look for them, and travel with the package.
     package_dir={"imrsf_d2": "imrsf_d2", "imrsf_d2.configs": "configs"},
-    package_data={"imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.html", "**/*.css", "**/*.js", "py.typed"], "imrsf_d2.configs": ["**/*.yaml"]},
+    package_data={
+        "imrsf_d2": ["**/*.json", "**/*.csv", "**/*.txt", "**/*.html", "**/*.css", "**/*.js", "py.typed"],
+        "imrsf_d2.configs": ["**/*.yaml"],
+    },
     entry_points={"console_scripts": ["imrsf = imrsf_d2.cli:main"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={

@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from imrsf_d2.compat.machine import describe_machine, describe_versions
-from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.modalities import ModalitySet
@@ -41,7 +40,7 @@ def write_demo_page(
     images = {subset: record.images(subset) for subset in subsets}
     classes = MetadataCatalog.get(dataset).get("stuff_classes", ())
     summary = summarize(ModalitySet.from_config(cfg).names, rows, images, classes, RESAMPLES)
-    tiles = encode_tiles(cfg, model, dataset, read_test_samples(cfg, dataset), subsets)
+    tiles = encode_tiles(cfg, model, dataset, DatasetCatalog.get(dataset), subsets)
     origin = [
         f"Command: {this_command()}",
         "Data: synthetic; do not compare the scores with published ones",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
 from imrsf_d2.checkpoint.files import neighbors
@@ -186,7 +186,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         subsets_per_pass=args.subsets_per_pass,
     )
     if args.tiles and comm.is_main_process():
-        keep_tiles(cfg.OUTPUT_DIR, cfg, model, dataset, read_test_samples(cfg, dataset), args.subsets, args.tiles)
+        keep_tiles(cfg.OUTPUT_DIR, cfg, model, dataset, DatasetCatalog.get(dataset), args.subsets, args.tiles)
     if args.importance_images and comm.is_main_process():
         write_importance_maps(cfg.OUTPUT_DIR, cfg, model, dataset, args.importance_images)
 

@@ -59,9 +59,10 @@ def test_the_demo_reports_and_does_nothing_twice(run, tmp_path, capsys, monkeypa
         assert f"(pictures/{picture}.png)" in report
         assert (tmp_path / "pictures" / f"{picture}.png").is_file()
     seconds = json.loads((tmp_path / "timings.json").read_text())
-    assert list(seconds) == ["data", "training", "evaluation", "pictures", "scene data", "scene maps"]
+    assert list(seconds) == ["data", "training", "evaluation", "pictures", "page", "scene data", "scene maps"]
     assert min(seconds.values()) > 0.01
     assert scores in read_tables(capsys.readouterr().out)
+    assert "(report.html)" in report and (tmp_path / "report.html").is_file()
 
     header, *maps = read_tables(report)[1]
     assert header == ["SAR", "RGB", "DSM", "objects", "AP50", "map"]
