@@ -13,7 +13,7 @@ from torch import nn
 from imrsf_d2.compat.machine import describe_machine, describe_versions
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.evaluation.importance import importance_maps, write_importance
-from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
+from imrsf_d2.evaluation.per_image import Images
 from imrsf_d2.evaluation.summary import Summary
 from imrsf_d2.evaluation.sweep import RESULTS_FILE
 from imrsf_d2.evaluation.sweep_data import sweep_csv, sweep_json
@@ -40,7 +40,7 @@ def write_sweep(
     dataset: str,
     rows: Sequence[Mapping],
     summary: Summary,
-    images: Mapping[tuple[str, ...], SemanticImages | InstanceImages],
+    images: Mapping[tuple[str, ...], Images],
     tiles: Mapping,
     processes: int,
     importance: bool = False,

@@ -10,7 +10,7 @@ import numpy as np
 
 from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.evaluation.bootstrap import LEAST_IMAGES, LEVEL
-from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
+from imrsf_d2.evaluation.per_image import Images
 from imrsf_d2.evaluation.report_sections import lacks_tiles
 from imrsf_d2.evaluation.scores import MEANINGS, SHOWN, class_scores, main_score
 from imrsf_d2.evaluation.summary import Estimate, Summary
@@ -31,7 +31,7 @@ SENSOR_COLORS = ("#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#d55e00
 def sweep_page(
     rows: Sequence[Mapping],
     summary: Summary,
-    images: Mapping[Subset, SemanticImages | InstanceImages],
+    images: Mapping[Subset, Images],
     tiles: Mapping,
     dataset: str,
     command: str,
@@ -124,7 +124,7 @@ def _subset(row: Mapping, subset: Subset, summary: Summary) -> dict:
     }
 
 
-def _tiles(tiles: Mapping, images: Mapping[Subset, SemanticImages | InstanceImages]) -> list[dict]:
+def _tiles(tiles: Mapping, images: Mapping[Subset, Images]) -> list[dict]:
     """The tiles with their own scores by subset: the metric of the sweep, on that tile alone."""
     places = {image_id: place for place, image_id in enumerate(next(iter(images.values())).image_ids)}
     shown = [tile for tile in tiles["tiles"] if tile["id"] in places]
