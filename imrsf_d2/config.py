@@ -10,6 +10,8 @@ from detectron2.config import CfgNode as CN
 from imrsf_d2.data.modality_dropout import STRATEGIES
 from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.encoder import READOUTS
+from imrsf_d2.modeling.gather import GATHERS
 from imrsf_d2.modeling.pyramid_checks import check_pyramid
 from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.utils.errors import InputError
@@ -53,11 +55,20 @@ def add_imrsf_config(cfg: CN) -> None:
     # Of build_imrsf_vit_simple_pyramid_backbone: how many times finer (4, 2), as fine (1) or coarser (0.5) than the map
     # MODEL.FPN.IN_FEATURES its maps p2, p3, ... are, from fine to coarse.
     imrsf.SCALE_FACTORS = [4.0, 2.0, 1.0, 0.5]
-    # Gather the modalities into the fusion tokens by Bi-LSTM attention before the first block (eqs. 2-3).
-    imrsf.BILSTM = True
+    # What each fusion token gathers from the modalities that are present at its place, before the first block: "bilstm", the
+    # paper's Bi-LSTM attention (eqs. 2-3); "mean", the mean of their tokens, added to the fusion token; "mean_bilstm", the mean
+    # and the Bi-LSTM attention as a correction; "none", nothing (the paper's "w/o LSTM" ablation).
+    imrsf.GATHER = "bilstm"
     # Let a modality's tokens attend only to each other (eq. 4). False lets every token attend to every other one (the
     # paper's "w/o mask" ablation).
     imrsf.MASKED_ATTENTION = True
+    # With MASKED_ATTENTION: only this many of the first blocks follow eq. 4, and the others have full attention; -1 for all. Only
+    # with eq. 4 in every block does a sweep over subsets compute each modality once.
+    imrsf.MASKED_BLOCKS = -1
+    # What the feature maps are made of: "fusion", the fusion tokens (the paper's); "modalities", at each place the mean of the
+    # tokens of the modalities that are present there, without any fusion token among the tokens that attend (as MultiMAE is
+    # read out; requires GATHER "none").
+    imrsf.READOUT = "fusion"
     # A patch of a modality counts as present when at least this fraction of its pixels is valid.
     imrsf.MIN_VALID = 0.5
     # How a missing modality is handled: "skip" computes no tokens for it; "zeros" feeds an image of the training mean, as
@@ -69,6 +80,12 @@ def add_imrsf_config(cfg: CN) -> None:
     # Freeze the encoder and train everything else, including the layers that turn fusion tokens into feature maps (the
     # paper's partial fine-tuning). MODEL.WEIGHTS must provide every frozen parameter.
     imrsf.FREEZE = False
+
+    cfg.register_renamed_key(
+        "MODEL.IMRSF.BILSTM",
+        "MODEL.IMRSF.GATHER",
+        'GATHER: "bilstm" is what BILSTM: true was, GATHER: "none" what false was.',
+    )
 
     # ---- Pre-training (MODEL.META_ARCHITECTURE: IncompleteMultimodalMAE) ---------------------------------------------
     pretrain = imrsf.PRETRAIN = CN()
@@ -194,6 +211,20 @@ def finalize_config(cfg: CN) -> None:
     )
     expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a fraction above 0 and up to 1")
     expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability of 0 or more and below 1")
+    expect(imrsf.GATHER in GATHERS, "MODEL.IMRSF.GATHER", imrsf.GATHER, " or ".join(map(repr, GATHERS)))
+    expect(imrsf.READOUT in READOUTS, "MODEL.IMRSF.READOUT", imrsf.READOUT, " or ".join(map(repr, READOUTS)))
+    expect(
+        imrsf.READOUT == "fusion" or imrsf.GATHER == "none",
+        "MODEL.IMRSF.GATHER",
+        imrsf.GATHER,
+        f"'none' with MODEL.IMRSF.READOUT {imrsf.READOUT!r}, which has no fusion tokens to gather into",
+    )
+    expect(
+        imrsf.MASKED_BLOCKS == -1 or (imrsf.MASKED_ATTENTION and 0 <= imrsf.MASKED_BLOCKS <= imrsf.DEPTH),
+        "MODEL.IMRSF.MASKED_BLOCKS",
+        imrsf.MASKED_BLOCKS,
+        f"-1, or 0 to MODEL.IMRSF.DEPTH = {imrsf.DEPTH} with MODEL.IMRSF.MASKED_ATTENTION",
+    )
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     solver = cfg.SOLVER
     expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION, " or ".join(map(repr, DTYPES)))
@@ -256,6 +287,12 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
         "MODEL.IMRSF.ABSENT",
         cfg.MODEL.IMRSF.ABSENT,
         "'skip' in pre-training, which must not compute tokens of hidden patches",
+    )
+    expect(
+        cfg.MODEL.IMRSF.READOUT == "fusion",
+        "MODEL.IMRSF.READOUT",
+        cfg.MODEL.IMRSF.READOUT,
+        "'fusion' in pre-training, whose decoders read fusion tokens",
     )
     expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "1 or more")
     crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE

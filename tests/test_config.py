@@ -56,17 +56,22 @@ def test_the_backbone_reads_every_model_key(cfg):
         "DROP_PATH": 0.2,
         "OUT_LAYERS": [1, 2],
         "OUT_FEATURES": ["res3", "res4"],
-        "BILSTM": False,
-        "MASKED_ATTENTION": False,
+        "GATHER": "none",
+        "MASKED_BLOCKS": 2,
+        "READOUT": "modalities",
         "MIN_VALID": 0.3,
         "ABSENT": "zeros",
         "CHECKPOINT_BLOCKS": True,
         "FREEZE": True,
     }
-    # SCALE_FACTORS is of a pyramid on the backbone.
-    assert changed.keys() == cfg.MODEL.IMRSF.keys() - {"MODALITIES", "PRETRAIN", "SCALE_FACTORS"}
+    # SCALE_FACTORS is of a pyramid on the backbone; MASKED_ATTENTION contradicts MASKED_BLOCKS and comes below.
+    assert changed.keys() == cfg.MODEL.IMRSF.keys() - {"MODALITIES", "PRETRAIN", "SCALE_FACTORS", "MASKED_ATTENTION"}
     assert all(cfg.MODEL.IMRSF[key] != value for key, value in changed.items())
     change(cfg, {f"MODEL.IMRSF.{key}": value for key, value in changed.items()})
+    finalize_config(cfg)
+    first = build_imrsf_vit_backbone(cfg)
+    assert [block.attn.masked for block in first.blocks] == [True, True, False]
+    change(cfg, {"MODEL.IMRSF.MASKED_ATTENTION": False, "MODEL.IMRSF.MASKED_BLOCKS": -1})
     finalize_config(cfg)
     vit = build_imrsf_vit_backbone(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
@@ -74,7 +79,11 @@ def test_the_backbone_reads_every_model_key(cfg):
     assert vit.checkpoint_blocks and vit.frozen
     block = vit.blocks[-1]
     assert (block.attn.num_heads, block.attn.masked, block.drop_path) == (2, False, 0.2)
-    assert block.mlp.fc1.out_features == 48 and vit.bilstm is None and vit.modalities.names == ("sar", "rgb")
+    assert (
+        block.mlp.fc1.out_features == 48
+        and (vit.bilstm, vit.readout) == (None, "modalities")
+        and vit.modalities.names == ("sar", "rgb")
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,6 +97,10 @@ def test_the_backbone_reads_every_model_key(cfg):
         ("MODEL.IMRSF.DEPTH", 6, "OUT_LAYERS is .2, 5, 8, 11., expected blocks from 0 to MODEL.IMRSF.DEPTH - 1 = 5"),
         ("MODEL.IMRSF.MIN_VALID", 0.0, "MIN_VALID is 0.0, expected a fraction above 0"),
         ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability of 0 or more and below 1"),
+        ("MODEL.IMRSF.GATHER", "sum", "GATHER is 'sum', expected 'bilstm' or 'mean' or 'mean_bilstm' or 'none'"),
+        ("MODEL.IMRSF.READOUT", "tokens", "READOUT is 'tokens', expected 'fusion' or 'modalities'"),
+        ("MODEL.IMRSF.READOUT", "modalities", "GATHER is 'bilstm', expected 'none' with MODEL.IMRSF.READOUT 'modalities'"),
+        ("MODEL.IMRSF.MASKED_BLOCKS", 13, "MASKED_BLOCKS is 13, expected -1, or 0 to MODEL.IMRSF.DEPTH = 12"),
         ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
         ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
         ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),

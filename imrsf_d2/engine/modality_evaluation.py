@@ -31,6 +31,7 @@ from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.sweep_report import same_scores, score_table
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.arguments import check_weighing
 from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.visualization.pages.tiles import keep_tiles, kept_tiles, no_tiles
 
@@ -82,8 +83,8 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     wanted = read_subsets(args.subsets, ModalitySet.from_config(cfg))
     dataset = _dataset(cfg)
     _check_weights(cfg)
-    if args.importance and not cfg.MODEL.IMRSF.BILSTM:
-        raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
+    if args.importance:
+        check_weighing(cfg)
     samples = read_test_samples(cfg, dataset)
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
     subsets = coverage.choose(wanted, "--subsets")

@@ -37,6 +37,7 @@ from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.scene_checks import check_scene_values
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet, computed_part
+from imrsf_d2.modeling.arguments import check_weighing
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
 from imrsf_d2.utils.keys import flat_keys
@@ -86,8 +87,8 @@ def map_scene(args: argparse.Namespace) -> None:
         **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
         "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
-    if args.importance and not cfg.MODEL.IMRSF.BILSTM:
-        raise InputError("--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.BILSTM is False.")
+    if args.importance:
+        check_weighing(cfg)
     extras = Extras(args.probabilities, args.importance, args.png)
     job = SceneJob(
         scene,

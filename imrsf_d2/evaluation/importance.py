@@ -1,4 +1,8 @@
-"""The weight of each sensor in the fusion tokens, patch by patch: beta of the Bi-LSTM attention (paper, III-B, eq. 3)."""
+"""The weight of each sensor in the fusion tokens, patch by patch: beta of the Bi-LSTM attention (paper, III-B, eq. 3).
+
+With MODEL.IMRSF.GATHER "mean_bilstm" it is the weight in what corrects the mean of the sensors; "mean" weighs all of them alike,
+so there is nothing to show.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +60,7 @@ def check_importance(model: nn.Module) -> None:
     if getattr(find_part(model, "encode"), "bilstm", None) is None:
         raise InputError(
             "importance maps show the weights of the Bi-LSTM attention, which this model does not have "
-            "(MODEL.IMRSF.BILSTM is False, or it has another backbone)."
+            "(MODEL.IMRSF.GATHER is neither 'bilstm' nor 'mean_bilstm', or it has another backbone)."
         )
 
 

@@ -36,7 +36,7 @@ class ImrsfConfig(BackboneConfigMixin, PretrainedConfig):
             and those of any configuration of transformers.
 
     Raises:
-        ValueError: if a modality is not one; the message names the key.
+        ValueError: if a modality is not one, or for `bilstm`, which `gather` has replaced; the message names the key.
     """
 
     model_type = "imrsf"
@@ -49,6 +49,11 @@ class ImrsfConfig(BackboneConfigMixin, PretrainedConfig):
         out_indices: Sequence[int] | None = None,
         **arguments,
     ):
+        if "bilstm" in arguments:  # transformers would keep what it does not know, and the model would be another
+            raise InputError(
+                f"bilstm is {arguments['bilstm']}, which gather has replaced: expected gather 'bilstm' in place of True, "
+                "'none' in place of False (of a saved model, in its config.json)."
+            )
         arguments.pop("stage_names", None)  # of a file; they never differ
         own = {name: arguments.pop(name, default) for name, default in DEFAULTS.items()}
         super().__init__(**arguments)

@@ -1,4 +1,4 @@
-"""The incomplete multimodal ViT encoder: tokens, fusion tokens, Bi-LSTM attention, masked blocks (paper section III)."""
+"""The incomplete multimodal ViT encoder: tokens, fusion tokens that gather them, masked blocks, read-out (paper section III)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
+from imrsf_d2.modeling.gather import GATHERS, WEIGHING, gather, gather_visible, stream_means
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.runs import Layout
 from imrsf_d2.modeling.tokens import (
@@ -26,7 +27,10 @@ from imrsf_d2.modeling.tokens import (
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["IncompleteMultimodalEncoder"]
+__all__ = ["READOUTS", "IncompleteMultimodalEncoder"]
+
+#: The values of MODEL.IMRSF.READOUT.
+READOUTS = ("fusion", "modalities")
 
 #: Side of the learned grid of fusion tokens, in patches; other grids are resized from it.
 FUSION_GRID = 16
@@ -41,8 +45,12 @@ class IncompleteMultimodalEncoder(nn.Module):
         embed_dim: D, a multiple of 4 and of `num_heads`.
         depth, num_heads, mlp_ratio: as in any ViT.
         drop_path: stochastic depth of the last block; the others grow linearly from 0.
-        bilstm: gather modalities into the fusion tokens by Bi-LSTM attention first (eqs. 2-3).
+        gather: how the fusion tokens gather the modalities first, of `GATHERS`; "bilstm" is the paper's (eqs. 2-3).
         masked_attention: eq. 4; False for full attention.
+        masked_blocks: the first blocks, which alone use eq. 4, the others full attention; None for all.
+        readout: what the features are made of. "fusion": the fusion tokens. "modalities": the mean of the present modalities'
+            own tokens, and there are no fusion tokens among those that attend (the learned ones stand where no modality is
+            present); `gather` must be "none" then.
         min_valid: smallest share of valid pixels of a present patch.
         absent: "skip" computes no token of an absent modality; "zeros" feeds it as a mean-valued image.
         checkpoint_blocks: keep only each block's input for the backward pass and recompute the rest.
@@ -61,8 +69,10 @@ class IncompleteMultimodalEncoder(nn.Module):
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
-        bilstm: bool = True,
+        gather: str = "bilstm",
         masked_attention: bool = True,
+        masked_blocks: int | None = None,
+        readout: str = "fusion",
         min_valid: float = 0.5,
         absent: str = "skip",
         checkpoint_blocks: bool = False,
@@ -74,6 +84,17 @@ class IncompleteMultimodalEncoder(nn.Module):
             raise InputError(f"patch_size is {patch_size}, expected a power of two.")
         if absent not in ("skip", "zeros"):
             raise InputError(f"absent is {absent!r}, expected 'skip' or 'zeros'.")
+        if gather not in GATHERS:
+            raise InputError(f"gather is {gather!r}, expected one of {GATHERS}.")
+        if readout not in READOUTS:
+            raise InputError(f"readout is {readout!r}, expected one of {READOUTS}.")
+        if readout == "modalities" and gather != "none":
+            raise InputError(f"gather is {gather!r}, expected 'none' with readout 'modalities': there are no fusion tokens.")
+        if masked_blocks is not None and not (masked_attention and 0 <= masked_blocks <= depth):
+            raise InputError(
+                f"masked_blocks is {masked_blocks} and masked_attention {masked_attention}, expected 0 to depth = {depth} blocks "
+                "with masked attention, or None."
+            )
         self.modalities = ModalitySet(modalities)
         for modality in self.modalities:
             if hasattr(nn.ModuleDict(), modality.name):
@@ -87,13 +108,16 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.min_valid = min_valid
         self.absent = absent
         self.checkpoint_blocks = checkpoint_blocks
-        self.masked_attention = masked_attention
+        self.gather = gather
+        self.readout = readout
         self.patch_embed = nn.ModuleDict({m.name: PatchEmbed(m, patch_size, embed_dim) for m in self.modalities})
         self.fusion_tokens = nn.Parameter(torch.empty(1, embed_dim, FUSION_GRID, FUSION_GRID))
         nn.init.trunc_normal_(self.fusion_tokens, std=0.02)
-        self.bilstm = BiLSTMAttention(embed_dim) if bilstm else None
+        self.bilstm = BiLSTMAttention(embed_dim) if gather in WEIGHING else None
+        self.masked_blocks = 0 if not masked_attention else depth if masked_blocks is None else masked_blocks
         self.blocks = nn.ModuleList(
-            Block(embed_dim, num_heads, mlp_ratio, masked_attention, drop_path * i / max(depth - 1, 1)) for i in range(depth)
+            Block(embed_dim, num_heads, mlp_ratio, i < self.masked_blocks, drop_path * i / max(depth - 1, 1))
+            for i in range(depth)
         )
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.blocks.apply(_init_linear)
@@ -106,7 +130,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         Args:
             image: normalized [B, C + M, H, W] with validity channels, or [B, C, H, W] with NaN where missing.
             streams: also return each modality's own stream.
-            layers: indices of the blocks after which the fusion tokens are returned as well.
+            layers: indices of the blocks after which the fusion tokens (or what is read out instead) are returned as well.
             depth: how many blocks are run; default: all.
 
         Raises:
@@ -114,7 +138,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         """
         patches = self.read(image)
         present = patches.present
-        layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present))
+        layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present), fusion=self.readout == "fusion")
         return self._run(patches, layout, streams, layers, depth)
 
     def encode_subsets(
@@ -147,7 +171,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         present, batch_size = patches.present, len(patches.present)
         keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept], device=present.device)
         rows = (present & keeps[:, None, :, None]).flatten(0, 1)
-        layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept))
+        layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept), fusion=self.readout == "fusion")
         output = self._run(patches, layout, False, layers)
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
         layer_parts = [values.split(batch_size) for values in output.layers]
@@ -167,8 +191,8 @@ class IncompleteMultimodalEncoder(nn.Module):
             streams: also return the modality tokens.
 
         Raises:
-            ValueError: if `visible` is not a CPU tensor of that shape and type, or the encoder was built with absent="zeros",
-                so that no patch can be hidden from it.
+            ValueError: if `visible` is not a CPU tensor of that shape and type, if the encoder was built with absent="zeros",
+                so that no patch can be hidden from it, or without fusion tokens.
         """
         if visible.shape != patches.present.shape or visible.dtype != torch.bool or visible.device.type != "cpu":
             raise InputError(
@@ -179,13 +203,15 @@ class IncompleteMultimodalEncoder(nn.Module):
             raise InputError(
                 f"absent is {self.absent!r}, expected 'skip': otherwise no patch can be hidden from the encoder."
             )
+        if self.readout != "fusion":
+            raise InputError(
+                f"readout is {self.readout!r}, expected 'fusion': hidden patches are reconstructed from fusion tokens."
+            )
         layout = VisibleLayout(visible, patches.bands.device)
         tokens = self._embed_visible(patches, layout)
-        fusion = self._fusion_tokens(patches.grid)
-        if self.bilstm is not None:
-            fusion = self.bilstm.gather_visible(tokens, fusion, layout)
-        else:
-            fusion = fusion.expand(layout.num_images, -1, -1)
+        fusion = gather_visible(
+            self.gather, self.bilstm, tokens, self._fusion_tokens(patches.grid), self._positions(patches.grid), layout
+        )
         fusion = fusion + self._touch_unused(layout.used, fusion)
         tokens = torch.cat([tokens, fusion.flatten(0, 1)])
         for i, block in enumerate(self.blocks):
@@ -198,10 +224,10 @@ class IncompleteMultimodalEncoder(nn.Module):
     def shares_streams(self) -> bool:
         """Whether a modality's stream is the same in every subset that has it.
 
-        False if streams depend on each other (`masked_attention=False`) or no modality is ever left out
+        False if streams depend on each other (full attention in any block) or no modality is ever left out
         (`absent="zeros"`).
         """
-        return self.masked_attention and self.absent == "skip"
+        return self.absent == "skip" and self.masked_blocks == len(self.blocks)
 
     def read(self, image: Tensor) -> Patches:
         """Separate the bands of a batch from their validity, and determine which patches can be used.
@@ -224,25 +250,21 @@ class IncompleteMultimodalEncoder(nn.Module):
     def _run(
         self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int], depth: int | None = None
     ) -> EncoderOutput:
-        """Embed the tokens of a layout, gather them, and run the blocks."""
+        """Embed the tokens of a layout, gather them, run the blocks, and read out."""
         stream_tokens = self._embed_streams(patches, layout)
-        fusion = self._fusion_tokens(patches.grid)
-        if self.bilstm is not None:
-            fusion, importance = self.bilstm(stream_tokens, fusion, layout)
-        else:
-            fusion = fusion.expand(layout.num_fusion, -1, -1)
-            importance = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
-        fusion = fusion + self._touch_unused(layout.pair_modality, fusion)
+        learned = self._fusion_tokens(patches.grid)
+        learned = learned + self._touch_unused(layout.pair_modality, learned)
+        fusion, importance = gather(self.gather, self.bilstm, stream_tokens, learned, self._positions(patches.grid), layout)
 
-        tokens = torch.cat([stream_tokens, fusion]).flatten(0, 1)
+        tokens = (torch.cat([stream_tokens, fusion]) if layout.fusion_length else stream_tokens).flatten(0, 1)
         collected: dict[int, Tensor] = {}
         last = (len(self.blocks) if depth is None else depth) - 1
         for i in range(last + 1):
-            tokens = self._pass(self.blocks[i], tokens, layout, fusion_only=i == last and not streams)
+            if len(tokens):
+                only = bool(layout.fusion_length) and i == last and not streams
+                tokens = self._pass(self.blocks[i], tokens, layout, fusion_only=only)
             if i in layers or i == last:
-                fusion = tokens.unflatten(0, (-1, layout.num_patches))[-layout.num_fusion :]
-                # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
-                collected[i] = layout.unpack_rows(fusion.clone())
+                collected[i] = layout.unpack_rows(self._read_out(tokens, learned, layout))
         named_streams = {}
         if streams:
             packed = tokens.unflatten(0, (-1, layout.num_patches))[: layout.num_pairs]
@@ -255,6 +277,15 @@ class IncompleteMultimodalEncoder(nn.Module):
             [collected[i] for i in layers],
             patches.grid,
         )
+
+    def _read_out(self, tokens: Tensor, learned: Tensor, layout: TokenLayout) -> Tensor:
+        """[R, N, D] in packed order, of what a block returned; see `readout`."""
+        by_stream = tokens.unflatten(0, (-1, layout.num_patches))
+        if layout.fusion_length:
+            # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
+            return by_stream[-layout.num_fusion :].clone()
+        means, weights = stream_means(by_stream, layout)
+        return torch.where(weights.any(dim=1)[..., None], means, learned)
 
     def _pass(self, block: nn.Module, tokens: Tensor, layout: Layout, fusion_only: bool) -> Tensor:
         if self.checkpoint_blocks and torch.is_grad_enabled():
@@ -316,6 +347,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         ]
         if not used and self.bilstm is not None:
             unused += self.bilstm.parameters()
+        if not used and self.readout == "modalities":  # no token at all passes the blocks
+            unused += self.blocks.parameters()
         for parameter in unused:
             zero = zero + 0.0 * parameter.sum()
         return zero

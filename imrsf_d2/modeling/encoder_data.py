@@ -33,11 +33,14 @@ class EncoderOutput:
     """What the encoder returns, in batch order. N = Hp * Wp patches, row by row.
 
     Attributes:
-        fusion: [B, N, D] fusion tokens after the last block, before the final norm.
+        fusion: [B, N, D] fusion tokens after the last block, before the final norm; with readout "modalities" the mean of the
+            present modality tokens instead.
         streams: name -> [B, N, D] likewise, 0 where absent; empty unless asked for.
         present: [B, M, N] bool, True = this patch of this modality was used.
-        importance: [B, M, N] beta of the Bi-LSTM attention, 0 where absent; all 0 without Bi-LSTM. No gradient.
-        layers: fusion tokens [B, N, D] after each of the layers asked for.
+        importance: [B, M, N] the weight of each modality in what the fusion tokens gathered, 0 where absent, no gradient: beta
+            of the Bi-LSTM attention ("mean_bilstm": in its correction of the mean); "mean": the same for all that are present;
+            "none": all 0.
+        layers: [B, N, D] likewise `fusion` after each of the layers asked for.
         grid: (Hp, Wp).
     """
 

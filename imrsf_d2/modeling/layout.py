@@ -51,11 +51,13 @@ class TokenLayout:
         present: [F, M, N] bool, True = this patch of this modality is usable in this row.
         images: which image, 0..B - 1, each row shows. Rows of one image differ in the modalities that they leave out
             and in nothing else: they share its streams, and are packed once if they have the same modalities.
+        fusion: whether there are fusion tokens.
 
     Attributes:
         groups: the groups of rows in packed order.
         num_images: B, the images.
-        num_fusion: R, the packed rows; each has N fusion tokens.
+        num_fusion: R, the packed rows.
+        fusion_length: the fusion tokens of each: N, or 0 without.
         num_pairs: P, the streams.
         num_full_pairs: streams before this one are of full coverage and need no key mask.
         row_image: the image of each packed row; `pair_image`, `pair_modality`: the image and modality of each stream.
@@ -64,10 +66,11 @@ class TokenLayout:
         ValueError: while PyTorch traces.
     """
 
-    def __init__(self, present: Tensor, images: Sequence[int] | None = None):
+    def __init__(self, present: Tensor, images: Sequence[int] | None = None, fusion: bool = True):
         refuse_tracing()
         self.present = present
         self.num_rows, self.num_modalities, self.num_patches = present.shape
+        self.fusion_length = self.num_patches if fusion else 0
         images = range(self.num_rows) if images is None else images
         self.num_images = len(set(images))
         self.groups = []
@@ -140,7 +143,8 @@ class TokenLayout:
 
     def images_of_rows(self, fusion_only: bool) -> Tensor:
         """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each row."""
-        images = self.row_image if fusion_only else [*self.pair_image, *self.row_image]
+        rows = self.row_image if self.fusion_length else []
+        images = rows if fusion_only else [*self.pair_image, *rows]
         return torch.tensor(images, device=self.present.device).repeat_interleave(self.num_patches)
 
     def in_packed_order(self, rows: list[int], parts: list[Tensor]) -> Tensor:
@@ -226,12 +230,12 @@ class TokenLayout:
         return parts
 
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
-        """[G, (k + 1) * N] bool: usable keys of a group's fusion queries, fusion tokens last; None if full coverage."""
+        """[G, k * N + fusion_length] bool: usable keys of a group, fusion tokens last; None if full coverage."""
         if not group.partial:
             return None
         if group not in self._key_masks:
             usable = self.present[list(group.index)][:, list(group.subset)].flatten(1)
-            self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.num_patches)], dim=1)
+            self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.fusion_length)], dim=1)
         return self._key_masks[group]
 
 

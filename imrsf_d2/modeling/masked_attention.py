@@ -92,7 +92,7 @@ class MaskedAttention(nn.Module):
                 query = self._project(norm(tokens[rows]), slice(0, dim))[:, 0].unflatten(0, (-1, patches))
                 yield rows, self.proj(runs.select(_attend(query, key, value, runs.usable)))
                 first = rows.stop
-        for part in layout.fusion_parts(most):
+        for part in layout.fusion_parts(most) if layout.fusion_length else ():
             rows = slice(boundary + part.rows.start * patches, boundary + part.rows.stop * patches)
             fusion = self._project(norm(tokens[rows])).unflatten(0, (-1, patches))
             yield rows, self.proj(self._mix(part, stream_kv, fusion))
@@ -112,6 +112,8 @@ class MaskedAttention(nn.Module):
 
     def _attend_fusion(self, stream: Tensor, fusion: Tensor, layout: Layout) -> list[Tensor]:
         """Fusion queries over everything their sample has; one piece [G * N, D] per part."""
+        if not layout.fusion_length:
+            return []
         fusion = fusion.unflatten(0, (-1, layout.num_patches))
         return [self._mix(part, stream[:, -2:], fusion[part.rows]) for part in layout.fusion_parts()]
 
@@ -128,14 +130,18 @@ class MaskedAttention(nn.Module):
 
     @staticmethod
     def _attend_all(stream: Tensor, fusion: Tensor, layout: Layout) -> list[Tensor]:
-        """Full attention within each sample; returns pieces that together are [T + R * N, D]."""
-        patches = layout.num_patches
-        fusion = fusion.unflatten(0, (-1, patches))
+        """Full attention within each sample; returns pieces that together are all rows of tokens."""
+        length = layout.fusion_length
         stream_parts, fusion_parts = [], []
         for part in layout.fusion_parts():
-            query, key, value = torch.cat([part.streams.take(stream), fusion[part.rows]], dim=1).unbind(2)
+            own = fusion[part.rows.start * length : part.rows.stop * length]
+            own = own.unflatten(0, (part.rows.stop - part.rows.start, length))
+            tokens = torch.cat([part.streams.take(stream), own], dim=1)
+            if not tokens.shape[1]:  # samples of nothing
+                continue
+            query, key, value = tokens.unbind(2)
             mixed = _attend(query, key, value, part.usable)
-            of_streams, of_fusion = mixed.split([mixed.shape[1] - patches, patches], dim=1)
+            of_streams, of_fusion = mixed.split([mixed.shape[1] - length, length], dim=1)
             stream_parts.append(part.streams.select(of_streams))
             fusion_parts.append(of_fusion.flatten(0, 1))
         return stream_parts + fusion_parts

@@ -99,10 +99,15 @@ class FusionPart(NamedTuple):
 
 
 class Layout(Protocol):
-    """Where the tokens of a batch lie: T rows of modality tokens, then N rows of fusion tokens for each packed row."""
+    """Where the tokens of a batch lie: T rows of modality tokens, then the fusion tokens of each packed row.
+
+    These are N for each, one at every position (`fusion_length`); or none at all, if features are read out from the modality
+    tokens.
+    """
 
     num_images: int
     num_patches: int
+    fusion_length: int
 
     @property
     def num_tokens(self) -> int:
@@ -112,7 +117,7 @@ class Layout(Protocol):
         """Yield every stream once, those together that attend in one call, each to itself."""
 
     def fusion_parts(self) -> Iterator[FusionPart]:
-        """Yield all fusion queries in packed order."""
+        """Yield all packed rows, and so all fusion queries, in order."""
 
     def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
         """Bring what `select` returns for each of `stream_parts` into pieces that follow the order of the tokens."""

@@ -29,7 +29,7 @@ class VisibleLayout:
         device: of the tokens.
 
     Attributes:
-        num_images: B. num_modalities: M. num_patches: N. num_tokens: T.
+        num_images: B. num_modalities: M. num_patches and fusion_length: N. num_tokens: T.
         image, modality, patch: [T] int64, where each token row comes from.
         rows: of each modality its token rows, int64, ascending.
         row_at: [M, B * N] int64, the token row of a modality at a position; 0 where it is not visible.
@@ -46,6 +46,7 @@ class VisibleLayout:
         refuse_tracing()
         self.num_images, self.num_modalities, self.num_patches = visible.shape
         image, modality, patch = visible.nonzero().unbind(1)
+        self.fusion_length = self.num_patches
         self.num_tokens = len(image)
         self.image, self.modality, self.patch = image.to(device), modality.to(device), patch.to(device)
         self.rows = [(modality == m).nonzero().squeeze(1).to(device) for m in range(self.num_modalities)]

@@ -11,6 +11,7 @@ from torch import Tensor
 from imrsf_d2.modeling import IncompleteMultimodalViT
 from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches
+from imrsf_d2.modeling.gather import gather
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.tokens import keep_modalities
 
@@ -37,7 +38,7 @@ def dense_mask(present: Tensor) -> Tensor:
 class DenseMaskViT(IncompleteMultimodalViT):
     """The same model without any shortcuts: the baseline for measuring the structured form.
 
-    Only the Bi-LSTM attention is shared, because eqs. 2-3 are defined over the present modalities.
+    Only what fusion tokens gather is shared, because eqs. 2-3 are defined over the present modalities.
     """
 
     def encode_subsets(
@@ -53,12 +54,11 @@ class DenseMaskViT(IncompleteMultimodalViT):
             for m, name in enumerate(names)
         ]
         fusion = self._fusion_tokens(patches.grid)
-        importance = fusion.new_zeros(layout.present.shape)
-        if self.bilstm is not None:
-            have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
-            packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
-            fusion, importance = map(layout.unpack_rows, self.bilstm(packed, fusion, layout))
-        tokens = torch.cat([*embedded, fusion.expand(len(bands), -1, -1)], dim=1)
+        have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
+        packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
+        gathered = gather(self.gather, self.bilstm, packed, fusion, positions, layout)
+        fusion, importance = map(layout.unpack_rows, gathered)
+        tokens = torch.cat([*embedded, fusion], dim=1)
         mask = dense_mask(layout.present)
         collected = []
         for block in self.blocks:

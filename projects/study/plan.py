@@ -73,16 +73,17 @@ class Run:
         return configs / f"{self.model.name}.yaml"
 
 
-BILSTM, MASK, ABSENT = "MODEL.IMRSF.BILSTM", "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT"
+GATHER, READOUT = "MODEL.IMRSF.GATHER", "MODEL.IMRSF.READOUT"
+MASK, ABSENT = "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT"
 RANDOM = "INPUT.MODALITY_DROPOUT.ENABLED"
 
 PROPOSED = Model("proposed", "proposed", (), seeds=(1, 2, 3))
-BASELINE = Model("multivit", "MultiViT", (BILSTM, MASK, ABSENT, RANDOM), seeds=(1, 2, 3))
+BASELINE = Model("multivit", "MultiViT", (GATHER, READOUT, MASK, ABSENT, RANDOM), seeds=(1, 2, 3))
 MODELS = (
     PROPOSED,
     BASELINE,
     Model("without_random_combination", "w/o random combination", (RANDOM,), seeds=(1,)),
-    Model("without_lstm", "w/o LSTM", (BILSTM,), seeds=(1,)),
+    Model("without_lstm", "w/o LSTM", (GATHER,), seeds=(1,)),
     Model("without_mask", "w/o mask", (MASK,), seeds=(1,)),
 )
 LENGTH = ("SOLVER.MAX_ITER", "SOLVER.STEPS")

@@ -21,6 +21,7 @@ def test_overrides_win():
         (["SOLVER.MAX_ITER", "7", "--resume"], "--resume comes after KEY VALUE pairs, expected all options before them"),
         (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
         (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+        (["MODEL.IMRSF.BILSTM", "False"], "MODEL.IMRSF.BILSTM was renamed to MODEL.IMRSF.GATHER.*none.* what false was"),
         (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),
     ],
 )
@@ -38,6 +39,13 @@ def test_an_unknown_key_in_a_file_is_named_with_the_file(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(f"_BASE_: {REPOSITORY}/configs/dfc2023_instance.yaml\nMODEL:\n  IMRSF:\n    PATCHSIZE: 8\n")
     with pytest.raises(ValueError, match=r"bad.yaml: .*PATCHSIZE"):
+        load_config(path)
+
+
+def test_a_renamed_key_in_a_file_names_its_successor(tmp_path):
+    path = tmp_path / "old.yaml"
+    path.write_text(f"_BASE_: {REPOSITORY}/configs/dfc2023_instance.yaml\nMODEL:\n  IMRSF:\n    BILSTM: true\n")
+    with pytest.raises(ValueError, match=r"old.yaml: .*renamed to MODEL.IMRSF.GATHER.*\"bilstm\" is what BILSTM: true was"):
         load_config(path)
 
 

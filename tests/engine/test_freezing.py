@@ -33,7 +33,7 @@ def test_of_a_frozen_backbone_the_maps_alone_are_trainable():
     assert trainable(build(freeze=True)) == {name for name in everything if not is_of_encoder(name)} != set()
 
 
-@pytest.mark.parametrize("ablation", [{}, {"bilstm": False}, {"masked_attention": False}], ids=str)
+@pytest.mark.parametrize("ablation", [{}, {"gather": "none"}, {"masked_attention": False}], ids=str)
 @pytest.mark.parametrize("coverage", ["full", "partial"])
 def test_in_training_a_frozen_encoder_gives_what_it_gives_in_evaluation(coverage, ablation):
     image = make_images(SUBSETS, coverage)

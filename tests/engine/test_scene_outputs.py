@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tmp_path, weigh
 @pytest.mark.parametrize(
     "task, option, opts, message",
     [
-        ("instance", "--importance", ("MODEL.IMRSF.BILSTM", "False"), "MODEL.IMRSF.BILSTM is False"),
+        ("instance", "--importance", ("MODEL.IMRSF.GATHER", "mean"), "MODEL.IMRSF.GATHER is 'mean'"),
         ("instance", "--probabilities", (), "probabilities are those of a label map"),
     ],
 )

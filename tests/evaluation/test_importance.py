@@ -93,7 +93,7 @@ def test_a_map_is_a_modality_too(tiny_root, monkeypatch):
 
 def test_a_model_without_the_attention_is_refused(tiny_root, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
-    model = build_model(load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.BILSTM", "False"]))
+    model = build_model(load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.GATHER", "mean"]))
     for other in (model, torch.nn.Linear(1, 1)):
         with pytest.raises(ValueError, match="the Bi-LSTM attention, which this model does not have"):
             check_importance(other)

@@ -97,11 +97,31 @@ def norm(tokens, parameters, name):
     return F.layer_norm(tokens, tokens.shape[1:], parameters[f"{name}.weight"], parameters[f"{name}.bias"], 1e-6)
 
 
-def encode_sample(image, modalities, parameters, *, patch, depth, heads, masked=True, bilstm=True, min_valid=0.5):
+def gather_at(how, vectors, fusion, position, parameters):
+    """The fusion token of one position and the weights of its modalities, from the tokens of those that are there."""
+    if not vectors or how == "none":
+        return fusion, [torch.zeros(()).double()] * len(vectors)
+    if how == "bilstm":
+        return bilstm_attention(vectors, fusion, parameters)
+    token, weights = fusion, [torch.ones(()).double() / len(vectors)] * len(vectors)
+    for vector in vectors:
+        token = token + (vector - position) / len(vectors)
+    if how == "mean_bilstm":
+        correction, weights = bilstm_attention(vectors, fusion, parameters)
+        token = token + correction
+    return token, weights
+
+
+def encode_sample(
+    image, modalities, parameters, *, patch, depth, heads, masked=None, gather="bilstm", readout="fusion", min_valid=0.5
+):
     """Encode one sample [C + M, H, W] (validity channels last).
 
+    Args:
+        masked: how many of the first blocks have the mask; None for all.
+
     Returns:
-        Per block the fusion tokens [N, D]; per modality its stream after the last block as {position: vector}; beta
+        Per block what is read out [N, D]; per modality its stream after the last block as {position: vector}; beta
         [M, N]; present [M, N].
     """
     num_bands = sum(m.channels for m in modalities)
@@ -123,23 +143,31 @@ def encode_sample(image, modalities, parameters, *, patch, depth, heads, masked=
     learned = F.interpolate(parameters["fusion_tokens"], size=(rows, columns), mode="bicubic", align_corners=False)
     fusion = list(learned[0].flatten(1).T + place)
     beta = torch.zeros(len(modalities), rows * columns, dtype=torch.float64)
-    if bilstm:
-        for n in range(rows * columns):
-            here = [m for m, stream in enumerate(streams) if n in stream]
-            fusion[n], weights = bilstm_attention([streams[m][n] for m in here], fusion[n], parameters)
-            for m, weight in zip(here, weights):
-                beta[m, n] = weight.detach()
-    owner = [m for m, stream in enumerate(streams) for _ in stream] + [-1] * len(fusion)
-    mask = torch.tensor([[own == -1 or own == other or not masked for other in owner] for own in owner])
-    tokens = torch.stack([vector for stream in streams for vector in stream.values()] + fusion)
+    for n in range(rows * columns):
+        here = [m for m, stream in enumerate(streams) if n in stream]
+        fusion[n], weights = gather_at(gather, [streams[m][n] for m in here], fusion[n], place[n], parameters)
+        for m, weight in zip(here, weights):
+            beta[m, n] = weight.detach()
+    own_tokens = [vector for stream in streams for vector in stream.values()]
+    owner = [m for m, stream in enumerate(streams) for _ in stream]
+    if readout == "fusion":
+        own_tokens, owner = own_tokens + fusion, owner + [-1] * len(fusion)
+    of_sensor = torch.tensor([[own == -1 or own == other for other in owner] for own in owner]).bool()
+    tokens = torch.stack(own_tokens) if own_tokens else torch.zeros(0, dim).double()
     layers = []
     for i in range(depth):
         block = f"blocks.{i}"
+        mask = of_sensor if masked is None or i < masked else torch.ones_like(of_sensor)
         tokens = tokens + attention(norm(tokens, parameters, f"{block}.norm1"), mask, parameters, block, heads)
         hidden = norm(tokens, parameters, f"{block}.norm2") @ parameters[f"{block}.mlp.fc1.weight"].T
         hidden = F.gelu(hidden + parameters[f"{block}.mlp.fc1.bias"])
         tokens = tokens + hidden @ parameters[f"{block}.mlp.fc2.weight"].T + parameters[f"{block}.mlp.fc2.bias"]
-        layers.append(tokens[-len(fusion) :])
+        if readout == "fusion":
+            layers.append(tokens[-len(fusion) :])
+            continue
+        places = [n for stream in streams for n in stream]
+        at = [[token for token, place_of in zip(tokens, places) if place_of == n] for n in range(rows * columns)]
+        layers.append(torch.stack([sum(here) / len(here) if here else fusion[n] for n, here in enumerate(at)]))
     rest, out = iter(tokens), []
     for stream in streams:
         out.append({n: next(rest) for n in stream})

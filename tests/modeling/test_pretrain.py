@@ -103,7 +103,8 @@ def naive_losses(model, samples, parameters, normalize=False, **ablation):
         ("partial", False, {}),
         ("partial", True, {}),
         ("partial", False, {"masked_attention": False}),
-        ("partial", False, {"bilstm": False}),
+        ("partial", False, {"gather": "none"}),
+        ("partial", False, {"gather": "mean_bilstm"}),
     ],
     ids=str,
 )
@@ -116,8 +117,8 @@ def test_losses_and_gradients_equal_the_reference(coverage, normalize, ablation)
         samples,
         parameters,
         normalize,
-        masked=ablation.get("masked_attention", True),
-        bilstm=ablation.get("bilstm", True),
+        masked=None if ablation.get("masked_attention", True) else 0,
+        gather=ablation.get("gather", "bilstm"),
     )
     assert set(losses) == set(expected)
     for name, loss in losses.items():
@@ -138,7 +139,7 @@ def losses_and_gradients(model, samples):
     return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"bilstm": False}], ids=str)
+@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"gather": "none"}], ids=str)
 @pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
 @pytest.mark.parametrize("size", [1, 2], ids="batch of {}".format)
 def test_every_parameter_has_a_finite_gradient_whatever_is_there(size, contrastive, ablation):

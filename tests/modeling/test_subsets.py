@@ -12,6 +12,22 @@ from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 SET = ModalitySet(MODALITIES)
 #: Images that lack nothing, one modality, two, and all.
 IMAGES = [("sar", "rgb", "landuse"), ("sar", "landuse"), ("rgb",), ()]
+#: Encoders by whether their subsets share streams.
+SHARING = [
+    {},
+    {"gather": "none"},
+    {"gather": "mean"},
+    {"gather": "mean_bilstm"},
+    {"gather": "none", "readout": "modalities"},
+]
+SEPARATE = [
+    {"masked_attention": False},
+    {"absent": "zeros"},
+    {"masked_blocks": 1},
+    {"gather": "none", "readout": "modalities", "masked_attention": False},
+    {"gather": "none", "readout": "modalities", "masked_attention": False, "absent": "zeros"},
+]
+VARIANTS = SHARING + SEPARATE
 
 
 def assert_same(a, b, what=""):
@@ -37,7 +53,7 @@ def test_every_subset_of_an_image_equals_a_pass_of_its_own(encoder, has, coverag
     assert_same_outputs(encoder.encode_subsets(image, SUBSETS, layers=(0, 2)), separate)
 
 
-@pytest.mark.parametrize("changes", [{}, {"bilstm": False}, {"masked_attention": False}, {"absent": "zeros"}], ids=str)
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_mixed_batch_equals_separate_passes(changes, order):
     """Images that differ in what they have and in coverage, subsets in either order and one of them twice."""
@@ -46,6 +62,10 @@ def test_a_mixed_batch_equals_separate_passes(changes, order):
     subsets = SUBSETS[::order] + [("rgb", "sar")]
     separate = [model.encode(keep_modalities(images, SET, subset), layers=(1,)) for subset in subsets]
     assert_same_outputs(model.encode_subsets(images, subsets, layers=(1,)), separate)
+
+
+def test_only_encoders_whose_streams_are_their_own_share_them():
+    assert [build(**changes).shares_streams for changes in VARIANTS] == [True] * len(SHARING) + [False] * len(SEPARATE)
 
 
 def test_nan_layout_equals_validity_layout(encoder):
@@ -153,7 +173,7 @@ def test_a_subset_that_makes_no_sense_says_so(encoder, subset, message):
 
 
 def test_drop_path_skips_an_image_alike_in_all_its_subsets():
-    model = build(drop_path=0.5, bilstm=False).train()
+    model = build(drop_path=0.5, gather="none").train()
     image = make_images([("sar",)])
     torch.manual_seed(0)
     for _ in range(8):

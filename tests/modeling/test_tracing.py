@@ -20,7 +20,11 @@ def no_tracer_warnings():
         yield
 
 
-@pytest.mark.parametrize("ablation", [{}, {"bilstm": False}, {"masked_attention": False}, {"absent": "zeros"}], ids=str)
+@pytest.mark.parametrize(
+    "ablation",
+    [{}, {"gather": "none"}, {"masked_attention": False}, {"absent": "zeros"}, {"gather": "none", "readout": "modalities"}],
+    ids=str,
+)
 def test_the_backbone_cannot_be_traced(ablation):
     """With absent="zeros" too: its layout does not depend on the sensors, but on the number of samples."""
     with pytest.raises(ValueError, match=REFUSAL):

@@ -6,7 +6,9 @@ import torch
 from tests.modeling.conftest import GRID, MODALITIES, SUBSETS, build, make_images
 
 
-@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"bilstm": False}], ids=str)
+@pytest.mark.parametrize(
+    "ablation", [{}, {"masked_attention": False}, {"gather": "none"}, {"gather": "mean"}, {"gather": "mean_bilstm"}], ids=str
+)
 @pytest.mark.parametrize("coverage", ["full", "partial"])
 def test_visible_tokens_are_encoded_as_if_nothing_else_were_there(ablation, coverage):
     """The packed encoder of pre-training equals the encoder of whole images whose other patches are no data."""

@@ -59,7 +59,7 @@ def test_the_papers_experiments_differ_from_its_model_in_the_same_keys(task, mod
 def test_the_baseline_is_multivit():
     cfg = load_config(REPOSITORY / "configs/ablations/dfc2023_instance/multivit.yaml")
     imrsf = cfg.MODEL.IMRSF
-    assert (imrsf.BILSTM, imrsf.MASKED_ATTENTION, imrsf.ABSENT) == (False, False, "zeros")
+    assert (imrsf.GATHER, imrsf.READOUT, imrsf.MASKED_ATTENTION, imrsf.ABSENT) == ("none", "modalities", False, "zeros")
     assert not cfg.INPUT.MODALITY_DROPOUT.ENABLED
 
 

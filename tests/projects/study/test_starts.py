@@ -37,7 +37,7 @@ def test_the_encoder_that_is_pretrained_is_the_one_that_is_fine_tuned(pretrainin
         "MODEL.IMRSF.EMBED_DIM",
         "MODEL.IMRSF.DEPTH",
         "MODEL.IMRSF.NUM_HEADS",
-        "MODEL.IMRSF.BILSTM",
+        "MODEL.IMRSF.GATHER",
         "DATASETS.TRAIN",
         "INPUT.CROP.SIZE",
     )
