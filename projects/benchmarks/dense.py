@@ -46,7 +46,9 @@ class DenseMaskViT(IncompleteMultimodalViT):
     ) -> list[EncoderOutput]:
         return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in subsets]
 
-    def _run(self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int]) -> EncoderOutput:
+    def _run(
+        self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int], depth: int | None = None
+    ) -> EncoderOutput:
         names, bands = self.modalities.names, patches.bands
         positions = self._positions(patches.grid)
         embedded = [
@@ -61,7 +63,7 @@ class DenseMaskViT(IncompleteMultimodalViT):
         tokens = torch.cat([*embedded, fusion], dim=1)
         mask = dense_mask(layout.present)
         collected = []
-        for block in self.blocks:
+        for block in self.blocks[:depth]:
             tokens = _dense_block(block, tokens, mask)
             collected.append(tokens[:, -layout.num_patches :])
         parts = tokens.split(layout.num_patches, dim=1)
