@@ -227,7 +227,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         False if streams depend on each other (full attention in any block) or no modality is ever left out
         (`absent="zeros"`).
         """
-        return self.absent == "skip" and self.masked_blocks == len(self.blocks)
+        return self.absent == "skip" and self.masked_blocks >= len(self.blocks)
 
     def read(self, image: Tensor) -> Patches:
         """Separate the bands of a batch from their validity, and determine which patches can be used.
