@@ -66,6 +66,9 @@ def parse(argv):
         "--importance", action="store_true", help="also write which sensor the model listened to, a band each"
     )
     parser.add_argument("--png", action="store_true", help="also draw a quick look")
+    parser.add_argument(
+        "--html", action="store_true", help="also write a page to zoom and pan, with what the map says of each object"
+    )
     parser.add_argument("--batch-size", type=int, default=4, metavar="N", help="windows at a time (default: 4)")
     parser.add_argument(
         "--num-workers",
