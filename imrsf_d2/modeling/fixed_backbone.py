@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.fixed_gather import FixedGather
+from imrsf_d2.modeling.fixed_gather import FixedGather, mean_of_present
 from imrsf_d2.modeling.fixed_layout import FixedLayout
 from imrsf_d2.modeling.tokens import patch_presence, split_image
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
@@ -62,7 +62,7 @@ class FixedBackbone(nn.Module):
             self.register_buffer("fusion", vit._fusion_tokens(self.grid).clone(), persistent=False)
             self.register_buffer("positions", vit._positions(self.grid).clone(), persistent=False)
         self.patch_embed = nn.ModuleDict({name: vit.patch_embed[name] for name in self.computed})
-        self.gather = None if vit.bilstm is None else FixedGather(vit.bilstm)
+        self.gather, self.reads_fusion = FixedGather(vit.gather, vit.bilstm), vit.readout == "fusion"
         self.blocks, self.norm, self.pyramid = vit.blocks, vit.norm, vit.pyramid
 
     def forward(self, sensors: Mapping[str, Tensor], validity: Tensor | None = None) -> dict[str, Tensor]:
@@ -86,20 +86,24 @@ class FixedBackbone(nn.Module):
             present = patch_presence(valid, self.patch_size, self.min_valid)
 
         streams = torch.stack([self._embed(name, bands, valid) for name in self.computed], dim=1) + self.positions
-        layout = FixedLayout(len(streams), len(self.computed), streams.shape[2], present)
-        if self.gather is None:
-            fusion = self.fusion.expand(layout.num_images, -1, -1)
-        else:
-            fusion = self.gather(streams, self.fusion, present)
-        tokens = torch.cat([streams.flatten(0, 2), fusion.flatten(0, 1)])
+        layout = FixedLayout(len(streams), len(self.computed), streams.shape[2], present, self.reads_fusion)
+        tokens = streams.flatten(0, 2)
+        if self.reads_fusion:
+            fusion = self.gather(streams, self.fusion, self.positions, present)
+            tokens = torch.cat([tokens, fusion.flatten(0, 1)])
         grids = {}
         for i, block in enumerate(self.blocks):
-            last = i == len(self.blocks) - 1
-            tokens = block(tokens, layout, fusion_only=last)
+            tokens = block(tokens, layout, fusion_only=self.reads_fusion and i == len(self.blocks) - 1)
             if i in self.out_layers:
-                rows = tokens if last else tokens[layout.num_tokens :]
-                grids[i] = self.norm(rows).unflatten(0, (layout.num_images, -1)).transpose(1, 2).unflatten(2, self.grid)
+                grids[i] = self.norm(self._read_out(tokens, layout)).transpose(1, 2).unflatten(2, self.grid)
         return self.pyramid([grids[i] for i in self.out_layers])
+
+    def _read_out(self, tokens: Tensor, layout: FixedLayout) -> Tensor:
+        """[B, N, D] of what a block returned: its last rows, or the mean of the modality tokens."""
+        if self.reads_fusion:
+            return tokens[-layout.num_images * layout.num_patches :].unflatten(0, (layout.num_images, -1))
+        means = mean_of_present(tokens.view(layout.num_images, -1, layout.num_patches, tokens.shape[-1]), layout.present)
+        return means if layout.present is None else torch.where(layout.present.any(dim=1)[..., None], means, self.fusion)
 
     def _embed(self, name: str, bands: Tensor, valid: Tensor) -> Tensor:
         """[B, N, D] tokens of one sensor."""

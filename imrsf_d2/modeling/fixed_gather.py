@@ -1,4 +1,6 @@
-"""Bi-LSTM attention over all modalities at once, those that a position lacks passed over: the same graph for every image."""
+"""What fusion tokens start from, computed from all modalities at once, those that a position lacks passed over: the same graph for
+every image. The ways are those of `gather.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,64 @@ from torch import Tensor, nn
 from imrsf_d2.modeling.bilstm_attention import BACKWARD, FORWARD, BiLSTMAttention
 from imrsf_d2.modeling.linear import linear
 
-__all__ = ["FixedGather"]
+__all__ = ["FixedGather", "mean_of_present"]
 
 State = tuple[Tensor, Tensor]
 
 
 class FixedGather(nn.Module):
+    """The fusion tokens that enter the first block; see `gather`.
+
+    Args:
+        how: of `GATHERS`.
+        bilstm: the module of the ways in `WEIGHING`, whose parameters are shared; None for the others.
+    """
+
+    def __init__(self, how: str, bilstm: BiLSTMAttention | None):
+        super().__init__()
+        self.how = how
+        self.attention = None if bilstm is None else FixedBiLSTMAttention(bilstm)
+
+    def forward(self, streams: Tensor, fusion: Tensor, positions: Tensor, present: Tensor | None) -> Tensor:
+        """Gather all positions of a batch.
+
+        Args:
+            streams: [B, M, N, D] modality tokens with positions.
+            fusion: [N, D] fusion tokens with positions, the same for every image.
+            positions: [N, D].
+            present: [B, M, N] bool, True = this modality is there; None if all are. A position without any keeps its fusion token.
+
+        Returns:
+            The new fusion tokens [B, N, D].
+        """
+        if self.how == "none":
+            return fusion.expand(len(streams), -1, -1)
+        if self.how == "bilstm":
+            assert self.attention is not None
+            return self.attention(streams, fusion, present)
+        content = mean_of_present(streams, present) - positions
+        if self.attention is not None:
+            content = content + self.attention(streams, fusion, present)
+        return fusion + (content if present is None else content * present.any(dim=1)[..., None])
+
+
+def mean_of_present(streams: Tensor, present: Tensor | None) -> Tensor:
+    """The mean of the modality tokens that each image has at each position.
+
+    Args:
+        streams: [B, M, N, D].
+        present: [B, M, N] bool; None if all are.
+
+    Returns:
+        [B, N, D], 0 where there is none.
+    """
+    if present is None:
+        return streams.mean(dim=1)
+    weight = present.to(streams.dtype)
+    return (streams * (weight / weight.sum(dim=1, keepdim=True).clamp(min=1))[..., None]).sum(dim=1)
+
+
+class FixedBiLSTMAttention(nn.Module):
     """Eqs. 2-3, unrolled over the M modalities and the fusion token: a modality that is not present leaves the state as it is.
 
     Args:

@@ -18,18 +18,22 @@ __all__ = ["FixedLayout"]
 
 
 class FixedLayout:
-    """Where the tokens of B images lie: P = B * M streams, image after image in config order, then B rows of fusion tokens.
+    """Where the tokens of B images lie: P = B * M streams, image after image in config order, then B rows of fusion tokens, if any.
 
     Args:
         num_images: B.
         num_modalities: M.
         num_patches: N.
         present: [B, M, N] bool, True = this patch of this modality is usable; None if all are.
+        fusion: whether there are fusion tokens.
     """
 
-    def __init__(self, num_images: int, num_modalities: int, num_patches: int, present: Tensor | None = None):
+    def __init__(
+        self, num_images: int, num_modalities: int, num_patches: int, present: Tensor | None = None, fusion: bool = True
+    ):
         self.num_images = num_images
         self.num_patches = num_patches
+        self.fusion_length = num_patches if fusion else 0
         self.num_pairs = num_images * num_modalities
         self.present = present
 
@@ -50,8 +54,10 @@ class FixedLayout:
         """Yield all fusion queries at once."""
         usable = None
         if self.present is not None:
-            own = self.present.new_ones(self.num_images, self.num_patches)
-            usable = torch.cat([self.present.flatten(1), own], dim=1)
+            usable = self.present.flatten(1)
+            own = usable.new_ones(self.num_images, self.fusion_length)
+            # Without fusion tokens, an image of nothing has no key either.
+            usable = torch.cat([usable if self.fusion_length else usable | ~usable.any(dim=1, keepdim=True), own], dim=1)
         streams = WholeRuns(self.num_images, slice(0, self.num_pairs), self.num_patches, None)
         yield FusionPart(slice(0, self.num_images), streams, usable)
 
@@ -63,5 +69,5 @@ class FixedLayout:
         """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each image."""
         images = torch.arange(self.num_images)
         streams = images.repeat_interleave(self.num_tokens // self.num_images)
-        fusion = images.repeat_interleave(self.num_patches)
+        fusion = images.repeat_interleave(self.fusion_length)
         return fusion if fusion_only else torch.cat([streams, fusion])

@@ -12,7 +12,18 @@ from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 from tests.tiny import REPOSITORY
 
 SIZE = (16, 24)
-ABLATIONS = [{}, {"bilstm": False}, {"masked_attention": False}, {"absent": "zeros"}]
+ABLATIONS = [
+    {},
+    {"gather": "none"},
+    {"gather": "mean"},
+    {"gather": "mean_bilstm"},
+    {"gather": "none", "readout": "modalities"},
+    {"gather": "none", "readout": "modalities", "masked_attention": False},
+    {"masked_blocks": 1},
+    {"masked_attention": False},
+    {"absent": "zeros"},
+    {"absent": "zeros", "gather": "mean_bilstm"},
+]
 
 
 def inputs(images, names=("sar", "rgb", "landuse")):
