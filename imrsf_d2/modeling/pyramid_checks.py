@@ -38,7 +38,9 @@ def check_pyramid(cfg) -> None:
         maps = [f"p{stride.bit_length() - 1}" for stride in (*strides, 2 * strides[-1])]
     else:
         return
-    if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
+    # Detectron2's default config is an R-CNN with this head: a project that takes the ViT alone need not have chosen it.
+    untouched = name == VIT_BACKBONE and cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads"
+    if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN" and not untouched:
         _check_heads(cfg, name, maps)
 
 
