@@ -10,16 +10,20 @@ from pathlib import Path
 
 import imrsf_d2
 from imrsf_d2.utils.parallel import usable_cores
+from imrsf_d2.utils.processor import processor
 
 __all__ = ["describe_machine", "describe_versions"]
 
 
 def describe_machine() -> str:
-    """The processor, the number of cores that this process may use, and the GPUs if there are any."""
+    """The processor, the instruction set that PyTorch uses of it, the number of cores that this process may use, and the
+    GPUs if there are any."""
     import torch
 
-    cores = usable_cores()
-    text = f"{_cpu_model()}, {cores} core{'s' * (cores != 1)}"
+    cores, cpu = usable_cores(), processor()
+    family = f"family {cpu.family}, " * bool(cpu.family)
+    instructions = torch.backends.cpu.get_cpu_capability()
+    text = f"{cpu.name} ({family}{instructions}), {cores} core{'s' * (cores != 1)}"
     if torch.cuda.is_available():
         text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return text
@@ -34,15 +38,6 @@ def describe_versions(packages: Sequence[str] = ("torch", "torchvision", "numpy"
         except PackageNotFoundError:
             continue
     return ", ".join(parts)
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:

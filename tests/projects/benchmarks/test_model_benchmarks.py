@@ -116,7 +116,7 @@ def test_counted_flops_of_a_dense_block_follow_from_all_tokens():
     assert counts[0] - counts[1] == QUICK.batch_size * tokens * (24 * 32 * 32 + 4 * 32 * tokens)
 
 
-@pytest.mark.parametrize("product", [torch.nn.functional.linear, linear], ids=["torch", "oneDNN"])
+@pytest.mark.parametrize("product", [torch.nn.functional.linear, linear], ids=["torch", "ours"])
 def test_bare_products_count_themselves(product):
     run, flops = matrix_products(QUICK, rows=10, repeats=3, product=product)
     with FlopCounterMode(display=False) as counter:
