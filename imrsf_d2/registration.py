@@ -27,7 +27,10 @@ OURS = {
     ),
 }
 
-_MASK2FORMER = "mask2former"
+#: What cannot be imported everywhere without help. Not the package alone: it may be what imports Detectron2, and so us.
+_MASK2FORMER = ("mask2former", "mask2former.modeling", "mask2former.evaluation")
+#: Comes last, and completes what is to be made ready.
+_MASKFORMER = "mask2former.maskformer_model"
 
 
 def register() -> None:
@@ -60,11 +63,11 @@ def _import_ours(package: str) -> None:
 class _AfterDetectron2:
     """Finds Detectron2's packages as the other finders do, and has our modules imported after them.
 
-    Mask2Former's package, too: what its import needs and this machine may lack is there before (see `imrsf_d2.compat.upstream`).
+    Mask2Former's packages, too: what their import needs and this machine may lack is there before (see `imrsf_d2.compat.upstream`).
     """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname not in OURS and fullname != _MASK2FORMER:
+        if fullname not in OURS and fullname not in (*_MASK2FORMER, _MASKFORMER):
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
@@ -72,13 +75,18 @@ class _AfterDetectron2:
             load = spec.loader.exec_module
 
             def load_and_register(module: ModuleType) -> None:
-                if fullname == _MASK2FORMER:
+                if fullname in _MASK2FORMER:
                     from imrsf_d2.compat.upstream import importable_mask2former
 
                     with importable_mask2former():
                         load(module)
                     return
                 load(module)
+                if fullname == _MASKFORMER:
+                    from imrsf_d2.compat.upstream import prepare
+
+                    prepare()
+                    return
                 _import_ours(fullname)
 
             # Of this one spec: the loader keeps its type, which tools ask for sources and resources.

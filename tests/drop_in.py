@@ -4,8 +4,10 @@ import re
 
 from tests.tiny import REPOSITORY
 
-#: (python or yaml, code), in order.
-BLOCKS: list[tuple[str, str]] = re.findall(r"```(python|yaml)\n(.*?)```", (REPOSITORY / "docs/drop_in.md").read_text(), re.S)
+#: (python, yaml or bash; code), in order.
+BLOCKS: list[tuple[str, str]] = re.findall(
+    r"```(python|yaml|bash)\n(.*?)```", (REPOSITORY / "docs/drop_in.md").read_text(), re.S
+)
 EXTRAS = ("segmentation_models_pytorch", "terratorch")
 
 

@@ -49,6 +49,7 @@ ALLOWED = {
         "visualization",
         "engine",
     },
+    "plugin": {"config"},
     "cli": {"commands"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -6,7 +6,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 
 from imrsf_d2.modeling.arguments import backbone_arguments
-from imrsf_d2.modeling.image_layout import check_statistics, read_layouts_before_models
+from imrsf_d2.modeling.image_layout import read_layouts_before_models
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
 __all__ = ["ImrsfBackbone", "build_imrsf_vit_backbone"]
@@ -26,11 +26,18 @@ class ImrsfBackbone(IncompleteMultimodalViT, Backbone):
 def build_imrsf_vit_backbone(cfg, input_shape=None) -> ImrsfBackbone:
     """Build from `MODEL.IMRSF.*`. `input_shape` is Detectron2's and unused: the modalities say what comes in.
 
+    `MODEL.PIXEL_MEAN` and `MODEL.PIXEL_STD`, which a model reads after it has built its backbone, become those of the
+    modalities, as `imrsf_d2.finalize_config` makes them: scripts of other projects do not call it.
+
     Raises:
-        ValueError: if an argument is out of range, or `finalize_config` was forgotten.
+        ValueError: if an argument is out of range.
     """
     backbone = ImrsfBackbone(**backbone_arguments(cfg))
-    check_statistics(cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD, backbone.modalities)
+    frozen = cfg.MODEL.is_frozen()
+    cfg.MODEL.defrost()
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = backbone.modalities.pixel_mean, backbone.modalities.pixel_std
+    if frozen:
+        cfg.MODEL.freeze()
     return backbone
 
 

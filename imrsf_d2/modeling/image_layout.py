@@ -7,6 +7,7 @@ error that says what to do. Any model may hold it, at any depth: modules are not
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = ["PADDING_VALUE", "check_statistics", "read_layouts_before_models", "to_complete_layout", "with_validity"]
 
-#: What Detectron2's `FixedSizeCrop` and Mask2Former's mappers pad images with, at their right and bottom border.
+#: What Detectron2's `FixedSizeCrop` and Mask2Former's mappers pad images with in training, at their right and bottom border.
 PADDING_VALUE = 128.0
 
 
@@ -35,8 +36,8 @@ def to_complete_layout(
         sample: a mapper's. `image` [C, H, W] holds the bands in the units after TRANSFORM; or [C + M, H, W] the validity
             channels too, and is left as it is. A `padding_mask` [H, W] is True where the mapper has padded.
         alpha: `image` is [C + 1, H, W] with an alpha channel, above 0 where there is data.
-        padding_value: rows at the bottom and columns at the right in which every band has this value
-            are padding; None = there is none.
+        padding_value: where no `padding_mask` marks any, rows at the bottom and columns at the right in which every band
+            has this value are padding; None = there is none.
 
     Returns:
         The sample with `image` [C + M, H, W] float32. A modality is invalid in padding, where any of its bands is not finite,
@@ -64,11 +65,10 @@ def to_complete_layout(
     if len(image) != modalities.num_bands:
         raise _layout_error(sample, modalities, f"{list(image.shape)}")
 
-    padding = sample.get("padding_mask")
-    if padding is not None:
-        opaque = opaque & ~torch.as_tensor(padding, device=image.device).bool()
-    if padding_value is not None:  # also beside a mask: with Detectron2's present crop, Mask2Former's marks nothing
-        opaque = opaque & ~_border(image, padding_value)
+    padding = torch.as_tensor(sample.get("padding_mask", False), device=image.device).bool()
+    if padding_value is not None and not padding.any():  # with Detectron2's present crop, Mask2Former's mask marks nothing
+        padding = _border(image, padding_value)
+    opaque = opaque & ~padding
     complete = image.new_empty((modalities.num_channels, *image.shape[1:]), dtype=torch.float32)
     for modality in modalities:
         values = image[modalities.bands(modality.name)].to(torch.float32)
@@ -146,6 +146,11 @@ class _LayoutReader:
         self.modalities = modalities
         self.checked = False
 
+    def read(self, samples: Sequence[Mapping], training: bool) -> list[Mapping]:
+        """The samples in the complete layout. No mapper of Detectron2 or Mask2Former pads images to be predicted."""
+        value = PADDING_VALUE if training else None
+        return [to_complete_layout(sample, self.modalities, padding_value=value) for sample in samples]
+
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
         samples: Any = args[0] if args else kwargs.get("batched_inputs")
         mean, std = getattr(module, "pixel_mean", None), getattr(module, "pixel_std", None)
@@ -155,7 +160,7 @@ class _LayoutReader:
             # A model in half precision has them rounded.
             check_statistics(mean.flatten().tolist(), std.flatten().tolist(), self.modalities, rel_tol=1e-2)
             self.checked = True
-        complete = [to_complete_layout(sample, self.modalities) for sample in samples]
+        complete = self.read(samples, module.training)
         return ((complete, *args[1:]), kwargs) if args else (args, {**kwargs, "batched_inputs": complete})
 
 
@@ -169,11 +174,29 @@ def _notice(module: nn.Module, name: str, part: nn.Module | None) -> None:
     inner = part if isinstance(part, IncompleteMultimodalViT) else _reader_of(part)
     if inner is None:
         return
+    _read_layouts_when_called_in_part(type(module))
     reader = _reader_of(module)
     if reader is None:
         module.register_forward_pre_hook(_LayoutReader(inner.modalities), with_kwargs=True)
     elif reader.modalities is not inner.modalities:
         reader.modalities, reader.checked = inner.modalities, False
+
+
+def _read_layouts_when_called_in_part(model: type) -> None:
+    """Let models of a class read layouts in `preprocess_image` too: `inference` of Detectron2's models calls it, and so do users."""
+    preprocess = getattr(model, "preprocess_image", None)
+    if preprocess is None or hasattr(preprocess, "reads_layouts"):
+        return
+
+    @functools.wraps(preprocess)
+    def read_first(self, batched_inputs, *args, **kwargs):
+        reader = _reader_of(self)
+        if reader is not None and _are_samples(batched_inputs):
+            batched_inputs = reader.read(batched_inputs, self.training)
+        return preprocess(self, batched_inputs, *args, **kwargs)
+
+    vars(read_first)["reads_layouts"] = True
+    setattr(model, "preprocess_image", read_first)  # noqa: B010
 
 
 def _reader_of(module: nn.Module | None) -> _LayoutReader | None:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from detectron2.config import LazyCall as L
 from detectron2.config import get_cfg, instantiate
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone, build_model
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, GeneralizedRCNN, build_backbone, build_model
+from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from imrsf_d2.config import add_imrsf_config, finalize_config
@@ -78,6 +79,10 @@ def test_bands_alone_get_the_validity_of_nan_nodata_and_padding():
     padded = F.pad(image, (0, 8, 0, 4), value=7.0)
     found = to_complete_layout({"image": padded, "padding_mask": mask}, ModalitySet(RGB_DEM))["image"]
     assert torch.equal(found[4:], inside)
+    image[:, -2:] = 128.0  # data, as the mask knows
+    padded = F.pad(image, (0, 8, 0, 4), value=128.0)
+    found = to_complete_layout({"image": padded, "padding_mask": mask}, ModalitySet(RGB_DEM))["image"]
+    assert torch.equal(found[4, :20, :24], rgb) and found[4].sum() == rgb.sum()
     gray = torch.full((3, 8, 8), 128.0)
     gray[0, 7, 7] = 127  # one pixel that is not padding, in the corner
     assert to_complete_layout({"image": gray}, ModalitySet(RGB_DEM[:1]))["image"][3].all()
@@ -96,6 +101,42 @@ def test_any_model_of_detectron2_reads_both_layouts_alike_and_never_takes_paddin
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(seen(other, [{"image": image}, *mixed[1:]]), batch)
     assert model.eval()(batched_inputs=[{"image": image}])[0]["sem_seg"].shape == (16, 40, 36)
+
+
+def test_images_to_be_predicted_are_not_taken_to_be_padded():
+    model = build_model(config(RGB_DEM))
+    image = torch.full((4, 32, 32), 128.0)
+    assert seen(model, [{"image": image}])[0, 4:].all()
+
+
+def test_parts_of_a_model_that_take_samples_read_both_layouts_too():
+    """`GeneralizedRCNN.inference`, which Detectron2's test-time augmentation calls too, passes by `forward`."""
+    modalities = ModalitySet(RGB_DEM[1:])
+
+    class NoObjects(nn.Module):
+        def forward(self, images, features, *args):
+            return [Instances(size, pred_boxes=Boxes(torch.zeros(0, 4))) for size in images.image_sizes], {}
+
+    model = GeneralizedRCNN(
+        backbone=build_backbone(config(RGB_DEM[1:])),
+        proposal_generator=NoObjects(),
+        roi_heads=NoObjects(),
+        pixel_mean=modalities.pixel_mean,
+        pixel_std=modalities.pixel_std,
+    ).eval()
+    bands = torch.rand(1, 40, 36)
+    bands[0, :32] = torch.nan
+    complete = torch.cat([bands.nan_to_num(5.0), bands.isfinite()])
+    expected = seen(model, [{"image": complete}])
+    assert expected.shape == (1, 2, 64, 64) and expected[0, 1].sum() == 8 * 36
+    for called in (model, copy.deepcopy(model)):
+        found = []
+        called.backbone.register_forward_pre_hook(lambda module, args, found=found: found.append(args[0]))
+        for image in (bands, complete):  # PyTorch would broadcast bands alone to both channels
+            called([{"image": image}])
+            called.inference([{"image": image}])
+            found.append(called.preprocess_image([{"image": image}]).tensor)
+        assert len(found) == 6 and all(torch.equal(image, expected) for image in found)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +178,21 @@ def test_a_wrapped_mapper_reads_alpha():
     assert with_validity(lambda sample: None, given)(gray) is None
 
 
-def test_a_forgotten_finalize_config_is_an_error():
-    with pytest.raises(ValueError, match=r"MODEL.PIXEL_MEAN is .*, expected .*call imrsf_d2.finalize_config\(cfg\)"):
-        build_backbone(config(RGB_DEM, finalize=False))
-    # ... also where the defaults have as many channels: validity would be normalized
-    with pytest.raises(ValueError, match="finalize_config"):
-        build_backbone(config([{"NAME": "sar", "CHANNELS": 2}], finalize=False))
-    # ... and where a model is built without a config
+@pytest.mark.parametrize("modalities", [RGB_DEM, [{"NAME": "sar", "CHANNELS": 2, "MEAN": [1.0, 2.0]}]], ids=["6", "3"])
+def test_without_finalize_config_a_model_normalizes_as_its_modalities_say(modalities):
+    """Scripts of other projects freeze their config and build; Detectron2's own mean and deviation have 3 channels."""
+    cfg, expected = config(modalities, finalize=False), config(modalities)
+    cfg.freeze()
+    model = build_model(cfg)
+    assert cfg.is_frozen() and cfg.MODEL.is_frozen() and cfg.MODEL == expected.MODEL
+    assert model.pixel_mean.flatten().tolist() == expected.MODEL.PIXEL_MEAN
+    assert model.pixel_std.flatten().tolist() == expected.MODEL.PIXEL_STD
+
+
+def test_another_normalization_is_an_error():
     model = build_model(config(RGB_DEM))
     model.register_buffer("pixel_mean", torch.zeros(4, 1, 1), False)
-    with pytest.raises(ValueError, match=r"pixel_mean and pixel_std of imrsf_d2.ModalitySet"):
+    with pytest.raises(ValueError, match=r"MODEL.PIXEL_MEAN is .*pixel_mean and pixel_std of imrsf_d2.ModalitySet"):
         model([{"image": torch.rand(4, 16, 16)}])
 
 
