@@ -18,7 +18,7 @@ ifneq ($(filter-out 0,$(FORCE_CUDA)),)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env dev test test-long test-extras test-export browser test-browser lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
+.PHONY: help env dev test test-long test-extras test-stock test-export browser test-browser lint format docs test-oldest cuda-op quick demo study pretrain-demo clean clean-env
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -26,7 +26,7 @@ help:  ## show this list
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
-$(STAMP): $(INSTALL) $(filter-out requirements/dev.%,$(wildcard requirements/*.sh requirements/*.txt)) setup.py
+$(STAMP): $(INSTALL) $(filter-out requirements/dev.% requirements/stock.sh,$(wildcard requirements/*.sh requirements/*.txt)) setup.py
 	@bash $(INSTALL) "$(VENV)" "$(PYTHON)"
 	@touch $@
 
@@ -58,6 +58,11 @@ browser: dev  ## what the tests of pages need beside the environment: playwright
 
 test-browser: browser  ## the tests of pages, in Chromium
 	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/visualization/pages -rs
+
+# Sources lie aside, with an environment of their own. Several minutes: detectron2 is compiled.
+test-stock: env  ## Mask2Former's train_net.py with source builds of it and of detectron2, in build/stock; by hand: docs/versions.md
+	@bash requirements/stock.sh "$(VENV)/bin/uv" "$(VENV)/bin/python" build/stock
+	IMRSF_STOCK=build/stock "$(VENV)/bin/python" -m pytest tests/compat/test_stock_builds.py
 
 lint: dev  ## ruff (lint and format) and mypy, as configured in pyproject.toml
 	"$(VENV)/bin/ruff" check

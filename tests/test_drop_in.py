@@ -127,11 +127,11 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_examples_run_as_they_stand(project):
+def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert all(len(re.findall(r"^\s*\S", block, re.M)) <= 15 for _, block in BLOCKS)
     write_layout("panoptic", project / "cover", num_train=4, num_val=2, size=64, seed=0, num_workers=1)
     assert statistics.main(["--data", str(project / "cover"), "--write", "--num-workers", "1"]) == 0
-    names = {}
+    images, names, encode = [], {}, None
     for kind, block in BLOCKS:
         if extra_of(block):  # run by tests/integrations
             continue
@@ -147,6 +147,13 @@ def test_the_examples_run_as_they_stand(project):
             assert run.returncode == 0, run.stderr
             assert 0 <= float(re.search("EVALUATED (.*)", run.stdout)[1]) <= 100
         else:
+            if encode is None:  # see what the backbone gets of the trainer's batches
+                from imrsf_d2.modeling.vit import IncompleteMultimodalViT
+
+                encode = IncompleteMultimodalViT.forward
+                monkeypatch.setattr(
+                    IncompleteMultimodalViT, "forward", lambda vit, x, *valid: (images.append(x), encode(vit, x, *valid))[1]
+                )
             exec(compile(block, "drop_in.md", "exec"), names)
 
     assert all(torch.isfinite(loss) for key in ("losses", "panoptic_losses") for loss in names[key].values())
