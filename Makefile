@@ -3,7 +3,6 @@
 VENV ?= .venv
 PYTHON ?=
 TASK ?= instance
-SCALE ?= cpu
 OLDEST_VENV ?= .venv-oldest
 OLDEST_PYTHON ?= python3.11
 
@@ -22,7 +21,7 @@ endif
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
-	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.14>  TASK=$(TASK) (demo: instance, semantic, lulc)  SCALE=$(SCALE) (study: cpu, gpu)"
+	@echo "  VENV=$(VENV)  PYTHON=<found: 3.11, 3.12, 3.13 or 3.14>  TASK=$(TASK) (demo: instance, semantic, lulc)"
 
 env: $(STAMP)  ## build the environment in $(VENV); the second time it does nothing
 
@@ -95,8 +94,8 @@ quick: env  ## synthetic data, a minute of training on the CPU, scores with ever
 demo: env  ## the same with a larger model, and pictures
 	"$(VENV)/bin/python" tools/demo.py --task $(TASK)
 
-study: env  ## the proposed model against MultiViT and the ablations: docs/results.md (about two hours; resumable)
-	"$(VENV)/bin/python" tools/study.py --scale $(SCALE)
+study: env  ## all models with and without sensors, compared on test data: docs/results.md (hours; resumable)
+	"$(VENV)/bin/python" tools/study.py
 
 pretrain-demo: env  ## does pre-training help with few labels: docs/results_pretraining.md (about an hour; resumable)
 	"$(VENV)/bin/python" tools/pretrain_demo.py

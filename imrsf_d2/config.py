@@ -131,6 +131,9 @@ def add_imrsf_config(cfg: CN) -> None:
     # Gradients are those of the mean of the micro-batches' losses. Mask2Former divides its mask losses by the number of
     # objects in a micro-batch, so objects in micro-batches with few of them weigh more than in one whole batch.
     cfg.SOLVER.ACCUMULATE = 1
+    # Decay of an exponential moving average of the weights, e.g. 0.999, below 1; 0 for none. A training run ends with the average:
+    # its model_final.pth holds it, and the last evaluation scores it. Evaluations before that score the weights themselves.
+    cfg.SOLVER.EMA = 0.0
     # Fraction of the training samples to use, above 0 and up to 1. The choice is random but does not depend on SEED, and
     # smaller fractions are contained in larger ones: for learning curves and experiments with few labels.
     cfg.DATALOADER.TRAIN_SHARE = 1.0
@@ -234,6 +237,7 @@ def finalize_config(cfg: CN) -> None:
         solver.ACCUMULATE,
         f"a divisor of SOLVER.IMS_PER_BATCH = {solver.IMS_PER_BATCH}",
     )
+    expect(0.0 <= solver.EMA < 1.0, "SOLVER.EMA", solver.EMA, "a decay of 0 or more and below 1")
     expect(
         all(before < step for before, step in zip((0, *solver.STEPS), solver.STEPS)),
         "SOLVER.STEPS",

@@ -55,7 +55,7 @@ def recipes(makefile):
     """The commands of the Makefile's recipes, as a reader would type them."""
     text = re.sub(r" *\\\n\s+", " ", makefile)
     lines = re.findall(r'^\t(?:\w+=\S+ )?"\$\(VENV\)/bin/python" (.*)$', text, re.M)
-    return ["python " + line.replace("$(TASK)", "instance").replace("$(SCALE)", "cpu") for line in lines]
+    return ["python " + line.replace("$(TASK)", "instance") for line in lines]
 
 
 def paths(text):

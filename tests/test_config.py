@@ -107,6 +107,7 @@ def test_the_backbone_reads_every_model_key(cfg):
         ("SOLVER.ACCUMULATE", 0, "ACCUMULATE is 0"),
         ("SOLVER.STEPS", (60, 40), "STEPS is .60, 40., expected iterations above 0 in increasing order"),
         ("SOLVER.STEPS", (0, 40), "STEPS is .0, 40., expected"),
+        ("SOLVER.EMA", 1.0, "EMA is 1.0, expected a decay of 0 or more and below 1"),
         ("INPUT.MODALITY_DROPOUT.STRATEGY", "some", "STRATEGY is 'some', expected 'uniform' or 'uniform_size'"),
         (
             "INPUT.SCALE_JITTER",

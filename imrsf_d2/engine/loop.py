@@ -10,6 +10,7 @@ import torch
 from detectron2.engine import SimpleTrainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from imrsf_d2.utils.errors import InputError
 
@@ -44,6 +45,7 @@ class TrainingLoop(SimpleTrainer):
         accumulate: micro-batches per step.
         autocast: context of the forward passes; None computes in the parameters' type.
         scaler: keeps fp16 gradients from vanishing; None if there is no need.
+        average: of the weights, updated after each step; None for none.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class TrainingLoop(SimpleTrainer):
         accumulate: int = 1,
         autocast: torch.autocast | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        average: AveragedModel | None = None,
     ):
         super().__init__(model, data_loader, optimizer)
         self.accumulate = accumulate
         self.autocast = autocast or contextlib.nullcontext()
         self.scaler = scaler
+        self.average = average
 
     def run_step(self) -> None:
         """Take a batch, accumulate its micro-batches' gradients, and step.
@@ -91,6 +95,9 @@ class TrainingLoop(SimpleTrainer):
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
+        if self.average is not None:
+            wrapped = isinstance(self.model, DistributedDataParallel)
+            self.average.update_parameters(self.model.module if wrapped else self.model)
 
     def _synchronized(self) -> Iterator[contextlib.AbstractContextManager]:
         """A context for each micro-batch: processes exchange gradients once, with the last one."""
@@ -99,10 +106,12 @@ class TrainingLoop(SimpleTrainer):
             yield self.model.no_sync() if waits else contextlib.nullcontext()
 
     def state_dict(self) -> dict:
-        """With the scaler's state, so that fp16 resumes exactly too."""
+        """With the scaler's state and the average, so that these resume exactly too."""
         state = super().state_dict()
         if self.scaler is not None:
             state["grad_scaler"] = self.scaler.state_dict()
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -110,3 +119,5 @@ class TrainingLoop(SimpleTrainer):
         super().load_state_dict(state_dict)
         if self.scaler is not None and "grad_scaler" in state_dict:
             self.scaler.load_state_dict(state_dict["grad_scaler"])
+        if self.average is not None and "average" in state_dict:
+            self.average.load_state_dict(state_dict["average"])

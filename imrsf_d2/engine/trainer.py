@@ -21,6 +21,7 @@ from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
 from imrsf_d2.engine.agreement import check_same, check_same_weights
+from imrsf_d2.engine.averaging import EndWithAverage, weight_average
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.descriptions import describe_classes, describe_model, describe_scores
@@ -84,6 +85,7 @@ class Trainer(DefaultTrainer):
             accumulate=cfg.SOLVER.ACCUMULATE,
             autocast=autocast(cfg),
             scaler=grad_scaler(cfg),
+            average=weight_average(cfg, model),
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -135,6 +137,8 @@ class Trainer(DefaultTrainer):
         hooks = super().build_hooks()
         place = next(number for number, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         hooks[place : place + 1] = [self._interruption, EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)]
+        if self._trainer.average is not None:  # ahead of the checkpoints
+            hooks.insert(0, EndWithAverage(self.checkpointer.model, self._trainer.average))
         if is_pretraining(self.cfg):
             # Imported here, so that no other training run waits until matplotlib is loaded.
             from imrsf_d2.engine.reconstruction_pictures import picture_hooks

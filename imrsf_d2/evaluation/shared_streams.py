@@ -16,9 +16,10 @@ def shares_streams(model: nn.Module) -> bool:
     """Whether the subsets of an image share computations that `SubsetModel` does only once.
 
     This is so for our backbone, wherever it lies in the model (under an FPN, say): the tokens of a modality attend only to that
-    modality. It is not so with full attention, with zeros in place of absent modalities, or with another backbone.
+    modality. It is not so with full attention, with zeros in place of absent modalities, with another backbone, or with several.
     """
-    return getattr(find_part(model, "forward_subsets"), "shares_streams", False)
+    backbones = [part for part in model.modules() if hasattr(part, "forward_subsets")]
+    return len(backbones) == 1 and bool(getattr(backbones[0], "shares_streams", False))
 
 
 class SubsetModel(nn.Module):

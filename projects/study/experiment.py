@@ -9,10 +9,15 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
+from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.utils.errors import InputError
+from projects.study.lanes import Lanes
+from projects.study.late_fusion import LateFusion
 from projects.study.plan import Model, Run, choose_runs, planned_runs
 from projects.study.runs import (
     FINAL_WEIGHTS,
@@ -27,7 +32,6 @@ from projects.study.runs import (
 
 __all__ = ["Experiment"]
 
-LAYOUT = "dfc2023"
 STYLES = {"scene": SceneStyle, "sensors": SensorStyle}
 
 
@@ -41,7 +45,10 @@ class Experiment:
         models: the models to train.
         configs: folder with a config per model.
         data: arguments of `write_layout`, as JSON; of the styles, only what differs from their defaults.
-        output: gets data/ and a folder per run.
+        output: gets data/ and a folder per run. Runs with a data seed have data-seedK/ instead.
+        layout: of the data.
+        test: likewise, of the test data; without, runs are evaluated on the validation data alone. Their validation tiles are
+            what is tested on.
         only: models or runs to work on (see `choose_runs`); none means all.
         opts: KEY VALUE overrides of every run's config.
 
@@ -56,10 +63,13 @@ class Experiment:
         data: Mapping,
         output: Path,
         *,
+        layout: str = "dfc2023",
+        test: Mapping | None = None,
         only: Sequence[str] = (),
         opts: Sequence[str] = (),
     ):
         self.data, self.configs, self.output = data, configs, output.resolve()
+        self.layout, self.test = layout, test
         self.runs = planned_runs(models)
         self.chosen = choose_runs(only, self.runs)
         started = any(run.origin for run in self.runs)
@@ -67,8 +77,11 @@ class Experiment:
             if key in opts[::2]:
                 raise InputError(f"{key} is set for each run by the plan in projects/study; leave it out of the overrides.")
         # The datasets are registered below this root when a config is loaded.
-        os.environ["DETECTRON2_DATASETS"] = str(self.output / "data")
-        self._cfgs = {run: load_config(run.config_file(configs), [*opts, *self._own_settings(run)]) for run in self.runs}
+        os.environ["DETECTRON2_DATASETS"] = str(self._root(self.runs[0]))
+        self._opts = list(opts)
+        self._cfgs: dict[Model, CfgNode] = {}
+        for run in {run.model: run for run in self.chosen}.values():  # finds mistakes before any work
+            self.config(run)
 
     def folder(self, run: Run) -> Path:
         """The folder of a run."""
@@ -76,17 +89,29 @@ class Experiment:
 
     def config(self, run: Run) -> CfgNode:
         """The config of a run."""
-        return self._cfgs[run]
+        model = run.model
+        if model not in self._cfgs:
+            self._cfgs[model] = load_config(run.config_file(self.configs), [*self._opts, *self._sensor_settings(run)])
+        cfg = self._cfgs[model].clone()
+        cfg.defrost()
+        cfg.SEED, cfg.OUTPUT_DIR = run.seed, str(self.folder(run))
+        if run.origin:
+            cfg.MODEL.WEIGHTS = str(self.folder(run.origin) / FINAL_WEIGHTS)
+        cfg.freeze()
+        return cfg
 
     def config_digest(self, run: Run) -> str:
         """Twelve hex digits that two runs share if their configs are the same but for the seed and for paths."""
-        return config_digest(self._cfgs[run], besides=self._free_keys(run))
+        return config_digest(self.config(run), besides=self._free_keys(run))
 
-    def work(self) -> None:
+    def work(self, lanes: Lanes | None = None) -> None:
         """Do what is left of the chosen runs.
 
+        Args:
+            lanes: do the runs in processes of their own; None does them here, one after the other.
+
         Raises:
-            InputError: if one of them, or the data, were made with other settings.
+            InputError: if one of them, or the data, were made with other settings, or if the process of one ended with an error.
         """
         for run in self.chosen:
             if changes := self._describe_changes(run):
@@ -95,42 +120,56 @@ class Experiment:
                     "it and give another --output."
                 )
         self._write_data()
+        if lanes is not None:
+            waiting = [run for run in self.chosen if read_outcome(self.folder(run)) is None]
+            print(f"{len(waiting)} of {len(self.chosen)} runs are left.", flush=True)
+            lanes.work(waiting)
+            return
         for number, run in enumerate(self.chosen, start=1):
             finished = read_outcome(self.folder(run)) is not None
             state = "finished earlier, kept" if finished else "running"
             print(f"[{number}/{len(self.chosen)}] {run.name}: {state}", flush=True)
             if not finished:
                 origin = self._final_weights(run.origin) if run.origin else None
-                perform(self._cfgs[run], run.config_file(self.configs), self.data, origin)
+                roots = self._root(run), None if self.test is None else self.output / "data-test"
+                build = (lambda run=run: self._fuse(run)) if run.model.members else None
+                perform(self.config(run), run.config_file(self.configs), self._data(run), origin, roots=roots, build=build)
 
     def collect(self) -> tuple[dict[Run, Outcome], dict[Run, str]]:
         """The outcomes of the finished runs, and for every other run the reason why it has none."""
         outcomes, missing = {}, {}
         for run in self.runs:
+            if not self.folder(run).is_dir():
+                missing[run] = "not begun"
+                continue
             outcome = read_outcome(self.folder(run))
             if changes := self._describe_changes(run):
                 missing[run] = f"made {changes}"
-            elif outcome is not None and outcome.record["data"] != self.data:
+            elif outcome is not None and outcome.record["data"] != self._data(run):
                 missing[run] = f"made on other data ({outcome.record['data']})"
             elif outcome is not None:
                 outcomes[run] = outcome
             else:
-                missing[run] = "begun, not finished" if self.folder(run).is_dir() else "not begun"
+                missing[run] = "begun, not finished"
         return outcomes, missing
 
     def describe_data(self) -> str:
         """The dataset in one phrase."""
         data = self.data
+        seeds = sorted({self._data(run)["seed"] for run in self.runs})
         styles = ", ".join(f"`{key}` {value}" for name in STYLES for key, value in data.get(name, {}).items())
         return (
             f"{data['num_train']} training and {data['num_val']} validation tiles of {data['size']} px, synthetic, in the layout "
-            f"of {LAYOUT}, from different cities, seed {data['seed']}"
+            f"of {self.layout}, from different cities, seed {' or '.join(map(str, seeds))}"
             + (f"; settings that are not the generator's defaults: {styles}" if styles else "")
         )
 
-    def _own_settings(self, run: Run) -> list[str]:
-        settings = ["SEED", str(run.seed), "OUTPUT_DIR", str(self.folder(run))]
-        return [*settings, WEIGHTS, str(self.folder(run.origin) / FINAL_WEIGHTS)] if run.origin else settings
+    def _sensor_settings(self, run: Run) -> list[str]:
+        """The override that leaves out the other sensors of a model that knows one."""
+        if run.model.sensor is None:
+            return []
+        entries = load_config(run.config_file(self.configs), self._opts).MODEL.IMRSF.MODALITIES
+        return ["MODEL.IMRSF.MODALITIES", repr([dict(entry) for entry in entries if entry["NAME"] == run.model.sensor])]
 
     def _free_keys(self, run: Run) -> list[str]:
         """Keys in which a run's config may change without making it another run."""
@@ -138,7 +177,7 @@ class Experiment:
 
     def _describe_changes(self, run: Run) -> str:
         """The other settings that a run was made with; empty if it was not begun, or was made with these."""
-        if changes := describe_changes(self._cfgs[run], besides=self._free_keys(run)):
+        if changes := describe_changes(self.config(run), besides=self._free_keys(run)):
             return f"with another config ({changes})"
         begun_with = read_origin(self.folder(run))
         if run.origin is None or not begun_with:
@@ -154,12 +193,35 @@ class Experiment:
         outcome = read_outcome(self.folder(run))
         return None if outcome is None else outcome.record["weights"]
 
+    def _root(self, run: Run) -> Path:
+        """The folder of a run's training and validation data."""
+        return self.output / ("data" if run.data_seed is None else f"data-seed{run.data_seed}")
+
+    def _data(self, run: Run) -> Mapping:
+        return self.data if run.data_seed is None else {**self.data, "seed": run.data_seed}
+
+    def _fuse(self, run: Run) -> LateFusion:
+        """The trained models of a run's members as one."""
+        members = {}
+        for member in run.needs:
+            model = Trainer.build_model(self.config(member))
+            Checkpointer(model, str(self.folder(member)), require_all=True).load(str(self.folder(member) / FINAL_WEIGHTS))
+            members[str(member.model.sensor)] = model
+        cfg = self.config(run)
+        return LateFusion(members, ModalitySet.from_config(cfg), cfg.TEST.DETECTIONS_PER_IMAGE)
+
     def _write_data(self) -> None:
-        folder = self.output / "data" / LAYOUT
         print(f"Data: {self.describe_data()}.", flush=True)
-        styles = {name: style(**self.data.get(name, {})) for name, style in STYLES.items()}
+        for run in {self._root(run): run for run in self.chosen}.values():
+            self._write(self._root(run), self._data(run))
+        if self.test is not None:
+            self._write(self.output / "data-test", self.test)
+
+    def _write(self, root: Path, data: Mapping) -> None:
+        folder = root / self.layout
+        styles = {name: style(**data[name]) for name, style in STYLES.items() if name in data}
         try:
-            write_layout(LAYOUT, folder, progress=sys.stderr.isatty(), **{**self.data, **styles})
+            write_layout(self.layout, folder, progress=sys.stderr.isatty(), **{**data, **styles})
         except FileExistsError as error:
             raise InputError(
                 f"{folder} holds other data than these, and the runs beside it were trained on them. "

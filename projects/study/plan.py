@@ -39,8 +39,12 @@ class Model:
         title: its name in tables and figures.
         changes: exactly the keys in which its config differs from that of the model it is compared with.
         seeds: one training run each. The seed sets the initial weights, the order and augmentation of the samples, their random
-            subsets and the points at which losses are sampled; the data are the same for all seeds.
+            subsets and the points at which losses are sampled.
         origin: the model from whose weights it starts, those of its first seed; None for random weights.
+        data_seeds: of each run, the seed of its training and validation data; without, all have the data as they are given.
+        config: its config, if it is that of another model.
+        sensor: the only sensor that it knows; None for all of the config.
+        members: models, one for each sensor, whose predictions it fuses. It is not trained.
     """
 
     name: str
@@ -48,19 +52,30 @@ class Model:
     changes: tuple[str, ...]
     seeds: tuple[int, ...]
     origin: Model | None = None
+    data_seeds: tuple[int, ...] = ()
+    config: str = ""
+    sensor: str | None = None
+    members: tuple[Model, ...] = ()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of one model."""
+    """One training run of one model; `data_seed` None has the data as they are given."""
 
     model: Model
     seed: int
+    data_seed: int | None = None
 
     @property
     def name(self) -> str:
         """The name of its folder, which `--only` takes too."""
-        return f"{self.model.name}-seed{self.seed}"
+        return f"{self.model.name}-seed{self.seed}" + ("" if self.data_seed is None else f"-data{self.data_seed}")
+
+    @property
+    def needs(self) -> tuple[Run, ...]:
+        """The runs that must be finished before it."""
+        origin = (self.origin,) if self.origin else ()
+        return (*origin, *(Run(member, self.seed, self.data_seed) for member in self.model.members))
 
     @property
     def origin(self) -> Run | None:
@@ -70,7 +85,7 @@ class Run:
 
     def config_file(self, configs: Path) -> Path:
         """Its config in a folder with a config per model."""
-        return configs / f"{self.model.name}.yaml"
+        return configs / f"{self.model.config or self.model.name}.yaml"
 
 
 GATHER, READOUT = "MODEL.IMRSF.GATHER", "MODEL.IMRSF.READOUT"
@@ -118,12 +133,18 @@ DATA = {
 
 def planned_runs(models: Sequence[Model]) -> list[Run]:
     """All runs in order: every model once before any model again, so that an unfinished study compares as many as possible."""
-    runs = [(place, Run(model, seed)) for model in models for place, seed in enumerate(model.seeds)]
+    runs = [
+        (place, Run(model, seed, data_seed))
+        for model in models
+        for place, (seed, data_seed) in enumerate(
+            zip(model.seeds, model.data_seeds or [None] * len(model.seeds), strict=True)
+        )
+    ]
     return [run for _, run in sorted(runs, key=lambda item: item[0])]
 
 
 def choose_runs(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
-    """The named runs, and those from whose weights they start.
+    """The named runs, and those that they need.
 
     Args:
         names: models or runs, like `multivit` or `multivit-seed2`; none means all.
@@ -137,5 +158,5 @@ def choose_runs(names: Sequence[str], runs: Sequence[Run]) -> list[Run]:
         if name not in known:
             raise InputError(f"--only names {name!r}, expected a model or a run: {', '.join(sorted(known))}.")
     chosen = {run for run in runs if not names or run.name in names or run.model.name in names}
-    chosen |= {run.origin for run in chosen if run.origin}
+    chosen |= {needed for run in chosen for needed in run.needs}
     return [run for run in runs if run in chosen]

@@ -162,6 +162,8 @@ def runs_csv(experiment: Experiment, outcomes: Outcomes) -> str:
     for run, outcome in outcomes.items():
         record = outcome.record
         about = {"run": run.name, "model": run.model.name, "seed": run.seed}
+        if run.data_seed is not None:
+            about["data_seed"] = run.data_seed
         cost = {
             "iterations": record["iterations"],
             "batch": record["batch"],
@@ -170,9 +172,11 @@ def runs_csv(experiment: Experiment, outcomes: Outcomes) -> str:
             "config_digest": experiment.config_digest(run),
             **{key: record[key] for key in ("device", "machine", "versions")},
         }
-        for row in outcome.rows or [{"modalities": [], "results": {}}]:
-            scores = {f"{task}/{metric}": v for task, metrics in row["results"].items() for metric, v in metrics.items()}
-            rows.append({**about, "subset": "+".join(row["modalities"]), **cost, **scores})
+        splits = {"validation": outcome.rows or [{"modalities": [], "results": {}}], "test": outcome.test_rows}
+        for split, of_split in splits.items():
+            for row in of_split:
+                scores = {f"{task}/{metric}": v for task, metrics in row["results"].items() for metric, v in metrics.items()}
+                rows.append({**about, "split": split, "subset": "+".join(row["modalities"]), **cost, **scores})
     file = io.StringIO()
     writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()

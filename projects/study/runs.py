@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from torch import nn
 
 from imrsf_d2.compat.machine import describe_machine, describe_versions
-from imrsf_d2.engine.configuration import is_pretraining
+from imrsf_d2.engine.configuration import is_pretraining, setup_run
 from imrsf_d2.engine.resuming import config_changes, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
+from imrsf_d2.evaluation.per_image import InstanceImages
+from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.keys import flat_keys
+from projects.study.contributions import Contributions, match_at_all, read_results, write_contributions
 
 __all__ = [
     "FINAL_WEIGHTS",
+    "TEST_FOLDER",
     "WEIGHTS",
     "Outcome",
     "config_digest",
@@ -34,6 +41,8 @@ RECORD_FILE = "record.json"
 #: Written first, by a run that starts from the weights of another one: the digest of those weights.
 ORIGIN_FILE = "origin.json"
 FINAL_WEIGHTS = "model_final.pth"
+#: In a run's folder: its sweep over the test data.
+TEST_FOLDER = "test"
 #: The key that may change in a run that starts from the weights of another one: moving the folder changes their path, but not
 #: their digest.
 WEIGHTS = "MODEL.WEIGHTS"
@@ -44,13 +53,15 @@ class Outcome:
     """The results of a finished run.
 
     Args:
-        rows: of `sweep_subsets`, one per subset; empty for a pre-training run.
+        rows: of `sweep_subsets`, one per subset, on the validation data; empty for a pre-training run.
+        test_rows: likewise on the test data; empty if there are none.
         record: data, iterations, seconds by phase, machine and versions; for a pre-training run also `losses` (name -> its
             median over the first 20 iterations and over the last 20) and the digest of its `weights`.
     """
 
     rows: list[dict]
     record: Mapping
+    test_rows: Sequence[dict] = ()
 
 
 def describe_changes(cfg: CfgNode, besides: Collection[str] = ()) -> str:
@@ -75,7 +86,13 @@ def read_outcome(folder: Path) -> Outcome | None:
     if not (folder / RECORD_FILE).is_file():
         return None
     record = json.loads((folder / RECORD_FILE).read_text())
-    return Outcome([] if "losses" in record else json.loads((folder / RESULTS_FILE).read_text())["rows"], record)
+    if "losses" in record:
+        return Outcome([], record)
+    rows, test = (
+        json.loads(path.read_text())["rows"] if path.is_file() else []
+        for path in (folder / RESULTS_FILE, folder / TEST_FOLDER / RESULTS_FILE)
+    )
+    return Outcome(rows, record, test)
 
 
 def read_origin(folder: Path) -> str | None:
@@ -84,7 +101,15 @@ def read_origin(folder: Path) -> str | None:
     return json.loads(path.read_text())["weights"] if path.is_file() else None
 
 
-def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None = None) -> None:
+def perform(
+    cfg: CfgNode,
+    config_file: Path,
+    data: Mapping,
+    origin: str | None = None,
+    *,
+    roots: tuple[Path, Path | None],
+    build: Callable[[], nn.Module] | None = None,
+) -> None:
     """Do what is left of a run: train to the end, evaluate every subset, and record that it is finished.
 
     A pre-training run is not evaluated; its losses and a digest of its final weights are recorded instead.
@@ -94,17 +119,29 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
         config_file: the file that the config was loaded from; logged.
         data: what the dataset was made from; recorded.
         origin: the digest of MODEL.WEIGHTS, if another run made them.
+        roots: the root of the training and validation data, and that of the test data if there are any.
+        build: makes the model of a run that is not trained.
     """
     folder = Path(cfg.OUTPUT_DIR)
+    training_root, test_root = roots
+    os.environ["DETECTRON2_DATASETS"] = str(training_root)
     if origin:
         write_text(folder / ORIGIN_FILE, json.dumps({"weights": origin}))
     stopwatch = Stopwatch(folder / "timings.json")
-    model = train_or_load(cfg, config_file, stopwatch, besides=[WEIGHTS] if origin else ())
+    if build is None:
+        model = train_or_load(cfg, config_file, stopwatch, besides=[WEIGHTS] if origin else ())
+    else:
+        setup_run(cfg, argparse.Namespace(config_file=os.fspath(config_file), eval_only=True))
+        stopwatch.note("training", 0)
+        model = build()
     if is_pretraining(cfg):
         results: dict = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
     else:
         stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
         results = {}
+        if test_root is not None:
+            os.environ["DETECTRON2_DATASETS"] = str(test_root)
+            stopwatch.run("test", lambda: test_subsets(cfg, model, folder / TEST_FOLDER))
     record = {
         **results,
         "data": dict(data),
@@ -120,6 +157,19 @@ def perform(cfg: CfgNode, config_file: Path, data: Mapping, origin: str | None =
     for checkpoint in folder.glob("model_*.pth"):
         if checkpoint.name != FINAL_WEIGHTS:
             checkpoint.unlink()  # nobody resumes a finished run
+
+
+def test_subsets(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
+    """Evaluate every subset on the test data, and keep what each image contributes to the scores."""
+    dataset, record = cfg.DATASETS.TEST[0], SweepRecord(folder)
+    for row in sweep_subsets(cfg, model, dataset, output_dir=str(folder), record=record):
+        images = record.images(row["modalities"])
+        if isinstance(images, InstanceImages):
+            results = read_results(folder, row["modalities"])
+            contributions = match_at_all(dataset, results, cfg.TEST.DETECTIONS_PER_IMAGE)
+        else:
+            contributions = Contributions((images,))
+        write_contributions(folder, row["modalities"], contributions)
 
 
 def _read_losses(folder: Path) -> dict[str, list[float]]:

@@ -117,10 +117,10 @@ def test_an_unfinished_run_resumes_though_the_weights_it_started_from_were_moved
     torch.save({"model": Trainer.build_model(config("then.pth")).state_dict()}, tmp_path / "then.pth")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Trainer, "run_step", interrupted)
-        perform(config("then.pth"), DEMO_CONFIG, {}, origin)
+        perform(config("then.pth"), DEMO_CONFIG, {}, origin, roots=(tiny_root, None))
     assert steps(trained) == [("run", 0)]
     (tmp_path / "then.pth").rename(tmp_path / "now.pth")
-    perform(config("now.pth"), DEMO_CONFIG, {}, origin)
+    perform(config("now.pth"), DEMO_CONFIG, {}, origin, roots=(tiny_root, None))
     assert steps(trained) == [("run", iteration) for iteration in left]
 
 

@@ -97,6 +97,7 @@ def test_the_csv_has_a_row_per_run_and_subset(report, full):
         "run": "multivit-seed2",
         "model": "multivit",
         "seed": "2",
+        "split": "validation",
         "subset": "sar+rgb",
         "iterations": "1000",
         "batch": "4",

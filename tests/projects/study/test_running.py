@@ -177,7 +177,7 @@ def test_runs_on_other_data_are_never_mixed(study, tmp_path):
 )
 def test_mistakes_end_with_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
-    assert load_tool("study").main(["--output", str(tmp_path), *arguments]) == 2
+    assert load_tool("study").main(["--task", "paper", "--output", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err.rpartition("error: ")[2]
 
 
@@ -189,17 +189,17 @@ def test_help_is_quick_and_shows_an_example(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0 and "python tools/study.py --only" in result.stdout
+    assert result.returncode == 0 and "python tools/study.py --task semantic --only" in result.stdout
 
 
 def test_a_study_elsewhere_is_reported_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
-    assert load_tool("study").main(["--output", str(tmp_path), "--report-only"]) == 0
+    assert load_tool("study").main(["--task", "paper", "--output", str(tmp_path), "--report-only"]) == 0
     assert missing(((tmp_path / "results.md").read_text(), ""))["proposed-seed1"] == "not begun"
 
 
 def test_a_report_of_no_run_replaces_no_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DETECTRON2_DATASETS", "restored after the test")
     (tmp_path / "results.md").write_text("of another study")
-    assert load_tool("study").main(["--output", str(tmp_path), "--report-only"]) == 2
+    assert load_tool("study").main(["--task", "paper", "--output", str(tmp_path), "--report-only"]) == 2
     assert "can be reported" in capsys.readouterr().err and (tmp_path / "results.md").read_text() == "of another study"

@@ -1,0 +1,40 @@
+"""The exponential moving average of a training run's weights, which a run with SOLVER.EMA ends with."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+__all__ = ["EndWithAverage", "weight_average"]
+
+
+def weight_average(cfg: CfgNode, model: nn.Module) -> AveragedModel | None:
+    """What averages a model's weights over the iterations; None without SOLVER.EMA.
+
+    Args:
+        model: not wrapped for distributed training.
+    """
+    if not cfg.SOLVER.EMA:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(cfg.SOLVER.EMA))
+
+
+class EndWithAverage(HookBase):
+    """Gives a model its average after the last iteration, to be ahead of what saves and evaluates it.
+
+    Args:
+        model: not wrapped for distributed training.
+        average: of `weight_average`.
+    """
+
+    def __init__(self, model: nn.Module, average: AveragedModel):
+        self.model, self.average = model, average
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        if self.trainer.iter + 1 == self.trainer.max_iter:
+            for own, averaged in zip(self.model.parameters(), self.average.module.parameters(), strict=True):
+                own.copy_(averaged)

@@ -1,0 +1,117 @@
+"""The fair study: the proposed model, what may replace its parts, MultiViT read out as MultiMAE is, and what practitioners use.
+
+All other settings are in projects/study/configs/fair*; `READING` says how the scores are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import projects.study.baselines  # noqa: F401 (registers backbones that the configs name)
+from projects.study.plan import CONFIGS, DATA, Model
+
+__all__ = ["MODELS", "STUDIES", "Study", "models_of"]
+
+GATHER, READOUT = "MODEL.IMRSF.GATHER", "MODEL.IMRSF.READOUT"
+MASK, ABSENT, RANDOM = "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT", "INPUT.MODALITY_DROPOUT.ENABLED"
+LENGTH = ("SOLVER.MAX_ITER", "SOLVER.STEPS")
+RESNET = (
+    "MODEL.BACKBONE.NAME",
+    "MODEL.BACKBONE.FREEZE_AT",
+    *(f"MODEL.RESNETS.{key}" for key in ("NORM", "STRIDE_IN_1X1", "OUT_FEATURES")),
+)
+SWIN = ("MODEL.BACKBONE.NAME", "MODEL.SWIN.DROP_PATH_RATE")
+
+#: Training seeds, and the seed of the data of each.
+SEEDS, DATA_SEEDS = (1, 2, 3, 4), (0, 1, 0, 1)
+SENSORS = ("sar", "rgb", "dsm")
+
+
+def _model(name: str, title: str, *changes: str, **others) -> Model:
+    return Model(name, title, changes, SEEDS, data_seeds=DATA_SEEDS, **others)
+
+
+PROPOSED = _model("proposed", "proposed (Bi-LSTM)")
+MEAN = _model("mean", "mean for Bi-LSTM", GATHER)
+MULTIVIT = _model("multivit", "MultiViT", GATHER, READOUT, MASK, ABSENT, RANDOM)
+SINGLE = tuple(_model(f"single_{name}", f"{name} alone", config="single", sensor=name) for name in SENSORS)
+MODELS = (
+    PROPOSED,
+    MEAN,
+    MULTIVIT,
+    _model("multivit_random_combination", "MultiViT, random combination", GATHER, READOUT, MASK, ABSENT),
+    _model("without_mask", "w/o mask", MASK),
+    _model("mean_without_mask", "mean, w/o mask", GATHER, MASK),
+    _model("resnet", "ResNet-50, stacked", *RESNET),
+    _model("resnet_complete", "ResNet-50, complete input", *RESNET, RANDOM),
+    _model("swin", "Swin-T, stacked", *SWIN),
+    *SINGLE,
+    _model("late_fusion", "late fusion", members=SINGLE),
+    _model("mean_bilstm", "mean + Bi-LSTM", GATHER),
+    _model("modalities", "no fusion in the encoder", GATHER, READOUT),
+    _model("modalities_without_mask", "MultiViT that leaves out", GATHER, READOUT, MASK),
+    _model("mean_masked_first", "mean, eq. 4 in half the blocks", GATHER, "MODEL.IMRSF.MASKED_BLOCKS"),
+    _model("mean_averaged", "mean, weights averaged", GATHER, "SOLVER.EMA"),
+    _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),
+)
+#: Those that the other tasks have, too.
+FINALISTS = ("proposed", "mean", "multivit", "multivit_random_combination", "without_mask", "mean_without_mask", "resnet")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One task.
+
+    Args:
+        title: of the report.
+        configs: folder with a config per model.
+        layout: of the data.
+        data, test: arguments of `write_layout`. The seed of `data` is that of each run; `test` is the same for all runs, from other
+            seeds than any of them.
+        results: the report, from the root of the repository.
+    """
+
+    title: str
+    configs: Path
+    layout: str
+    data: Mapping
+    test: Mapping
+    results: str
+
+
+BUILDINGS = DATA["cpu"]
+LAND_COVER = {"num_train": 400, "num_val": 200, "size": 64, "seed": 0}
+#: name -> task. The test tiles are the validation tiles of a dataset of its own.
+STUDIES = {
+    "instance": Study(
+        "Buildings as instances",
+        CONFIGS / "fair",
+        "dfc2023",
+        BUILDINGS,
+        {**BUILDINGS, "num_train": 1, "num_val": 400, "seed": 1000},
+        "docs/results.md",
+    ),
+    "semantic": Study(
+        "Buildings as a map",
+        CONFIGS / "fair_semantic",
+        "dfc2023",
+        BUILDINGS,
+        {**BUILDINGS, "num_train": 1, "num_val": 400, "seed": 1000},
+        "docs/results_semantic.md",
+    ),
+    "land_cover": Study(
+        "Land cover",
+        CONFIGS / "fair_land_cover",
+        "quadruplets",
+        LAND_COVER,
+        {**LAND_COVER, "num_train": 1, "num_val": 400, "seed": 1000},
+        "docs/results_land_cover.md",
+    ),
+}
+
+
+def models_of(study: Study) -> tuple[Model, ...]:
+    """The models of a task: all for instances, the finalists for the others."""
+    return MODELS if study is STUDIES["instance"] else tuple(model for model in MODELS if model.name in FINALISTS)

@@ -1,0 +1,66 @@
+"""The average of the weights against its recursion in float64, and after an interruption."""
+
+from types import SimpleNamespace
+
+import torch
+from detectron2.utils.events import EventStorage
+
+from imrsf_d2.engine.averaging import EndWithAverage, weight_average
+from imrsf_d2.engine.loop import TrainingLoop
+from tests.engine.test_loop import Mean
+
+DECAY = 0.7
+
+
+def run(iterations, state=None):
+    """A loop after some iterations, and the weights after each."""
+    cfg = SimpleNamespace(SOLVER=SimpleNamespace(EMA=DECAY))
+    torch.manual_seed(0)
+    model = Mean()
+    average = weight_average(cfg, model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    first = 0
+    batches = [list(batch) for batch in torch.randn(9, 6, 3, generator=torch.Generator().manual_seed(1))]
+    if state is not None:
+        model.load_state_dict(state["model"])
+        first = state["iteration"] + 1
+    loop = TrainingLoop(model, batches[first:], optimizer, average=average)
+    if state is not None:
+        loop.load_state_dict(state)
+    weights = []
+    with EventStorage() as storage:
+        for loop.iter in range(first, iterations):
+            storage.iter = loop.iter
+            loop.run_step()
+            weights.append([p.detach().double().clone() for p in model.parameters()])
+    return loop, weights
+
+
+def test_the_average_follows_its_recursion_and_the_run_ends_with_it():
+    loop, weights = run(6)
+    expected = weights[0]
+    for after in weights[1:]:
+        expected = [DECAY * mean + (1 - DECAY) * now for mean, now in zip(expected, after)]
+    hook = EndWithAverage(loop.model, loop.average)
+    hook.trainer = SimpleNamespace(iter=4, max_iter=6)
+    hook.after_step()  # not the last iteration: the weights stay as they are
+    for own, last in zip(loop.model.parameters(), weights[-1]):
+        assert torch.equal(own.double(), last)
+    hook.trainer = SimpleNamespace(iter=5, max_iter=6)
+    hook.after_step()
+    for own, mean, last in zip(loop.model.parameters(), expected, weights[-1]):
+        torch.testing.assert_close(own.double(), mean, rtol=1e-6, atol=1e-7)
+        assert (mean - last).abs().max() > 1e-3
+
+
+def test_an_interrupted_run_has_the_same_average():
+    whole, _ = run(6)
+    part, _ = run(3)
+    state = {**part.state_dict(), "model": {name: value.clone() for name, value in part.model.state_dict().items()}}
+    resumed, _ = run(6, state)
+    for a, b in zip(whole.average.module.parameters(), resumed.average.module.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_without_a_decay_there_is_no_average():
+    assert weight_average(SimpleNamespace(SOLVER=SimpleNamespace(EMA=0.0)), Mean()) is None

@@ -1,0 +1,110 @@
+"""Robustness, calibration, late fusion and paired differences against numbers worked out by hand or by COCO."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Instances
+
+from imrsf_d2.evaluation.per_image import InstanceImages
+from imrsf_d2.utils.errors import InputError
+from projects.study.contributions import calibration_error
+from projects.study.lanes import Lanes
+from projects.study.late_fusion import fuse_instances
+from projects.study.paired import draws, paired_difference
+from projects.study.plan import Model, Run
+from projects.study.robustness import MEASURES, robustness
+
+SCORES = {("a", "b"): 0.8, ("a",): 0.5, ("b",): 0.3}
+
+
+def test_robustness_by_hand():
+    found = robustness(list(SCORES), lambda subset: np.asarray(SCORES[subset]))
+    assert tuple(found) == MEASURES
+    assert [float(found[name]) for name in MEASURES[:5]] == pytest.approx([0.8, 0.4, 0.3, 0.4, 1.6 / 3])
+    assert float(found["E, p = 0.1"]) == pytest.approx(0.81 * 0.8 + 0.09 * 0.5 + 0.09 * 0.3)
+
+
+def test_the_expectation_is_the_mean_over_drawn_failures():
+    names, rng = ("a", "b", "c"), np.random.default_rng(0)
+    subsets = [s for size in (3, 2, 1) for s in itertools.combinations(names, size)]
+    scores = {subset: rng.random() for subset in subsets}
+    works = rng.random((200_000, 3)) >= 0.2
+    drawn = [scores.get(tuple(itertools.compress(names, row)), 0.0) for row in works.tolist()]
+    found = robustness(subsets, lambda subset: np.asarray(scores[subset]))
+    assert float(found["E, p = 0.2"]) == pytest.approx(np.mean(drawn), abs=3e-3)
+
+
+def test_each_resample_has_its_own_worst_subset():
+    scores = {("a", "b"): np.ones(2), ("a",): np.array([0.1, 0.9]), ("b",): np.array([0.7, 0.2])}
+    assert robustness(list(scores), scores.__getitem__)["worst"].tolist() == [0.1, 0.2]
+
+
+def test_a_missing_subset_is_named():
+    with pytest.raises(ValueError, match=r"expected all of \('a', 'b'\)"):
+        robustness([("a", "b"), ("a",)], lambda subset: np.asarray(0.0))
+
+
+def test_calibration_by_hand():
+    confidence, right = np.array([0.95, 0.91, 0.55, 0.05]), np.array([True, False, True, False])
+    images = InstanceImages((1,), np.array([[3]]), np.zeros(4, int), np.zeros(4, int), confidence, right)
+    # Bins of 0.9 to 1 (mean score 0.93, half right), 0.5 to 0.6 and 0 to 0.1.
+    assert calibration_error(images) == pytest.approx((2 * abs(0.93 - 0.5) + abs(0.55 - 1) + 0.05) / 4)
+
+
+def test_paired_runs_cancel_what_they_share():
+    counts, runs = draws(num_images=50, num_runs=3, resamples=200)
+    assert counts[0].tolist() == [1] * 50 and runs[0].tolist() == [0, 1, 2] and (counts.sum(axis=1) == 50).all()
+    difficulty = np.random.default_rng(0).random(50)
+    shared = {seed: counts @ difficulty / 50 + seed for seed in (1, 2, 3)}  # images and seeds matter far more than models
+    better = {seed: values + 0.01 for seed, values in shared.items()}
+    found = paired_difference(better, shared)
+    assert (found.value, found.low, found.high) == pytest.approx((0.01,) * 3)
+    # Two runs that disagree leave it open, and one cannot tell.
+    mixed = paired_difference({1: shared[1] + 0.1, 2: shared[2] - 0.1}, shared)
+    assert mixed.low == pytest.approx(-0.1) and mixed.high == pytest.approx(0.1)
+    assert np.isnan(paired_difference({1: better[1]}, shared).low) and paired_difference({9: better[1]}, shared) is None
+
+
+def boxes(*corners, scores, classes=None):
+    masks = torch.zeros(len(corners), 10, 10)
+    for mask, (top, left, bottom, right) in zip(masks, corners):
+        mask[top:bottom, left:right] = 1
+    classes = torch.tensor(classes or [0] * len(corners))
+    return Instances((10, 10), pred_masks=masks, scores=torch.tensor(scores), pred_classes=classes)
+
+
+def test_late_fusion_keeps_the_better_of_two_that_are_one_object():
+    first = boxes((0, 0, 4, 4), (6, 6, 9, 9), scores=[0.6, 0.3])
+    second = boxes((0, 0, 4, 5), (0, 0, 4, 4), (0, 6, 3, 9), scores=[0.9, 0.8, 0.2], classes=[0, 1, 0])
+    fused = fuse_instances([first, second], most=3)
+    assert fused.scores.tolist() == pytest.approx([0.9, 0.8, 0.3])  # the class makes the second another object
+    assert fused.pred_masks[0].sum() == 20 and len(fuse_instances([first[:0], second[:0]], most=3)) == 0
+
+
+def test_lanes_keep_order_go_on_after_a_failure_and_name_the_log(tmp_path):
+    member, bad = Model("member", "", (), (1,)), Model("bad", "", (), (1,))
+    fused, spoiled = Model("fused", "", (), (1,), members=(member,)), Model("spoiled", "", (), (1,), members=(bad,))
+    order = tmp_path / "order"
+
+    def command(run):
+        code = f"open({str(order)!r}, 'a').write('{run.name} ' + __import__('os').environ['OMP_NUM_THREADS'] + '\\n')"
+        return [sys.executable, "-c", f"{code}; raise SystemExit({int(run.model is bad)})"]
+
+    runs = [Run(model, 1) for model in (fused, spoiled, bad, member)]
+    with pytest.raises(InputError, match="2 runs are not finished, see .*bad-seed1.txt"):
+        Lanes(2, command, lambda run: tmp_path / "logs" / f"{run.name}.txt").work(runs)
+    done = order.read_text().splitlines()
+    assert sorted(done) == ["bad-seed1 1", "fused-seed1 1", "member-seed1 1"]
+    assert done.index("member-seed1 1") < done.index("fused-seed1 1")
+
+
+def test_the_process_of_a_lane_is_one_that_the_tool_takes(tmp_path):
+    from tests.test_configs import REPOSITORY
+
+    command = [sys.executable, str(REPOSITORY / "tools/study.py"), "--output", str(tmp_path), "--only", "nothing-seed1"]
+    result = subprocess.run([*command, "--lanes", "0", "--runs-only"], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 2 and "--only names 'nothing-seed1'" in result.stderr
