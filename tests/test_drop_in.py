@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from detectron2 import model_zoo
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from fvcore.common.config import CfgNode
 from PIL import Image
 
@@ -124,7 +125,11 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(model_zoo, "get_config_file", lambda name: str(tmp_path / "zoo.yaml"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    before = set(DatasetCatalog.list())
+    yield tmp_path
+    for name in set(DatasetCatalog.list()) - before:  # other tests of this process have datasets of the same names
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
 
 
 def test_the_examples_run_as_they_stand(project, monkeypatch):
