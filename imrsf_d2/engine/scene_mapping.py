@@ -48,8 +48,9 @@ __all__ = ["default_workers", "map_scene"]
 
 logger = logging.getLogger(__name__)
 
-#: Parts of the config that a prediction follows from.
-KEYS = ("MODEL",)
+#: Parts of the config that a prediction follows from: the model, how many objects it may find in a window, and in which precision
+#: it computes.
+KEYS = ("MODEL", "TEST.DETECTIONS_PER_IMAGE", "SOLVER.AMP")
 #: ... but for where weights lie, which count by their content, and where the model computes.
 IGNORED = ("MODEL.WEIGHTS", "MODEL.DEVICE")
 #: Seconds between looks for what other processes have finished.

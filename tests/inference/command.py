@@ -70,10 +70,10 @@ def sensors_in(folder: Path, names=SENSORS) -> list[str]:
     return [part for name in names for part in ("--modality", f"{name}={folder / f'{name}.tif'}")]
 
 
-def words(output, *arguments, task="instance", weights=None) -> list[str]:
-    """What is typed after the command's name."""
+def words(output, *arguments, task="instance", weights=None, opts=()) -> list[str]:
+    """What is typed after the command's name; `opts` are changes to the config."""
     given = ["--config-file", DEMO_CONFIGS[task], "--output", output, *arguments, *OVERRIDES, "MODEL.DEVICE", "cpu"]
-    return [str(word) for word in (*given, "MODEL.WEIGHTS", weights or checkpoint(task))]
+    return [str(word) for word in (*given, "MODEL.WEIGHTS", weights or checkpoint(task), *opts)]
 
 
 def predict(output, *arguments, **options) -> Done:

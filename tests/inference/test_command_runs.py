@@ -208,6 +208,17 @@ def test_what_was_computed_from_something_else_is_not_gone_on_with(scene, tmp_pa
     assert re.search(said, done.warned), done.warned
 
 
+def test_nor_is_a_config_by_which_the_model_finds_something_else(scene, tmp_path):
+    output = tmp_path / "map.geojson"
+    assert predict(output, *scene, "--shard", "0/2").code == 0
+    for opts, said in (
+        (("TEST.DETECTIONS_PER_IMAGE", 3), "TEST.DETECTIONS_PER_IMAGE was 5, now 3"),
+        (("SOLVER.AMP.ENABLED", True), "SOLVER.AMP.ENABLED was False, now True"),
+    ):
+        done = predict(output, *scene, "--resume", opts=opts)
+        assert done.code == 2 and said in done.warned
+
+
 def test_a_file_that_is_damaged_on_the_way_costs_only_what_was_not_finished(scene, expected, tmp_path, monkeypatch):
     whole, output = expected("instance"), tmp_path / "map.geojson"
     real, calls = Scene.read, []
