@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
@@ -81,6 +82,10 @@ def export_model(
         raise InputError(f"the output is {path}, expected a name that ends in {' or '.join(FORMATS)}.")
     if os.path.lexists(path):
         raise OccupiedError(f"the output {path} exists and is left alone; choose another file.")
+    if torch.device(cfg.MODEL.DEVICE).type != "cpu":
+        raise InputError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}, expected 'cpu': graphs are recorded and compared there, and computed anywhere."
+        )
     onnx = path.endswith(".onnx")
     if onnx:
         _check_onnx(opset, part)

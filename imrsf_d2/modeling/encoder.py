@@ -238,6 +238,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         Raises:
             ValueError: as in `encode`.
         """
+        if not image.numel():
+            raise InputError(f"image is {list(image.shape)}, expected at least one sample and one pixel.")
         if image.shape[-2] % self.patch_size or image.shape[-1] % self.patch_size:
             raise InputError(
                 f"image is {image.shape[-2]} x {image.shape[-1]} px, expected multiples of the patch size "

@@ -71,10 +71,10 @@ def to_complete_layout(
     opaque = opaque & ~padding
     complete = image.new_empty((modalities.num_channels, *image.shape[1:]), dtype=torch.float32)
     for modality in modalities:
-        values = image[modalities.bands(modality.name)].to(torch.float32)
+        values = image[modalities.bands(modality.name)]
         valid = opaque & holds_data(values, modality)
         mean = torch.tensor(modality.mean, device=image.device)[:, None, None]
-        complete[modalities.bands(modality.name)] = torch.where(valid, values, mean)
+        complete[modalities.bands(modality.name)] = torch.where(valid, values.to(torch.float32), mean)
         complete[modalities.validity(modality.name)] = valid
     return {**sample, "image": complete}
 

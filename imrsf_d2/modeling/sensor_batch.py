@@ -20,13 +20,13 @@ def holds_data(values: Tensor, modality: Modality) -> Tensor:
     """Which pixels of a modality hold data by their values alone.
 
     Args:
-        values: [..., C_m, H, W] in units after TRANSFORM.
+        values: [..., C_m, H, W] in units after TRANSFORM, in the type that they came in.
 
     Returns:
-        [..., H, W] bool, False where any band is not finite, and where all bands have NODATA, which is looked for unless values
-        are transformed.
+        [..., H, W] bool, False where any band is not finite in float32, and where all bands have NODATA, as that type rounds it,
+        which is looked for unless values are transformed.
     """
-    usable = values.isfinite().all(dim=-3)
+    usable = values.to(torch.float32).isfinite().all(dim=-3)
     if modality.nodata is not None and modality.transform == "none":
         usable = usable & ~(values == modality.nodata).all(dim=-3)
     return usable
@@ -69,7 +69,7 @@ def assemble_sensors(sensors: Mapping[str, Tensor | None], modalities: ModalityS
             message names the sensor.
     """
     modalities.check_subset(sensors, "the batch")
-    given = {name: _bands(values, modalities[name]) for name, values in sensors.items() if values is not None}
+    given = {name: _checked(values, modalities[name]) for name, values in sensors.items() if values is not None}
     if not given:
         raise InputError(
             f"the batch has no sensor, expected a tensor [B, C, H, W] of at least one of {list(modalities.names)}; a sample that lacks "
@@ -89,24 +89,24 @@ def assemble_sensors(sensors: Mapping[str, Tensor | None], modalities: ModalityS
     bands, usable = [], []
     for modality in modalities:
         if modality.name not in given:
-            bands.append(reference.new_zeros(batch_size, modality.channels, height, width))
+            bands.append(torch.zeros(batch_size, modality.channels, height, width, device=reference.device))
             usable.append(torch.zeros_like(bands[-1][:, 0], dtype=torch.bool))
             continue
-        bands.append(given[modality.name])
-        usable.append(holds_data(bands[-1], modality))
+        bands.append(given[modality.name].to(torch.float32))
+        usable.append(holds_data(given[modality.name], modality))
         if modality.name in stated:
             usable[-1] = usable[-1] & stated[modality.name]
     return normalize(torch.cat(bands, dim=1), torch.stack(usable, dim=1), modalities)
 
 
-def _bands(values: object, modality: Modality) -> Tensor:
+def _checked(values: object, modality: Modality) -> Tensor:
     if not isinstance(values, Tensor) or values.ndim != 4 or values.shape[1] != modality.channels or values.is_complex():
         found = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise InputError(
             f"{modality.name!r} is {found}, expected a tensor [B, {modality.channels}, H, W] of real numbers, or None where all samples "
             "lack it."
         )
-    return values.to(torch.float32)
+    return values
 
 
 def _stated(
@@ -123,6 +123,10 @@ def _stated(
                 f"valid is {list(valid.shape)}, expected {leading} or {[*leading, height, width]}: samples, then {modalities}."
             )
         valid = dict(zip(modalities.names, valid.unbind(dim=1)))
+    elif not isinstance(valid, Mapping):
+        raise InputError(
+            f"valid is {type(valid).__name__}, expected a tensor, or a mapping from some of {list(modalities.names)} to tensors."
+        )
     modalities.check_subset(valid, "valid")
     stated = {}
     for name, flags in valid.items():

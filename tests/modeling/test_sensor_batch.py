@@ -9,6 +9,7 @@ from detectron2.modeling import build_model
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.modeling.image_layout import to_complete_layout
 from imrsf_d2.modeling.sensor_batch import assemble_sensors
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
@@ -96,6 +97,26 @@ def test_what_is_missing_can_be_said_in_many_ways(sensors):
     assert model.double().assemble(sensors).dtype == torch.float64
 
 
+def test_nodata_and_numbers_are_told_apart_in_the_type_that_they_come_in(sensors):
+    """float16 has no -9999, and float32 neither 2147483646 nor 1e39."""
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        rounded = torch.full((2, 1, 32, 32), -9999.0).to(dtype)
+        assert not assemble_sensors(sensors | {"dem": rounded}, MODALITIES)[:, 5].any()
+        sample = {"image": torch.full((1, 8, 8), -9999.0).to(dtype)}
+        assert not to_complete_layout(sample, ModalitySet([DEM]), padding_value=None)["image"][1].any()
+    largest = ModalitySet([Modality("count", nodata=2**31 - 1)])
+    counts = torch.full((1, 1, 8, 8), 2**31 - 2, dtype=torch.int32)
+    assert assemble_sensors({"count": counts}, largest)[:, 1].all()
+    assert not assemble_sensors({"count": counts + 1}, largest)[:, 1].any()
+    assert not assemble_sensors({"count": torch.full((1, 1, 8, 8), 1e39, dtype=torch.float64)}, largest).any()
+
+
+@pytest.mark.parametrize("size", [(0, 32, 32), (2, 0, 32)])
+def test_a_batch_of_nothing_is_named(size):
+    with pytest.raises(ValueError, match=rf"image is \[{size[0]}, 7, {size[1]}, 32\], expected at least one sample"):
+        build()({"dem": torch.rand(size[0], 1, *size[1:])})
+
+
 def test_a_pixel_without_data_in_one_band_is_missing_in_the_sensor(sensors):
     sensors["s2"][0, 1, :4] = float("inf")
     image = assemble_sensors(sensors, MODALITIES)
@@ -117,6 +138,7 @@ def test_a_pixel_without_data_in_one_band_is_missing_in_the_sensor(sensors):
         ({}, {"lidar": torch.ones(2)}, "valid names the unknown modality 'lidar'"),
         ({}, {"dem": torch.ones(2, 16, 32)}, r"valid\['dem'\] is \[2, 16, 32\], expected a tensor \[2\] or \[2, 32, 32\]"),
         ({}, {"dem": True}, r"valid\['dem'\] is bool"),
+        ({}, [[True, True, True]] * 2, "valid is list, expected a tensor, or a mapping"),
         ({}, torch.ones(3, 2), r"valid is \[3, 2\], expected \[2, 3\] or \[2, 3, 32, 32\]"),
         ({}, {"dem": torch.ones(2, device="meta")}, r"valid\['dem'\] is on meta, expected cpu"),
     ],

@@ -53,6 +53,7 @@ def test_a_graph_is_checked_and_loads_without_this_package(weights, tmp_path, ca
         (["--size", "60", "--part", "backbone"], r"size is 60 x 60 px, expected multiples of the patch size"),
         (["--size", "big"], r"--size is 'big', expected the height and width"),
         (["--output", "model.pb"], r"output is model\.pb, expected a name that ends in \.onnx or \.pt2"),
+        (["MODEL.DEVICE", "cuda"], r"MODEL\.DEVICE is 'cuda', expected 'cpu': graphs are recorded"),
         (["--outputs", "probabilities"], r"MODEL\.MASK_FORMER\.TEST\.SEMANTIC_ON is False"),
     ],
 )
