@@ -121,13 +121,12 @@ class Checkpointer(DetectionCheckpointer):
             "model" in content or all(isinstance(value, Tensor) for value in content.values())
         ):
             return content
-        weights: Any = OrderedDict(read_weights(path))
-        # Without the versions of a state dict, modules would assume the names of their oldest version.
-        weights._metadata = self.model.state_dict()._metadata
-        return {"model": weights}
+        return {"model": read_weights(path)}
 
     def _load_model(self, checkpoint: Any):
         _check_weights(checkpoint["model"], self._source)
+        if not hasattr(checkpoint["model"], "_metadata"):  # a plain mapping, as of averaged weights or another kind of file
+            checkpoint["model"] = self._with_versions(checkpoint["model"])
         checkpoint["model"] = at_encoder(checkpoint["model"], self.model)
         incompatible = super()._load_model(checkpoint)
         parameters = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
@@ -154,6 +153,14 @@ class Checkpointer(DetectionCheckpointer):
             _some(unused),
         )
         return incompatible
+
+    def _with_versions(self, weights: Mapping[str, Any]) -> OrderedDict[str, Any]:
+        """The weights with the versions of a state dict, without which modules would assume the names of their oldest version."""
+        versioned: Any = OrderedDict(weights)
+        # DistributedDataParallel's prefix, which Detectron2 removes, stands before the names of modules, too.
+        prefix = "module." if all(name.startswith("module.") for name in weights) else ""
+        versioned._metadata = {f"{prefix}{name}": version for name, version in self.model.state_dict()._metadata.items()}
+        return versioned
 
     def _expectation(self, filled: Collection[str], parameters: Collection[str]) -> str:
         """What should have been filled and was not, in words; empty if all is well."""

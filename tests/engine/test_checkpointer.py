@@ -235,6 +235,16 @@ def test_a_whole_model_comes_back_from_safetensors(tiny_config, tmp_path):
         assert torch.equal(model.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_averaged_weights_have_todays_names(tiny_config, tmp_path, prefix):
+    """A plain dictionary says nothing of versions; "module." is of a model in DistributedDataParallel."""
+    model, given = build_model(tiny_config()), build_model(tiny_config())
+    averaged = {f"{prefix}{name}": value for name, value in given.state_dict().items()}
+    torch.save({"model": averaged}, tmp_path / "averaged.pth")
+    Checkpointer(model, require_all=True).load(str(tmp_path / "averaged.pth"))
+    assert all(torch.equal(values, given.state_dict()[name]) for name, values in model.state_dict().items())
+
+
 def test_a_damaged_safetensors_file_is_named(tmp_path):
     (tmp_path / "half.safetensors").write_bytes(b"\x99" * 20)
     with pytest.raises(ValueError, match=r"half\.safetensors"):
