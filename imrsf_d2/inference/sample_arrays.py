@@ -57,4 +57,8 @@ def _read(modalities: ModalitySet, name: str, array: Any) -> Raster:
             f"{' or [H, W]' if modality.channels == 1 else ''}: its bands first."
         )
     held = NamedRasters(modalities, {name: SceneArray(stored, Affine.identity())})
-    return read_raster(held.names[name][0], modality)
+    (path,) = held.names[name]
+    try:
+        return read_raster(path, modality)
+    except InputError as error:  # which names a file that its reader has never heard of
+        raise InputError(str(error).replace(path, f"the array of {name!r}")) from error

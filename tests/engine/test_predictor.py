@@ -7,6 +7,8 @@ from detectron2.modeling import build_model
 
 from imrsf_d2 import Predictor
 from imrsf_d2.data.mappers import build_mapper
+from imrsf_d2.inference.sample_arrays import image_of_arrays
+from imrsf_d2.modalities import Modality, ModalitySet
 from tests.raster_files import write_raster_file
 
 
@@ -47,6 +49,13 @@ def test_arrays_are_predicted_as_files_are(predictor, tiny_config, tmp_path, rng
 def test_a_sample_that_cannot_be_meant_is_refused(predictor, sensors, message):
     with pytest.raises(ValueError, match=message):
         predictor(sensors)
+
+
+def test_a_message_about_values_names_the_array_and_no_file():
+    cover = ModalitySet([Modality("cover", classes=3)])
+    with pytest.raises(ValueError, match=r"^the array of 'cover' holds 77 .*expected class indices from 0 to 2") as raised:
+        image_of_arrays(cover, {"cover": np.full((8, 8), 77)})
+    assert "vsimem" not in str(raised.value)
 
 
 def test_weights_of_other_modalities_are_named(predictor, tiny_config):
