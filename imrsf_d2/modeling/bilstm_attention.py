@@ -17,8 +17,8 @@ __all__ = ["BiLSTMAttention"]
 FUSION = -1
 FORWARD, BACKWARD = 0, 1
 
-#: New fusion tokens [G, N, D], and beta [G, M, N]: 0 where absent, no gradient.
-Gathered = tuple[Tensor, Tensor]
+#: New fusion tokens [G, N, D], and beta [G, M, N], 0 where absent, without gradient; None if nobody asks for it.
+Gathered = tuple[Tensor, Tensor | None]
 
 
 class BiLSTMAttention(nn.Module):
@@ -42,25 +42,28 @@ class BiLSTMAttention(nn.Module):
         nn.init.zeros_(self.attn.bias)
         nn.init.xavier_uniform_(self.score.weight)
 
-    def forward(self, streams: Tensor, fusion: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, streams: Tensor, fusion: Tensor, layout: TokenLayout, importance: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """Gather all positions of a batch.
 
         Args:
             streams: [P, N, D] packed modality tokens.
             fusion: [N, D] fusion tokens, the same for every row.
+            importance: also return beta.
 
         Returns:
-            The new fusion tokens [R, N, D], and beta [R, M, N] (0 where absent, no gradient), in packed order.
+            The new fusion tokens [R, N, D], and beta [R, M, N] (0 where absent, no gradient) or None, in packed order.
         """
-        rows, tokens, importance = [], [], []
-        for group in layout.image_groups():
+        tokens, betas = [], []
+        for group in layout.image_groups:
             gather = self._gather_partial if group.partial else self._gather_whole
-            for group_rows, (new, beta) in zip(group.rows.values(), gather(streams, fusion, group, layout)):
-                rows += group_rows
+            for new, beta in gather(streams, fusion, group, layout.num_modalities if importance else None):
                 # The LSTM may compute in a narrower type under autocast; the token tensor keeps its own.
                 tokens.append(new.to(fusion.dtype))
-                importance.append(beta.to(fusion.dtype))
-        return layout.in_packed_order(rows, tokens), layout.in_packed_order(rows, importance)
+                if beta is not None:
+                    betas.append(beta.to(fusion.dtype))
+        return layout.in_packed_order(tokens), layout.in_packed_order(betas) if importance else None
 
     def gather_visible(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
         """Gather the visible tokens of all positions of a pre-training batch.
@@ -73,30 +76,26 @@ class BiLSTMAttention(nn.Module):
             The new fusion tokens [B, N, D].
         """
         rows, every = layout.row_at, tuple(range(layout.num_modalities))
-        [(new, _)] = self._gather_by_pattern(
-            layout.positions, lambda m, at: tokens[rows[m, at]], fusion, [every], len(every)
-        )
+        [(new, _)] = self._gather_by_pattern(layout.positions, lambda m, at: tokens[rows[m, at]], fusion, [every], None)
         return new.to(fusion.dtype)
 
-    def _gather_whole(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
+    def _gather_whole(
+        self, streams: Tensor, fusion: Tensor, group: ImageGroup, num_modalities: int | None
+    ) -> list[Gathered]:
         """Eqs. 2-3 for images that have every patch of their modalities; one result per subset."""
         tokens = {m: streams[pairs] for m, pairs in group.streams.items()}
         size = len(group.images)
         return [
-            (new.expand(size, -1, -1), beta.expand(size, -1, -1))
-            for new, beta in self._gather(tokens, fusion[None], group.rows, layout.num_modalities)
+            (new.expand(size, -1, -1), None if beta is None else beta.expand(size, -1, -1))
+            for new, beta in self._gather(tokens, fusion[None], group.rows, num_modalities)
         ]
 
-    def _gather_partial(self, streams: Tensor, fusion: Tensor, group: ImageGroup, layout: TokenLayout) -> list[Gathered]:
+    def _gather_partial(
+        self, streams: Tensor, fusion: Tensor, group: ImageGroup, num_modalities: int | None
+    ) -> list[Gathered]:
         """Eqs. 2-3 for images that lack patches of their modalities; one result per subset."""
-        usable = layout.usable_patches(group).flatten(1)  # [k, G * N]
-        code = (usable.long() << torch.arange(len(usable), device=usable.device)[:, None]).sum(dim=0)
         tokens = {m: streams[pairs].flatten(0, 1) for m, pairs in group.streams.items()}
-        positions = {
-            tuple(m for i, m in enumerate(tokens) if pattern >> i & 1): (code == pattern).nonzero().squeeze(1)
-            for pattern in code.unique().tolist()
-        }
-        return self._gather_by_pattern(positions, lambda m, at: tokens[m][at], fusion, group.rows, layout.num_modalities)
+        return self._gather_by_pattern(group.positions, lambda m, at: tokens[m][at], fusion, group.rows, num_modalities)
 
     def _gather_by_pattern(
         self,
@@ -104,7 +103,7 @@ class BiLSTMAttention(nn.Module):
         take: Callable[[int, Tensor], Tensor],
         fusion: Tensor,
         subsets: Iterable[tuple[int, ...]],
-        num_modalities: int,
+        num_modalities: int | None,
     ) -> list[Gathered]:
         """Eqs. 2-3 where positions have different modalities: once per combination, for its positions only.
 
@@ -113,6 +112,7 @@ class BiLSTMAttention(nn.Module):
             take: a modality's tokens [n, D] at positions [n] that have it.
             fusion: [N, D].
             subsets: modalities to gather; a position leaves out those that it lacks.
+            num_modalities: M, if beta is asked for.
         """
         gathered = []
         for pattern, at in positions.items():
@@ -123,12 +123,14 @@ class BiLSTMAttention(nn.Module):
         shape = (-1, len(fusion))
         results = []
         for of_subset in zip(*gathered):
-            new, beta = (torch.cat(parts, dim=dim)[0] for parts, dim in zip(zip(*of_subset), (1, 2)))
-            results.append((new[order].unflatten(0, shape), beta[:, order].unflatten(1, shape).transpose(0, 1)))
+            new = torch.cat([tokens for tokens, _ in of_subset], dim=1)[0][order].unflatten(0, shape)
+            betas = [beta for _, beta in of_subset if beta is not None]
+            beta = torch.cat(betas, dim=2)[0][:, order].unflatten(1, shape).transpose(0, 1) if betas else None
+            results.append((new, beta))
         return results
 
     def _gather(
-        self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int
+        self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int | None
     ) -> list[Gathered]:
         """Eqs. 2-3 for positions that all have the same modalities.
 
@@ -136,20 +138,26 @@ class BiLSTMAttention(nn.Module):
             tokens: [G, N, D] of each modality that is there, in config order.
             fusion: [1, N, D].
             subsets: modalities to gather.
-            num_modalities: M.
+            num_modalities: M, if beta is asked for.
 
         Returns:
             For each subset the new fusion tokens and beta; for the empty one, the tokens as they were [1, N, D] and [1, M, N].
         """
         states = _States(self, {**tokens, FUSION: fusion})
-        done: dict[tuple[int, ...], Gathered] = {(): (fusion, fusion.new_zeros(1, num_modalities, fusion.shape[1]))}
+        beta = None if num_modalities is None else fusion.new_zeros(1, num_modalities, fusion.shape[1])
+        done: dict[tuple[int, ...], Gathered] = {(): (fusion, beta)}
         for subset in subsets:
             if subset not in done:
-                new, beta = states.attend(subset)
-                of_all = beta.new_zeros(beta.shape[1], num_modalities, beta.shape[2])
-                of_all[:, list(subset)] = beta.detach().transpose(0, 1)
-                done[subset] = new, of_all
+                new, weights = states.attend(subset)
+                done[subset] = new, None if num_modalities is None else _of_all(weights, subset, num_modalities)
         return [done[subset] for subset in subsets]
+
+
+def _of_all(weights: Tensor, subset: tuple[int, ...], num_modalities: int) -> Tensor:
+    """Weights [k, G, N] of a subset of k modalities as [G, M, N], 0 for the others, without gradient."""
+    of_each = dict(zip(subset, weights.detach()))
+    absent = torch.zeros_like(weights[0])
+    return torch.stack([of_each.get(m, absent) for m in range(num_modalities)], dim=1)
 
 
 class _States:

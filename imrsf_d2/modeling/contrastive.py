@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imrsf_d2.modeling.processes import gather_rows, of_whole_batch
+from imrsf_d2.modeling.processes import gather_flags, gather_rows, of_whole_batch
+from imrsf_d2.modeling.transfer import to_device
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["Contrastive", "info_nce"]
@@ -47,7 +48,7 @@ class Contrastive(nn.Module):
             A float32 scalar, for gradients that are averaged over processes.
         """
         vectors = gather_rows(self.vectors(tokens, fusion, layout))
-        return of_whole_batch(info_nce(vectors, gather_rows(layout.has_tokens), self.temperature))
+        return of_whole_batch(info_nce(vectors, gather_flags(layout.has_tokens, vectors.device), self.temperature))
 
     def vectors(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
         """[B, M + 1, dim]: a vector of each modality, then of the fusion; meaningless where a modality has no token."""
@@ -85,7 +86,7 @@ def info_nce(vectors: Tensor, has: Tensor, temperature: float) -> Tensor:
 
     Args:
         vectors: [B, M + 1, d], the fusion's vector last.
-        has: [B, M] bool, True = the sample has the modality.
+        has: [B, M] bool on the CPU, True = the sample has the modality.
         temperature: by which cosine similarities are divided.
 
     Returns:
@@ -97,8 +98,8 @@ def info_nce(vectors: Tensor, has: Tensor, temperature: float) -> Tensor:
         fusion = vectors[:, -1]
         # Depends on every vector, so that there are gradients even if a batch has no pair at all.
         loss = 0.0 * vectors.sum()
-        for m in range(has.shape[1]):
-            pairs = has[:, m].nonzero().squeeze(1)
+        having = {m: of_modality.nonzero().squeeze(1) for m, of_modality in enumerate(has.unbind(1))}
+        for m, pairs in to_device(having, vectors.device).items():
             if len(pairs):
                 cosines = vectors[pairs, m] @ fusion.T / temperature  # [pairs, B]
                 own = torch.arange(len(pairs), device=pairs.device)

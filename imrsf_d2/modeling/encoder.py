@@ -24,6 +24,7 @@ from imrsf_d2.modeling.tokens import (
     split_image,
     take_patches,
 )
+from imrsf_d2.modeling.transfer import to_device
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 from imrsf_d2.utils.errors import InputError
 
@@ -123,7 +124,12 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.blocks.apply(_init_linear)
 
     def encode(
-        self, image: Tensor, streams: bool = False, layers: Sequence[int] = (), depth: int | None = None
+        self,
+        image: Tensor,
+        streams: bool = False,
+        layers: Sequence[int] = (),
+        depth: int | None = None,
+        importance: bool = True,
     ) -> EncoderOutput:
         """Encode a batch in which any sample may lack any modality, entirely or in part.
 
@@ -132,6 +138,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             streams: also return each modality's own stream.
             layers: indices of the blocks after which the fusion tokens (or what is read out instead) are returned as well.
             depth: how many blocks are run; default: all.
+            importance: also return the weights of the modalities.
 
         Raises:
             ValueError: if the channels fit neither layout, or H, W are not divisible by the patch size.
@@ -139,7 +146,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         patches = self.read(image)
         present = patches.present
         layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present), fusion=self.readout == "fusion")
-        return self._run(patches, layout, streams, layers, depth)
+        return self._run(patches, layout, streams, layers, depth, importance)
 
     def encode_subsets(
         self, image: Tensor, subsets: Iterable[Sequence[str]], layers: Sequence[int] = ()
@@ -169,10 +176,12 @@ class IncompleteMultimodalEncoder(nn.Module):
             return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in kept]
         patches = self.read(image)
         present, batch_size = patches.present, len(patches.present)
-        keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept], device=present.device)
+        keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept])
+        keeps = to_device({"keeps": keeps}, present.device)["keeps"]
         rows = (present & keeps[:, None, :, None]).flatten(0, 1)
         layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept), fusion=self.readout == "fusion")
         output = self._run(patches, layout, False, layers)
+        assert output.importance is not None
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
         layer_parts = [values.split(batch_size) for values in output.layers]
         return [
@@ -250,13 +259,21 @@ class IncompleteMultimodalEncoder(nn.Module):
         return Patches(bands, valid, patch_presence(valid, self.patch_size, self.min_valid), grid)
 
     def _run(
-        self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int], depth: int | None = None
+        self,
+        patches: Patches,
+        layout: TokenLayout,
+        streams: bool,
+        layers: Sequence[int],
+        depth: int | None = None,
+        importance: bool = True,
     ) -> EncoderOutput:
         """Embed the tokens of a layout, gather them, run the blocks, and read out."""
         stream_tokens = self._embed_streams(patches, layout)
         learned = self._fusion_tokens(patches.grid)
         learned = learned + self._touch_unused(layout.pair_modality, learned)
-        fusion, importance = gather(self.gather, self.bilstm, stream_tokens, learned, self._positions(patches.grid), layout)
+        fusion, weights = gather(
+            self.gather, self.bilstm, stream_tokens, learned, self._positions(patches.grid), layout, importance
+        )
 
         tokens = (torch.cat([stream_tokens, fusion]) if layout.fusion_length else stream_tokens).flatten(0, 1)
         collected: dict[int, Tensor] = {}
@@ -275,7 +292,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             collected[last],
             named_streams,
             layout.present,
-            layout.unpack_rows(importance),
+            None if weights is None else layout.unpack_rows(weights),
             [collected[i] for i in layers],
             patches.grid,
         )
@@ -312,10 +329,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         """[P, N, D] tokens with positions, of the images that have each modality and no others."""
         tokens = []
         for m, name in enumerate(self.modalities.names):
-            images = layout.images_with(m)
-            if images:
-                # A slice where possible: picking every image of a complete batch would copy it for nothing.
-                at = slice(None) if images == list(range(layout.num_images)) else images
+            if layout.images_with(m):
+                at = layout.index_of_images_with(m)
                 bands = patches.bands[at, self.modalities.bands(name)]
                 tokens.append(self.patch_embed[name](bands, patches.valid[at, m]))
         if not tokens:

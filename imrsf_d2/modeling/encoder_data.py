@@ -39,7 +39,7 @@ class EncoderOutput:
         present: [B, M, N] bool, True = this patch of this modality was used.
         importance: [B, M, N] the weight of each modality in what the fusion tokens gathered, 0 where absent, no gradient: beta
             of the Bi-LSTM attention ("mean_bilstm": in its correction of the mean); "mean": the same for all that are present;
-            "none": all 0.
+            "none": all 0. None if it is not asked for.
         layers: [B, N, D] likewise `fusion` after each of the layers asked for.
         grid: (Hp, Wp).
     """
@@ -47,7 +47,7 @@ class EncoderOutput:
     fusion: Tensor
     streams: dict[str, Tensor]
     present: Tensor
-    importance: Tensor
+    importance: Tensor | None
     layers: list[Tensor]
     grid: tuple[int, int]
 

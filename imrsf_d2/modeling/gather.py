@@ -29,8 +29,14 @@ WEIGHING = ("bilstm", "mean_bilstm")
 
 
 def gather(
-    how: str, bilstm: BiLSTMAttention | None, streams: Tensor, fusion: Tensor, positions: Tensor, layout: TokenLayout
-) -> tuple[Tensor, Tensor]:
+    how: str,
+    bilstm: BiLSTMAttention | None,
+    streams: Tensor,
+    fusion: Tensor,
+    positions: Tensor,
+    layout: TokenLayout,
+    importance: bool = True,
+) -> tuple[Tensor, Tensor | None]:
     """The fusion tokens that enter the first block.
 
     Args:
@@ -39,22 +45,25 @@ def gather(
         streams: [P, N, D] packed modality tokens with positions.
         fusion: [N, D] fusion tokens with positions, the same for every row.
         positions: [N, D].
+        importance: also return the weights of the modalities.
 
     Returns:
         [R, N, D] in packed order, and the weights of the modalities [R, M, N], 0 where absent, without gradient: beta for the
-        ways in `WEIGHING` (of the correction alone in "mean_bilstm"), equal ones for "mean", all 0 for "none".
+        ways in `WEIGHING` (of the correction alone in "mean_bilstm"), equal ones for "mean", all 0 for "none". Or None.
     """
+    weights: Tensor | None
     if how == "none":
-        return fusion.expand(layout.num_fusion, -1, -1), fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:])
+        weights = fusion.new_zeros(layout.num_fusion, *layout.present.shape[1:]) if importance else None
+        return fusion.expand(layout.num_fusion, -1, -1), weights
     if how == "bilstm":
         assert bilstm is not None
-        return bilstm(streams, fusion, layout)
+        return bilstm(streams, fusion, layout, importance)
     means, weights = stream_means(streams, layout)
     content, some = means - positions, weights.any(dim=1)[..., None]
     if bilstm is not None:
-        correction, weights = bilstm(streams, fusion, layout)
+        correction, weights = bilstm(streams, fusion, layout, importance)
         content = content + correction
-    return fusion + content * some, weights
+    return fusion + content * some, weights if importance else None
 
 
 def gather_visible(
@@ -87,8 +96,9 @@ def stream_means(streams: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
         [R, N, D], 0 where the row has none, and the weight of each modality [R, M, N], 0 where absent; in packed order.
     """
     means, weights = [], []
-    for group, _, pairs in layout.spans():
-        present = layout.present[list(group.index)].to(streams.dtype)
+    of_rows = layout.present_in_packed_order
+    for group, rows, pairs in layout.spans():
+        present = of_rows[rows].to(streams.dtype)
         weight = present / present.sum(dim=1, keepdim=True).clamp(min=1)
         weights.append(weight)
         if not group.subset:
@@ -96,7 +106,7 @@ def stream_means(streams: Tensor, layout: TokenLayout) -> tuple[Tensor, Tensor]:
             continue
         tokens = streams[pairs].unflatten(0, (len(group.index), -1))
         if group.partial:
-            means.append((tokens * weight[:, list(group.subset), :, None]).sum(dim=1))
+            means.append((tokens * torch.stack([weight[:, m] for m in group.subset], dim=1)[..., None]).sum(dim=1))
         else:
             means.append(tokens.mean(dim=1))
     return torch.cat(means), torch.cat(weights)

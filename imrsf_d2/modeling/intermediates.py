@@ -108,7 +108,7 @@ class IntermediateFeatures(IncompleteMultimodalEncoder):
         Returns:
             [B, N, D].
         """
-        return self.norm(self.encode(self.assemble(x, valid)).fusion)
+        return self.norm(self.encode(self.assemble(x, valid), importance=not self.training).fusion)
 
     def forward_intermediates(
         self,
@@ -146,7 +146,7 @@ class IntermediateFeatures(IncompleteMultimodalEncoder):
             raise InputError(f"output_fmt is {output_fmt!r}, expected one of {_FORMATS}.")
         taken = sorted(set(self._block_indices(indices)))
         depth = taken[-1] + 1 if stop_early else None
-        output = self.encode(self.assemble(x, valid), layers=taken, depth=depth)
+        output = self.encode(self.assemble(x, valid), layers=taken, depth=depth, importance=not self.training)
         maps = [self.norm(tokens) if norm else tokens for tokens in output.layers]
         if output_fmt == "NCHW":
             maps = [tokens.transpose(1, 2).unflatten(2, output.grid).contiguous() for tokens in maps]

@@ -10,16 +10,16 @@ then has one fusion row per subset, and its streams exist once. Why pre-training
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from imrsf_d2.modeling.runs import FusionPart, WholeRuns
-from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset
+from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset, positions_by_pattern
 from imrsf_d2.modeling.tracing import refuse_tracing
+from imrsf_d2.modeling.transfer import to_device
 
 __all__ = ["ImageGroup", "TokenLayout"]
 
@@ -33,16 +33,21 @@ class ImageGroup:
         partial: True if one of them lacks some patch of a modality in one of the subsets.
         rows: subset -> the packed rows that show the images with it, in the order of `images`.
         streams: modality -> the streams of the images, likewise; in config order.
+        positions: set of modalities -> those of the images' G * N positions that have exactly these; int64. Empty unless partial.
     """
 
     images: tuple[int, ...]
     partial: bool
     rows: dict[tuple[int, ...], list[int]]
-    streams: dict[int, slice | list[int]]
+    streams: dict[int, slice | Tensor]
+    positions: dict[tuple[int, ...], Tensor]
 
 
 class TokenLayout:
     """Index bookkeeping for one batch, made once and shared by all blocks.
+
+    Which patches are present is read once, and all indices go to the device together: the host waits for it here, to read,
+    and nowhere else.
 
     A row is an image seen with some of its modalities. There are F rows in their original order, of which the R distinct
     ones are packed. Without `images`, every row is an image of its own: F = R = B.
@@ -55,6 +60,7 @@ class TokenLayout:
 
     Attributes:
         groups: the groups of rows in packed order.
+        image_groups: the images by the subsets that they are seen with; without shared streams, the groups of rows.
         num_images: B, the images.
         num_fusion: R, the packed rows.
         fusion_length: the fusion tokens of each: N, or 0 without.
@@ -78,7 +84,8 @@ class TokenLayout:
         packed: dict[int, int] = {}
         pairs: dict[tuple[int, int], tuple[int, int]] = {}  # (image, modality) -> (stream, a row that shows it)
         self.num_full_pairs = 0
-        for group in group_by_subset(present):
+        host = present.cpu()
+        for group in group_by_subset(host):
             distinct: dict[int, int] = {}
             for row in group.index:
                 distinct.setdefault(images[row], row)
@@ -98,19 +105,29 @@ class TokenLayout:
         self.pair_modality = [m for _, m in pairs]
         self._pairs = pairs
         self._packed = [packed[row] for row in range(self.num_rows)]
-        self._key_masks: dict[SubsetGroup, Tensor] = {}
+        self._spans = self._find_spans()
+        image_groups = self._group_images(host)
+        self._at = to_device(self._indices(host, rows, image_groups), present.device)
+        self.image_groups = [
+            replace(
+                group,
+                streams={m: self._at.get(("streams", i, m), at) for m, at in group.streams.items()},
+                positions={pattern: self._at["positions", i, pattern] for pattern in group.positions},
+            )
+            for i, group in enumerate(image_groups)
+        ]
 
     @property
     def num_tokens(self) -> int:
         """P * N, the rows of modality tokens."""
         return self.num_pairs * self.num_patches
 
-    def spans(self) -> Iterator[tuple[SubsetGroup, slice, slice | list[int]]]:
-        """Yield (group, its packed rows, its streams). Streams of rows that share them may be an index list."""
-        return iter(self._spans)
+    def spans(self) -> Iterator[tuple[SubsetGroup, slice, slice | Tensor]]:
+        """Yield (group, its packed rows, its streams). Streams of rows that share them may be indices."""
+        for i, (group, rows, pairs) in enumerate(self._spans):
+            yield group, rows, pairs if isinstance(pairs, slice) else self._at["span", i]
 
-    @functools.cached_property
-    def _spans(self) -> list[tuple[SubsetGroup, slice, slice | list[int]]]:
+    def _find_spans(self) -> list[tuple[SubsetGroup, slice, slice | list[int]]]:
         spans, row = [], 0
         for group in self.groups:
             rows = slice(row, row + len(group.index))
@@ -119,10 +136,10 @@ class TokenLayout:
             spans.append((group, rows, _as_slice(pairs)))
         return spans
 
-    def image_groups(self) -> list[ImageGroup]:
-        """The images by the subsets that they are seen with; without shared streams, the groups of rows."""
+    def _group_images(self, present: Tensor) -> list[ImageGroup]:
+        """`image_groups` on the CPU, their streams as tensors unless they are evenly spaced."""
         seen: dict[int, list[tuple[SubsetGroup, int]]] = {}
-        for group, rows, _ in self.spans():
+        for group, rows, _ in self._spans:
             for row in range(rows.start, rows.stop):
                 seen.setdefault(self.row_image[row], []).append((group, row))
         members: dict[tuple, list[int]] = {}
@@ -132,37 +149,84 @@ class TokenLayout:
         groups = []
         for (subsets, partial), images in members.items():
             of_subset = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
-            streams = {m: _as_slice([self._pairs[image, m][0] for image in images]) for m in sorted(set().union(*subsets))}
-            groups.append(ImageGroup(tuple(images), partial, of_subset, streams))
+            modalities = sorted(set().union(*subsets))
+            pairs = {m: [self._pairs[image, m] for image in images] for m in modalities}
+            streams = {m: _as_index([stream for stream, _ in of_modality]) for m, of_modality in pairs.items()}
+            positions = {}
+            if partial:
+                usable = torch.stack([present[[row for _, row in pairs[m]], m] for m in modalities])
+                positions = {
+                    tuple(modalities[i] for i in pattern): at
+                    for pattern, at in positions_by_pattern(usable.flatten(1)).items()
+                }
+            groups.append(ImageGroup(tuple(images), partial, of_subset, streams, positions))
         return groups
 
-    def usable_patches(self, group: ImageGroup) -> Tensor:
-        """[k, G, N] bool: the patches that a group's images have of each of its k modalities."""
-        rows = [[self._pairs[image, m][1] for image in group.images] for m in group.streams]
-        return torch.stack([self.present[of_one, m] for m, of_one in zip(group.streams, rows)])
+    def _indices(self, present: Tensor, rows: list[int], image_groups: list[ImageGroup]) -> dict[Hashable, Tensor]:
+        """All that the device is told about the batch, on the CPU. Orders that change nothing are left out."""
+        gathered = [row for group in image_groups for of_subset in group.rows.values() for row in of_subset]
+        orders: dict[Hashable, list[int]] = {
+            "rows": rows,
+            "unpack": self._packed,
+            "gathered": _inverse(gathered),
+            # Tokens are embedded modality after modality; sorting the packed pairs the same way inverts that.
+            "pack": _inverse(sorted(range(self.num_pairs), key=lambda p: (self.pair_modality[p], p))),
+        }
+        lists = {key: order for key, order in orders.items() if order != list(range(len(order)))}
+        lists["images of rows"] = self.pair_image + (self.row_image if self.fusion_length else [])
+        for m in range(self.num_modalities):
+            if (images := self.images_with(m)) != list(range(self.num_images)):
+                lists["images", m] = images
+            have = [
+                (row, self._pairs[image, m][0])
+                for row, image in enumerate(self.row_image[at] for at in self._packed)
+                if (image, m) in self._pairs
+            ]
+            lists["rows with", m], lists["streams of", m] = [row for row, _ in have], [stream for _, stream in have]
+        lists.update((("span", i), pairs) for i, (_, _, pairs) in enumerate(self._spans) if isinstance(pairs, list))
+        indices: dict[Hashable, Tensor] = {key: torch.tensor(values, dtype=torch.int64) for key, values in lists.items()}
+        for i, image_group in enumerate(image_groups):
+            indices.update((("streams", i, m), at) for m, at in image_group.streams.items() if isinstance(at, Tensor))
+            indices.update((("positions", i, pattern), at) for pattern, at in image_group.positions.items())
+        for group in self.groups:
+            if group.partial:
+                usable = present[list(group.index)][:, list(group.subset)].flatten(1)
+                indices[group] = torch.cat([usable, usable.new_ones(len(usable), self.fusion_length)], dim=1)
+        partial = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs :]
+        if partial:
+            of_row, of_modality = torch.tensor(partial).unbind(1)
+            indices["partial streams"] = present[of_row, of_modality]
+        return indices
 
     def images_of_rows(self, fusion_only: bool) -> Tensor:
         """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each row."""
-        rows = self.row_image if self.fusion_length else []
-        images = rows if fusion_only else [*self.pair_image, *rows]
-        return torch.tensor(images, device=self.present.device).repeat_interleave(self.num_patches)
+        images = self._at["images of rows"][self.num_pairs if fusion_only else 0 :]
+        return images[:, None].expand(-1, self.num_patches).flatten()
 
-    def in_packed_order(self, rows: list[int], parts: list[Tensor]) -> Tensor:
-        """Bring values that were computed group by group into packed order.
+    @property
+    def present_in_packed_order(self) -> Tensor:
+        """[R, M, N]: `present` of each packed row."""
+        return self._take(self.present, "rows")
+
+    def in_packed_order(self, parts: list[Tensor]) -> Tensor:
+        """Bring values that were computed for the rows of each of `image_groups` into packed order.
 
         Args:
-            rows: the packed row of each value, part after part.
-            parts: [S, ...], R values together.
+            parts: [S, ...], for each group and each of its subsets; R values together.
 
         Returns:
             [R, ...].
         """
-        values = torch.cat(parts)
-        return _take(values, _inverse(rows))
+        return self._take(torch.cat(parts), "gathered")
 
     def images_with(self, modality: int) -> list[int]:
         """The images that have a stream of a modality, in the order of the streams."""
         return [image for image, m in self._pairs if m == modality]
+
+    def index_of_images_with(self, modality: int) -> slice | Tensor:
+        """Likewise as an index on the device; a slice if these are all images of the batch."""
+        # Picking every image of a complete batch would copy it for nothing.
+        return self._at.get(("images", modality), slice(None))
 
     def pack(self, tokens: list[Tensor]) -> Tensor:
         """Bring the tokens of all modalities into packed order.
@@ -173,14 +237,11 @@ class TokenLayout:
         Returns:
             [P, N, D].
         """
-        by_modality = torch.cat(tokens)
-        # `by_modality` lists the pairs modality after modality; sorting the packed pairs the same way inverts that.
-        packed_to_modality = sorted(range(self.num_pairs), key=lambda p: (self.pair_modality[p], p))
-        return _take(by_modality, _inverse(packed_to_modality))
+        return self._take(torch.cat(tokens), "pack")
 
     def unpack_rows(self, values: Tensor) -> Tensor:
         """[R, ...] in packed order to [F, ...] in the original order of the rows."""
-        return _take(values, self._packed)
+        return self._take(values, "unpack")
 
     def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
         """One modality's stream in the original order of the rows, zero where the row or the patch lacks it.
@@ -192,37 +253,30 @@ class TokenLayout:
             [F, N, D].
         """
         full = streams.new_zeros(self.num_rows, *streams.shape[1:])
-        images = [self.row_image[at] for at in self._packed]
-        have = [
-            (row, self._pairs[image, modality][0]) for row, image in enumerate(images) if (image, modality) in self._pairs
-        ]
-        if have:
-            target, source = torch.tensor(have, device=streams.device).unbind(1)
+        target, source = self._at["rows with", modality], self._at["streams of", modality]
+        if len(target):
             full = full.index_copy(0, target, streams[source])
         return full.masked_fill(~self.present[:, modality, :, None], 0.0)
 
-    @functools.cached_property
-    def partial_stream_mask(self) -> Tensor:
-        """[P - num_full_pairs, N] bool: usable keys of the streams in groups of partial coverage."""
-        pairs = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs :]
-        row, modality = torch.tensor(pairs, device=self.present.device).unbind(1)
-        return self.present[row, modality]
+    def _take(self, values: Tensor, order: str) -> Tensor:
+        """The values in another order; as they are, and no copy, if it is theirs."""
+        return values[self._at[order]] if order in self._at else values
 
     def stream_parts(self, most: int | None = None) -> Iterator[WholeRuns]:
         """Yield the streams, `most` at a time, those of full coverage first."""
         for first, last in _cut(0, self.num_full_pairs, most):
             yield WholeRuns(last - first, slice(first, last), self.num_patches, None)
         for first, last in _cut(self.num_full_pairs, self.num_pairs, most):
-            usable = self.partial_stream_mask[first - self.num_full_pairs : last - self.num_full_pairs]
+            usable = self._at["partial streams"][first - self.num_full_pairs : last - self.num_full_pairs]
             yield WholeRuns(last - first, slice(first, last), self.num_patches, usable)
 
     def fusion_parts(self, most: int | None = None) -> Iterator[FusionPart]:
         """Yield the groups in parts of `most` packed rows."""
-        for group, rows, pairs in self.spans():
-            mask, steps = self.group_key_mask(group), len(group.subset)
+        for i, (group, rows, pairs) in enumerate(self._spans):
+            mask, steps, at = self.group_key_mask(group), len(group.subset), self._at.get(("span", i))
             for first, last in _cut(0, len(group.index), most):
                 usable = None if mask is None else mask[first:last]
-                streams = WholeRuns(last - first, _part(pairs, first * steps, last * steps), self.num_patches, None)
+                streams = WholeRuns(last - first, _part(pairs, at, first * steps, last * steps), self.num_patches, None)
                 yield FusionPart(slice(rows.start + first, rows.start + last), streams, usable)
 
     def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
@@ -231,12 +285,7 @@ class TokenLayout:
 
     def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
         """[G, k * N + fusion_length] bool: usable keys of a group, fusion tokens last; None if full coverage."""
-        if not group.partial:
-            return None
-        if group not in self._key_masks:
-            usable = self.present[list(group.index)][:, list(group.subset)].flatten(1)
-            self._key_masks[group] = torch.cat([usable, usable.new_ones(len(usable), self.fusion_length)], dim=1)
-        return self._key_masks[group]
+        return self._at.get(group)
 
 
 def _as_slice(indices: list[int]) -> slice | list[int]:
@@ -249,11 +298,10 @@ def _as_slice(indices: list[int]) -> slice | list[int]:
     return indices
 
 
-def _take(values: Tensor, indices: list[int]) -> Tensor:
-    """`values[indices]`, without a copy if that is all of them in order."""
-    if indices == list(range(len(values))):
-        return values
-    return values[torch.tensor(indices, device=values.device)]
+def _as_index(indices: list[int]) -> slice | Tensor:
+    """Likewise, but a tensor instead of a list."""
+    evenly = _as_slice(indices)
+    return evenly if isinstance(evenly, slice) else torch.tensor(evenly)
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -261,12 +309,16 @@ def _inverse(order: list[int]) -> list[int]:
     return sorted(range(len(order)), key=order.__getitem__)
 
 
-def _part(indices: slice | list[int], first: int, last: int) -> slice | list[int]:
-    """The indices from position `first` up to `last` of such a list or slice."""
+def _part(indices: slice | list[int], at: Tensor | None, first: int, last: int) -> slice | Tensor:
+    """The indices from position `first` up to `last` of a slice, or of a list that is on the device as `at`."""
     if isinstance(indices, slice):
         step = indices.step or 1
         return slice(indices.start + first * step, min(indices.start + last * step, indices.stop), step)
-    return _as_slice(indices[first:last])
+    part = _as_slice(indices[first:last])
+    if isinstance(part, slice):
+        return part
+    assert at is not None
+    return at[first:last]
 
 
 def _cut(start: int, stop: int, most: int | None) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,7 @@ from imrsf_d2.modeling.processes import mean_of_all
 from imrsf_d2.modeling.reconstruction import Reconstruction, patch_statistics, read_reconstructions, summed_loss
 from imrsf_d2.modeling.token_masks import draw_visible
 from imrsf_d2.modeling.tokens import take_patches
+from imrsf_d2.modeling.transfer import to_device
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IncompleteMultimodalMAE"]
@@ -148,10 +149,11 @@ class IncompleteMultimodalMAE(nn.Module):
         Raises:
             ValueError: if a sample has no `mask_seed`.
         """
-        images = [(sample["image"].to(self.device) - self.pixel_mean) / self.pixel_std for sample in batched_inputs]
+        given = to_device({i: sample["image"] for i, sample in enumerate(batched_inputs)}, self.device)
+        images = [(image - self.pixel_mean) / self.pixel_std for image in given.values()]
         patches = self.backbone.read(ImageList.from_tensors(images, self.backbone.patch_size).tensor)
         # Masks are drawn and indices made on the CPU before any work of the encoder is queued: the host waits for the
-        # device here, and not again until eq. 6 looks for its pairs.
+        # device here, and not again, unless eq. 6 looks for its pairs in several processes.
         present = patches.present.cpu()
         visible = torch.from_numpy(
             np.stack(
@@ -166,7 +168,7 @@ class IncompleteMultimodalMAE(nn.Module):
         fusion = self.backbone.norm(encoded.fusion)
         if not self.training:
             sizes = [image.shape[-2:] for image in images]
-            return self._reconstruct(patches, fusion, visible, sizes)
+            return self._reconstruct(patches, fusion, present, visible, sizes)
         losses = self._reconstruction_losses(patches, fusion, hidden)
         if self.contrastive is not None:
             loss = self.contrastive(self.backbone.norm(encoded.tokens), fusion, encoded.layout)
@@ -177,12 +179,14 @@ class IncompleteMultimodalMAE(nn.Module):
         """The hidden patches [B, M, N] (CPU) of each modality."""
         if not hidden.any():
             log_first_n(logging.WARNING, NOTHING_HIDDEN % self.visible_tokens, name=__name__)
-        indices = []
-        for of_modality in hidden.unbind(1):
+        indices = {}
+        for m, of_modality in enumerate(hidden.unbind(1)):
             samples = of_modality.any(dim=1).nonzero().squeeze(1)
-            index = samples, *of_modality.nonzero().unbind(1), of_modality[samples].flatten().nonzero().squeeze(1)
-            indices.append(Hidden(*(values.to(self.device) for values in index)))
-        return indices
+            indices["samples", m] = samples
+            indices["image", m], indices["patch", m] = of_modality.nonzero().unbind(1)
+            indices["row", m] = of_modality[samples].flatten().nonzero().squeeze(1)
+        at = to_device(indices, self.device)
+        return [Hidden(at["samples", m], at["image", m], at["patch", m], at["row", m]) for m in range(len(self.decoders))]
 
     def _reconstruction_losses(self, patches: Patches, fusion: Tensor, hidden: Sequence[Hidden]) -> dict[str, Tensor]:
         """Eq. 5 for every modality, on its hidden patches; 0 if none of its patches is hidden."""
@@ -208,7 +212,9 @@ class IncompleteMultimodalMAE(nn.Module):
         bands = patches.bands[:, self.backbone.modalities.bands(self.backbone.modalities.names[m])]
         return take_patches(bands, *at), take_patches(patches.valid[:, m : m + 1], *at)[:, 0]
 
-    def _reconstruct(self, patches: Patches, fusion: Tensor, visible: Tensor, sizes: Sequence) -> list[dict]:
+    def _reconstruct(
+        self, patches: Patches, fusion: Tensor, present: Tensor, visible: Tensor, sizes: Sequence
+    ) -> list[dict]:
         """Every patch of every modality, including the visible ones."""
         batch_size, _, num_patches = visible.shape
         everywhere = torch.arange(batch_size * num_patches, device=self.device)
@@ -227,7 +233,7 @@ class IncompleteMultimodalMAE(nn.Module):
             whole[modality.name] = _join(values, batch_size, patches.grid).float()
         return [
             {
-                "present": patches.present[b].unflatten(1, patches.grid).cpu(),
+                "present": present[b].unflatten(1, patches.grid),
                 "visible": visible[b].unflatten(1, patches.grid),
                 "reconstruction": {name: values[b, :, :height, :width] for name, values in whole.items()},
             }

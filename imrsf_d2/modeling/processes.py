@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["gather_rows", "mean_of_all", "of_whole_batch"]
+__all__ = ["gather_flags", "gather_rows", "mean_of_all", "of_whole_batch"]
 
 
 def mean_of_all(total: Tensor, count: Tensor) -> Tensor:
@@ -47,6 +47,19 @@ def gather_rows(values: Tensor) -> Tensor:
     dist.all_gather(parts, values.detach().contiguous())
     parts[dist.get_rank()] = values
     return torch.cat(parts)
+
+
+def gather_flags(flags: Tensor, device: torch.device) -> Tensor:
+    """Flags of all processes, which Python reads: they stay on the CPU, and only several processes wait for the device.
+
+    Args:
+        flags: [B, ...] bool on the CPU, of the same shape in every process.
+        device: where processes exchange tensors.
+
+    Returns:
+        [W * B, ...] on the CPU.
+    """
+    return flags if _world_size() == 1 else gather_rows(flags.to(device)).cpu()
 
 
 def of_whole_batch(loss: Tensor) -> Tensor:

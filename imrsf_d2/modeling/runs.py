@@ -48,7 +48,7 @@ class WholeRuns:
     """
 
     num_runs: int
-    streams: slice | list[int]
+    streams: slice | Tensor
     num_patches: int
     usable: Tensor | None
 

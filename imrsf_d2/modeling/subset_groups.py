@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["SubsetGroup", "group_by_subset"]
+__all__ = ["SubsetGroup", "group_by_subset", "positions_by_pattern"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def group_by_subset(present: Tensor) -> list[SubsetGroup]:
     """Group the samples of a batch by which modalities they have, so that no absent token is ever computed.
 
     Args:
-        present: [B, M, N] bool, True = this patch of this modality is usable.
+        present: [B, M, N] bool on the CPU, True = this patch of this modality is usable.
 
     Returns:
         One group per distinct (subset, partial), groups of full coverage first, then in order of first appearance;
@@ -43,11 +43,27 @@ def group_by_subset(present: Tensor) -> list[SubsetGroup]:
     if present.dtype != torch.bool or present.ndim != 3:
         raise InputError(f"present is {present.dtype} {list(present.shape)}, expected torch.bool [B, M, N].")
     some = present.any(dim=2)
-    # One transfer of a small tensor: with full coverage, the only point where the host waits for the GPU.
-    table = torch.stack([some, some & ~present.all(dim=2)]).cpu().tolist()
+    table = torch.stack([some, some & ~present.all(dim=2)]).tolist()
     members: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
     for sample, (has, lacks) in enumerate(zip(*table)):
         subset = tuple(m for m, here in enumerate(has) if here)
         members.setdefault((any(lacks), subset), []).append(sample)
     ordered = sorted(members.items(), key=lambda item: item[0][0])
     return [SubsetGroup(subset, partial, tuple(index)) for (partial, subset), index in ordered]
+
+
+def positions_by_pattern(usable: Tensor) -> dict[tuple[int, ...], Tensor]:
+    """Group positions by the modalities that are usable there.
+
+    Args:
+        usable: [M, n] bool on the CPU.
+
+    Returns:
+        Each combination of 0..M - 1 that occurs -> the positions where exactly these are usable, int64, ascending.
+    """
+    modalities = range(len(usable))
+    code = (usable.long() << torch.arange(len(usable))[:, None]).sum(dim=0)
+    return {
+        tuple(m for m in modalities if pattern >> m & 1): (code == pattern).nonzero().squeeze(1)
+        for pattern in code.unique().tolist()
+    }

@@ -8,13 +8,15 @@ patch. A modality's stream in a sample is then a run of rows, and so are all vis
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from imrsf_d2.modeling.runs import FusionPart, RaggedRuns
+from imrsf_d2.modeling.subset_groups import positions_by_pattern
 from imrsf_d2.modeling.tracing import refuse_tracing
+from imrsf_d2.modeling.transfer import to_device
 
 __all__ = ["VisibleLayout"]
 
@@ -22,7 +24,7 @@ __all__ = ["VisibleLayout"]
 class VisibleLayout:
     """Index bookkeeping for the visible tokens of one batch, made once and shared by all blocks.
 
-    Everything is moved to the device here: moving an index later would wait for all work queued before it.
+    All indices are made on the CPU and go to the device together, while the host goes on.
 
     Args:
         visible: [B, M, N] bool on the CPU, where indices are made; True = the encoder sees this patch.
@@ -34,7 +36,7 @@ class VisibleLayout:
         rows: of each modality its token rows, int64, ascending.
         row_at: [M, B * N] int64, the token row of a modality at a position; 0 where it is not visible.
         positions: set of modalities -> those of the B * N positions where exactly these are visible; int64.
-        has_tokens: [B, M] bool, whether a sample has a visible token of a modality.
+        has_tokens: [B, M] bool on the CPU, whether a sample has a visible token of a modality.
         used: the modalities with at least one token.
         samples: all visible tokens of each sample, in the order of the batch.
 
@@ -48,19 +50,41 @@ class VisibleLayout:
         image, modality, patch = visible.nonzero().unbind(1)
         self.fusion_length = self.num_patches
         self.num_tokens = len(image)
-        self.image, self.modality, self.patch = image.to(device), modality.to(device), patch.to(device)
-        self.rows = [(modality == m).nonzero().squeeze(1).to(device) for m in range(self.num_modalities)]
-        self.row_at = _row_at(visible).to(device)
-        self.positions = {pattern: at.to(device) for pattern, at in _positions_by_pattern(visible).items()}
-        self.has_tokens = visible.any(dim=2).to(device)
-        counts = visible.sum(dim=2).tolist()
-        self.used = tuple(m for m in range(self.num_modalities) if any(row[m] for row in counts))
-        self.samples = _rectangle(_runs([sum(row) for row in counts]), device)
-        usable = self.samples.usable
-        if usable is not None:
-            usable = torch.cat([usable, usable.new_ones(self.num_images, self.num_patches)], dim=1)
-        self._usable_by_fusion = usable
-        self._streams, self._stream_order = self._pack_streams([n for row in counts for n in row], device)
+        counts = visible.sum(dim=2)
+        self.has_tokens = counts > 0
+        self.used = tuple(m for m in range(self.num_modalities) if bool(self.has_tokens[:, m].any()))
+        samples = _rectangle(_runs(counts.sum(dim=1).tolist()))
+        streams, stream_order = _pack_streams(counts.flatten().tolist())
+        positions = positions_by_pattern(visible.transpose(0, 1).flatten(1))
+        indices: dict[Hashable, Tensor] = {
+            "image": image,
+            "modality": modality,
+            "patch": patch,
+            "row at": _row_at(visible),
+            "stream order": stream_order,
+        }
+        indices.update((("rows", m), (modality == m).nonzero().squeeze(1)) for m in range(self.num_modalities))
+        indices.update((("positions", pattern), at) for pattern, at in positions.items())
+        if samples.usable is not None:
+            fusion = samples.usable.new_ones(self.num_images, self.num_patches)
+            indices["usable by fusion"] = torch.cat([samples.usable, fusion], dim=1)
+        rectangles = [samples, *streams]
+        indices.update(
+            ((key, i), values)
+            for i, runs in enumerate(rectangles)
+            for key, values in vars(runs).items()
+            if values is not None
+        )
+
+        at = to_device(indices, device)
+        self.image, self.modality, self.patch, self.row_at = at["image"], at["modality"], at["patch"], at["row at"]
+        self.rows = [at["rows", m] for m in range(self.num_modalities)]
+        self.positions = {pattern: at["positions", pattern] for pattern in positions}
+        self.samples, *self._streams = (
+            RaggedRuns(at["index", i], at.get(("usable", i)), at.get(("places", i))) for i in range(len(rectangles))
+        )
+        self._stream_order = at["stream order"]
+        self._usable_by_fusion = at.get("usable by fusion")
 
     def stream_parts(self) -> Iterator[RaggedRuns]:
         """Yield the streams that are not empty, those of similar length together."""
@@ -76,18 +100,19 @@ class VisibleLayout:
 
     def images_of_rows(self, fusion_only: bool) -> Tensor:
         """The image of each row that a block returns: visible tokens, unless `fusion_only`, then N of each image."""
-        fusion = torch.arange(self.num_images, device=self.image.device).repeat_interleave(self.num_patches)
+        images = torch.arange(self.num_images, device=self.image.device)
+        fusion = images[:, None].expand(-1, self.num_patches).flatten()
         return fusion if fusion_only else torch.cat([self.image, fusion])
 
-    def _pack_streams(self, lengths: list[int], device: torch.device) -> tuple[list[RaggedRuns], Tensor]:
-        """Group streams of similar length, so that less than half of a rectangle is empty."""
-        runs = [run for run in _runs(lengths) if run[1]]
-        groups: dict[int, list[tuple[int, int]]] = {}
-        for run in runs:
+
+def _pack_streams(lengths: Sequence[int]) -> tuple[list[RaggedRuns], Tensor]:
+    """Group streams of similar length, so that less than half of a rectangle is empty; and the order that undoes that."""
+    groups: dict[int, list[tuple[int, int]]] = {}
+    for run in _runs(lengths):
+        if run[1]:
             groups.setdefault((run[1] - 1).bit_length(), []).append(run)
-        rows = [row for group in groups.values() for first, length in group for row in range(first, first + length)]
-        order = torch.tensor(rows, dtype=torch.int64).argsort()
-        return [_rectangle(group, device) for group in groups.values()], order.to(device)
+    rows = [row for group in groups.values() for first, length in group for row in range(first, first + length)]
+    return [_rectangle(group) for group in groups.values()], torch.tensor(rows, dtype=torch.int64).argsort()
 
 
 def _row_at(visible: Tensor) -> Tensor:
@@ -96,26 +121,17 @@ def _row_at(visible: Tensor) -> Tensor:
     return rows.transpose(0, 1).flatten(1)
 
 
-def _positions_by_pattern(visible: Tensor) -> dict[tuple[int, ...], Tensor]:
-    modalities = range(visible.shape[1])
-    code = (visible.long() << torch.arange(len(modalities))[:, None]).sum(dim=1).flatten()
-    return {
-        tuple(m for m in modalities if pattern >> m & 1): (code == pattern).nonzero().squeeze(1)
-        for pattern in code.unique().tolist()
-    }
-
-
-def _runs(lengths: list[int]) -> list[tuple[int, int]]:
+def _runs(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """(first row, length) of runs that follow each other."""
     return list(zip(itertools.accumulate([0, *lengths[:-1]]), lengths))
 
 
-def _rectangle(runs: list[tuple[int, int]], device: torch.device) -> RaggedRuns:
+def _rectangle(runs: list[tuple[int, int]]) -> RaggedRuns:
     first, length = torch.tensor(runs, dtype=torch.int64).reshape(-1, 2).unbind(1)
     longest = int(length.max()) if len(runs) else 0
     place = torch.arange(longest)
     usable = place < length[:, None]
-    index = torch.where(usable, first[:, None] + place, 0).to(device)
+    index = torch.where(usable, first[:, None] + place, 0)
     if usable.all():
         return RaggedRuns(index, None, None)
-    return RaggedRuns(index, usable.to(device), usable.flatten().nonzero().squeeze(1).to(device))
+    return RaggedRuns(index, usable, usable.flatten().nonzero().squeeze(1))

@@ -101,7 +101,7 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         """
         image = self.assemble(image, valid)
         with self._encoder_gradients():
-            output = self.encode(image, layers=self.out_layers)
+            output = self.encode(image, layers=self.out_layers, importance=not self.training)
         return self._maps(output)
 
     def forward_subsets(
