@@ -10,7 +10,16 @@ from typing import TypeVar
 from imrsf_d2.utils.command_names import TOOLS, as_called
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["add_config", "add_data", "add_num_workers", "add_overrides", "command_parser", "read_pairs", "take_data"]
+__all__ = [
+    "add_config",
+    "add_data",
+    "add_num_workers",
+    "add_overrides",
+    "add_processes",
+    "command_parser",
+    "read_pairs",
+    "take_data",
+]
 
 #: The splits that a model is evaluated on, the first that a dataset has.
 TEST_SPLITS = ("val", "test")
@@ -77,6 +86,26 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of a dataset.yaml: train on its split train and evaluate on val (without one: test; another: "
         "DIR/dataset.yaml:SPLIT); without --config-file, with the packaged config of its task",
+    )
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that `launch_run` starts in several processes, on one or more machines."""
+    # None means one, or as many as torchrun started.
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        metavar="N",
+        help="processes of this machine, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, "
+        "or as many as torchrun started)",
+    )
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default: 1)")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine",
     )
 
 

@@ -1,6 +1,6 @@
 """Evaluate one model with every subset of its sensors: scores, contribution of each sensor, a page to play with."""
 
-from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, add_processes, command_parser, take_data
 
 EXAMPLES = """
 Examples:
@@ -34,13 +34,7 @@ def parse(argv):
         metavar="A+B,C",
         help="subsets to evaluate, e.g. rgb+dsm,sar (default: all subsets of the sensors that the dataset has)",
     )
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        metavar="N",
-        help="number of processes, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, or those that "
-        "torchrun started)",
-    )
+    add_processes(parser)
     parser.add_argument(
         "--subsets-per-pass",
         type=int,

@@ -1,6 +1,6 @@
 """Train or evaluate a model: Detectron2's command line on imrsf_d2's configs."""
 
-from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, command_parser, take_data
+from imrsf_d2.commands.parsing import add_config, add_data, add_overrides, add_processes, command_parser, take_data
 from imrsf_d2.utils.startup import STARTUP
 
 EXAMPLES = """
@@ -11,6 +11,10 @@ Train, with the batch shared among two GPUs:
 
 The same under torchrun:
     $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
+
+On two machines, this being the first (the second has --machine-rank 1); OUTPUT_DIR is a folder that both see:
+    $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 2 --num-machines 2 --machine-rank 0 \\
+        --dist-url tcp://node0:29500 OUTPUT_DIR /shared/instance
 
 Continue after an interruption (Ctrl-C or SIGTERM stops a run after the iteration and writes a checkpoint):
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance
@@ -39,22 +43,7 @@ def parse(argv):
         "--resume", action="store_true", help="continue from the last checkpoint in OUTPUT_DIR, if there is one"
     )
     parser.add_argument("--eval-only", action="store_true", help="score MODEL.WEIGHTS on DATASETS.TEST, train nothing")
-    # None means one, or as many as torchrun started.
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        metavar="N",
-        help="processes of this machine, one per GPU; with MODEL.DEVICE cpu they share the cores (default: 1, "
-        "or as many as torchrun started)",
-    )
-    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default: 1)")
-    parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
-    parser.add_argument(
-        "--dist-url",
-        default="auto",
-        metavar="URL",
-        help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine",
-    )
+    add_processes(parser)
     add_overrides(parser)
     return parser.parse_args(argv)
 

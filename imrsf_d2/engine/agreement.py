@@ -12,7 +12,7 @@ from torch import nn
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.keys import flat_keys
 
-__all__ = ["check_same", "check_same_config", "check_same_weights"]
+__all__ = ["any_process", "check_same", "check_same_config", "check_same_weights"]
 
 #: Keys that may differ between processes: paths (the weights themselves are compared) and the number of workers.
 OWN_KEYS = ("OUTPUT_DIR", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS")
@@ -33,6 +33,11 @@ def check_same(what: str, value: Hashable, remedy: str) -> None:
     values = comm.all_gather(value)
     if len(set(values)) > 1:
         raise InputError(f"the processes of this run differ: {what} is {_by_rank(values)}. {remedy}")
+
+
+def any_process(value: bool) -> bool:
+    """Whether something is true of any process; each of them must call this."""
+    return any(comm.all_gather(value))
 
 
 def check_same_config(cfg: CfgNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -13,6 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.utils import comm
 from torch import Tensor, nn
 
 from imrsf_d2.checkpoint.files import neighbors, read_weights
@@ -20,10 +22,12 @@ from imrsf_d2.engine.encoder_place import at_encoder
 from imrsf_d2.utils.atomic import write_atomically, write_text
 from imrsf_d2.utils.errors import InputError, MissingFileError
 
-__all__ = ["RANDOM_ENCODER", "Checkpointer"]
+__all__ = ["LAST", "RANDOM_ENCODER", "Checkpointer"]
 
 logger = logging.getLogger(__name__)
 
+#: The file that names the last checkpoint, as Detectron2 calls it.
+LAST = "last_checkpoint"
 #: An error's message: only a trained encoder is worth freezing.
 RANDOM_ENCODER = (
     "MODEL.IMRSF.FREEZE is True and MODEL.WEIGHTS is empty, expected trained weights: the frozen encoder would "
@@ -64,7 +68,14 @@ class Checkpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Record which checkpoint `--resume` continues from."""
-        write_text(os.path.join(self.save_dir, "last_checkpoint"), last_filename_basename)
+        write_text(os.path.join(self.save_dir, LAST), last_filename_basename)
+
+    def forget_last(self) -> None:
+        """Let nothing continue from the checkpoints that are there; the files stay. All processes have to call this."""
+        comm.synchronize()  # none may still be about to read which one is the last
+        if self.save_dir and self.save_to_disk:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(self.save_dir, LAST))
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """Continue from the last checkpoint of `save_dir` if `resume` and there is one, else load `path`'s weights."""
@@ -86,7 +97,7 @@ class Checkpointer(DetectionCheckpointer):
         if path and "://" not in path and not os.path.isfile(path.split("?")[0]):
             raise MissingFileError(
                 f"no checkpoint {path!r}. It is named by MODEL.WEIGHTS, or with --resume by "
-                f"{os.path.join(self.save_dir, 'last_checkpoint')}.{neighbors(path)}"
+                f"{os.path.join(self.save_dir, LAST)}.{neighbors(path)}"
             )
         if not path:
             if _frozen(self.model):

@@ -22,10 +22,10 @@ from imrsf_d2.engine.interruption import say_at_once, watch_signals
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
 from imrsf_d2.engine.torchrun import Place, processes_here, read_place
 from imrsf_d2.utils.console import hide_console, quiet_console
-from imrsf_d2.utils.errors import InputError, Interrupted
+from imrsf_d2.utils.errors import InputError, Interrupted, counted
 from imrsf_d2.utils.parallel import usable_cores
 
-__all__ = ["launch_run"]
+__all__ = ["check_machines", "launch_run"]
 
 Work = Callable[[argparse.Namespace], object]
 
@@ -44,6 +44,8 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
     """
     cfg = load_config(args.config_file, args.opts)  # reports a mistake in the config once, before processes start
     place, processes = read_place(), processes_here(args.num_gpus, args.num_machines)
+    if place is None:
+        check_machines(args)
     on_cpu = torch.device(cfg.MODEL.DEVICE).type == "cpu"
     most = usable_cores() if on_cpu else torch.cuda.device_count()
     if place is not None and place.world_size > 1:
@@ -64,6 +66,29 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
     share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu else {}
     with _environment(share):
         _start_processes(work, args, processes)
+
+
+def check_machines(args: argparse.Namespace) -> None:
+    """Check the options that place this machine among others.
+
+    Args:
+        args: with num_machines, machine_rank and dist_url.
+
+    Raises:
+        InputError: if they contradict each other.
+    """
+    if args.num_machines < 1:
+        raise InputError(f"--num-machines is {args.num_machines}, expected 1 or more.")
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise InputError(
+            f"--machine-rank is {args.machine_rank}, expected 0 to {args.num_machines - 1}: each of the "
+            f"{counted(args.num_machines, 'machine')} (--num-machines) has a number of its own, from 0."
+        )
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise InputError(
+            f"--dist-url is not given, expected the place where the processes of {args.num_machines} machines meet: add "
+            "--dist-url tcp://HOST:PORT, the same for all, with a free port of the machine whose --machine-rank is 0."
+        )
 
 
 def _work_among_others(work: Work, args: argparse.Namespace, place: Place, on_cpu: bool) -> None:

@@ -15,11 +15,11 @@ from detectron2.utils import comm
 
 from imrsf_d2.checkpoint.files import neighbors
 from imrsf_d2.data.loaders import read_test_samples
-from imrsf_d2.engine.agreement import check_same_weights
+from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.descriptions import describe_classes
-from imrsf_d2.engine.launching import launch_run
+from imrsf_d2.engine.launching import check_machines, launch_run
 from imrsf_d2.engine.modality_files import PAGE, write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
@@ -60,8 +60,8 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
 
     Args:
         args: config_file, opts (KEY VALUE overrides), output (folder), subsets (text as for `read_subsets`, or None for
-            all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), resamples and
-            seed (of the bootstrap), tiles (how many the page shows), importance (whether to write maps) and
+            all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), num_machines,
+            machine_rank, dist_url (where those of several machines meet), resamples and seed (of the bootstrap), tiles (how many the page shows), importance (whether to write maps) and
             importance_images (of how many images).
 
     Returns:
@@ -72,7 +72,9 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
             datasets; also if an argument is out of range, there are no weights or no labels, or importance maps are
             requested of a model without Bi-LSTM attention.
     """
-    processes = all_processes(args.num_gpus)
+    processes = all_processes(args.num_gpus, args.num_machines)
+    check_machines(args)
+    first = is_first_process(args.machine_rank)
     for option, least in (("resamples", 0), ("seed", 0), ("subsets_per_pass", 0), ("tiles", 0), ("importance_images", 1)):
         if getattr(args, option) < least:
             raise InputError(f"--{option.replace('_', '-')} is {getattr(args, option)}, expected {least} or more.")
@@ -89,7 +91,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
     subsets = coverage.choose(wanted, "--subsets")
     record = SweepRecord(args.output)
-    if is_first_process():
+    if first:
         record.claim(sweep_identity(cfg, dataset, samples))
     # Those of an interrupted run, or of one that an older version finished, may be missing.
     tiles_missing = args.tiles > 0 and kept_tiles(args.output, subsets, args.tiles) is None
@@ -99,9 +101,9 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
                 config_file=args.config_file,
                 opts=opts,
                 num_gpus=args.num_gpus,
-                num_machines=1,
-                machine_rank=0,
-                dist_url="auto",
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
                 eval_only=True,
                 subsets=subsets,
                 subsets_per_pass=args.subsets_per_pass,
@@ -110,7 +112,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
             ),
             _evaluate,
         )
-    return _finish(cfg, coverage, record, subsets, args, processes) if is_first_process() else None
+    return _finish(cfg, coverage, record, subsets, args, processes) if first else None
 
 
 def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]] | None:
@@ -175,17 +177,15 @@ def _evaluate(args: argparse.Namespace) -> None:
         check_importance(model)
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
     check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS})")
+    record = SweepRecord(cfg.OUTPUT_DIR)
+    check_same(
+        "the number of subsets that are already finished",
+        sum(record.has(subset) for subset in args.subsets),
+        f"Each process reads them in --output ({os.path.abspath(cfg.OUTPUT_DIR)}): name a folder that all machines share.",
+    )
     (dataset,) = cfg.DATASETS.TEST
     logger.info("Classes of %s: %s", dataset, describe_classes(dataset))
-    sweep_subsets(
-        cfg,
-        model,
-        dataset,
-        args.subsets,
-        cfg.OUTPUT_DIR,
-        record=SweepRecord(cfg.OUTPUT_DIR),
-        subsets_per_pass=args.subsets_per_pass,
-    )
+    sweep_subsets(cfg, model, dataset, args.subsets, cfg.OUTPUT_DIR, record=record, subsets_per_pass=args.subsets_per_pass)
     if args.tiles and comm.is_main_process():
         keep_tiles(cfg.OUTPUT_DIR, cfg, model, dataset, DatasetCatalog.get(dataset), args.subsets, args.tiles)
     if args.importance_images and comm.is_main_process():

@@ -11,7 +11,7 @@ import yaml
 from detectron2.config import CfgNode
 from torch import nn
 
-from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.checkpointer import LAST, Checkpointer
 from imrsf_d2.engine.configuration import CONFIG_FILE, default_config, setup_run
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.engine.trainer import Trainer
@@ -45,7 +45,7 @@ def config_changes(cfg: CfgNode, besides: Collection[str] = ()) -> dict[str, tup
 
 def forget_training(folder: str | os.PathLike) -> None:
     """Make the next training run in `folder` start afresh (checkpoints stay until they are overwritten)."""
-    for name in ("last_checkpoint", CONFIG_FILE, "metrics.json"):
+    for name in (LAST, CONFIG_FILE, "metrics.json"):
         (Path(folder) / name).unlink(missing_ok=True)
 
 
@@ -66,7 +66,7 @@ def train_or_load(
     if config_changes(cfg, besides) or not (folder / CONFIG_FILE).is_file():
         forget_training(folder)
     setup_run(cfg, argparse.Namespace(config_file=os.fspath(config_file), eval_only=False))
-    last = folder / "last_checkpoint"
+    last = folder / LAST
     if last.is_file() and last.read_text().strip() == "model_final.pth":
         print("      finished earlier with this config, kept.", flush=True)
         model = Trainer.build_model(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 
 from detectron2.config import CfgNode
@@ -11,16 +12,19 @@ from detectron2.utils import comm
 
 from imrsf_d2.data.dataset_checks import check_datasets
 from imrsf_d2.data.datasets import check_registered
-from imrsf_d2.engine.agreement import check_same_weights
-from imrsf_d2.engine.checkpointer import RANDOM_ENCODER, Checkpointer
+from imrsf_d2.engine.agreement import any_process, check_same_weights
+from imrsf_d2.engine.checkpointer import LAST, RANDOM_ENCODER, Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining, load_config, setup_run
 from imrsf_d2.engine.folder_datasets import check_measured
+from imrsf_d2.engine.torchrun import may_be_restarted, was_restarted
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.startup import STARTUP
 
 __all__ = ["check_run", "check_predicts", "check_start", "run"]
+
+logger = logging.getLogger(__name__)
 
 
 def check_run(cfg: CfgNode, eval_only: bool) -> None:
@@ -71,7 +75,7 @@ def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
     """
     if eval_only:
         check_predicts(cfg)
-    if cfg.MODEL.WEIGHTS or (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint"))):
+    if cfg.MODEL.WEIGHTS or (resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, LAST))):
         return
     if eval_only:
         raise InputError(
@@ -85,6 +89,9 @@ def check_start(cfg: CfgNode, resume: bool, eval_only: bool) -> None:
 def run(args: argparse.Namespace) -> dict:
     """Train, or with `--eval-only` evaluate, and log the results.
 
+    Where torchrun has started the processes again after a failure, training continues from the last checkpoint, as with
+    `--resume`.
+
     Returns:
         The scores of the last evaluation: {task: {metric: value}}, or {dataset: {task: ...}} for several test sets.
 
@@ -94,8 +101,12 @@ def run(args: argparse.Namespace) -> dict:
         Interrupted: see `Trainer.train`.
     """
     cfg = load_config(args.config_file, args.opts)
-    check_start(cfg, args.resume, args.eval_only)
+    # A machine that has joined in place of a lost one has not restarted anything itself.
+    resume = args.resume or (not args.eval_only and any_process(was_restarted()))
+    check_start(cfg, resume, args.eval_only)
     setup_run(cfg, args)
+    if resume and not args.resume:
+        logger.info("Started again by torchrun: training continues from the last checkpoint.")
     STARTUP.mark("config and device")
 
     check_run(cfg, args.eval_only)
@@ -103,7 +114,9 @@ def run(args: argparse.Namespace) -> dict:
 
     if not args.eval_only:
         trainer = Trainer(cfg, startup=STARTUP)
-        trainer.resume_or_load(resume=args.resume)
+        trainer.resume_or_load(resume=resume)
+        if may_be_restarted() and not resume:
+            trainer.checkpointer.forget_last()  # else a restart would continue an earlier training run of this folder
         STARTUP.mark("weights")
         return trainer.train()
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Place", "all_processes", "check_one_process", "is_first_process", "processes_here", "read_place"]
+__all__ = [
+    "Place",
+    "all_processes",
+    "check_one_process",
+    "is_first_process",
+    "may_be_restarted",
+    "processes_here",
+    "read_place",
+    "was_restarted",
+]
 
 #: Only these show that torchrun started the process: clusters set MASTER_ADDR and MASTER_PORT for other purposes too.
 PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -86,16 +95,30 @@ def processes_here(num_gpus: int | None, num_machines: int = 1) -> int:
     return place.local_world_size
 
 
-def all_processes(num_gpus: int | None) -> int:
+def all_processes(num_gpus: int | None, num_machines: int = 1) -> int:
     """How many processes of this run there are, on all machines; see `processes_here`."""
-    processes, place = processes_here(num_gpus), read_place()
-    return processes if place is None else place.world_size
+    processes, place = processes_here(num_gpus, num_machines), read_place()
+    return processes * num_machines if place is None else place.world_size
 
 
-def is_first_process() -> bool:
-    """Whether this process writes and prints for all of them; also outside the process group."""
+def is_first_process(machine_rank: int = 0) -> bool:
+    """Whether this process writes and prints for all of them; also outside the process group.
+
+    Args:
+        machine_rank: the number of this machine, if it was not torchrun that started the process.
+    """
     place = read_place()
-    return place is None or place.rank == 0
+    return machine_rank == 0 if place is None else place.rank == 0
+
+
+def may_be_restarted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun starts the processes again after one of them has failed (its --max-restarts)."""
+    return read_place(environment) is not None and int(environment.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
+
+
+def was_restarted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun has started this process again, on this machine, after one of them has failed."""
+    return read_place(environment) is not None and int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 def check_one_process(tool: str) -> None:

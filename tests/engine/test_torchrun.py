@@ -82,6 +82,28 @@ def test_without_torchrun_it_is_the_options_or_one():
         processes_here(0)
 
 
+def test_without_torchrun_the_options_number_machines_and_processes():
+    assert all_processes(2, num_machines=3) == 6
+    assert is_first_process(machine_rank=0) and not is_first_process(machine_rank=1)
+
+
+@pytest.mark.parametrize(
+    "num_machines, machine_rank, dist_url, message",
+    [
+        (0, 0, "auto", "--num-machines is 0, expected 1 or more"),
+        (1, 1, "auto", "--machine-rank is 1, expected 0 to 0: each of the 1 machine "),
+        (2, 2, "tcp://node0:29500", "--machine-rank is 2, expected 0 to 1: each of the 2 machines"),
+        (2, -1, "tcp://node0:29500", "--machine-rank is -1"),
+        (2, 1, "auto", "--dist-url is not given, .* of 2 machines meet: add --dist-url tcp://HOST:PORT"),
+    ],
+)
+def test_machines_that_could_not_meet_are_refused(num_machines, machine_rank, dist_url, message):
+    machines = {"num_machines": num_machines, "machine_rank": machine_rank, "dist_url": dist_url}
+    args = argparse.Namespace(config_file=DEMO_CONFIG, opts=OVERRIDES, num_gpus=None, **machines)
+    with pytest.raises(InputError, match=message):
+        launch_run(args, None)
+
+
 @pytest.mark.parametrize("device, backend", [("cpu", "gloo"), ("cuda", "nccl")])
 def test_processes_meet_by_what_their_device_can(torchrun, monkeypatch, device, backend):
     """As Detectron2's launch would have them meet, on the GPU of their place."""
