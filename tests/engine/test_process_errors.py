@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from imrsf_d2.engine import process_errors
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
@@ -93,3 +93,23 @@ def test_work_that_ends_well_raises_nothing_even_after_a_signal(outcome):
 
 def test_a_process_that_was_killed_is_told_of_in_torchs_words(outcome):
     assert outcome() is TORCH
+
+
+LOST = RuntimeError(
+    "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:4096. Expected 4 bytes.\nException raised"
+)
+
+
+def test_where_all_have_only_lost_another_one_the_user_is_sent_to_its_machine(outcome):
+    got = outcome((1, LOST), (0, LOST))
+    assert isinstance(got, InputError) and "(Connection closed by peer [10.0.0.2]:4096)" in str(got)
+    assert "the machine that it ran on" in str(got) and "--resume" in str(got)
+
+
+def test_a_lost_connection_does_not_hide_the_mistake_that_another_process_here_made(outcome):
+    assert str(outcome((0, LOST), (1, OURS))).startswith("process 1 failed:\nTraceback")
+
+
+def test_a_lost_connection_does_not_hide_that_a_process_here_was_killed(outcome):
+    killed = ProcessExitedException("process 1 terminated with signal SIGKILL", 1, 99, exit_code=-9, signal_name="SIGKILL")
+    assert outcome((0, LOST), failure=killed) is killed
