@@ -47,7 +47,13 @@ class DenseMaskViT(IncompleteMultimodalViT):
         return [self.encode(keep_modalities(image, self.modalities, subset), layers=layers) for subset in subsets]
 
     def _run(
-        self, patches: Patches, layout: TokenLayout, streams: bool, layers: Sequence[int], depth: int | None = None
+        self,
+        patches: Patches,
+        layout: TokenLayout,
+        streams: bool,
+        layers: Sequence[int],
+        depth: int | None = None,
+        importance: bool = True,
     ) -> EncoderOutput:
         names, bands = self.modalities.names, patches.bands
         positions = self._positions(patches.grid)
@@ -58,8 +64,8 @@ class DenseMaskViT(IncompleteMultimodalViT):
         fusion = self._fusion_tokens(patches.grid)
         have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
         packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
-        gathered = gather(self.gather, self.bilstm, packed, fusion, positions, layout)
-        fusion, importance = map(layout.unpack_rows, gathered)
+        fusion, weights = gather(self.gather, self.bilstm, packed, fusion, positions, layout, importance)
+        fusion = layout.unpack_rows(fusion)
         tokens = torch.cat([*embedded, fusion], dim=1)
         mask = dense_mask(layout.present)
         collected = []
@@ -72,7 +78,8 @@ class DenseMaskViT(IncompleteMultimodalViT):
             if streams
             else {}
         )
-        return EncoderOutput(parts[-1], named, layout.present, importance, [collected[i] for i in layers], patches.grid)
+        weights = None if weights is None else layout.unpack_rows(weights)
+        return EncoderOutput(parts[-1], named, layout.present, weights, [collected[i] for i in layers], patches.grid)
 
 
 def _dense_block(block: Block, tokens: Tensor, mask: Tensor) -> Tensor:
