@@ -5,7 +5,7 @@ from __future__ import annotations
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, SimpleFeaturePyramid
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
-from imrsf_d2.modeling.backbone import build_imrsf_vit_backbone
+from imrsf_d2.modeling import backbone  # whose import may be what imports this: its functions are there when they are called
 from imrsf_d2.modeling.pyramid import feature_stride
 
 __all__ = ["SimplePyramid", "build_imrsf_vit_fpn_backbone", "build_imrsf_vit_simple_pyramid_backbone"]
@@ -34,7 +34,7 @@ def build_imrsf_vit_fpn_backbone(cfg, input_shape=None) -> FPN:
     """
     fpn = cfg.MODEL.FPN
     return FPN(
-        bottom_up=build_imrsf_vit_backbone(cfg),
+        bottom_up=backbone.build_imrsf_vit_backbone(cfg),
         in_features=fpn.IN_FEATURES,
         out_channels=fpn.OUT_CHANNELS,
         norm=fpn.NORM,
@@ -56,7 +56,7 @@ def build_imrsf_vit_simple_pyramid_backbone(cfg, input_shape=None) -> SimplePyra
     (feature,) = fpn.IN_FEATURES
     coarsest = int(feature_stride(feature) / scales[-1])
     return SimplePyramid(
-        net=build_imrsf_vit_backbone(cfg),
+        net=backbone.build_imrsf_vit_backbone(cfg),
         in_feature=feature,
         out_channels=fpn.OUT_CHANNELS,
         scale_factors=scales,
