@@ -8,7 +8,7 @@ from tests.tiny import REPOSITORY
 BLOCKS: list[tuple[str, str]] = re.findall(
     r"```(python|yaml|bash)\n(.*?)```", (REPOSITORY / "docs/drop_in.md").read_text(), re.S
 )
-EXTRAS = ("segmentation_models_pytorch", "terratorch")
+EXTRAS = ("segmentation_models_pytorch", "terratorch", "transformers")
 
 
 def extra_of(code):

@@ -167,6 +167,7 @@ def test_the_examples_run_as_they_stand(project, monkeypatch):
     assert 0 <= names["quality"] <= 100 and "PQ-building" in names["scores"]["panoptic_seg"]
     assert names["vit"].modalities.names == names["normalization"].names == ("s2", "dem")
     assert torch.isfinite(names["loss"]) and names["valid"].any(dim=1).all()
+    assert names["exported_maps"]["res2"].shape[2:] == (24, 24)
     assert names["final"].shape == (2, 36, 192) and names["last"].shape == (2, 192, 6, 6)
     assert names["normalization"].pixel_mean == pytest.approx([0.1, 0.1, 0.1, 0.3, 0, 0, 0])
     assert all(0 <= names["ap"][task]["AP"] <= 100 for task in ("bbox", "segm"))

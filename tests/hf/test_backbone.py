@@ -12,6 +12,7 @@ from transformers import AutoBackbone, AutoConfig, Mask2FormerForUniversalSegmen
 from imrsf_d2 import IncompleteMultimodalViT, Modality  # noqa: E402
 from imrsf_d2.hf import ImrsfConfig, ImrsfViTBackbone, SampleCollator  # noqa: E402
 from imrsf_d2.modeling.arguments import backbone_arguments  # noqa: E402
+from tests.drop_in import BLOCKS, extra_of  # noqa: E402
 from tests.hf.models import COVER, S2, nan_samples, tiny_config, tiny_mask2former  # noqa: E402
 from tests.tiny import REPOSITORY  # noqa: E402
 
@@ -57,6 +58,7 @@ def test_a_mask2former_trains_with_missing_sensors_and_is_the_same_after_saving_
 def test_it_is_our_backbone_and_neither_detectron2_nor_mask2former_is_loaded():
     code = """
 import sys
+from tests.drop_in import BLOCKS, extra_of  # noqa: E402
 from tests.hf.models import nan_samples, tiny_config, tiny_mask2former  # noqa: E402
 from imrsf_d2.hf import SampleCollator  # noqa: E402
 model = tiny_mask2former(tiny_config())
@@ -156,3 +158,12 @@ def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
     assert_equal(parameters(scope["again"]), parameters(scope["model"]))
     assert scope["loss"].isfinite()
     assert scope["again"].config.backbone_config.modality_set["s2"] == Modality("s2", channels=4)
+
+
+def test_the_example_of_the_drop_in_page_runs():
+    (example,) = (block for _, block in BLOCKS if extra_of(block) == "transformers")
+    scope = {}
+    exec(example, scope)
+    encoder = scope["segmenter"].model.pixel_level_module.encoder.vit
+    moved = {name for name, parameter in encoder.patch_embed.named_parameters() if parameter.grad is not None}
+    assert scope["loss"].isfinite() and any(name.startswith("s2.") for name in moved)
