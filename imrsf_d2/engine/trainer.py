@@ -230,6 +230,8 @@ class Trainer(DefaultTrainer):
         """
         if is_pretraining(cfg):
             return {}
+        if cfg.INPUT.TEST_MODALITIES:
+            logger.info("Evaluated with %s alone (INPUT.TEST_MODALITIES)", ", ".join(cfg.INPUT.TEST_MODALITIES))
         with autocast(cfg):
             results = super().test(cfg, model, evaluators)
         for line in describe_scores(results):

@@ -2,8 +2,11 @@
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import DefaultTrainer
 
+from imrsf_d2.engine import trainer
 from imrsf_d2.engine.running import check_run
+from imrsf_d2.engine.trainer import Trainer
 from tests.tiny import DEMO_CONFIG, OVERRIDES, PRETRAINING
 from tests.tools.test_train_net import load_tool
 
@@ -60,3 +63,13 @@ def test_scores_are_expected_of_some_dataset(tiny_config):
         check_run(
             tiny_config("DATASETS.TEST", "()", "TEST.EXPECTED_RESULTS", "[['segm', 'AP50', 60.0, 9.0]]"), eval_only=False
         )
+
+
+def test_an_evaluation_of_some_sensors_says_which(tiny_config, monkeypatch):
+    said = []
+    monkeypatch.setattr(trainer.logger, "info", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(DefaultTrainer, "test", classmethod(lambda *_: {}))
+    Trainer.test(tiny_config(), None)
+    assert said == []
+    Trainer.test(tiny_config("INPUT.TEST_MODALITIES", "['rgb', 'dsm']"), None)
+    assert said == ["Evaluated with rgb, dsm alone (INPUT.TEST_MODALITIES)"]
