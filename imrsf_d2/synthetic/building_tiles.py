@@ -20,13 +20,12 @@ from rasterio.warp import transform as transform_points
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.synthetic.building_shapes import to_coco
 from imrsf_d2.synthetic.cities import CITIES
-from imrsf_d2.synthetic.folders import check_request, claim_unwritten
+from imrsf_d2.synthetic.folders import check_request, claim_unwritten, make_tiles
 from imrsf_d2.synthetic.scene import PIXEL_M, Scene, make_scene
 from imrsf_d2.synthetic.simulated_sensors import render_dsm, render_rgb, render_sar
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
-from imrsf_d2.utils.parallel import run_jobs
 
 # Raise this when the same parameters no longer give the same pixels.
 GENERATOR_VERSION = 1
@@ -172,11 +171,10 @@ def write_dfc2023(
     root = output / "track2" / "train"
     for sensor in SENSORS:
         (root / sensor).mkdir(parents=True, exist_ok=True)
-    items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
-    tiles = run_jobs(partial(_write_tile, recipe, root), items, num_workers, progress)
+    train, val = make_tiles(partial(_write_tile, recipe, root), num_train, num_val, num_workers, progress)
     images: list[dict] = []
     annotations: list[dict] = []
-    for file_name, labels in tiles:
+    for file_name, labels in (*train, *val):
         images.append({"id": len(images) + 1, "file_name": file_name, "width": size, "height": size})
         for label in labels:
             annotations.append(

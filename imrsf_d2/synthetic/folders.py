@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imrsf_d2.utils.claim import ClaimedFolder, claim_folder
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.parallel import run_jobs
 
-__all__ = ["MARKER", "check_request", "claim_unwritten"]
+__all__ = ["MARKER", "check_request", "claim_unwritten", "make_tiles"]
 
 #: What a dataset was made with, and whether it is complete.
 MARKER = "synthetic.json"
@@ -48,3 +49,18 @@ def claim_unwritten(output: Path, parameters: Mapping, owned: Sequence[str], ove
             return None
         claimed.mark(complete=False)
     return claimed
+
+
+def make_tiles(make: Callable, num_train: int, num_val: int, num_workers: int, progress: bool) -> tuple[list, list]:
+    """Make the tiles of both splits.
+
+    Args:
+        make: a picklable function of whether a tile is one of validation, and its number in the split.
+        num_workers, progress: see `run_jobs`.
+
+    Returns:
+        What `make` returns for the tiles of training, and for those of validation, in order.
+    """
+    tiles = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
+    made = run_jobs(make, tiles, num_workers, progress)
+    return made[:num_train], made[num_train:]

@@ -16,14 +16,13 @@ from rasterio.transform import from_origin
 
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, split_file
 from imrsf_d2.geo.writing import write_raster
-from imrsf_d2.synthetic.folders import check_request, claim_unwritten
+from imrsf_d2.synthetic.folders import check_request, claim_unwritten, make_tiles
 from imrsf_d2.synthetic.landscape import PIXEL_M, Landscape, make_landscape
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
 from imrsf_d2.synthetic.orbit_sensors import add_clouds, beyond_edge, blobs, render_dem, render_dnw, render_s1, render_s2
 from imrsf_d2.synthetic.regions import TRAIN_REGIONS, VAL_REGIONS
 from imrsf_d2.synthetic.settlements import SettlementStyle, add_buildings
 from imrsf_d2.utils.atomic import write_text
-from imrsf_d2.utils.parallel import run_jobs
 
 # Raise this when the same parameters no longer give the same pixels.
 GENERATOR_VERSION = 1
@@ -173,9 +172,8 @@ def write_quadruplets(
         return False
     for folder in (*SENSORS, LABELS, "splits"):
         (output / folder).mkdir(parents=True, exist_ok=True)
-    items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
-    names = run_jobs(partial(_write_tile, recipe, output), items, num_workers, progress)
-    for split, part in (("train", names[:num_train]), ("val", names[num_train:])):
+    train, val = make_tiles(partial(_write_tile, recipe, output), num_train, num_val, num_workers, progress)
+    for split, part in (("train", train), ("val", val)):
         if part:  # the loader refuses an empty list, but not a missing one
             write_text(split_file(output, split), "".join(f"{name}\n" for name in part))
     claimed.mark(complete=True)

@@ -24,14 +24,13 @@ from imrsf_d2.data.dataset_yaml import write_dataset_file
 from imrsf_d2.data.panoptic import UNLABELED_ID, colors_of_ids
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS, SPLITS
 from imrsf_d2.data.tasks import PANOPTIC
-from imrsf_d2.synthetic.folders import check_request, claim_unwritten
+from imrsf_d2.synthetic.folders import check_request, claim_unwritten, make_tiles
 from imrsf_d2.synthetic.land_cover_tiles import LandCoverRecipe, LandCoverTile, make_tile, write_sensors
 from imrsf_d2.synthetic.landscape import CLASSES
 from imrsf_d2.synthetic.landscape_style import LandscapeStyle, OrbitStyle
 from imrsf_d2.synthetic.orbit_sensors import DNW_CLASSES
 from imrsf_d2.synthetic.settlements import SettlementStyle
 from imrsf_d2.utils.atomic import write_atomically, write_text
-from imrsf_d2.utils.parallel import run_jobs
 
 __all__ = ["write_panoptic"]
 
@@ -99,10 +98,9 @@ def write_panoptic(
     claimed = claim_unwritten(output, parameters, owned=[*SENSORS, FOLDER, "splits", DATASET_FILE], overwrite=overwrite)
     if claimed is None:
         return False
-    items = [(False, i) for i in range(num_train)] + [(True, i) for i in range(num_val)]
-    written = run_jobs(partial(_write_tile, recipe, settlements, output), items, num_workers, progress)
+    written = make_tiles(partial(_write_tile, recipe, settlements, output), num_train, num_val, num_workers, progress)
     splits = {}
-    for split, part in zip(SPLITS, (written[:num_train], written[num_train:])):
+    for split, part in zip(SPLITS, written):
         if part:
             splits[split] = f"splits/{split}.json"
             write_text(output / splits[split], json.dumps(_coco(part, size)))
