@@ -25,7 +25,7 @@ RESNET = (
 SWIN = ("MODEL.BACKBONE.NAME", "MODEL.SWIN.DROP_PATH_RATE")
 
 #: Training seeds, and the seed of the data of each.
-SEEDS, DATA_SEEDS = (1, 2, 3, 4), (0, 1, 0, 1)
+SEEDS, DATA_SEEDS = (1, 2, 3), (0, 1, 0)
 SENSORS = ("sar", "rgb", "dsm")
 
 
