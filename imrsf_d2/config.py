@@ -69,6 +69,9 @@ def add_imrsf_config(cfg: CN) -> None:
     # tokens of the modalities that are present there, without any fusion token among the tokens that attend (as MultiMAE is
     # read out; requires GATHER "none").
     imrsf.READOUT = "fusion"
+    # Channels of each modality's own convolutions at a quarter of the resolution, whose mean over the modalities that are present
+    # is added to the feature maps of stride 4 and 8: details that are smaller than a patch. 0 for none, as in the paper.
+    imrsf.DETAIL = 0
     # A patch of a modality counts as present when at least this fraction of its pixels is valid.
     imrsf.MIN_VALID = 0.5
     # How a missing modality is handled: "skip" computes no tokens for it; "zeros" feeds an image of the training mean, as
@@ -228,6 +231,7 @@ def finalize_config(cfg: CN) -> None:
         imrsf.MASKED_BLOCKS,
         f"-1, or 0 to MODEL.IMRSF.DEPTH = {imrsf.DEPTH} with MODEL.IMRSF.MASKED_ATTENTION",
     )
+    expect(imrsf.DETAIL >= 0, "MODEL.IMRSF.DETAIL", imrsf.DETAIL, "a number of channels, or 0")
     expect(imrsf.ABSENT in ("skip", "zeros"), "MODEL.IMRSF.ABSENT", imrsf.ABSENT, "'skip' or 'zeros'")
     solver = cfg.SOLVER
     expect(solver.AMP.PRECISION in DTYPES, "SOLVER.AMP.PRECISION", solver.AMP.PRECISION, " or ".join(map(repr, DTYPES)))

@@ -59,6 +59,7 @@ def test_the_backbone_reads_every_model_key(cfg):
         "GATHER": "none",
         "MASKED_BLOCKS": 2,
         "READOUT": "modalities",
+        "DETAIL": 4,
         "MIN_VALID": 0.3,
         "ABSENT": "zeros",
         "CHECKPOINT_BLOCKS": True,
@@ -76,7 +77,7 @@ def test_the_backbone_reads_every_model_key(cfg):
     vit = build_imrsf_vit_backbone(cfg)
     assert (vit.patch_size, vit.embed_dim, len(vit.blocks), vit.min_valid, vit.absent) == (8, 24, 3, 0.3, "zeros")
     assert (vit.out_layers, tuple(vit.output_shape())) == ((1, 2), ("res3", "res4"))
-    assert vit.checkpoint_blocks and vit.frozen
+    assert vit.checkpoint_blocks and vit.frozen and vit.detail.sensors["sar"].last.out_channels == 4
     block = vit.blocks[-1]
     assert (block.attn.num_heads, block.attn.masked, block.drop_path) == (2, False, 0.2)
     assert (
@@ -101,6 +102,7 @@ def test_the_backbone_reads_every_model_key(cfg):
         ("MODEL.IMRSF.READOUT", "tokens", "READOUT is 'tokens', expected 'fusion' or 'modalities'"),
         ("MODEL.IMRSF.READOUT", "modalities", "GATHER is 'bilstm', expected 'none' with MODEL.IMRSF.READOUT 'modalities'"),
         ("MODEL.IMRSF.MASKED_BLOCKS", 13, "MASKED_BLOCKS is 13, expected -1, or 0 to MODEL.IMRSF.DEPTH = 12"),
+        ("MODEL.IMRSF.DETAIL", -1, "DETAIL is -1, expected a number of channels, or 0"),
         ("MODEL.IMRSF.ABSENT", "drop", "ABSENT is 'drop', expected 'skip' or 'zeros'"),
         ("SOLVER.AMP.PRECISION", "fp8", "AMP.PRECISION is 'fp8', expected 'bf16' or 'fp16'"),
         ("SOLVER.ACCUMULATE", 3, "ACCUMULATE is 3, expected a divisor of SOLVER.IMS_PER_BATCH = 16"),

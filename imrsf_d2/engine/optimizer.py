@@ -40,8 +40,8 @@ def parameter_groups(
         weight_decay_embed: embedding tables and learned tokens, which are inputs rather than weights (None: as above).
         weight_decay_bias: biases of other layers (None: as above).
         backbone_multiplier: factor on `base_lr` for parameters of the encoder (of all of `model.backbone`, if that is not ours), but
-            for those of its `pyramid`: a pre-trained encoder comes without the layers that make maps of its fusion tokens,
-            which start as random as an FPN above it and the heads, and need their learning rate.
+            for those of its `pyramid` and `detail`: a pre-trained encoder comes without the layers that make maps, which start as
+            random as an FPN above it and the heads, and need their learning rate.
 
     Returns:
         One group per distinct (lr, weight decay), in order of first appearance; every parameter in exactly one.
@@ -63,7 +63,7 @@ def parameter_groups(
             elif "bias" in leaf:
                 decay = weight_decay_bias
             decay = weight_decay if decay is None else decay
-            pretrained = name.startswith(encoder) and not name.startswith(f"{encoder}pyramid.")
+            pretrained = name.startswith(encoder) and not name.startswith((f"{encoder}pyramid.", f"{encoder}detail."))
             lr = base_lr * backbone_multiplier if pretrained else base_lr
             groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})["params"].append(parameter)
     return list(groups.values())

@@ -51,4 +51,5 @@ def backbone_arguments(cfg) -> dict:
         "out_layers": imrsf.OUT_LAYERS,
         "out_features": imrsf.OUT_FEATURES,
         "freeze": imrsf.FREEZE,
+        "detail": imrsf.DETAIL,
     }

@@ -185,7 +185,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
         layer_parts = [values.split(batch_size) for values in output.layers]
         return [
-            EncoderOutput(fusion, {}, present, importance, [layer[i] for layer in layer_parts], patches.grid)
+            EncoderOutput(
+                fusion, {}, present, importance, [layer[i] for layer in layer_parts], patches.grid, patches, output.images
+            )
             for i, (fusion, present, importance) in enumerate(parts)
         ]
 
@@ -295,6 +297,8 @@ class IncompleteMultimodalEncoder(nn.Module):
             None if weights is None else layout.unpack_rows(weights),
             [collected[i] for i in layers],
             patches.grid,
+            patches,
+            {m: layout.index_of_images_with(m) for m in range(len(self.modalities)) if layout.images_with(m)},
         )
 
     def _read_out(self, tokens: Tensor, learned: Tensor, layout: TokenLayout) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -42,6 +43,8 @@ class EncoderOutput:
             "none": all 0. None if it is not asked for.
         layers: [B, N, D] likewise `fusion` after each of the layers asked for.
         grid: (Hp, Wp).
+        patches: what was read; with absent="zeros", absent sensors are images of zeros there.
+        images: modality -> those images of `patches` that have a stream of it; modalities without any are left out.
     """
 
     fusion: Tensor
@@ -50,6 +53,8 @@ class EncoderOutput:
     importance: Tensor | None
     layers: list[Tensor]
     grid: tuple[int, int]
+    patches: Patches
+    images: Mapping[int, slice | Tensor]
 
 
 @dataclass

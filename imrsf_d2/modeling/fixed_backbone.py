@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.detail import Details
 from imrsf_d2.modeling.fixed_gather import FixedGather, mean_of_present
 from imrsf_d2.modeling.fixed_layout import FixedLayout
-from imrsf_d2.modeling.tokens import patch_presence, split_image
+from imrsf_d2.modeling.tokens import patch_presence, split_image, spread
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 from imrsf_d2.utils.errors import InputError
 
@@ -63,7 +64,7 @@ class FixedBackbone(nn.Module):
             self.register_buffer("positions", vit._positions(self.grid).clone(), persistent=False)
         self.patch_embed = nn.ModuleDict({name: vit.patch_embed[name] for name in self.computed})
         self.gather, self.reads_fusion = FixedGather(vit.gather, vit.bilstm), vit.readout == "fusion"
-        self.blocks, self.norm, self.pyramid = vit.blocks, vit.norm, vit.pyramid
+        self.blocks, self.norm, self.pyramid, self.detail = vit.blocks, vit.norm, vit.pyramid, vit.detail
 
     def forward(self, sensors: Mapping[str, Tensor], validity: Tensor | None = None) -> dict[str, Tensor]:
         """Feature maps.
@@ -96,7 +97,8 @@ class FixedBackbone(nn.Module):
             tokens = block(tokens, layout, fusion_only=self.reads_fusion and i == len(self.blocks) - 1)
             if i in self.out_layers:
                 grids[i] = self.norm(self._read_out(tokens, layout)).transpose(1, 2).unflatten(2, self.grid)
-        return self.pyramid([grids[i] for i in self.out_layers])
+        maps = self.pyramid([grids[i] for i in self.out_layers])
+        return maps if self.detail is None else self.detail(maps, self._details(bands, valid, present))
 
     def _read_out(self, tokens: Tensor, layout: FixedLayout) -> Tensor:
         """[B, N, D] of what a block returned: its last rows, or the mean of the modality tokens."""
@@ -105,10 +107,24 @@ class FixedBackbone(nn.Module):
         means = mean_of_present(tokens.view(layout.num_images, -1, layout.num_patches, tokens.shape[-1]), layout.present)
         return means if layout.present is None else torch.where(layout.present.any(dim=1)[..., None], means, self.fusion)
 
+    def _details(self, bands: Tensor, valid: Tensor, present: Tensor | None) -> dict[str, Details]:
+        """See `IncompleteMultimodalViT`."""
+        assert self.detail is not None
+        if present is not None:
+            valid = valid & spread(present, self.grid, self.patch_size)
+        details = {}
+        for name in self.computed:
+            own, usable = self._of_sensor(name, bands, valid)
+            details[name] = self.detail.encode_sensor(name, own, usable | self.always_present)
+        return details
+
     def _embed(self, name: str, bands: Tensor, valid: Tensor) -> Tensor:
         """[B, N, D] tokens of one sensor."""
+        return self.patch_embed[name](*self._of_sensor(name, bands, valid))
+
+    def _of_sensor(self, name: str, bands: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Bands [B, C_m, H, W] and validity [B, H, W] of one sensor; nothing but zeros if it is not in the subset."""
         if name not in self.modalities.names:
             shape = len(bands), self.every[name].channels, *self.size
-            return self.patch_embed[name](bands.new_zeros(shape), valid.new_zeros(len(bands), *self.size))
-        m = self.modalities.index_of(name)
-        return self.patch_embed[name](bands[:, self.modalities.bands(name)], valid[:, m])
+            return bands.new_zeros(shape), valid.new_zeros(len(bands), *self.size)
+        return bands[:, self.modalities.bands(name)], valid[:, self.modalities.index_of(name)]

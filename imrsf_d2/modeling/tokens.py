@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["PatchEmbed", "keep_modalities", "patch_presence", "sincos_position_embedding", "split_image", "take_patches"]
+__all__ = [
+    "PatchEmbed",
+    "keep_modalities",
+    "patch_presence",
+    "sincos_position_embedding",
+    "split_image",
+    "spread",
+    "take_patches",
+]
 
 #: Width of the class embedding of a categorical modality, before its patch projection.
 CLASS_EMBED_DIM = 64
@@ -78,6 +86,11 @@ def patch_presence(valid: Tensor, patch_size: int, min_valid: float) -> Tensor:
     # float32 whatever the autocast: 0 / 1 counts of a 16 x 16 patch are exact there.
     share = F.avg_pool2d(valid.to(torch.float32), patch_size)
     return (share >= min_valid).flatten(2)
+
+
+def spread(present: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:
+    """[..., H, W] of a value for each patch [..., N]: that of each pixel."""
+    return present.unflatten(-1, grid).repeat_interleave(patch_size, dim=-2).repeat_interleave(patch_size, dim=-1)
 
 
 def take_patches(values: Tensor, image: Tensor, patch: Tensor, patch_size: int) -> Tensor:

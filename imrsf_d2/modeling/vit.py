@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.modalities import Modality
+from imrsf_d2.modeling.detail import Details, DetailStem
 from imrsf_d2.modeling.encoder_data import EncoderOutput
 from imrsf_d2.modeling.intermediates import IntermediateFeatures
 from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
 from imrsf_d2.modeling.sensor_batch import Validity
+from imrsf_d2.modeling.tokens import spread
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["FeatureShape", "IncompleteMultimodalViT"]
@@ -34,8 +36,9 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         out_layers: blocks whose fusion tokens feed the maps; the default for depth 12 is 2, 5, 8, 11, and other
             depths are divided alike. The last block must be among them.
         out_features: names of the maps, one per layer.
-        freeze: train only the layers that make feature maps of the fusion tokens (partial fine-tuning); the encoder then
-            computes in training what it computes in evaluation.
+        freeze: train only the layers that make feature maps (partial fine-tuning): those after the fusion tokens, and those of
+            `detail`; the encoder then computes in training what it computes in evaluation.
+        detail: channels of each sensor's own convolutions, which add details to the maps of stride 4 and 8; 0 for none.
         encoder_arguments: see IncompleteMultimodalEncoder.
 
     Raises:
@@ -49,6 +52,7 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         out_layers: Sequence[int] | None = None,
         out_features: Sequence[str] = ("res2", "res3", "res4", "res5"),
         freeze: bool = False,
+        detail: int = 0,
         **encoder_arguments,
     ):
         super().__init__(modalities=modalities, **encoder_arguments)
@@ -68,6 +72,7 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         self.frozen = freeze
         self.requires_grad_(not freeze)
         self.pyramid = FeaturePyramid(self.embed_dim, self.patch_size, out_features)
+        self.detail = DetailStem(self.modalities, detail, self.embed_dim, out_features) if detail else None
         self.train()  # the mode of a new module, but for what is frozen
 
     def train(self, mode: bool = True) -> IncompleteMultimodalViT:
@@ -75,7 +80,7 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         super().train(mode)
         if self.frozen:
             for child in self.children():
-                child.train(mode and child is self.pyramid)
+                child.train(mode and (child is self.pyramid or child is self.detail))
         return self
 
     @property
@@ -102,7 +107,7 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         image = self.assemble(image, valid)
         with self._encoder_gradients():
             output = self.encode(image, layers=self.out_layers, importance=not self.training)
-        return self._maps(output)
+        return self._maps(output, self._details(output))
 
     def forward_subsets(
         self, image: Tensor | Mapping[str, Tensor | None], subsets: Iterable[Sequence[str]]
@@ -116,15 +121,31 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         Returns:
             One dictionary as from `forward` per subset, in order.
         """
-        image = self.assemble(image)
+        image, subsets = self.assemble(image), [tuple(subset) for subset in subsets]
         with self._encoder_gradients():
             outputs = self.encode_subsets(image, subsets, layers=self.out_layers)
-        return [self._maps(output) for output in outputs]
+        if not self.shares_streams:
+            return [self._maps(output, self._details(output)) for output in outputs]
+        details = self._details(outputs[0]) if outputs else {}
+        return [
+            self._maps(output, {name: own for name, own in details.items() if name in subset})
+            for output, subset in zip(outputs, subsets)
+        ]
 
     def _encoder_gradients(self) -> torch.set_grad_enabled:
         """Whether gradients are recorded; never for a frozen encoder, which then takes the path of inference."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
 
-    def _maps(self, output: EncoderOutput) -> dict[str, Tensor]:
+    def _details(self, output: EncoderOutput) -> dict[str, Details]:
+        if self.detail is None:
+            return {}
+        patches = output.patches
+        usable = torch.ones_like(patches.valid)
+        if self.absent == "skip":
+            usable = patches.valid & spread(patches.present, patches.grid, self.patch_size)
+        return self.detail.encode(patches.bands, usable, output.images)
+
+    def _maps(self, output: EncoderOutput, details: Mapping[str, Details]) -> dict[str, Tensor]:
         grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]
-        return self.pyramid(grids)
+        maps = self.pyramid(grids)
+        return maps if self.detail is None else self.detail(maps, details)

@@ -21,6 +21,8 @@ ABLATIONS = [
     {"gather": "none", "readout": "modalities", "masked_attention": False},
     {"masked_blocks": 1},
     {"masked_attention": False},
+    {"detail": 4},
+    {"detail": 4, "absent": "zeros"},
     {"absent": "zeros"},
     {"absent": "zeros", "gather": "mean_bilstm"},
 ]
