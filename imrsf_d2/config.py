@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from detectron2.config import CfgNode as CN
 
-from imrsf_d2.data.modality_dropout import STRATEGIES
+from imrsf_d2.data.modality_dropout import STRATEGIES, VIEWS
 from imrsf_d2.data.photometric import read_jitters
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.encoder import READOUTS
@@ -158,6 +158,10 @@ def add_imrsf_config(cfg: CN) -> None:
     # "uniform" makes every non-empty subset of a sample's modalities equally likely; "uniform_size" first draws the number
     # of modalities and then which ones, so complete input is seen more often.
     cfg.INPUT.MODALITY_DROPOUT.STRATEGY = "uniform"
+    # The views of each sample in an iteration, which differ in the modalities that they keep: "drawn", by STRATEGY; "complete", all;
+    # "incomplete", by STRATEGY but not all. With several, e.g. ["complete", "incomplete"], an iteration reads SOLVER.IMS_PER_BATCH
+    # samples and trains on so many times the number of views (in the trainer of imrsf_d2, not in others).
+    cfg.INPUT.MODALITY_DROPOUT.VIEWS = ["drawn"]
     # At test time use only these modalities, e.g. ["rgb", "dsm"]; empty uses all.
     cfg.INPUT.TEST_MODALITIES = []
     # Rotate and flip training samples by a random one of the eight symmetries of the square (overhead imagery has no
@@ -262,6 +266,13 @@ def finalize_config(cfg: CN) -> None:
     )
     strategy = cfg.INPUT.MODALITY_DROPOUT.STRATEGY
     expect(strategy in STRATEGIES, "INPUT.MODALITY_DROPOUT.STRATEGY", strategy, " or ".join(map(repr, STRATEGIES)))
+    views = cfg.INPUT.MODALITY_DROPOUT.VIEWS
+    expect(
+        len(views) > 0 and set(views) <= set(VIEWS),
+        "INPUT.MODALITY_DROPOUT.VIEWS",
+        views,
+        f"a list of {', '.join(map(repr, VIEWS))}",
+    )
     scale = cfg.INPUT.SCALE_JITTER
     expect(
         len(scale) == 2 and all(isinstance(factor, (int, float)) for factor in scale) and 0.1 <= scale[0] <= scale[1] <= 10,
@@ -302,6 +313,8 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
         cfg.MODEL.IMRSF.READOUT,
         "'fusion' in pre-training, whose decoders read fusion tokens",
     )
+    views = cfg.INPUT.MODALITY_DROPOUT.VIEWS
+    expect(len(views) == 1, "INPUT.MODALITY_DROPOUT.VIEWS", views, "one view in pre-training, which hides patches of its own")
     expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "1 or more")
     crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE
     if crop.ENABLED and crop.TYPE == "absolute":

@@ -17,7 +17,7 @@ from imrsf_d2.data.geometry import Geometry, draw_geometry
 from imrsf_d2.data.heads import is_rcnn
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
 from imrsf_d2.data.masks import MIN_INSTANCE_PIXELS, instance_masks
-from imrsf_d2.data.modality_dropout import draw_subset
+from imrsf_d2.data.modality_dropout import draw_views
 from imrsf_d2.data.panoptic import UNLABELED_ID, read_segments
 from imrsf_d2.data.photometric import Jitter, read_jitters
 from imrsf_d2.data.reading import SampleReader, assemble
@@ -53,6 +53,7 @@ class SampleMapper(ABC):
         modalities: the model's modalities.
         is_train: drop modalities, augment, and add the targets.
         dropout: strategy of the modality dropout (training only), or None for none.
+        views: of each training sample, see `draw_views`; without dropout, it is complete.
         crop: (height, width) of training samples before turning, px, or None for whole tiles.
         scale: (least, most) factor of the large-scale jitter; (1, 1) is none.
         dihedral: turn and mirror training samples by the eight symmetries of a square.
@@ -71,6 +72,7 @@ class SampleMapper(ABC):
         *,
         is_train: bool,
         dropout: str | None = "uniform",
+        views: Sequence[str] = ("drawn",),
         crop: tuple[int, int] | None = None,
         scale: tuple[float, float] = (1.0, 1.0),
         dihedral: bool = True,
@@ -85,6 +87,7 @@ class SampleMapper(ABC):
         self.modalities = modalities
         self.is_train = is_train
         self.dropout = dropout
+        self.views = tuple(views)
         self.crop = crop
         self.scale = scale
         self.dihedral = dihedral
@@ -119,6 +122,7 @@ class SampleMapper(ABC):
             "modalities": modalities,
             "is_train": is_train,
             "dropout": dropout.STRATEGY if dropout.ENABLED else None,
+            "views": dropout.VIEWS,
             "crop": tuple(int(side) for side in crop.SIZE) if crop.ENABLED else None,
             "scale": tuple(float(factor) for factor in cfg.INPUT.SCALE_JITTER),
             "dihedral": cfg.INPUT.DIHEDRAL,
@@ -160,13 +164,17 @@ class SampleMapper(ABC):
             )
         if self.is_train:
             rng = self._generator(dataset_dict)
-            names = draw_subset(available, rng, self.dropout) if self.dropout else available
+            views = draw_views(available, rng, self.dropout, self.views) if self.dropout else [available]
+            names = [name for name in available if any(name in view for view in views)]
             spare = rng.permutation([name for name in available if name not in names]).tolist()
             geometry = draw_geometry(size, self.crop, self.dihedral, rng, self.scale)
             rasters = self.reader.read(dataset_dict, names, spare, geometry.window(size))
             rasters = self.augment(rasters, geometry.within_window, rng)
             size = geometry.output_size
             sample.update(self.targets(dataset_dict, geometry))
+            if len(views) > 1:
+                # A modality that could not be read may leave a view with none: it then has what the others have.
+                sample["views"] = [tuple(name for name in view if name in rasters) or tuple(rasters) for view in views]
         else:
             rasters = self.reader.read(dataset_dict, available)
         sample["modalities"] = tuple(name for name in self.modalities.names if name in rasters)

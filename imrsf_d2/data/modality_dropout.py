@@ -8,10 +8,12 @@ import numpy as np
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["STRATEGIES", "draw_subset"]
+__all__ = ["STRATEGIES", "VIEWS", "draw_subset", "draw_views"]
 
 #: The values of INPUT.MODALITY_DROPOUT.STRATEGY.
 STRATEGIES = ("uniform", "uniform_size")
+#: Those of INPUT.MODALITY_DROPOUT.VIEWS.
+VIEWS = ("drawn", "complete", "incomplete")
 
 
 def draw_subset(available: Sequence[str], rng: np.random.Generator, strategy: str = "uniform") -> tuple[str, ...]:
@@ -41,3 +43,25 @@ def draw_subset(available: Sequence[str], rng: np.random.Generator, strategy: st
     size = int(rng.integers(1, count + 1))
     chosen = set(rng.permutation(count)[:size].tolist())
     return tuple(name for position, name in enumerate(available) if position in chosen)
+
+
+def draw_views(
+    available: Sequence[str], rng: np.random.Generator, strategy: str, views: Sequence[str] = ("drawn",)
+) -> list[tuple[str, ...]]:
+    """Draw the subsets of a sample's modalities that one training step sees.
+
+    Args:
+        available, rng, strategy: see `draw_subset`.
+        views: of `VIEWS`: "drawn" is `draw_subset`'s; "complete" all that are available; "incomplete" is `draw_subset`'s, drawn
+            again until something is left out, or the only modality.
+
+    Returns:
+        One subset for each view.
+    """
+    drawn = []
+    for view in views:
+        subset = tuple(available) if view == "complete" else draw_subset(available, rng, strategy)
+        while view == "incomplete" and len(subset) == len(available) > 1:
+            subset = draw_subset(available, rng, strategy)
+        drawn.append(subset)
+    return drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from detectron2.engine import SimpleTrainer
@@ -46,6 +46,7 @@ class TrainingLoop(SimpleTrainer):
         autocast: context of the forward passes; None computes in the parameters' type.
         scaler: keeps fp16 gradients from vanishing; None if there is no need.
         average: of the weights, updated after each step; None for none.
+        expand: makes a micro-batch of views of one of samples; None takes the samples.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class TrainingLoop(SimpleTrainer):
         autocast: torch.autocast | None = None,
         scaler: torch.amp.GradScaler | None = None,
         average: AveragedModel | None = None,
+        expand: Callable[[Sequence], Sequence] | None = None,
     ):
         super().__init__(model, data_loader, optimizer)
         self.accumulate = accumulate
         self.autocast = autocast or contextlib.nullcontext()
         self.scaler = scaler
         self.average = average
+        self.expand = expand
 
     def run_step(self) -> None:
         """Take a batch, accumulate its micro-batches' gradients, and step.
@@ -80,7 +83,7 @@ class TrainingLoop(SimpleTrainer):
         for batch, synchronized in zip(batches, self._synchronized()):
             with synchronized:
                 with self.autocast:
-                    losses = self.model(batch)
+                    losses = self.model(batch if self.expand is None else self.expand(batch))
                 if isinstance(losses, torch.Tensor):
                     losses = {"total_loss": losses}
                 losses = {name: loss / self.accumulate for name, loss in losses.items()}

@@ -20,6 +20,7 @@ from torch import nn
 from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
+from imrsf_d2.data.views import batch_of_views
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.averaging import EndWithAverage, weight_average
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -86,6 +87,7 @@ class Trainer(DefaultTrainer):
             autocast=autocast(cfg),
             scaler=grad_scaler(cfg),
             average=weight_average(cfg, model),
+            expand=batch_of_views(cfg),
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))

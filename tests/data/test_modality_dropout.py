@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from imrsf_d2.data.modality_dropout import STRATEGIES, draw_subset
+from imrsf_d2.data.modality_dropout import STRATEGIES, draw_subset, draw_views
 
 NAMES = ("sar", "rgb", "dsm")
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(NAMES, size)]
@@ -45,3 +45,21 @@ def test_nothing_available_gives_nothing(strategy):
 def test_an_unknown_strategy_is_named():
     with pytest.raises(ValueError, match=r"STRATEGY is 'bernoulli', expected one of \('uniform', 'uniform_size'\)"):
         draw_subset(NAMES, np.random.default_rng(0), "bernoulli")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_views_are_complete_incomplete_or_drawn_as_without_views(strategy):
+    counts = Counter()
+    for draw in range(DRAWS):
+        complete, incomplete, drawn = draw_views(
+            NAMES, np.random.default_rng([0, draw]), strategy, ("complete", "incomplete", "drawn")
+        )
+        assert complete == NAMES
+        counts[incomplete] += 1
+        assert draw_views(NAMES, np.random.default_rng(draw), strategy) == [
+            draw_subset(NAMES, np.random.default_rng(draw), strategy)
+        ]
+        assert drawn in SUBSETS
+    assert set(counts) == set(SUBSETS) - {NAMES}
+    assert sum((counts[s] - DRAWS / 6) ** 2 / (DRAWS / 6) for s in counts) < 20.5  # 5 degrees of freedom: once in 1000
+    assert draw_views(("sar",), np.random.default_rng(0), strategy, ("incomplete",)) == [("sar",)]
