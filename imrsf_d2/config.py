@@ -314,7 +314,9 @@ def _check_pretraining(cfg: CN, modalities: ModalitySet, expect: Callable[[bool,
         "'fusion' in pre-training, whose decoders read fusion tokens",
     )
     views = cfg.INPUT.MODALITY_DROPOUT.VIEWS
-    expect(len(views) == 1, "INPUT.MODALITY_DROPOUT.VIEWS", views, "one view in pre-training, which hides patches of its own")
+    expect(
+        len(views) == 1, "INPUT.MODALITY_DROPOUT.VIEWS", views, "one view in pre-training, which hides patches of its own"
+    )
     expect(pretrain.VISIBLE_TOKENS >= 1, f"{key}.VISIBLE_TOKENS", pretrain.VISIBLE_TOKENS, "1 or more")
     crop, patch = cfg.INPUT.CROP, cfg.MODEL.IMRSF.PATCH_SIZE
     if crop.ENABLED and crop.TYPE == "absolute":

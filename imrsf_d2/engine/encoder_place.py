@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 
-__all__ = ["at_encoder", "encoder_name"]
+__all__ = ["at_encoder", "encoder_name", "tell_views"]
 
 #: A parameter that every encoder has, and nothing else.
 _MARK = ".fusion_tokens"
@@ -20,6 +21,17 @@ def encoder_name(model: nn.Module) -> str:
     """The name of a model's encoder, such as "backbone" or "backbone.bottom_up"; "backbone" if it has none of ours."""
     names = (name for name, part in model.named_modules() if isinstance(part, IncompleteMultimodalEncoder))
     return next(names, "backbone")
+
+
+def tell_views(model: nn.Module, views: Sequence[str]) -> None:
+    """Tell a model's encoder, if it is ours, that training batches hold views of the same images whose streams it may share.
+
+    Args:
+        views: see INPUT.MODALITY_DROPOUT.VIEWS; streams can be shared if the first is complete.
+    """
+    encoder = dict(model.named_modules()).get(encoder_name(model))
+    if isinstance(encoder, IncompleteMultimodalEncoder):
+        encoder.views = len(views) if views[0] == "complete" else 1
 
 
 def at_encoder(weights: dict[str, Any], model: nn.Module) -> dict[str, Any]:

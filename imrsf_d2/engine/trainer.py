@@ -20,12 +20,13 @@ from torch import nn
 from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
-from imrsf_d2.data.views import batch_of_views
+from imrsf_d2.data.views import batch_of_views, views_of
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.averaging import EndWithAverage, weight_average
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import is_pretraining
 from imrsf_d2.engine.descriptions import describe_classes, describe_model, describe_scores
+from imrsf_d2.engine.encoder_place import tell_views
 from imrsf_d2.engine.interruption import Interruption
 from imrsf_d2.engine.loader_processes import undisturbed
 from imrsf_d2.engine.loop import TrainingLoop
@@ -72,6 +73,7 @@ class Trainer(DefaultTrainer):
             )
         self._startup = startup
         model = self.build_model(cfg)
+        tell_views(model, views_of(cfg))
         optimizer = self.build_optimizer(cfg, model)
         self._mark("model")
         loader = self.build_train_loader(cfg)

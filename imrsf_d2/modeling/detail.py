@@ -35,6 +35,15 @@ class Details(NamedTuple):
     values: Tensor
     weights: Tensor
 
+    def repeated(self, times: int, kept: Tensor) -> Details:
+        """Those of the first of several views of the same images, for all of them.
+
+        Args:
+            kept: [B], 1 in the rows that have the sensor, 0 in the others.
+        """
+        images = len(kept) // times
+        return Details(*(part[:images].repeat(times, 1, 1, 1) * kept[:, None, None, None] for part in self))
+
 
 class DetailStem(nn.Module):
     """Adds what the present sensors show in detail to the fine feature maps.

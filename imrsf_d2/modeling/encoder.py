@@ -56,6 +56,10 @@ class IncompleteMultimodalEncoder(nn.Module):
         absent: "skip" computes no token of an absent modality; "zeros" feeds it as a mean-valued image.
         checkpoint_blocks: keep only each block's input for the backward pass and recompute the rest.
 
+    Attributes:
+        views: what a batch is in training: 1, or so many views of the same images, view after view, that differ in the modalities
+            left out. The first must have all that the others have; a modality's stream is then computed once for all of them.
+
     Raises:
         ValueError: if an argument is out of range; the message names it.
     """
@@ -111,6 +115,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         self.checkpoint_blocks = checkpoint_blocks
         self.gather = gather
         self.readout = readout
+        self.views = 1
         self.patch_embed = nn.ModuleDict({m.name: PatchEmbed(m, patch_size, embed_dim) for m in self.modalities})
         self.fusion_tokens = nn.Parameter(torch.empty(1, embed_dim, FUSION_GRID, FUSION_GRID))
         nn.init.trunc_normal_(self.fusion_tokens, std=0.02)
@@ -145,7 +150,11 @@ class IncompleteMultimodalEncoder(nn.Module):
         """
         patches = self.read(image)
         present = patches.present
-        layout = TokenLayout(present if self.absent == "skip" else torch.ones_like(present), fusion=self.readout == "fusion")
+        layout = TokenLayout(
+            present if self.absent == "skip" else torch.ones_like(present),
+            self._images(len(present)),
+            self.readout == "fusion",
+        )
         return self._run(patches, layout, streams, layers, depth, importance)
 
     def encode_subsets(
@@ -239,6 +248,14 @@ class IncompleteMultimodalEncoder(nn.Module):
         (`absent="zeros"`).
         """
         return self.absent == "skip" and self.masked_blocks >= len(self.blocks)
+
+    def _images(self, num_rows: int) -> list[int] | None:
+        """The image of each row of a batch; None if each row is one."""
+        if self.views == 1 or not (self.training and self.shares_streams):
+            return None
+        if num_rows % self.views:
+            raise InputError(f"the batch has {num_rows} rows, expected a multiple of its {self.views} views.")
+        return list(range(num_rows // self.views)) * self.views
 
     def read(self, image: Tensor) -> Patches:
         """Separate the bands of a batch from their validity, and determine which patches can be used.

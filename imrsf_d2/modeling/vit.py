@@ -143,7 +143,12 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         usable = torch.ones_like(patches.valid)
         if self.absent == "skip":
             usable = patches.valid & spread(patches.present, patches.grid, self.patch_size)
-        return self.detail.encode(patches.bands, usable, output.images)
+        details = self.detail.encode(patches.bands, usable, output.images)
+        if self._images(len(output.present)) is None:
+            return details
+        # Only the first view was looked at: the others have its details, of the modalities that they keep.
+        kept = dict(zip(self.modalities.names, output.present.any(dim=2).to(patches.bands.dtype).unbind(dim=1)))
+        return {name: own.repeated(self.views, kept[name]) for name, own in details.items()}
 
     def _maps(self, output: EncoderOutput, details: Mapping[str, Details]) -> dict[str, Tensor]:
         grids = [self.norm(tokens).transpose(1, 2).unflatten(2, output.grid) for tokens in output.layers]

@@ -59,7 +59,11 @@ def test_the_loop_trains_on_the_rows_of_a_micro_batch():
     model = Watched()
     batch = list(torch.randn(4, 3))
     loop = TrainingLoop(
-        model, [batch], torch.optim.SGD(model.parameters(), lr=0.1), accumulate=2, expand=lambda rows: [*rows, *(-row for row in rows)]
+        model,
+        [batch],
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        accumulate=2,
+        expand=lambda rows: [*rows, *(-row for row in rows)],
     )
     with EventStorage() as storage:
         loop.iter = storage.iter = 0
