@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 
 from imrsf_d2.data.heads import finds_instances
 from imrsf_d2.engine.configuration import load_config, setup_run
-from imrsf_d2.engine.scene_page import check_page, write_scene_page
+from imrsf_d2.engine.scene_page import ScenePage, check_page
 from imrsf_d2.engine.scene_picture import ScenePicture
 from imrsf_d2.engine.scene_predictor import (
     build_scene_predictor,
@@ -91,7 +91,9 @@ def map_scene(args: argparse.Namespace) -> None:
     }
     if args.importance:
         check_weighing(cfg)
-    extras = Extras(args.probabilities, args.importance, args.png)
+    if args.html:
+        check_page(output)
+    extras = Extras(args.probabilities, args.importance, args.png, args.html)
     job = SceneJob(
         scene,
         output,
@@ -104,14 +106,12 @@ def map_scene(args: argparse.Namespace) -> None:
         patch_px=cfg.MODEL.IMRSF.PATCH_SIZE,
         inputs=[args.aoi] if args.aoi else [],
     )
-    if args.html:
-        check_page(job)
     if args.dry_run:
         return _dry_run(cfg, args, job)
     if args.merge:
         with job.open(resume=True):
             show_progress()
-            return _finish(job, _picture(job), args.html)
+            return _finish(job, _picture(job))
     if is_first_process():
         check_scene_values(scene)
     with _kept(job), job.open(resume=args.resume or not alone, shared=not alone):
@@ -126,7 +126,7 @@ def map_scene(args: argparse.Namespace) -> None:
             _compute(cfg, args, job, share)
             while not job.complete():
                 time.sleep(POLL_S)  # the other processes' blocks; torchrun ends all if one fails
-            _finish(job, picture, args.html)
+            _finish(job, picture)
 
 
 @contextlib.contextmanager
@@ -212,10 +212,16 @@ def _picture(job: SceneJob) -> ScenePicture | None:
     return ScenePicture(job.scene, job.output.name, job.classes, () if job.instances else job.colors)
 
 
-def _finish(job: SceneJob, picture: ScenePicture | None, page: bool) -> None:
-    number = job.write(picture)
+def _page(job: SceneJob) -> ScenePage | None:
+    if not job.extras.page:
+        return None
+    return ScenePage(job.scene, job.output.name, job.classes, () if job.instances else job.colors)
+
+
+def _finish(job: SceneJob, picture: ScenePicture | None) -> None:
+    number = job.write(picture, _page(job))
     logger.info("%s: %s.", job.output, "a label map" if number is None else counted(number, "object"))
-    for path in [*job.outputs()[1:], *([write_scene_page(job)] if page else [])]:
+    for path in job.outputs()[1:]:
         logger.info("%s", path)
     if job.log.is_file():
         logger.info("%s: how it was made, with the config, the model and all versions.", job.log)

@@ -19,7 +19,7 @@ from imrsf_d2.inference.importance_maps import write_importance
 from imrsf_d2.inference.label_blocks import write_label_map, write_probabilities
 from imrsf_d2.inference.label_maps import check_label_map_name, class_table_path, write_class_table
 from imrsf_d2.inference.mapping import Progress, compute_blocks
-from imrsf_d2.inference.outputs import Extras, Picture, check_outputs
+from imrsf_d2.inference.outputs import Drawing, Extras, Picture, check_outputs
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import Scene
@@ -198,11 +198,12 @@ class SceneJob:
         """The files that `write` makes."""
         return [self.output, *self.extras.paths(self.output).values()]
 
-    def write(self, picture: Picture | None = None) -> int | None:
+    def write(self, picture: Picture | None = None, page: Drawing | None = None) -> int | None:
         """Write the map and what comes with it, and remove the blocks that it is made of; the log is kept beside the map.
 
         Args:
             picture: draws the quick look, if one is asked for.
+            page: writes the page, likewise.
 
         Returns:
             The number of objects; None for a label map.
@@ -227,6 +228,8 @@ class SceneJob:
                 write_importance(made_at(extras["importance"]), scene, self.blocks, folder, self.patch_px)
             if picture is not None:
                 picture.save(made_at(extras["picture"]), output)
+            if page is not None:
+                page.save(made_at(extras["page"]), output)
         folder.remove(self.log)
         return number
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from imrsf_d2.inference.vector_files import Feature
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["ENDINGS", "Extras", "Picture", "Watcher", "check_outputs"]
+__all__ = ["ENDINGS", "Drawing", "Extras", "Picture", "Watcher", "check_outputs"]
 
 #: What is written beside a map -> how its name ends, after that of the map.
-ENDINGS = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png"}
+ENDINGS = {"probabilities": ".probabilities.tif", "importance": ".importance.tif", "picture": ".png", "page": ".html"}
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Extras:
         probabilities: of each class, for a label map.
         importance: which sensor the model listened to (paper, III-B, eq. 3).
         picture: a quick look.
+        page: a quick look to zoom and pan, in a browser.
     """
 
     probabilities: bool = False
     importance: bool = False
     picture: bool = False
+    page: bool = False
 
     def check_for_objects(self) -> None:
         """See that everything exists for a map of objects.
@@ -73,8 +75,21 @@ class Watcher(Protocol):
         ...
 
 
-class Picture(Protocol):
-    """What draws a quick look of a map.
+class Drawing(Protocol):
+    """What draws a map."""
+
+    def save(self, path: str, output: str) -> None:
+        """Write the file.
+
+        Args:
+            path: of the file.
+            output: the map, which is complete; it may not be in its place yet.
+        """
+        ...
+
+
+class Picture(Drawing, Protocol):
+    """What draws a quick look of a map, a PNG.
 
     Args:
         outlines: see all objects before `save` is called; picklable, as a copy may see them in another process and take the
@@ -82,12 +97,3 @@ class Picture(Protocol):
     """
 
     outlines: Any  # a Watcher of the picture's own
-
-    def save(self, path: str, output: str) -> None:
-        """Write a PNG.
-
-        Args:
-            path: of the PNG.
-            output: the map.
-        """
-        ...

@@ -11,6 +11,7 @@ from rasterio.transform import from_origin
 
 from imrsf_d2.commands.predict import main
 from imrsf_d2.engine.configuration import load_config
+from tests.browser import Opened, start_browser
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
 HEIGHT, WIDTH = 90, 150
@@ -62,31 +63,69 @@ def weights_of_sensors(path):
     return bands
 
 
-def test_objects_with_importance_and_a_picture(tmp_path, weights, files):
-    assert predict("instance", weights, files, tmp_path / "buildings.gpkg", "--importance", "--png") == 0
-    ends = ["", ".importance.tif", ".log.txt", ".png"]
-    assert names(tmp_path) == [f"buildings.gpkg{end}" for end in ends]
-    assert pyogrio.read_info(tmp_path / "buildings.gpkg")["fields"][0] == "id"
-    bands = weights_of_sensors(tmp_path / "buildings.gpkg.importance.tif")
+@pytest.fixture(scope="module")
+def buildings(tmp_path_factory, weights, files):
+    """A map of objects, with all that comes with it."""
+    path = tmp_path_factory.mktemp("objects") / "buildings.gpkg"
+    assert predict("instance", weights, files, path, "--importance", "--png", "--html") == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def cover(tmp_path_factory, weights, files):
+    """A label map, with all that comes with it."""
+    path = tmp_path_factory.mktemp("labels") / "cover.tif"
+    assert predict("semantic", weights, files, path, "--importance", "--png", "--html", "--probabilities") == 0
+    return path
+
+
+def test_objects_with_importance_a_picture_and_a_page(buildings):
+    ends = ["", ".html", ".importance.tif", ".log.txt", ".png"]
+    assert names(buildings.parent) == [f"buildings.gpkg{end}" for end in ends]
+    assert pyogrio.read_info(buildings)["fields"][0] == "id"
+    bands = weights_of_sensors(buildings.with_name("buildings.gpkg.importance.tif"))
     assert 0 < bands["rgb"].min() < bands["rgb"].max() == 1
-    assert min(imread(tmp_path / "buildings.gpkg.png").shape[:2]) > 300
+    assert min(imread(buildings.with_name("buildings.gpkg.png")).shape[:2]) > 300
 
 
-def test_a_label_map_with_everything(tmp_path, weights, files):
-    options = ("--importance", "--png", "--probabilities")
-    assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
-    ends = ["", ".aux.xml", ".importance.tif", ".log.txt", ".png", ".probabilities.tif"]
-    assert names(tmp_path) == [f"cover.tif{end}" for end in ends]
-    weights_of_sensors(tmp_path / "cover.tif.importance.tif")
-    with rasterio.open(tmp_path / "cover.tif") as labels, rasterio.open(tmp_path / "cover.tif.probabilities.tif") as file:
+def test_a_label_map_with_everything(cover):
+    ends = ["", ".aux.xml", ".html", ".importance.tif", ".log.txt", ".png", ".probabilities.tif"]
+    assert names(cover.parent) == [f"cover.tif{end}" for end in ends]
+    weights_of_sensors(cover.with_name("cover.tif.importance.tif"))
+    with rasterio.open(cover) as labels, rasterio.open(cover.with_name("cover.tif.probabilities.tif")) as file:
         np.testing.assert_array_equal(file.read().argmax(axis=0), labels.read(1))
         assert file.descriptions == tuple(labels.tags(1)[f"CLASS_{i}"] for i in range(file.count))
-    assert min(imread(tmp_path / "cover.tif.png").shape[:2]) > 300
+    assert min(imread(cover.with_name("cover.tif.png")).shape[:2]) > 300
+
+
+def test_the_pages_show_what_the_maps_hold(buildings, cover):
+    _, _, shapes, columns = pyogrio.raw.read(buildings)
+    number, classes, scores = (
+        columns[list(pyogrio.read_info(buildings)["fields"]).index(name)] for name in ("id", "class", "score")
+    )
+    with rasterio.open(cover) as file:
+        labels, words = file.read(1), file.tags(1)
+    shares = np.bincount(labels[labels != 255]) / (labels != 255).sum()
+    with start_browser() as browser:
+        opened = Opened(browser, buildings.with_name("buildings.gpkg.html"))
+        page = opened.page
+        assert (
+            page.locator("h1").inner_text() == "buildings.gpkg" and page.locator("#objects path").count() == len(shapes) > 0
+        )
+        for place in range(min(3, len(shapes))):
+            page.locator("#next").click()
+            cells = page.locator("#about td").all_inner_texts()
+            assert cells[:3] == [str(number[place]), classes[place], f"{scores[place]:.3f}"]
+        opened.close()
+        opened = Opened(browser, cover.with_name("cover.tif.html"))
+        shown = opened.page.locator("#key li").all_text_contents()
+        assert shown == [f"{words[f'CLASS_{i}']} {share:.1%}" for i, share in enumerate(shares) if share]
+        opened.close()
 
 
 def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tmp_path, weights, files, caplog):
     (tmp_path / "cover.tif.png").write_text("old")
-    options = ("--dry-run", "--importance", "--png", "--probabilities")
+    options = ("--dry-run", "--importance", "--png", "--html", "--probabilities")
     with caplog.at_level("INFO"):
         assert predict("semantic", weights, files, tmp_path / "cover.tif", *options) == 0
     said = " ".join(record.getMessage() for record in caplog.records)
@@ -95,6 +134,7 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(tmp_path, weigh
         "cover.tif.probabilities.tif.",
         "cover.tif.importance.tif.",
         "cover.tif.png, in place of the one there.",
+        "cover.tif.html.",
     ):
         assert f"Would write {tmp_path / name}" in said
     assert names(tmp_path) == ["cover.tif.png"] and (tmp_path / "cover.tif.png").read_text() == "old"

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 import shapely
 from rasterio.crs import CRS
@@ -20,9 +18,9 @@ def test_objects_are_read_back_into_pixels_of_the_overview_and_thinned_evenly(tm
     squares = [shapely.box(10 * i, 5, 10 * i + 8, 9) for i in range(10)]
     on_ground = [shapely.transform(s, lambda xy: xy * (2.0, -2.0) + (500_000.0, 5_000_000.0)) for s in squares]
     features = [Feature(s, "hut", 0.5 + i / 100, 128.0, ("rgb", "sar")[: i % 3], False) for i, s in enumerate(on_ground)]
-    job = SimpleNamespace(output=tmp_path / f"map{ending}", scene=SimpleNamespace(grid=SimpleNamespace(crs=UTM)))
-    assert write_features(job.output, features, UTM) == 10
-    found = list(scene_page._objects(job, ~transform, 10))
+    path = tmp_path / f"map{ending}"
+    assert write_features(path, features, UTM) == 10
+    found = list(scene_page._objects(path, UTM, ~transform, 10))
     step = 1 if most == 100 else 3
     expected = sorted(range(10))[::step]
     assert len(found) == len(expected) <= most
@@ -37,4 +35,4 @@ def test_objects_are_read_back_into_pixels_of_the_overview_and_thinned_evenly(tm
 
 def test_a_format_that_cannot_be_read_again_is_refused_before_the_work(tmp_path):
     with pytest.raises(InputError, match=r"--html reads map.parquet again, expected a map that ends in .gpkg"):
-        scene_page.check_page(SimpleNamespace(output=tmp_path / "map.parquet"))
+        scene_page.check_page(tmp_path / "map.parquet")
