@@ -1,7 +1,9 @@
 """A real browser for pages: Chromium without a window, through playwright."""
 
 import contextlib
+import json
 import os
+import re
 import shutil
 
 import pytest
@@ -21,6 +23,12 @@ def start_browser():
         browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])  # root may not use the sandbox
         yield browser
         browser.close()
+
+
+def page_data(path):
+    """What the script of a page reads."""
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S).group(1))
 
 
 class Opened:

@@ -17,6 +17,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation import PanopticEvaluator, build_evaluator, sweep_subsets
 from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.visualization.targets import target_reader
+from tests.browser import page_data
 from tests.oracle import Oracle
 from tests.panoptic_files import CLASSES, write_panoptic_folder
 from tests.tiny import OVERRIDES, REPOSITORY
@@ -87,6 +88,9 @@ def test_from_tiles_to_the_scores_of_subsets(folder, tmp_path, capsys):
     assert {"PQ", "SQ", "RQ", "PQ_th", "PQ_st", "PQ-building"} <= rows[0]["results"]["panoptic_seg"].keys()
     report = (sweep / "modalities.md").read_text()
     assert "panoptic quality" in report and "95% interval" in report and (sweep / "classes.png").is_file()
+    page = page_data(sweep / "report.html")
+    assert page["kind"] == "segments" and page["metric"] == "PQ" and len(page["tiles"]) == 6
+    assert all(set(tile["predictions"]) == {"s1+s2+dem+dnw", "s2"} for tile in page["tiles"])
     pictures = ["--split", "test", "--output", str(tmp_path / "look"), "--subset", "s2", "--number", "1"]
     assert visualize.main([*config, *pictures, *weights, *thresholds]) == 0
     assert list((tmp_path / "look").rglob("s2_1.png"))

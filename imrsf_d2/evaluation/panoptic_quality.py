@@ -17,7 +17,7 @@ import numpy as np
 
 from imrsf_d2.data.panoptic import UNLABELED_ID
 
-__all__ = ["Matches", "match_segments", "panoptic_scores", "quality"]
+__all__ = ["Matches", "Pairs", "match_segments", "pair_segments", "panoptic_scores", "quality"]
 
 #: A pair with a larger IoU is a match.
 MIN_IOU = 0.5
@@ -40,10 +40,23 @@ class Matches:
     missed: np.ndarray
 
 
-def match_segments(
-    truth: tuple[np.ndarray, Sequence[Mapping]], prediction: tuple[np.ndarray, Sequence[Mapping]], num_classes: int
-) -> Matches:
-    """Match the segments of one image.
+@dataclass(frozen=True)
+class Pairs:
+    """Which segments of one image are right and which are not, by their ids.
+
+    Args:
+        right: id of each predicted segment that is right -> (id of the true one, IoU).
+        spurious: of the predicted segments that are wrong.
+        missed: of the true segments that were not found.
+    """
+
+    right: Mapping[int, tuple[int, float]]
+    spurious: Sequence[int]
+    missed: Sequence[int]
+
+
+def pair_segments(truth: tuple[np.ndarray, Sequence[Mapping]], prediction: tuple[np.ndarray, Sequence[Mapping]]) -> Pairs:
+    """Pair the predicted segments of one image with the true ones.
 
     Unlabeled pixels of the ground truth belong to no union. A predicted segment without a match is left out if most of it lies on
     unlabeled pixels or on crowds of its class; a crowd is never matched or missed.
@@ -51,38 +64,59 @@ def match_segments(
     Args:
         truth, prediction: ids [H, W], UNLABELED_ID for none, and the segments: `id` and `category_id` (a class index), of the
             ground truth also `iscrowd`. Segments without a pixel do not count.
-        num_classes: K.
     """
     true_segments, found_segments = ({one["id"]: one for one in segments} for _, segments in (truth, prediction))
     pairs, counts = np.unique(np.stack([truth[0].ravel(), prediction[0].ravel()]), axis=1, return_counts=True)
     common = {(true, found): count for true, found, count in zip(*pairs.tolist(), counts.tolist())}
     true_areas, found_areas = _areas(common, 0), _areas(common, 1)
-    iou = np.zeros(num_classes)
-    right, spurious, missed = np.zeros((3, num_classes), dtype=np.int64)
-    matched: set[tuple[str, int]] = set()
+    right: dict[int, tuple[int, float]] = {}
     for (true, found), overlap in common.items():
         if true not in true_segments or found not in found_segments or true_segments[true].get("iscrowd", 0):
             continue
-        category = true_segments[true]["category_id"]
-        if found_segments[found]["category_id"] != category:
+        if found_segments[found]["category_id"] != true_segments[true]["category_id"]:
             continue
         union = true_areas[true] + found_areas[found] - overlap - common.get((UNLABELED_ID, found), 0)
         if overlap / union > MIN_IOU:
-            iou[category] += overlap / union
-            right[category] += 1
-            matched |= {("true", true), ("found", found)}
+            right[found] = true, overlap / union
+    matched = {true for true, _ in right.values()}
+    missed, spurious = [], []
     crowds: dict[int, list[int]] = {}
     for number, segment in true_segments.items():
         if segment.get("iscrowd", 0):
             crowds.setdefault(segment["category_id"], []).append(number)
-        elif number in true_areas and ("true", number) not in matched:
-            missed[segment["category_id"]] += 1
+        elif number in true_areas and number not in matched:
+            missed.append(number)
     for number, segment in found_segments.items():
-        if number not in found_areas or ("found", number) in matched:
+        if number not in found_areas or number in right:
             continue
         excused = [UNLABELED_ID, *crowds.get(segment["category_id"], ())]
         if sum(common.get((true, number), 0) for true in excused) / found_areas[number] <= MAX_UNLABELED:
-            spurious[segment["category_id"]] += 1
+            spurious.append(number)
+    return Pairs(right, spurious, missed)
+
+
+def match_segments(
+    truth: tuple[np.ndarray, Sequence[Mapping]], prediction: tuple[np.ndarray, Sequence[Mapping]], num_classes: int
+) -> Matches:
+    """Match the segments of one image, by class.
+
+    Args:
+        truth, prediction: as for `pair_segments`.
+        num_classes: K.
+    """
+    true_classes, found_classes = (
+        {one["id"]: one["category_id"] for one in segments} for _, segments in (truth, prediction)
+    )
+    pairs = pair_segments(truth, prediction)
+    iou = np.zeros(num_classes)
+    right, spurious, missed = np.zeros((3, num_classes), dtype=np.int64)
+    for found, (_, overlap) in pairs.right.items():
+        iou[found_classes[found]] += overlap
+        right[found_classes[found]] += 1
+    for number in pairs.spurious:
+        spurious[found_classes[number]] += 1
+    for number in pairs.missed:
+        missed[true_classes[number]] += 1
     return Matches(iou, right, spurious, missed)
 
 

@@ -70,6 +70,8 @@ class Summary(Kept):
         losses: score of the complete input minus that without one sensor, for the sensors for which both are known.
         shapley: value of each sensor; empty unless all subsets were evaluated and an image has data of all sensors. The
             values sum to the difference of `ends`.
+        leads: the highest Shapley value minus that of each other sensor, by the name of the other one; its interval is that of the
+            difference, on the same resamples.
         ends: scores of (the predictor that uses no sensor, the complete input); None without `shapley`.
     """
 
@@ -87,6 +89,7 @@ class Summary(Kept):
     complete_images: int
     losses: Mapping[str, Estimate]
     shapley: Mapping[str, Estimate]
+    leads: Mapping[str, Estimate]
     ends: tuple[Estimate, Estimate] | None
 
 
@@ -136,7 +139,7 @@ def summarize(
         resample_counts(len(image_ids), resamples, seed),
     )
     without = {name: tuple(other for other in names if other != name) for name in names}
-    shapley, ends, losses = {}, None, {}
+    shapley, leads, ends, losses = {}, {}, None, {}
     if whole.any():
         losses = {
             name: _estimate(score(names, whole) - score(rest, whole))
@@ -145,7 +148,10 @@ def summarize(
         }
     if whole.any() and len(evaluated) == 2 ** len(names) - 1:
         values = {subset: score(subset, whole) for subset in [*evaluated, ()]}
-        shapley = {name: _estimate(worth) for name, worth in shapley_values(names, values).items()}
+        worths = shapley_values(names, values)
+        shapley = {name: _estimate(worth) for name, worth in worths.items()}
+        best = max(names, key=lambda name: np.nan_to_num(worths[name][0], nan=-np.inf))
+        leads = {name: _estimate(worths[best] - worth) for name, worth in worths.items() if name != best}
         ends = _estimate(values[()]), _estimate(values[names])
     return Summary(
         **vars(_kept(score, dict.fromkeys(evaluated, everywhere), names)),
@@ -163,6 +169,7 @@ def summarize(
         complete_images=int(whole.sum()),
         losses=losses,
         shapley=shapley,
+        leads=leads,
         ends=ends,
     )
 

@@ -18,6 +18,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.trivial import trivial_results
+from tests.browser import Opened, page_data, start_browser
 from tests.markdown import read_tables
 from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES
 from tests.tools.test_train_net import load_tool
@@ -95,6 +96,11 @@ def test_the_whole_report(evaluate, tmp_path, capsys, task, number):
     assert total == pytest.approx(scores[tuple(complete)] - blind)
     with open(out / "modalities.csv") as file:
         assert len(list(csv.DictReader(file))) == number
+    page = page_data(out / "report.html")
+    shown = {label: (one["score"], one["retention"]) for label, one in page["subsets"].items()}
+    assert shown == {label: (score, summary["retention"][label]) for label, score in summary["scores"].items()}
+    assert len(page["tiles"]) == NUM_VAL and all(tile["predictions"].keys() == shown.keys() for tile in page["tiles"])
+    assert "2 tiles are too few for intervals" in (out / "report.html").read_text()
     report = (out / "modalities.md").read_text()
     assert report.count("✓") == 2 * sum(map(len, scores)) and "Shapley value" in report and "nan" not in report
     assert {name for name in files if name.endswith(".png") and f"]({name})" in report} == {
@@ -145,13 +151,42 @@ def test_a_second_run_keeps_what_is_finished_and_adds_what_is_not(evaluate, tmp_
         ["sar", "dsm"],
         ["rgb"],
     ]
+    part = page_data(tmp_path / "out/report.html")
+    assert list(part["subsets"]) == ["sar+dsm", "rgb"] and set(part["tiles"][0]["predictions"]) == {"sar+dsm", "rgb"}
     before = (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns
     assert evaluate() == 0
     assert (tmp_path / "out/rgb/scores.json").stat().st_mtime_ns == before
     assert "2 of 7 subsets are already finished" in (tmp_path / "out/log.txt").read_text()
+    assert len(page_data(tmp_path / "out/report.html")["tiles"][0]["predictions"]) == 7
     monkeypatch.setattr("imrsf_d2.engine.modality_evaluation.launch_run", lambda *_: pytest.fail("nothing is left"))
     assert evaluate() == 0
     assert evaluate("--subsets", "rgb") == 0
+    capsys.readouterr()
+
+
+def test_the_command_on_the_page_completes_a_sweep_of_some_subsets(evaluate, tmp_path, capsys, monkeypatch):
+    """From the page of two subsets by what it says in a browser to the page of all, and of an older record without tiles."""
+    command = ["tools/evaluate_modalities.py", "--output", "out", "--subsets", "sar,rgb"]
+    monkeypatch.setattr("sys.argv", command)
+    assert evaluate("--subsets", "sar,rgb") == 0
+    with start_browser() as browser:
+        opened = Opened(browser, tmp_path / "out/report.html")
+        page = opened.page
+        assert page.locator("#score").inner_text() == "not evaluated"  # all sensors
+        assert page.locator("#command").inner_text().endswith("tools/evaluate_modalities.py --output out")
+        assert page.locator("#bars .none").count() == 5
+        page.locator("#bars [data-subset=sar]").click()
+        assert page.locator("#score").inner_text() != "not evaluated" and not page.locator("#command").is_visible()
+        opened.close()
+        (tmp_path / "out/report_tiles.json").unlink()
+        assert evaluate() == 0
+        opened = Opened(browser, tmp_path / "out/report.html")
+        scores = json.loads((tmp_path / "out/modalities.json").read_text())["summary"]["scores"]
+        for label, score in scores.items():
+            opened.page.locator(f"#bars [data-subset='{label}']").click()
+            assert opened.page.locator("#score").inner_text() == f"{score['value'] / 100:.3f}"
+        assert len(scores) == 7 and opened.page.locator("article").count() == NUM_VAL
+        opened.close()
     capsys.readouterr()
 
 

@@ -1,4 +1,4 @@
-"""Ground truth and predictions as a page shows them: outlines of objects with their scores, or a label map."""
+"""Ground truth and predictions as a page shows them: outlines of objects with their scores, a label map, or segments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from detectron2.data import Metadata
 
 from imrsf_d2.data.class_colors import class_colors
 from imrsf_d2.data.labels import IGNORE_LABEL, semantic_truth
+from imrsf_d2.data.panoptic import classes_of_segments, read_segments
+from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.evaluation.masks import annotation_to_rle, masks_to_rles, rle_to_mask
 from imrsf_d2.evaluation.matching import match_by_iou
+from imrsf_d2.evaluation.panoptic_quality import pair_segments
 from imrsf_d2.visualization.pages.encoding import gray_url, mask_path, shrunk_labels, shrunk_masks
-from imrsf_d2.visualization.palettes import dataset_palette
+from imrsf_d2.visualization.palettes import Palette, dataset_palette
 
-__all__ = ["ANSWERS", "LabelMaps", "Objects"]
+__all__ = ["ANSWERS", "Answers", "LabelMaps", "Objects", "Segments"]
 
 #: Objects with a lower score are not in the page; its reader chooses a limit above this one.
 LEAST_SCORE = 0.25
@@ -53,19 +56,21 @@ class Objects:
 
     def of_output(self, output: Mapping, sample: Mapping, step: int) -> dict:
         """The instances predicted for one image, highest score first: path `d`, class `c`, score `s`, and `m`: the position
-        of the true object of that class that it finds, by COCO's rules; -1 for none."""
+        of the true object of that class that it finds, by COCO's rules; -1 for none. `more` is the number of those left out."""
         found = output["instances"].to("cpu")
         scores, classes = found.scores.numpy(), found.pred_classes.numpy()
         masks = found.pred_masks.numpy() > 0.5
         order = np.argsort(-scores, kind="stable")
-        order = order[(scores[order] >= LEAST_SCORE) & masks[order].any(axis=(1, 2))][:MOST_OBJECTS]
+        order = order[(scores[order] >= LEAST_SCORE) & masks[order].any(axis=(1, 2))]
+        more, order = max(0, len(order) - MOST_OBJECTS), order[:MOST_OBJECTS]
         matches = _matches(masks[order], classes[order], sample)
         shown = shrunk_masks(masks[order], step)
         return {
             "items": [
                 {"d": mask_path(mask), "c": int(classes[i]), "s": round(float(scores[i]), 4), "m": match}
                 for i, mask, match in zip(order, shown, matches)
-            ]
+            ],
+            "more": more,
         }
 
 
@@ -100,7 +105,7 @@ class LabelMaps:
     def __init__(self, metadata: Metadata):
         self.palette = dataset_palette(metadata)
         self.classes = list(self.palette.names)
-        self.colors = [[round(255 * part) for part in color] for color in self.palette.colors]
+        self.colors = _in_bytes(self.palette)
         self._ignore_label = metadata.get("ignore_label", IGNORE_LABEL)
 
     def of_dataset(self, sample: Mapping, step: int) -> dict:
@@ -125,6 +130,55 @@ class LabelMaps:
         return np.where(known, labels, IGNORE_LABEL)
 
 
+class Segments:
+    """A panoptic segmentation: a class for each pixel, as in `LabelMaps`, and the outlines of the segments.
+
+    Args:
+        metadata: of the dataset, with `stuff_classes`, which are all classes, and `thing_dataset_id_to_contiguous_id`.
+    """
+
+    kind = "segments"
+
+    def __init__(self, metadata: Metadata):
+        self.palette = dataset_palette(metadata)
+        self.classes = list(self.palette.names)
+        self.colors = _in_bytes(self.palette)
+        self._things = frozenset(metadata.thing_dataset_id_to_contiguous_id.values())
+
+    def of_dataset(self, sample: Mapping, step: int) -> dict:
+        """The ground truth of a dataset dict: the classes, 255 = not labeled; and for each segment its path `d`, its class `c`,
+        whether it is an object (`thing`), and `crowd` if it is one."""
+        ids, segments = read_segments(sample)
+        items = [
+            self._item(ids, segment, step) | ({"crowd": True} if segment.get("iscrowd", 0) else {}) for segment in segments
+        ]
+        return {"png": gray_url(shrunk_labels(classes_of_segments(ids, segments), step)), "items": items}
+
+    def of_output(self, output: Mapping, sample: Mapping, step: int) -> dict:
+        """The segments predicted for one image, with `m`: the position of the true segment that each finds, by the rules of the
+        panoptic quality; -1 for none, and None for a segment that does not count, as most of it is not labeled."""
+        found, segments = output["panoptic_seg"]
+        ids, truth = found.cpu().numpy(), read_segments(sample)
+        pairs = pair_segments(truth, (ids, segments))
+        places = {segment["id"]: place for place, segment in enumerate(truth[1])}
+        matches = {number: places[true] for number, (true, _) in pairs.right.items()} | dict.fromkeys(pairs.spurious, -1)
+        return {
+            "png": gray_url(shrunk_labels(classes_of_segments(ids, segments), step)),
+            "items": [self._item(ids, segment, step) | {"m": matches.get(segment["id"])} for segment in segments],
+        }
+
+    def _item(self, ids: np.ndarray, segment: Mapping, step: int) -> dict:
+        category = segment["category_id"]
+        return {"d": mask_path(shrunk_labels(ids == segment["id"], step)), "c": category, "thing": category in self._things}
+
+
+Answers = Objects | LabelMaps | Segments
+
+
+def _in_bytes(palette: Palette) -> list[list[int]]:
+    return [[round(255 * part) for part in color] for color in palette.colors]
+
+
 def _block_means(values: np.ndarray, side: int) -> np.ndarray:
     """Means of [H, W] over squares of `side` px; those at the lower and right edges may be smaller."""
     rows, columns = np.arange(0, values.shape[0], side), np.arange(0, values.shape[1], side)
@@ -134,4 +188,8 @@ def _block_means(values: np.ndarray, side: int) -> np.ndarray:
 
 
 #: A dataset's `evaluator_type` -> its answers, made from the metadata. A task that is not here has no tiles in the page.
-ANSWERS: dict[str, Callable[[Metadata], Objects | LabelMaps]] = {"imrsf_instance": Objects, "imrsf_semantic": LabelMaps}
+ANSWERS: dict[str, Callable[[Metadata], Answers]] = {
+    INSTANCE.kind: Objects,
+    SEMANTIC.kind: LabelMaps,
+    PANOPTIC.kind: Segments,
+}

@@ -117,7 +117,7 @@ def _subset(row: Mapping, subset: Subset, summary: Summary) -> dict:
     metric, by_class = class_scores([row])
     return {
         "score": _estimate(summary.scores[subset]),
-        "retention": _number(summary.retention[subset].value) if subset in summary.retention else None,
+        "retention": _estimate(summary.retention[subset]) if subset in summary.retention else None,
         "images": summary.covered.images[subset],
         "covered": _estimate(summary.covered.scores[subset]),
         "classes": {name: _number(values[0]) for name, values in by_class.items()},

@@ -17,7 +17,7 @@ from torch import nn
 from imrsf_d2.evaluation.record import MARKER
 from imrsf_d2.modalities import ModalitySet, subset_label
 from imrsf_d2.utils.atomic import write_text
-from imrsf_d2.visualization.pages.answers import ANSWERS, LabelMaps, Objects
+from imrsf_d2.visualization.pages.answers import ANSWERS, Answers
 from imrsf_d2.visualization.pages.encoding import gray_url, picture_url, step_of
 from imrsf_d2.visualization.pages.predicting import Listened, PredictedTile, predict_with_subsets
 from imrsf_d2.visualization.tiles import choose_tiles
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 FILE = "report_tiles.json"
 #: Of what the file holds; another one is made anew.
-VERSION = 1
+VERSION = 2
 MOST_TILES = 24
 #: Characters of all tiles together: a page with more would be slow to open.
 MOST_CHARACTERS = 11_000_000
@@ -113,7 +113,7 @@ def no_tiles(samples: int) -> dict:
     return {"of": samples, "too_large": 0, "kind": None, "classes": [], "colors": [], "tiles": []}
 
 
-def _encode(tile: PredictedTile, modalities: ModalitySet, answers: Objects | LabelMaps) -> dict:
+def _encode(tile: PredictedTile, modalities: ModalitySet, answers: Answers) -> dict:
     height, width = tile.image.shape[1:]
     step = step_of(height, width)
     views = {name: view_modality(tile.image, modalities, name, like=answers.palette) for name in modalities.names}

@@ -9,17 +9,19 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
+from imrsf_d2.commands import statistics
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.evaluation.per_image import InstanceImages
+from imrsf_d2.evaluation.per_image import InstanceImages, SemanticImages
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.sweep_data import sweep_json
 from imrsf_d2.modalities import ModalitySet, subset_label
+from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.visualization.pages.sweep_page import sweep_page
 from imrsf_d2.visualization.pages.takeaways import takeaways
 from imrsf_d2.visualization.pages.tiles import encode_tiles, no_tiles
-from tests.browser import Opened, start_browser
+from tests.browser import Opened, page_data, start_browser
 from tests.oracle import Oracle
 from tests.tiny import DEMO_CONFIGS, OVERRIDES
 
@@ -27,9 +29,8 @@ EVIL = "</script><b>&\"'`{{"
 COMMAND = "python tools/evaluate_modalities.py --output 'a & b' \"<c>\""
 
 
-def write(folder, task, model_of, leave_out=(), change=lambda tiles: None):
+def write(folder, cfg, model_of, leave_out=(), change=lambda tiles: None):
     """Sweep, and write the page and the JSON; returns the page's path, the JSON and the tiles."""
-    cfg = load_config(DEMO_CONFIGS[task], OVERRIDES)
     (dataset,) = cfg.DATASETS.TEST
     names = ModalitySet.from_config(cfg).names
     subsets = [subset for subset in ModalitySet.from_config(cfg).subsets() if subset not in leave_out]
@@ -46,18 +47,24 @@ def write(folder, task, model_of, leave_out=(), change=lambda tiles: None):
 
 @pytest.fixture(scope="module")
 def written(tiny_root, tmp_path_factory):
-    """Of objects that only DSM finds, with one subset missing and ugly names; of land cover, by a model with Bi-LSTM attention."""
+    """Of objects that only DSM finds, with one subset missing and ugly names; of land cover, by a model with Bi-LSTM attention; of
+    segments that are found where S2 has data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(tiny_root))
 
         def rename(tiles):
             tiles["classes"][0] = tiles["tiles"][0]["name"] = EVIL
 
-        seeing = write(
-            tmp_path_factory.mktemp("i"), "instance", lambda cfg, d: Oracle(cfg, d, "dsm"), [("sar", "rgb")], rename
-        )
-        listening = write(tmp_path_factory.mktemp("l"), "lulc", lambda cfg, _: build_model(cfg).eval())
-    return {"instance": seeing, "lulc": listening}
+        objects, cover = (load_config(DEMO_CONFIGS[task], OVERRIDES) for task in ("instance", "lulc"))
+        seeing = write(tmp_path_factory.mktemp("i"), objects, lambda cfg, d: Oracle(cfg, d, "dsm"), [("sar", "rgb")], rename)
+        listening = write(tmp_path_factory.mktemp("l"), cover, lambda cfg, _: build_model(cfg).eval())
+        root = tmp_path_factory.mktemp("p")
+        write_layout("panoptic", root / "data", num_train=2, num_val=6, size=64, seed=1, num_workers=1)
+        assert statistics.main(["--data", str(root / "data"), "--write", "--num-workers", "1"]) == 0
+        splits = [f"('{root}/data/dataset.yaml:{split}',)" for split in ("train", "val")]
+        both = load_config("demo/panoptic", [*OVERRIDES, "DATASETS.TRAIN", splits[0], "DATASETS.TEST", splits[1]])
+        segments = write(root, both, lambda cfg, d: Oracle(cfg, d, "s2"))
+    return {"instance": seeing, "lulc": listening, "panoptic": segments}
 
 
 def percent(value):
@@ -68,14 +75,13 @@ def test_the_page_is_one_file_that_escapes_what_it_shows(written):
     text = written["instance"][0].read_text(encoding="utf-8")
     assert EVIL not in text and "&lt;/script&gt;" in text and "&lt;synthetic&gt;" in text
     assert not re.search(r'(src|href)="(?!#|data:)|url\(|@import|https?://(?!www\.w3\.org/2000/svg)', text)
-    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S).group(1))
+    data = page_data(written["instance"][0])
     assert data["names"] == [EVIL] and data["tiles"][0]["name"] == EVIL
 
 
 def test_a_tile_has_its_own_scores(written):
     """The oracle sees by DSM alone: a tile scores all or nothing."""
-    text = written["instance"][0].read_text(encoding="utf-8")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+    data = page_data(written["instance"][0])
     for tile in data["tiles"]:
         assert tile["scores"] == pytest.approx({label: 100 if "dsm" in label else 0 for label in data["subsets"]})
 
@@ -89,11 +95,50 @@ def test_it_says_what_the_scores_say():
     summary = summarize(("a", "b"), rows, {tuple(row["modalities"]): images for row in rows}, (), 0)
     tiles = [{"scores": {"a+b": 50, "a": 20, "b": 10}}, {"scores": {"a+b": 50, "a": 20, "b": 30}}, {"scores": {"a+b": None}}]
     assert takeaways(rows, summary, tiles) == [
-        "A is worth most: 0.65 of the 0.80 AP50 (Shapley value).",
-        "Without A the AP50 falls by 0.70; without B it falls by 0.20.",
+        "On this tile, A is worth most: 0.65 of the 0.80 AP50 (Shapley value).",
+        "Without A the AP50 falls by 0.70. Without B the AP50 falls by 0.20.",
         "A alone keeps 75% of the score of all sensors.",
         "Of the 3 tiles below, the sensor that matters most is A on 1, B on 1.",
+        "1 tile is too few for intervals: of other tiles this may not hold.",
     ]
+
+
+def summary_of(shares, resamples=100):
+    """Of sensors a and b, and label maps of twenty tiles of which these shares are right: {subset: [shares of the tiles]}."""
+    right = {tuple(subset): np.round(100 * np.asarray(own)).astype(int) for subset, own in shares.items()}
+    images = {
+        subset: SemanticImages(tuple(range(20)), np.stack([[[n, 100 - n], [100 - n, n]] for n in own]))
+        for subset, own in right.items()
+    }
+    rows = [
+        {
+            "modalities": list(subset),
+            "results": {"sem_seg": {"mIoU": own.scores(np.ones((1, 20), int))[0]}},
+            "images": 20,
+            "seconds": 1,
+        }
+        for subset, own in images.items()
+    ]
+    return rows, summarize(("a", "b"), rows, images, ("x", "y"), resamples)
+
+
+def test_what_lies_within_an_interval_is_said_to_be_unclear(rng):
+    noise = rng.uniform(-0.2, 0.2, 20)  # larger than the difference of a and b
+    rows, summary = summary_of({"ab": np.full(20, 0.9), "a": 0.7 + noise, "b": 0.69 - noise})
+    first, second, third, *rest = takeaways(rows, summary, [])
+    assert re.match(r"Which sensor is worth most is unclear: [AB] 0\.\d\d \(95% interval 0\.\d\d to 0\.\d\d\), [AB] ", first)
+    assert re.match(r"Without [AB] the mIoU falls by 0\.\d\d \(95% interval 0\.\d\d to 0\.\d\d\)\. Without", second)
+    assert third.startswith("Which sensor keeps most alone is unclear: ") and not rest
+    # One is better on every tile, however far their own intervals reach into one another.
+    rows, summary = summary_of({"ab": 0.8 + noise, "a": np.full(20, 0.72), "b": np.full(20, 0.7)})
+    assert summary.shapley["b"].high > summary.shapley["a"].low
+    assert takeaways(rows, summary, [])[0].startswith("A is worth most: ")
+    assert summary.leads["b"].value == pytest.approx(summary.shapley["a"].value - summary.shapley["b"].value)
+    # A gain that some resamples turn into a loss, and no resamples at all.
+    rows, summary = summary_of({"ab": 0.8 + noise, "a": np.full(20, 0.79), "b": np.full(20, 0.6)})
+    assert "Whether the mIoU falls without B is unclear: by " in takeaways(rows, summary, [])[1]
+    rows, summary = summary_of({"ab": 0.8 + noise, "a": np.full(20, 0.79), "b": np.full(20, 0.6)}, resamples=0)
+    assert takeaways(rows, summary, [])[-1].startswith("There are no intervals (--resamples 0)")
 
 
 def test_scores_of_a_page_without_tiles_and_with_many_sensors_need_no_more(written):
@@ -113,7 +158,7 @@ def browser():
         yield started
 
 
-@pytest.mark.parametrize("task", ["instance", "lulc"])
+@pytest.mark.parametrize("task", ["instance", "lulc", "panoptic"])
 def test_every_subset_can_be_chosen_and_has_the_numbers_of_the_json(browser, written, task):
     path, expected, _ = written[task]
     opened = Opened(browser, path)
@@ -187,4 +232,27 @@ def test_label_maps_are_read_where_one_points_and_show_where_the_model_listened(
     assert sum(int(share) for _, share in shares) == pytest.approx(100, abs=2)
     rows = page.locator("#class-rows tr")
     assert rows.count() == len(tiles["classes"])
+    opened.close()
+
+
+def test_segments_of_a_tile_are_told_and_counted(browser, written):
+    """The oracle tells what S2 shows: behind clouds, a segment is found as long as most of it is seen."""
+    path, _, tiles = written["panoptic"]
+    opened = Opened(browser, path)
+    page, counts = opened.page, []
+    page.locator("#bars [data-subset=s2]").click()
+    for tile in tiles["tiles"]:
+        prediction = page.locator(f'article[aria-label="tile {tile["name"]}"] figure').nth(1)
+        items = tile["predictions"]["s2"]["items"]
+        right, wrong = sum(item["m"] not in (None, -1) for item in items), sum(item["m"] == -1 for item in items)
+        missed = len(tile["truth"]["items"]) - right
+        assert prediction.locator("figcaption").inner_text() == f"prediction: {right} right, {wrong} wrong, {missed} missed"
+        assert prediction.locator("path:not(.lost)").count() == right + wrong
+        counts.append((right, wrong, missed))
+        prediction.locator("[role=img]").focus()
+        for item in items[:2]:
+            page.keyboard.press("ArrowRight")
+            judged = "wrong: no true one matches" if item["m"] == -1 else "right"
+            assert page.locator("#tip").inner_text().splitlines()[:2] == [tiles["classes"][item["c"]], judged]
+    assert all(map(any, zip(*counts)))
     opened.close()

@@ -6,6 +6,7 @@
   const title = (label) => label.split("+").map((name) => name.toUpperCase()).join(" + ");
   const score = (percent) => (percent === null || percent === undefined ? "n/a" : (percent / 100).toFixed(3).replace(/^-(0\.0+)$/, "$1"));
   const signed = (percent) => (percent < -0.05 ? "−" : percent > 0.05 ? "+" : "±") + (Math.abs(percent) / 100).toFixed(3);
+  const percent = (part) => `${Math.round(100 * part)}%`;
   const known = (value) => value !== null && value !== undefined;
 
   // HTML and SVG elements; text is always set as text.
@@ -58,8 +59,9 @@
       } else {
         distance.textContent = signed(difference);
         distance.classList.add(difference < -0.05 ? "drop" : "gain");
-        const kept = complete.score.value > 0 ? `, ${Math.round((100 * value) / complete.score.value)}% kept` : "";
-        byId("retention").textContent = `from complete input${kept}`;
+        const kept = subset && complete.score.value > 0 ? subset.retention : null;
+        const range = kept && known(kept.low) && known(kept.high) ? ` (${percent(kept.low)} to ${percent(kept.high)})` : "";
+        byId("retention").textContent = `from complete input${kept && known(kept.value) ? `, ${percent(kept.value)} kept${range}` : ""}`;
       }
     }
     const longest = Math.max(1, ...Object.values(data.subsets).map((other) => other.score.value || 0));
@@ -137,7 +139,6 @@
   addEventListener("scroll", hideTip, {passive: true});
 
   const least = () => (byId("least") ? Number(byId("least").value) : 0);
-  const percent = (part) => `${Math.round(100 * part)}%`;
 
   class Card {
     constructor(tile) {
@@ -203,37 +204,40 @@
       if (reason) {
         answer.panel.append(make("div", {class: "word"}, make("span", {}, reason)));
         answer.caption.textContent = answer.name;
-      } else if (data.kind === "objects") {
-        this.drawObjects(answer, content, backdrop);
       } else {
-        this.drawMap(answer, content);
+        if (content.png) this.drawMap(answer, content);
+        if (content.items) this.drawItems(answer, content, backdrop);
       }
       answer.panel.setAttribute("aria-label", `${answer.caption.textContent || answer.name}${reason ? `: ${reason}` : ""}`);
       const listened = tile.listened[this.label];
       if (answer === this.answers.prediction && byId("beta") && byId("beta").checked && content) this.drawListened(answer, listened);
     }
 
-    drawObjects(answer, content, backdrop) {
+    // Objects, or segments over a label map, of which those of stuff have no outline.
+    drawItems(answer, content, backdrop) {
       const {tile} = this;
-      if (backdrop) answer.panel.append(make("img", {src: tile.sensors[backdrop], alt: "", class: "dim"}));
+      const word = data.kind === "objects" ? "object" : "segment";
+      if (backdrop && data.kind === "objects") answer.panel.append(make("img", {src: tile.sensors[backdrop], alt: "", class: "dim"}));
       const svg = make("svg", {viewBox: `0 0 ${tile.width} ${tile.height}`, preserveAspectRatio: "none"});
       answer.shown = [];
       const add = (item, kind) => {
-        const path = make("path", {d: item.d, class: kind, "fill-rule": "evenodd"});
+        const path = make("path", {d: item.d, class: item.thing === false ? `${kind} stuff` : kind, "fill-rule": "evenodd"});
         svg.append(path);
         if (kind !== "lost") answer.shown.push({item, kind, path});
       };
       if (answer.name === "ground truth") {
         for (const item of content.items) add(item, "true");
-        answer.caption.textContent = `ground truth: ${content.items.length} object${content.items.length === 1 ? "" : "s"}`;
+        answer.caption.textContent = `ground truth: ${content.items.length} ${word}${content.items.length === 1 ? "" : "s"}`;
       } else {
-        const items = content.items.filter((item) => item.s >= least());
+        const items = content.items.filter((item) => !known(item.s) || item.s >= least());
         const found = new Set(items.map((item) => item.m));
         const lost = tile.truth.items.filter((item, i) => !found.has(i) && !item.crowd);
         for (const item of lost) add(item, "lost");
-        for (const item of items) add(item, item.m >= 0 ? "found" : "wrong");
-        const right = items.filter((item) => item.m >= 0).length;
-        answer.caption.textContent = `prediction: ${right} right, ${items.length - right} wrong, ${lost.length} missed`;
+        const kinds = items.map((item) => (!known(item.m) ? "uncounted" : item.m >= 0 ? "found" : "wrong"));
+        items.forEach((item, i) => add(item, kinds[i]));
+        const [right, wrong] = ["found", "wrong"].map((kind) => kinds.filter((other) => other === kind).length);
+        const more = content.more ? `; ${content.more} with lower scores are not shown` : "";
+        answer.caption.textContent = `prediction: ${right} right, ${wrong} wrong, ${lost.length} missed${more}`;
       }
       answer.panel.append(svg);
     }
@@ -282,14 +286,17 @@
       if (entry) {
         const {item, kind} = entry;
         lines.push(data.names[item.c] + (item.crowd ? " (crowd)" : ""));
-        if (known(item.s)) lines.push(`score ${item.s.toFixed(2)}, ${kind === "found" ? "right" : "wrong: no true object matches"}`);
+        const judged = {found: "right", wrong: "wrong: no true one matches", uncounted: "not counted: mostly not labeled"}[kind];
+        const said = [known(item.s) && `score ${item.s.toFixed(2)}`, judged].filter(Boolean).join(", ");
+        if (said) lines.push(said);
       }
       if (answer.map) {
         const name = (map) => data.names[map.at[Math.floor(y) * map.width + Math.floor(x)]] || "not labeled";
         const truth = this.answers.truth.map;
-        if (answer.name === "ground truth") lines.push(`ground truth: ${name(answer.map)}`);
-        else {
-          lines.push(`predicted: ${name(answer.map)}`);
+        if (answer.name === "ground truth") {
+          if (!entry) lines.push(`ground truth: ${name(answer.map)}`);
+        } else {
+          if (!entry) lines.push(`predicted: ${name(answer.map)}`);
           if (answer.score) {
             const {block} = answer.content;
             lines.push(`score ${(answer.score.at[Math.floor(y / block) * answer.score.width + Math.floor(x / block)] / 100).toFixed(2)}`);
@@ -335,7 +342,7 @@
       event.preventDefault();
       const box = answer.panel.getBoundingClientRect();
       let text, x, y;
-      if (data.kind === "objects") {
+      if (data.kind !== "map") {
         if (!answer.shown.length) return;
         const last = answer.shown.length;
         answer.at = answer.at === null ? (step > 0 ? 0 : last - 1) : (answer.at + step + last) % last;
@@ -378,9 +385,11 @@
     if (!byId("key")) return;
     const line = (kind, words) => make("li", {}, make("svg", {class: "panel", viewBox: "0 0 22 12", "aria-hidden": "true"},
       make("path", {class: kind, d: "M1 1h20v10h-20z"})), words);
-    const entries = data.kind === "objects"
-      ? [line("found", "right: IoU with a true object of 0.5 or more"), line("wrong", "wrong: no such object"), line("lost", "missed")]
-      : data.names.map((name, i) => make("li", {}, swatch(`rgb(${data.palette[i]})`), name));
+    const [rule, what] = data.kind === "objects" ? ["of 0.5 or more", "object"] : ["above 0.5", "segment of its class"];
+    const entries = data.kind === "objects" ? [] : data.names.map((name, i) => make("li", {}, swatch(`rgb(${data.palette[i]})`), name));
+    if (data.kind !== "map") {
+      entries.push(line("found", `right: IoU with a true ${what} ${rule}`), line("wrong", "wrong: no such one"), line("lost", "missed"));
+    }
     if (byId("beta") && byId("beta").checked) {
       entries.push(...data.sensors.map((name) => make("li", {}, swatch(colors[name]), `listened to ${name.toUpperCase()}`)));
     }
