@@ -98,8 +98,11 @@ class SweepRecord:
             write_text(marker, json.dumps(now, indent=1))
         elif differing:
             more = f" (and {len(differing) - NAMED} more)" if len(differing) > NAMED else ""
+            older = (
+                " Its config has other keys: another version of imrsf_d2 wrote it." if before.keys() != now.keys() else ""
+            )
             raise OccupiedError(
-                f"{self.folder} has the scores of another sweep: {'; '.join(differing[:NAMED])}{more}. "
+                f"{self.folder} has the scores of another sweep: {'; '.join(differing[:NAMED])}{more}.{older} "
                 "Choose another output, or delete that folder."
             )
 

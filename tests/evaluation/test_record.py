@@ -58,6 +58,11 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
     [
         ({"KEY": "a"}, {"KEY": "b"}, "out has the scores of another sweep: KEY was 'a', now 'b'. Choose another"),
         (
+            {"KEY": "a", "OLD": 1},
+            {"KEY": "a", "NEW": 2},
+            "NEW was None, now 2; OLD was 1, now None. Its config has other keys: another version of imrsf_d2 wrote it. Choose another",
+        ),
+        (
             {"labels": "1f", "KEY": [1]},
             {"labels": "2e", "KEY": (2,)},
             r": the labels have changed; KEY was \[1\], now \[2\]. Choose",
@@ -68,7 +73,7 @@ def test_a_kill_while_a_subset_is_written_leaves_it_unfinished(tmp_path, monkeyp
         ({"KEY": 1}, {"KEY": 1, "labels": "1f"}, "labels was None, now '1f'"),
         ({"KEY": 1, "OLD": "x" * 99}, {"KEY": 1}, "OLD was 'xxx.*…, now None"),
     ],
-    ids=["value", "two", "many", "weights", "rasters", "new key", "old key"],
+    ids=["value", "another version", "two", "many", "weights", "rasters", "new key", "old key"],
 )
 def test_another_run_is_refused(tmp_path, before, now, message):
     SweepRecord(tmp_path / "out").claim(before)

@@ -16,6 +16,7 @@ from imrsf_d2.evaluation.scores import MEANINGS, SHOWN, class_scores, main_score
 from imrsf_d2.evaluation.summary import Estimate, Summary
 from imrsf_d2.evaluation.sweep_report import same_scores
 from imrsf_d2.modalities import subset_label, subset_title
+from imrsf_d2.utils.errors import counted
 from imrsf_d2.visualization.pages.rendering import render_page
 from imrsf_d2.visualization.pages.takeaways import takeaways
 
@@ -56,6 +57,7 @@ def sweep_page(
         "metric": summary.metric,
         "images": summary.num_images,
         "level": f"{LEVEL:.0%}",
+        "noInterval": _no_interval(summary),
         "sensors": list(names),
         "subsets": subsets,
         "complete": subset_label(names),
@@ -79,6 +81,7 @@ def sweep_page(
                 "name": name,
                 "title": name.upper(),
                 "color": color,
+                "on": _readable_on(color),
                 "having": summary.having[name],
                 "empty": summary.empty.get(name, 0),
             }
@@ -102,6 +105,24 @@ def sweep_page(
         listened=any(tile["listened"] for tile in shown),
         origin=origin,
     )
+
+
+def _no_interval(summary: Summary) -> str:
+    """Why scores have no interval; empty if they have."""
+    if summary.num_images < LEAST_IMAGES:
+        number = counted(summary.num_images, "tile")
+        return f"no interval: {number} {'is' if summary.num_images == 1 else 'are'} too few"
+    return "" if summary.resamples else "no interval (--resamples 0)"
+
+
+def _readable_on(color: str) -> str:
+    """Black or white, whichever stands out more (WCAG 2)."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    ]
+    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
 
 
 def _number(value: float) -> float | None:

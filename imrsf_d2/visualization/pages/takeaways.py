@@ -16,7 +16,7 @@ __all__ = ["needed_sensors", "takeaways"]
 
 #: Smaller differences are not said, percent: in the tables they are next to nothing.
 LEAST_DIFFERENCE = 1.0
-#: At most this many classes are named.
+#: At most this many classes or sensors are named.
 NAMED = 4
 
 
@@ -29,7 +29,8 @@ def takeaways(rows: Sequence[Mapping], summary: Summary, tiles: Sequence[Mapping
         summary: of these rows.
         tiles: those of the page, with their `scores` by subset.
     """
-    if summary.shapley and not max(value.value for value in summary.shapley.values()) >= LEAST_DIFFERENCE:
+    worths = [value.value for value in summary.shapley.values()]
+    if worths and math.isfinite(sum(worths)) and max(worths) < LEAST_DIFFERENCE:
         sentences = [_no_worth(summary)]
     else:
         sentences = [_worth(summary), _losses(summary), _alone(summary), _classes(rows, summary), _tiles(summary, tiles)]
@@ -83,6 +84,11 @@ def _compared(summary: Summary) -> int:
     return summary.complete_images if summary.losses else summary.num_images
 
 
+def _some(parts: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(parts[:NAMED]) + f" and {len(parts) - NAMED} more" * (len(parts) > NAMED)
+
+
 def _no_worth(summary: Summary) -> str:
     best = max(summary.shapley, key=lambda name: summary.shapley[name].value)
     worth = summary.shapley[best]
@@ -93,18 +99,16 @@ def _no_worth(summary: Summary) -> str:
 
 
 def _worth(summary: Summary) -> str:
-    if not summary.shapley or summary.ends is None:
+    if len(summary.shapley) < 2 or summary.ends is None or not math.isfinite(summary.ends[1].value):
         return ""
     order = sorted(summary.shapley, key=lambda name: summary.shapley[name].value, reverse=True)
     best, total = order[0], f"of the {_number(summary.ends[1].value)} {summary.metric}"
     worth = summary.shapley[best]
     close = [name for name in order[1:] if _has_interval(lead := summary.leads[name]) and lead.low <= 0]
     if close:
-        values = [
-            f"{name.upper()} {_number(summary.shapley[name].value)}{_within(summary.shapley[name])}"
-            for name in (best, *close)
-        ]
-        return f"Which sensor is worth most is unclear: {', '.join(values)} {total} (Shapley values)."
+        worths = {name: summary.shapley[name] for name in (best, *close)}
+        values = [f"{name.upper()} {_number(own.value)}{_within(own)}" for name, own in worths.items()]
+        return f"Which sensor is worth most is unclear: {_some(values)} {total} (Shapley values)."
     share = f"{_number(worth.value)} {total}{_within(worth, what='Shapley value')}"
     if _has_interval(worth) and worth.low <= 0:
         return f"It is unclear whether any sensor is worth anything: {best.upper()} has most, {share}."
@@ -149,7 +153,7 @@ def _alone(summary: Summary) -> str:
     ]
     if close:
         parts = [f"{name.upper()} {alone[name].value:.0%}{_within(alone[name], 1, 'z.0%')}" for name in (order[0], *close)]
-        return f"Which sensor keeps most alone is unclear: {', '.join(parts)} of the score of all sensors."
+        return f"Which sensor keeps most alone is unclear: {_some(parts)} of the score of all sensors."
     return f"{order[0].upper()} alone keeps {best.value:.0%} of the score of all sensors{_within(best, 1, 'z.0%')}."
 
 
@@ -163,10 +167,7 @@ def _classes(rows: Sequence[Mapping], summary: Summary) -> str:
             needed.setdefault(max(losses, key=lambda sensor: losses[sensor]), []).append(name)
     if len(needed) < 2:  # of one sensor that all classes need, the other sentences say enough
         return ""
-    parts = [
-        f"{sensor.upper()} for {', '.join(names[:NAMED])}" + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
-        for sensor, names in needed.items()
-    ]
+    parts = [f"{sensor.upper()} for {_some(names)}" for sensor, names in needed.items()]
     return f"By class, for which there are no intervals, most {metric} is lost without {'; without '.join(parts)}."
 
 

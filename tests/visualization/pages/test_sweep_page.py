@@ -18,7 +18,7 @@ from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.sweep_data import sweep_json
 from imrsf_d2.modalities import ModalitySet, subset_label
 from imrsf_d2.synthetic.layouts import write_layout
-from imrsf_d2.visualization.pages.sweep_page import sweep_page
+from imrsf_d2.visualization.pages.sweep_page import SENSOR_COLORS, _readable_on, sweep_page
 from imrsf_d2.visualization.pages.takeaways import takeaways
 from imrsf_d2.visualization.pages.tiles import encode_tiles, no_tiles
 from tests.browser import Opened, page_data, start_browser
@@ -150,6 +150,18 @@ def test_scores_of_a_page_without_tiles_and_with_many_sensors_need_no_more(writt
     by_subset = dict.fromkeys(subsets, images)
     text = sweep_page(rows, summarize(names, rows, by_subset, (), 0), by_subset, no_tiles(1), "some", "run", [])
     assert "shows no tiles" in text and "60 of the 63 subsets were not evaluated" in text
+
+
+def luminance(color):
+    """Relative luminance as of WCAG 2."""
+    parts = np.frombuffer(bytes.fromhex(color[1:]), np.uint8) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("color", SENSOR_COLORS)
+def test_names_on_the_colors_of_sensors_have_the_contrast_that_wcag_asks_for(color):
+    low, high = sorted([luminance(color), luminance(_readable_on(color))])
+    assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@
     byId("missing").hidden = label === "" || Boolean(subset);
     byId("score").textContent = label === "" || subset ? score(value) : "not evaluated";
     const {low, high} = subset ? subset.score : {low: null, high: null};
-    byId("interval").textContent = label === "" ? data.blindWords : known(low) ? `${data.level} interval ${score(low)} to ${score(high)}` : "";
+    byId("interval").textContent = label === "" ? data.blindWords : known(low) ? `${data.level} interval ${score(low)} to ${score(high)}` : known(value) ? data.noInterval : "";
     const distance = byId("distance");
     distance.className = "distance";
     distance.textContent = byId("retention").textContent = "";
@@ -109,7 +109,9 @@
           const context = canvas.getContext("2d", {willReadFrequently: true});
           context.drawImage(image, 0, 0);
           const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-          resolve({width: canvas.width, height: canvas.height, at: pixels.filter((_, i) => i % 4 === 0)});
+          const at = new Uint8Array(pixels.length / 4);
+          for (let i = 0; i < at.length; i++) at[i] = pixels[4 * i];
+          resolve({width: canvas.width, height: canvas.height, at});
         };
         image.onerror = reject;
         image.src = url;
@@ -117,12 +119,16 @@
     }
     return decoded.get(url);
   }
+  // Colors as canvases hold them, four bytes in one number.
+  const packed = ([red, green, blue]) => new Uint32Array(Uint8Array.of(red, green, blue, 255).buffer)[0];
+  const palette = data.palette.map(packed);
   function paint(canvas, width, height, color) {
     canvas.width = width;
     canvas.height = height;
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(width, height);
-    for (let i = 0; i < width * height; i++) pixels.data.set(color(i), 4 * i);
+    const whole = new Uint32Array(pixels.data.buffer);
+    for (let i = 0; i < whole.length; i++) whole[i] = color(i);
     context.putImageData(pixels, 0, 0);
   }
 
@@ -249,7 +255,7 @@
         : `prediction${known(content.right) ? `: ${percent(content.right)} of the pixels right` : ""}`;
       grays(content.png).then((map) => {
         answer.map = map;
-        paint(canvas, map.width, map.height, (i) => (map.at[i] < data.palette.length ? [...data.palette[map.at[i]], 255] : [0, 0, 0, 0]));
+        paint(canvas, map.width, map.height, (i) => palette[map.at[i]] || 0);
       });
     }
 
@@ -259,7 +265,7 @@
       answer.panel.insertBefore(canvas, answer.panel.querySelector("svg"));
       const names = this.label.split("+");
       if (!listened) { // one sensor alone, which the model listened to wherever there is data
-        if (names.length === 1) paint(canvas, 1, 1, () => [...rgb(colors[names[0]]), 255]);
+        if (names.length === 1) paint(canvas, 1, 1, () => packed(rgb(colors[names[0]])));
         Object.assign(canvas.style, {width: "100%", height: "100%"});
         return;
       }
@@ -269,7 +275,7 @@
         paint(canvas, image.width, rows, (i) => {
           const parts = names.map((name, m) => [rgb(colors[name]), image.at[m * rows * image.width + i]]).filter(([, w]) => w < 255);
           const sum = parts.reduce((total, [, w]) => total + w, 0) || 1;
-          return [...[0, 1, 2].map((band) => parts.reduce((total, [color, w]) => total + (color[band] * w) / sum, 0)), parts.length ? 255 : 0];
+          return parts.length ? packed([0, 1, 2].map((band) => parts.reduce((total, [color, w]) => total + (color[band] * w) / sum, 0))) : 0;
         });
         canvas.style.width = `${(100 * image.width * listened.patch) / this.tile.width}%`;
         canvas.style.height = `${(100 * rows * listened.patch) / this.tile.height}%`;
