@@ -16,6 +16,7 @@ __all__ = ["MODELS", "STUDIES", "Study", "models_of"]
 
 GATHER, READOUT = "MODEL.IMRSF.GATHER", "MODEL.IMRSF.READOUT"
 MASK, ABSENT, RANDOM = "MODEL.IMRSF.MASKED_ATTENTION", "MODEL.IMRSF.ABSENT", "INPUT.MODALITY_DROPOUT.ENABLED"
+DETAIL, VIEWS = "MODEL.IMRSF.DETAIL", "INPUT.MODALITY_DROPOUT.VIEWS"
 LENGTH = ("SOLVER.MAX_ITER", "SOLVER.STEPS")
 RESNET = (
     "MODEL.BACKBONE.NAME",
@@ -36,6 +37,7 @@ def _model(name: str, title: str, *changes: str, **others) -> Model:
 PROPOSED = _model("proposed", "proposed (Bi-LSTM)")
 MEAN = _model("mean", "mean for Bi-LSTM", GATHER)
 MULTIVIT = _model("multivit", "MultiViT", GATHER, READOUT, MASK, ABSENT, RANDOM)
+BEST = _model("best", "best", GATHER, READOUT, MASK, DETAIL)
 SINGLE = tuple(_model(f"single_{name}", f"{name} alone", config="single", sensor=name) for name in SENSORS)
 MODELS = (
     PROPOSED,
@@ -54,6 +56,10 @@ MODELS = (
     _model("modalities_without_mask", "MultiViT that leaves out", GATHER, READOUT, MASK),
     _model("mean_masked_first", "mean, eq. 4 in half the blocks", GATHER, "MODEL.IMRSF.MASKED_BLOCKS"),
     _model("mean_averaged", "mean, weights averaged", GATHER, "SOLVER.EMA"),
+    BEST,
+    _model("best_views", "best, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
+    _model("mean_detail", "mean, details", GATHER, DETAIL),
+    _model("multivit_detail", "MultiViT, details", GATHER, READOUT, MASK, ABSENT, RANDOM, DETAIL),
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),
 )
 #: Those that the other tasks have, too.
