@@ -62,7 +62,7 @@ class DenseMaskViT(IncompleteMultimodalViT):
             for m, name in enumerate(names)
         ]
         fusion = self._fusion_tokens(patches.grid)
-        have = [(m, layout.images_with(m)) for m in range(len(names)) if layout.images_with(m)]
+        have = [(m, layout.index_of_images_with(m)) for m in range(len(names)) if layout.images_with(m)]
         packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
         fusion, weights = gather(self.gather, self.bilstm, packed, fusion, positions, layout, importance)
         fusion = layout.unpack_rows(fusion)
@@ -79,7 +79,9 @@ class DenseMaskViT(IncompleteMultimodalViT):
             else {}
         )
         weights = None if weights is None else layout.unpack_rows(weights)
-        return EncoderOutput(parts[-1], named, layout.present, weights, [collected[i] for i in layers], patches.grid)
+        return EncoderOutput(
+            parts[-1], named, layout.present, weights, [collected[i] for i in layers], patches.grid, patches, dict(have)
+        )
 
 
 def _dense_block(block: Block, tokens: Tensor, mask: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ MODELS = (
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),
 )
 #: Those that the other tasks have, too.
-FINALISTS = ("proposed", "mean", "multivit", "multivit_random_combination", "without_mask", "mean_without_mask", "resnet")
+FINALISTS = ("proposed", "mean", "multivit", "multivit_random_combination", "modalities_without_mask", "best", "resnet")
 
 
 @dataclass(frozen=True)

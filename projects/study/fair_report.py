@@ -16,7 +16,7 @@ from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 from projects.study.contributions import METRICS, Contributions, calibration_error, read_contributions
 from projects.study.experiment import Experiment
-from projects.study.fair import MEAN, MULTIVIT, PROPOSED, Study
+from projects.study.fair import BEST, MEAN, MULTIVIT, PROPOSED, Study
 from projects.study.paired import RESAMPLES, draws, paired_difference, run_measure
 from projects.study.plan import Model, Run
 from projects.study.report import runs_csv
@@ -116,16 +116,15 @@ def write_fair_report(experiment: Experiment, study: Study, command: str, path: 
         hours = sum(sum(outcome.record["seconds"].values()) for outcome in outcomes.values()) / 3600
         machines = " / ".join(dict.fromkeys(outcome.record["machine"] for outcome in outcomes.values()))
         parts[-1] += (
-            f"\n- Machine: {machines}; {hours:.1f} h for all runs together\n- Every run: [{table.name}]({table.name})"
+            f"\n- Machine: {machines}; {hours:.1f} h of wall-clock time for all runs together\n- Every run: [{table.name}]({table.name})"
         )
-    if missing:
-        parts += [
-            "## Missing runs",
-            markdown_table(["run", "reason"], [[f"`{r.name}`", why] for r, why in missing.items()], 2),
-        ]
     tested = _test(experiment, outcomes, resamples)
     if tested:
         parts += _sections(tested, outcomes)
+    if missing:
+        reasons = dict.fromkeys(missing.values())
+        lines = [f"- {why}: {', '.join(f'`{run.name}`' for run, own in missing.items() if own == why)}" for why in reasons]
+        parts += ["## Missing runs", "\n".join(lines)]
     write_text(path, "\n\n".join(parts) + "\n")
     print(f"Report: {path} ({len(outcomes)} of {len(experiment.runs)} runs)", flush=True)
 
@@ -168,7 +167,7 @@ def _sections(tested: Mapping[Model, Mapping[tuple, TestedRun]], outcomes: Mappi
     ]
     parts += [f"## {main} by subset", markdown_table(["sensors", *(model.title for model in tested)], rows, 1)]
     parts += ["## Differences", DIFFERENCES]
-    for reference in (PROPOSED, MEAN, MULTIVIT):
+    for reference in (BEST, PROPOSED, MEAN, MULTIVIT):
         if reference in tested and len(tested) > 1:
             parts.append(markdown_table(["compared", "complete", "incomplete"], _differences(tested, reference, main), 1))
     if first.calibration:
