@@ -13,6 +13,8 @@ import sys
 import textwrap
 from unittest import mock
 
+from torch.distributed import run
+
 from imrsf_d2 import cli
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.utils import errors
@@ -25,10 +27,12 @@ PAGES = [
     *sorted(f"docs/{p.name}" for p in REPOSITORY.glob("docs/*.md")),
 ]
 #: What a command of ours begins with.
-STARTS = r"(?:python (?:-m )?(?:tools|datasets|docs|tests|pytest)\b|imrsf |make |torchrun )"
+STARTS = r"(?:python (?:-m )?(?:tools|datasets|docs|tests|pytest)\b|imrsf |make |torchrun |srun )"
 #: Letters that stand for several names in the pages, and words that stand for any value.
 TASKS, DATA = ("dfc2023_instance", "dfc2023_semantic", "quadruplets_lulc"), ("dfc2023", "quadruplets")
 ANY = {"N": "1", "SCALE": "cpu", "FILE": "configs/dfc2023_instance.yaml"}
+#: What SLURM sets, or the script of a page; see `_check`.
+VARIABLES = {"SLURM_NNODES": "2", "SLURM_NODEID": "1", "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "5", "head": "node0"}
 #: What runs, users or data have, not the repository.
 ELSEWHERE = re.compile(
     r"/|(output|build|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
@@ -108,8 +112,17 @@ def _check(words):
         if name and (arguments := rest[len(name.split()) :]):
             _parse(lambda argv: cli.main([*name.split(), *argv]), arguments)
         return
+    if first == "srun":
+        while rest and rest[0].startswith("--"):
+            del rest[0]
+        if not rest:  # an option of its own, named in a sentence
+            return
+        words = [re.sub(r"\$(\w+)", lambda name: VARIABLES[name[1]], word) for word in rest]
+        _check(shlex.split(words[2]) if words[:2] == ["bash", "-c"] else words)
+        return
     if first == "torchrun":
-        rest = rest[next(i for i, word in enumerate(rest) if word.endswith(".py")) :]
+        started = run.get_args_parser().parse_args(rest)
+        rest = [started.training_script, *started.training_script_args]
     if rest[0] == "-m":
         if rest[1] == "pytest":
             _check_pytest(rest[2:])

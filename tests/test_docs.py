@@ -28,7 +28,9 @@ def read(page):
 def test_every_command_of_every_page_would_run():
     shown = [(page, command) for page in PAGES for command in commands(read(page))]
     shown += [("Makefile", command) for command in recipes(read("Makefile"))]
-    assert {"README.md", "CONTRIBUTING.md", "datasets/README.md", "docs/paper.md", "Makefile"} <= {page for page, _ in shown}
+    assert {"README.md", "CONTRIBUTING.md", "datasets/README.md", "docs/paper.md", "docs/scaling.md", "Makefile"} <= {
+        page for page, _ in shown
+    }
     problems = [f"{page}: {problem}" for page, command in shown if (problem := command_problem(command))]
     assert not problems, "\n".join(problems)
 
@@ -44,6 +46,9 @@ def test_every_command_of_every_page_would_run():
             "SOLVER.ACCUMULATE is 0",
         ),
         ("torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/ablations/T/nothing.yaml", "T/nothing"),
+        ("torchrun --max_restart_s 3 tools/train_net.py --config-file dfc2023_instance", "--max_restart_s"),
+        ("srun --exclusive python tools/train_net.py --machine-rank $SLURM_JOB_ID --num_gpus 2", "--num_gpus"),
+        ("srun bash -c 'python tools/train_net.py --machine-ranks $SLURM_NODEID'", "--machine-ranks"),
         ("imrsf subsets --config-file dfc2023_instance --output x --importanc_images 3", "--importanc_images"),
         ("imrsf subsets --config-file dfc2023_instance", "--output"),
         ("imrsf fly", "no command 'fly'"),

@@ -107,6 +107,13 @@ def add_processes(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="where the processes meet, e.g. tcp://HOST:PORT of the first machine; auto is for one machine",
     )
+    parser.add_argument(
+        "--machine-timeout",
+        type=float,
+        default=600,
+        metavar="S",
+        help="how many seconds to wait until the command runs on all machines (default: 600)",
+    )
 
 
 def add_num_workers(parser: argparse.ArgumentParser) -> None:

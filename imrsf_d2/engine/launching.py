@@ -19,13 +19,14 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.interruption import say_at_once, watch_signals
+from imrsf_d2.engine.machines import all_machines, check_machines
 from imrsf_d2.engine.process_errors import noting_errors, raise_what_stopped
 from imrsf_d2.engine.torchrun import Place, processes_here, read_place
 from imrsf_d2.utils.console import hide_console, quiet_console
-from imrsf_d2.utils.errors import InputError, Interrupted, counted
+from imrsf_d2.utils.errors import InputError, Interrupted
 from imrsf_d2.utils.parallel import usable_cores
 
-__all__ = ["check_machines", "launch_run"]
+__all__ = ["launch_run"]
 
 Work = Callable[[argparse.Namespace], object]
 
@@ -39,7 +40,7 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
         work: a function of a module's top level, which gets `args`.
 
     Raises:
-        UserError: the error of a process; see also `load_config`.
+        UserError: the error of a process; see also `load_config` and `all_machines`.
         Interrupted: after Ctrl-C, and after SIGTERM if there are several processes or `work` handles it.
     """
     cfg = load_config(args.config_file, args.opts)  # reports a mistake in the config once, before processes start
@@ -64,31 +65,9 @@ def launch_run(args: argparse.Namespace, work: Work) -> None:
         return
     # Detectron2 joins the processes by NCCL, which knows no CPU tensors, wherever it sees a GPU.
     share = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(most // processes)} if on_cpu else {}
-    with _environment(share):
-        _start_processes(work, args, processes)
-
-
-def check_machines(args: argparse.Namespace) -> None:
-    """Check the options that place this machine among others.
-
-    Args:
-        args: with num_machines, machine_rank and dist_url.
-
-    Raises:
-        InputError: if they contradict each other.
-    """
-    if args.num_machines < 1:
-        raise InputError(f"--num-machines is {args.num_machines}, expected 1 or more.")
-    if not 0 <= args.machine_rank < args.num_machines:
-        raise InputError(
-            f"--machine-rank is {args.machine_rank}, expected 0 to {args.num_machines - 1}: each of the "
-            f"{counted(args.num_machines, 'machine')} (--num-machines) has a number of its own, from 0."
-        )
-    if args.num_machines > 1 and args.dist_url == "auto":
-        raise InputError(
-            f"--dist-url is not given, expected the place where the processes of {args.num_machines} machines meet: add "
-            "--dist-url tcp://HOST:PORT, the same for all, with a free port of the machine whose --machine-rank is 0."
-        )
+    meeting = all_machines(args, processes) if args.num_machines > 1 else contextlib.nullcontext(args.dist_url)
+    with meeting as url, _environment(share):
+        _start_processes(work, args, processes, url)
 
 
 def _work_among_others(work: Work, args: argparse.Namespace, place: Place, on_cpu: bool) -> None:
@@ -126,7 +105,7 @@ def _work_in_order(work: Work, args: argparse.Namespace) -> None:
             dist.destroy_process_group()
 
 
-def _start_processes(work: Work, args: argparse.Namespace, processes: int) -> None:
+def _start_processes(work: Work, args: argparse.Namespace, processes: int, url: str) -> None:
     """Start the processes, forward signals to them, and raise the error that stopped them."""
     received = None
 
@@ -152,7 +131,7 @@ def _start_processes(work: Work, args: argparse.Namespace, processes: int) -> No
                     processes,
                     num_machines=args.num_machines,
                     machine_rank=args.machine_rank,
-                    dist_url=args.dist_url,
+                    dist_url=url,
                     args=(work, args, folder),
                 )
         except (ProcessExitedException, ProcessRaisedException) as error:

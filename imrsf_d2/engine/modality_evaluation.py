@@ -19,7 +19,8 @@ from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.checkpointer import Checkpointer
 from imrsf_d2.engine.configuration import load_config, setup_run
 from imrsf_d2.engine.descriptions import describe_classes
-from imrsf_d2.engine.launching import check_machines, launch_run
+from imrsf_d2.engine.launching import launch_run
+from imrsf_d2.engine.machines import check_machines
 from imrsf_d2.engine.modality_files import PAGE, write_importance_maps, write_sweep
 from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
@@ -61,8 +62,9 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     Args:
         args: config_file, opts (KEY VALUE overrides), output (folder), subsets (text as for `read_subsets`, or None for
             all), subsets_per_pass, num_gpus (on the CPU, processes; None for one, or those of torchrun), num_machines,
-            machine_rank, dist_url (where those of several machines meet), resamples and seed (of the bootstrap), tiles (how many the page shows), importance (whether to write maps) and
-            importance_images (of how many images).
+            machine_rank, dist_url (where those of several machines meet), machine_timeout (s), resamples and seed (of the
+            bootstrap), tiles (how many the page shows), importance (whether to write maps) and importance_images (of how
+            many images).
 
     Returns:
         The report, which the first process writes, and its first table; None in the other processes.
@@ -104,6 +106,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
                 num_machines=args.num_machines,
                 machine_rank=args.machine_rank,
                 dist_url=args.dist_url,
+                machine_timeout=args.machine_timeout,
                 eval_only=True,
                 subsets=subsets,
                 subsets_per_pass=args.subsets_per_pass,
