@@ -224,6 +224,8 @@ class _States:
             if len(order) > 1:
                 hidden, cell = self._state(direction, order[:-1])
                 gates = gates + linear(hidden, self._recurrent[direction])
+            # Under autocast the products are in a narrow type. The cell state is a sum over the sequence: it stays in float32.
+            gates = gates.to(torch.promote_types(gates.dtype, torch.float32))
             take, forget, new, give = gates.chunk(4, dim=-1)
             taken = take.sigmoid() * new.tanh()
             cell = taken if cell is None else taken + forget.sigmoid() * cell

@@ -36,7 +36,7 @@ def check_precision(cfg: CfgNode) -> None:
         return
     if amp.PRECISION == "fp16" and device == "cpu":
         raise InputError(
-            "SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where PyTorch's LSTM does not support fp16; "
+            "SOLVER.AMP.PRECISION is 'fp16' and MODEL.DEVICE 'cpu', where it would gain nothing over bf16 and lose range; "
             "append SOLVER.AMP.PRECISION bf16, or SOLVER.AMP.ENABLED False for float32."
         )
     # PyTorch reports support on older GPUs too, where it computes in float32 and rounds.
