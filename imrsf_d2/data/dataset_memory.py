@@ -6,6 +6,8 @@ import os
 import pickle
 from collections.abc import Callable, Iterable
 
+from imrsf_d2.utils.garbage import without_collection
+
 __all__ = ["find_file", "is_gdal_name", "load_once", "may_exist"]
 
 #: The device and inode of each file that was found, by its path.
@@ -80,4 +82,5 @@ class _Remembered:
             # Kept as bytes: nobody can change them by mistake, and worker processes do not copy them page by page as
             # they do objects, whose reference counts change.
             self._packed, self._place = pickle.dumps(list(self.load()), pickle.HIGHEST_PROTOCOL), place
-        return pickle.loads(self._packed)
+        with without_collection():
+            return pickle.loads(self._packed)

@@ -16,6 +16,7 @@ __all__ = [
     "MIN_POLYGON_NUMBERS",
     "decode_box",
     "instance_masks",
+    "polygons_inside",
     "run_lengths",
     "segmentation_to_rle",
 ]
@@ -42,19 +43,9 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
             to beyond MAX_COORDINATE_PX.
     """
     if not isinstance(segmentation, Mapping):
-        # pycocotools takes four numbers, which often remain of a part that shrank to a line, for a box.
-        polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
-        if not polygons:
-            raise InputError("no polygon has three or more points")
-        polygons = [polygon for polygon in polygons if not _is_outside(polygon, 0, 0, width, height)]
+        polygons = polygons_inside(segmentation, height, width)
         if not polygons:
             return coco_mask.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
-        farthest = max((value for polygon in polygons for value in (min(polygon), max(polygon))), key=abs)
-        if abs(farthest) > MAX_COORDINATE_PX:
-            raise InputError(
-                f"a polygon extends from the image of {width} x {height} px to {farthest:.7g}, expected at "
-                f"most {MAX_COORDINATE_PX} px"
-            )
         codes = coco_mask.frPyObjects(polygons, height, width)
         return codes[0] if len(codes) == 1 else coco_mask.merge(codes)
     if list(segmentation["size"]) != [height, width]:
@@ -62,6 +53,36 @@ def segmentation_to_rle(segmentation: Sequence | Mapping, height: int, width: in
     if isinstance(segmentation["counts"], (str, bytes)):
         return dict(segmentation)
     return coco_mask.frPyObjects(dict(segmentation), height, width)
+
+
+def polygons_inside(polygons: Sequence[Sequence[float]], height: int, width: int) -> list[Sequence[float]]:
+    """Those of the polygons of a segmentation that may mark a pixel of an image: pycocotools has to draw no others.
+
+    Args:
+        polygons: as of `segmentation_to_rle`.
+        height, width: of the image, px.
+
+    Raises:
+        ValueError: as `segmentation_to_rle`.
+    """
+    inside, enough = [], False
+    for polygon in polygons:
+        # pycocotools takes four numbers, which often remain of a part that shrank to a line, for a box.
+        if len(polygon) < MIN_POLYGON_NUMBERS:
+            continue
+        enough = True
+        left, top, right, bottom = extent = _extent(polygon)
+        if _apart(extent, (0, 0, width, height)):
+            continue
+        if min(left, top) < -MAX_COORDINATE_PX or max(right, bottom) > MAX_COORDINATE_PX:
+            raise InputError(
+                f"a polygon extends from the image of {width} x {height} px to {max(extent, key=abs):.7g}, expected at "
+                f"most {MAX_COORDINATE_PX} px"
+            )
+        inside.append(polygon)
+    if not enough:
+        raise InputError("no polygon has three or more points")
+    return inside
 
 
 def run_lengths(counts: str | bytes) -> np.ndarray:
@@ -160,12 +181,18 @@ def _lies_outside(segmentation: Sequence | Mapping, geometry: Geometry) -> bool:
     if isinstance(segmentation, Mapping):
         return False
     polygons = [polygon for polygon in segmentation if len(polygon) >= MIN_POLYGON_NUMBERS]
-    right, bottom = geometry.left + geometry.width, geometry.top + geometry.height
-    return bool(polygons) and all(_is_outside(polygon, geometry.left, geometry.top, right, bottom) for polygon in polygons)
+    window = geometry.left, geometry.top, geometry.left + geometry.width, geometry.top + geometry.height
+    return bool(polygons) and all(_apart(_extent(polygon), window) for polygon in polygons)
 
 
-def _is_outside(polygon: Sequence[float], left: int, top: int, right: int, bottom: int) -> bool:
-    """True if a polygon certainly marks no pixel of a rectangle."""
+def _extent(polygon: Sequence[float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a polygon."""
     x, y = polygon[0::2], polygon[1::2]
+    return min(x), min(y), max(x), max(y)
+
+
+def _apart(extent: tuple[float, float, float, float], window: tuple[int, int, int, int]) -> bool:
+    """True if a polygon with this extent certainly marks no pixel of a window, both as left, top, right and bottom."""
+    left, top, right, bottom = extent
     # A margin of one pixel on each side, as rasterizing rounds.
-    return max(x) < left - 1 or min(x) > right + 1 or max(y) < top - 1 or min(y) > bottom + 1
+    return right < window[0] - 1 or left > window[2] + 1 or bottom < window[1] - 1 or top > window[3] + 1

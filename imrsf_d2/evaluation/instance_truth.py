@@ -23,6 +23,7 @@ from imrsf_d2.data.datasets.annotation_file import read_annotation_file
 from imrsf_d2.data.datasets.coco import check_names
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_area, rle_to_box
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.garbage import without_collection
 
 __all__ = ["InstanceTruth", "read_truth"]
 
@@ -85,6 +86,7 @@ class InstanceTruth:
         return found
 
 
+@without_collection()
 def read_truth(dataset_name: str) -> InstanceTruth:
     """Read the ground truth of a registered split, from its `json_file`, or from its dicts if there is none.
 

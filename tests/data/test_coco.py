@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from imrsf_d2.data.datasets.coco import check_coco, load_coco
-from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_problem
+from imrsf_d2.data.datasets.segmentations import mark_nothing, parts_inside, segmentation_problem
 from imrsf_d2.data.masks import segmentation_to_rle
 from tests.raster_files import annotation
 
@@ -122,9 +122,11 @@ SOMETHING = {
 }
 
 
-@pytest.mark.parametrize("nothing", NOTHING)
-def test_annotations_that_mark_nothing_are_found(nothing):
-    assert marks_nothing(NOTHING[nothing], SIZE, SIZE)
+def test_annotations_that_mark_nothing_are_found_among_others():
+    something = [segmentation for segmentation, _ in SOMETHING.values()]
+    mixed = [*something, *NOTHING.values(), *something]
+    expected = [False] * len(something) + [True] * len(NOTHING) + [False] * len(something)
+    assert mark_nothing([parts_inside(each, SIZE, SIZE) for each in mixed], SIZE, SIZE) == expected
 
 
 @pytest.mark.parametrize("something", SOMETHING)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import json
 import marshal
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.garbage import without_collection
 
-__all__ = ["FileVersion", "file_version", "read_annotation_file", "without_collection"]
+__all__ = ["FileVersion", "file_version", "read_annotation_file"]
 
 #: A file's path and the marks by which a rewritten one is told from it.
 FileVersion = tuple[str, int, int, int, int]
@@ -71,15 +70,3 @@ def _parse(path: str) -> dict:
     if not data["images"]:
         raise InputError(f"{path} has no images, expected at least one in 'images'.")
     return data
-
-
-@contextlib.contextmanager
-def without_collection() -> Iterator[None]:
-    """Create millions of small objects without Python's garbage collector traversing them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

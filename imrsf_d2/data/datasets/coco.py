@@ -14,9 +14,10 @@ from typing import Any
 
 from detectron2.structures import BoxMode
 
-from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation_file, without_collection
-from imrsf_d2.data.datasets.segmentations import marks_nothing, segmentation_extent, segmentation_problem
+from imrsf_d2.data.datasets.annotation_file import file_version, read_annotation_file
+from imrsf_d2.data.datasets.segmentations import Parts, mark_nothing, parts_inside, segmentation_extent, segmentation_problem
 from imrsf_d2.utils.errors import InputError, UserError, refuse
+from imrsf_d2.utils.garbage import without_collection
 
 __all__ = ["Unmarked", "check_coco", "check_names", "images_of", "load_coco", "read_images"]
 
@@ -190,29 +191,44 @@ def _check_annotations(
     """The annotations that mark no pixel, and all that can be used; each of the others is a problem."""
     if isinstance(classes, Mapping):
         check_names(data["categories"], classes, path)
-    known, unmarked, usable = list(classes), [], []
+    known = list(classes)
+    usable: list[Mapping] = []
+    of_image: dict[float | str, list[tuple[int, Parts]]] = {}
     for annotation in data["annotations"]:
         try:
-            nothing = _check_annotation(annotation, images, known, path)
+            parts = _check_annotation(annotation, images, known, path)
         except InputError as error:
             on_problem(error)
             continue
+        of_image.setdefault(annotation["image_id"], []).append((len(usable), parts))
         usable.append(annotation)
-        if nothing is not None:
-            unmarked.append(nothing)
-    return unmarked, usable
+    unmarked = []
+    for image_id, numbered in of_image.items():
+        image = images[image_id]
+        nothing = mark_nothing([parts for _, parts in numbered], image["height"], image["width"])
+        unmarked += [number for (number, _), is_nothing in zip(numbered, nothing) if is_nothing]
+    chosen = [usable[number] for number in sorted(unmarked)]
+    return [
+        Unmarked(each["id"], images[each["image_id"]]["file_name"], segmentation_extent(each["segmentation"]))
+        for each in chosen
+    ], usable
 
 
-def _check_annotation(annotation: Any, images: Mapping, classes: list, path: str | os.PathLike) -> Unmarked | None:
-    """Check that an annotation can be used; return it if it marks no pixel."""
-    _expect(isinstance(annotation, Mapping), f"{path}: the file", "the annotation", annotation, "an object")
+def _check_annotation(annotation: Any, images: Mapping, classes: list, path: str | os.PathLike) -> Parts:
+    """Check that an annotation can be used; return what is to be drawn of it.
+
+    Texts are made only of what is wrong: a file holds hundreds of thousands of annotations.
+    """
+    if not isinstance(annotation, Mapping):
+        raise _wrong(f"{path}: the file", "the annotation", annotation, "an object")
     if "id" not in annotation:
         raise InputError(
             f"{path}: an annotation of image {annotation.get('image_id')!r} has no 'id', expected a number "
             "that no other annotation has."
         )
     where, image_id = f"{path}: annotation {annotation['id']!r}", annotation.get("image_id")
-    _expect(_is_id(annotation["id"]), where, "id", annotation["id"], "a number or a text")
+    if not _is_id(annotation["id"]):
+        raise _wrong(where, "id", annotation["id"], "a number or a text")
     if not _is_id(image_id) or image_id not in images:
         alike = next((i for i in images if str(i) == str(image_id)), None)
         hint = "" if alike is None else f" There is an image {alike!r}: a number and a text differ, write both the same way."
@@ -220,20 +236,20 @@ def _check_annotation(annotation: Any, images: Mapping, classes: list, path: str
             f"{where} belongs to image {image_id!r}, expected one of the ids of the file's {len(images)} images.{hint}"
         )
     image = images[image_id]
-    where += f" of {image['file_name']!r}"
-    category = annotation.get("category_id")
-    _expect(category in classes, where, "category_id", category, f"one of {classes}")
-    _expect(annotation.get("iscrowd", 0) in (0, 1), where, "iscrowd", annotation.get("iscrowd"), "0 or 1")
-    segmentation, size = annotation.get("segmentation"), (image["height"], image["width"])
+    category, crowd = annotation.get("category_id"), annotation.get("iscrowd", 0)
+    if category not in classes:
+        raise _wrong(f"{where} of {image['file_name']!r}", "category_id", category, f"one of {classes}")
+    if crowd not in (0, 1):
+        raise _wrong(f"{where} of {image['file_name']!r}", "iscrowd", crowd, "0 or 1")
+    segmentation: Any = annotation.get("segmentation")
+    size = image["height"], image["width"]
     try:
         problem = segmentation_problem(segmentation, *size)
-        if not problem and marks_nothing(segmentation, *size):
-            return Unmarked(annotation["id"], image["file_name"], segmentation_extent(segmentation))
+        if not problem:
+            return parts_inside(segmentation, *size)
     except InputError as error:
         problem = str(error)
-    if problem:
-        raise InputError(f"{where} has an unusable segmentation: {problem}.")
-    return None
+    raise InputError(f"{where} of {image['file_name']!r} has an unusable segmentation: {problem}.")
 
 
 def _report_unmarked(
@@ -262,7 +278,11 @@ def _report_unmarked(
 
 def _expect(met: bool, where: str, key: str, found: object, expected: str) -> None:
     if not met:
-        raise InputError(f"{where} has {key} {found!r}, expected {expected}.")
+        raise _wrong(where, key, found, expected)
+
+
+def _wrong(where: str, key: str, found: object, expected: str) -> InputError:
+    return InputError(f"{where} has {key} {found!r}, expected {expected}.")
 
 
 def _is_id(value: object) -> bool:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from pycocotools import mask as coco_mask
 
-from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, run_lengths, segmentation_to_rle
+from imrsf_d2.data.masks import MIN_POLYGON_NUMBERS, polygons_inside, run_lengths, segmentation_to_rle
 
-__all__ = ["marks_nothing", "segmentation_extent", "segmentation_problem"]
+__all__ = ["Parts", "mark_nothing", "parts_inside", "segmentation_extent", "segmentation_problem"]
 
 NUMBERS = frozenset({int, float})
+#: What has to be drawn of a segmentation to see what it marks: polygons, or one RLE.
+Parts = list[Sequence[float]] | list[dict]
 
 
 def segmentation_problem(segmentation: object, height: int, width: int) -> str | None:
@@ -41,9 +43,33 @@ def segmentation_problem(segmentation: object, height: int, width: int) -> str |
     return None
 
 
-def marks_nothing(segmentation: Sequence | Mapping, height: int, width: int) -> bool:
-    """True if not a single pixel of the image lies in a usable segmentation."""
-    return not coco_mask.area(segmentation_to_rle(segmentation, height, width))
+def parts_inside(segmentation: Sequence | Mapping, height: int, width: int) -> Parts:
+    """What of a usable segmentation may mark a pixel of its image.
+
+    Raises:
+        ValueError: as `segmentation_to_rle`.
+    """
+    if isinstance(segmentation, Mapping):
+        return [segmentation_to_rle(segmentation, height, width)]
+    return polygons_inside(segmentation, height, width)
+
+
+def mark_nothing(segmentations: Sequence[Parts], height: int, width: int) -> list[bool]:
+    """For each segmentation of an image, whether not a single pixel lies in it.
+
+    Args:
+        segmentations: `parts_inside` of each. All at once, because calls of pycocotools cost as much as what they do.
+        height, width: of the image, px.
+    """
+    marked = [False] * len(segmentations)
+    polygons = [(n, part) for n, parts in enumerate(segmentations) for part in parts if not isinstance(part, Mapping)]
+    codes = [(n, part) for n, parts in enumerate(segmentations) for part in parts if isinstance(part, Mapping)]
+    if polygons:
+        numbers, outlines = zip(*polygons)
+        codes += zip(numbers, coco_mask.frPyObjects(list(outlines), height, width))
+    for (n, _), area in zip(codes, coco_mask.area([code for _, code in codes])):
+        marked[n] |= bool(area)
+    return [not any_pixel for any_pixel in marked]
 
 
 def segmentation_extent(segmentation: Sequence | Mapping) -> str:
