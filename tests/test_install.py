@@ -227,3 +227,30 @@ def test_the_cards_that_an_extension_has_kernels_for(tmp_path, architectures, co
         timeout=60,
     )
     assert (result.returncode, said in result.stdout) == (code, True), result.stdout + result.stderr
+
+
+NVCC_HERE = shutil.which("nvcc", path=f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin:{os.environ['PATH']}")
+KERNEL = """
+__global__ void op_kernel(float *x) { x[threadIdx.x] *= 2; }
+void launch(float *x) { op_kernel<<<1, 32>>>(x); }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not NVCC_HERE, reason="needs CUDA's compiler nvcc, and there is none")
+def test_kernels_that_nvcc_has_compiled_are_found(tmp_path):
+    """What `make cuda-op` looks for in the attention op, which takes minutes to compile, here in one line of CUDA."""
+    source, file = tmp_path / "op.cu", tmp_path / "_C.so"
+    source.write_text(KERNEL)
+    targets = ["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90,code=[sm_90,compute_90]"]
+    command = [NVCC_HERE, "-shared", "-Xcompiler", "-fPIC", *targets, "-o", file, source]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+
+    def looked_for(kernel, architectures):
+        command = [sys.executable, REQUIREMENTS / "cuda_kernels.py", file, kernel, architectures]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    default = re.search(r'^DEFAULT_ARCHITECTURES="(.*)"$', (REQUIREMENTS / "attention_op.sh").read_text(), re.M)[1]
+    assert "op_kernel for sm_80, sm_90, PTX of sm_90" in looked_for("op_kernel", default).stdout
+    assert [looked_for("op_kernel", each).returncode for each in (default, "8.6", "8.0+PTX")] == [0, 1, 1]
+    assert looked_for("another_kernel", "8.0").returncode == 1
