@@ -173,12 +173,16 @@ class PretendedGPU(TorchFunctionMode):
         target = {"cpu": torch.device("cpu"), "cuda": GPU}.get(name)
         if name == "to":
             given = kwargs.pop("device", None)
-            if rest and isinstance(rest[0], (str, torch.device, int)):
+            if rest and (rest[0] is None or isinstance(rest[0], (str, torch.device, int))):
                 given = rest.pop(0)
             elif rest and isinstance(rest[0], Tensor):
                 other = rest.pop(0)
                 given, kwargs["dtype"] = other.device, other.dtype
             target = tensor.device if given is None else torch.device(given)
+            # What is left of (device, dtype, non_blocking), as nn.Module.to passes them.
+            for key, value in zip(("dtype", "non_blocking"), rest):
+                if value is not None:
+                    kwargs[key] = value
         non_blocking = kwargs.pop("non_blocking", False)
         if target.type == "cuda" and not isinstance(tensor, OnGPU):
             self.copied(tensor, non_blocking)
@@ -186,7 +190,7 @@ class PretendedGPU(TorchFunctionMode):
         elif target.type == "cpu" and isinstance(tensor, OnGPU):
             self.wait("copy to the CPU")
             tensor = _Move.apply(tensor, False)
-        return tensor.to(*rest, **kwargs) if name == "to" and (rest or kwargs) else tensor
+        return tensor.to(**kwargs) if name == "to" and kwargs else tensor
 
 
 class _Move(torch.autograd.Function):

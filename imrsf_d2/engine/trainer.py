@@ -101,6 +101,11 @@ class Trainer(DefaultTrainer):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """The model of MODEL.META_ARCHITECTURE; its layers are listed in the log, its size on the console."""
         model = super().build_model(cfg)
+        if hasattr(model, "criterion"):
+            # Imported here, because not every architecture needs Mask2Former.
+            from imrsf_d2.engine.set_losses import use_batch_losses
+
+            use_batch_losses(model.criterion)
         logger.info("Model: %s", describe_model(model))
         return model
 
