@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.modalities import Modality, ModalitySet
+from imrsf_d2.modeling.transfer import to_device
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["Validity", "assemble_sensors", "holds_data", "normalize"]
@@ -42,12 +43,12 @@ def normalize(bands: Tensor, valid: Tensor, modalities: ModalitySet) -> Tensor:
     Returns:
         [B, C + M, H, W] with validity channels, 0 where invalid.
     """
-    mean, std = (
-        torch.tensor(values, dtype=bands.dtype, device=bands.device).view(-1, 1, 1)
-        for values in (modalities.pixel_mean[: modalities.num_bands], modalities.pixel_std[: modalities.num_bands])
-    )
-    channels = torch.tensor([modality.channels for modality in modalities], device=valid.device)
-    invalid = ~valid.repeat_interleave(channels, dim=1, output_size=modalities.num_bands)
+    statistics = {"mean": modalities.pixel_mean, "std": modalities.pixel_std}
+    numbers = {key: torch.tensor(values[: modalities.num_bands], dtype=bands.dtype) for key, values in statistics.items()}
+    owners = [number for number, modality in enumerate(modalities) for _ in range(modality.channels)]
+    moved = to_device({**numbers, "owners": torch.tensor(owners)}, bands.device)
+    mean, std = (moved[key].view(-1, 1, 1) for key in statistics)
+    invalid = ~valid.index_select(1, moved["owners"])
     return torch.cat([((bands - mean) / std).masked_fill(invalid, 0.0), valid.to(bands)], dim=1)
 
 

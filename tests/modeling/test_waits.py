@@ -3,13 +3,17 @@
 import pytest
 import torch
 
+from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.modeling.fixed_backbone import FixedBackbone
+from imrsf_d2.modeling.sensor_batch import assemble_sensors
 from imrsf_d2.modeling.tokens import sincos_position_embedding
 from imrsf_d2.modeling.transfer import to_device
-from tests.modeling.conftest import SUBSETS, build, make_images
+from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 from tests.modeling.test_pretrain import BATCH, build_pretraining, make_samples
 from tests.pretended_gpu import GPU, OnGPU, PretendedGPU
 
 COMPLETE = make_images(SUBSETS[-1:] * 2)
+SIZE = tuple(COMPLETE.shape[-2:])
 #: Samples that lack sensors, and some that lack patches of those that they have.
 GAPS = torch.cat([make_images([SUBSETS[i] for i in (7, 0, 3, 7)]), make_images([SUBSETS[i] for i in (7, 5)], "partial")])
 
@@ -71,6 +75,31 @@ def test_the_host_waits_once_to_learn_which_patches_are_present(images, ablation
         passes = 1 if run is not swept or model.shares_streams else 3
         assert dict(gpu.waits) == {"layout.py copy to the CPU": passes}
         assert all(map(torch.equal, found, leaves(run(own, images))))
+
+
+@pytest.mark.parametrize("subset", [None, ("sar", "landuse")], ids=["any subset", "a subset"])
+@torch.no_grad()
+def test_a_backbone_for_export_never_waits(subset, gpu):
+    vit = build().eval()
+    own, model = FixedBackbone(vit, SIZE, subset).eval(), gpu.to_gpu(FixedBackbone(build().eval(), SIZE, subset).eval())
+    images = make_images([subset] * 2) if subset else GAPS
+    bands = dict(zip(("sar", "rgb", "landuse"), images[:, :5].split([m.channels for m in MODALITIES], dim=1)))
+    given = {name: bands[name] for name in subset or bands}
+    validity = [] if subset else [images[:, 5:]]
+    found = leaves(model({name: OnGPU(values) for name, values in given.items()}, *map(OnGPU, validity)))
+    assert not gpu.waits
+    assert all(map(torch.equal, found, leaves(own(given, *validity))))
+
+
+def test_sensors_by_name_become_a_batch_without_waiting(gpu):
+    modalities = ModalitySet(MODALITIES)
+    sensors = {"sar": 9 * torch.randn(2, 1, *SIZE), "rgb": torch.randn(2, 3, *SIZE)}
+    sensors["rgb"][0, 1, 2, 3] = torch.nan
+    flags = torch.tensor([[True, False, True], [True, True, False]])
+    on_gpu = {name: OnGPU(values) for name, values in sensors.items()}
+    found = assemble_sensors(on_gpu, modalities, OnGPU(flags))
+    assert not gpu.waits
+    assert torch.equal(found.inner, assemble_sensors(sensors, modalities, flags))
 
 
 @pytest.mark.parametrize("coverage", ["full", "partial"])
