@@ -8,12 +8,12 @@ from collections import defaultdict
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
+from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.utils.precision import autocast, grad_scaler
 from projects.benchmarks.results import Line, Result
 from projects.benchmarks.timing import Measurement, measure
@@ -40,7 +40,7 @@ def benchmark_iteration(cfg: CfgNode, repeats: int = 20) -> Result:
     """
     on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
     synchronize = torch.cuda.synchronize if on_gpu else (lambda: None)
-    model = build_model(cfg).train()
+    model = Trainer.build_model(cfg).train()
     batches = list(itertools.islice(iter(build_train_loader(cfg)), NUM_BATCHES))
     optimizer = build_optimizer(cfg, model)
     loop = TrainingLoop(
