@@ -1,6 +1,6 @@
 """Where the machines of a run meet, and what each of them says if one of them does not come, or does not belong there.
 
-Machines are threads here.
+Machines are threads here; test_two_machines.py has processes.
 """
 
 import argparse
