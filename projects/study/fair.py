@@ -59,6 +59,7 @@ MODELS = (
     BEST,
     _model("best_views", "best, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
     _model("mean_detail", "mean, details", GATHER, DETAIL),
+    _model("mean_bilstm_detail", "mean + Bi-LSTM, details", GATHER, DETAIL),
     _model("multivit_detail", "MultiViT, details", GATHER, READOUT, MASK, ABSENT, RANDOM, DETAIL),
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),
 )
