@@ -37,7 +37,7 @@ def _model(name: str, title: str, *changes: str, **others) -> Model:
 PROPOSED = _model("proposed", "proposed (Bi-LSTM)")
 MEAN = _model("mean", "mean for Bi-LSTM", GATHER)
 MULTIVIT = _model("multivit", "MultiViT", GATHER, READOUT, MASK, ABSENT, RANDOM)
-BEST = _model("best", "best", GATHER, READOUT, MASK, DETAIL)
+BEST = _model("best", "best: mean + Bi-LSTM, details", GATHER, DETAIL)
 SINGLE = tuple(_model(f"single_{name}", f"{name} alone", config="single", sensor=name) for name in SENSORS)
 MODELS = (
     PROPOSED,
@@ -57,9 +57,9 @@ MODELS = (
     _model("mean_masked_first", "mean, eq. 4 in half the blocks", GATHER, "MODEL.IMRSF.MASKED_BLOCKS"),
     _model("mean_averaged", "mean, weights averaged", GATHER, "SOLVER.EMA"),
     BEST,
-    _model("best_views", "best, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
+    _model("modalities_detail", "MultiViT that leaves out, details", GATHER, READOUT, MASK, DETAIL),
+    _model("modalities_detail_views", "the same, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
     _model("mean_detail", "mean, details", GATHER, DETAIL),
-    _model("mean_bilstm_detail", "mean + Bi-LSTM, details", GATHER, DETAIL),
     _model("multivit_detail", "MultiViT, details", GATHER, READOUT, MASK, ABSENT, RANDOM, DETAIL),
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),
 )
