@@ -124,7 +124,7 @@ def test_a_config_is_found_by_its_name_too(monkeypatch, tmp_path):
     assert find_config("configs/quick/dfc2023_instance.yaml") == find_config("quick/dfc2023_instance")  # as in a checkout
     (tmp_path / "dfc2023_instance").write_text("")
     assert find_config("dfc2023_instance") == "dfc2023_instance"  # a file of that name goes first
-    with pytest.raises(MissingFileError, match="'dfc2024'.*dfc2023_instance, dfc2023_semantic"):
+    with pytest.raises(MissingFileError, match="'dfc2024'.*dfc2023_instance, dfc2023_instance_best"):
         find_config("dfc2024")
 
 

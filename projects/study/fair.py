@@ -58,7 +58,7 @@ MODELS = (
     _model("mean_averaged", "mean, weights averaged", GATHER, "SOLVER.EMA"),
     BEST,
     _model("modalities_detail", "MultiViT that leaves out, details", GATHER, READOUT, MASK, DETAIL),
-    _model("modalities_detail_views", "the same, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
+    _model("modalities_detail_views", "MultiViT that leaves out, details, two views", GATHER, READOUT, MASK, DETAIL, VIEWS),
     _model("mean_detail", "mean, details", GATHER, DETAIL),
     _model("multivit_detail", "MultiViT, details", GATHER, READOUT, MASK, ABSENT, RANDOM, DETAIL),
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS"),

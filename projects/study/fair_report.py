@@ -159,13 +159,10 @@ def _sections(tested: Mapping[Model, Mapping[tuple, TestedRun]], outcomes: Mappi
     rows = [[model.title, *(_text(_measure(runs, main, name)) for name in names)] for model, runs in tested.items()]
     parts += [f"## Robustness, {main}", ROBUSTNESS, markdown_table(["model", *names], rows, 1)]
     rows = [
-        [
-            subset_title(subset),
-            *(f"{np.mean([r.subsets[main][subset] for r in runs.values()]):.3f}" for runs in tested.values()),
-        ]
-        for subset in subsets
+        [model.title, *(f"{np.mean([run.subsets[main][subset] for run in runs.values()]):.3f}" for subset in subsets)]
+        for model, runs in tested.items()
     ]
-    parts += [f"## {main} by subset", markdown_table(["sensors", *(model.title for model in tested)], rows, 1)]
+    parts += [f"## {main} by subset", markdown_table(["model", *map(subset_title, subsets)], rows, 1)]
     parts += ["## Differences", DIFFERENCES]
     for reference in (BEST, PROPOSED, MEAN, MULTIVIT):
         if reference in tested and len(tested) > 1:

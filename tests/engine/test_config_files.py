@@ -35,5 +35,5 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
 
 def test_a_base_that_is_nowhere_is_named(tmp_path):
     (tmp_path / "own.yaml").write_text("_BASE_: dfc2024\n")
-    with pytest.raises(MissingFileError, match="/dfc2024', which a _BASE_ names.*dfc2023_instance, dfc2023_semantic"):
+    with pytest.raises(MissingFileError, match="/dfc2024', which a _BASE_ names.*dfc2023_instance, dfc2023_instance_best"):
         load_config(tmp_path / "own.yaml")
