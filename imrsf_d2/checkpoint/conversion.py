@@ -18,6 +18,7 @@ from imrsf_d2.checkpoint.naming import Naming, find_naming, in_short
 from imrsf_d2.checkpoint.positions import compare_positions
 from imrsf_d2.checkpoint.projections import Projection, adapt_projection
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
+from imrsf_d2.modeling.vit import MAP_MODULES
 from imrsf_d2.utils.errors import InputError, OccupiedError
 
 __all__ = ["Conversion", "Row", "convert_file", "convert_weights"]
@@ -43,7 +44,7 @@ class Conversion:
     Attributes:
         tensors: `backbone.<name>` -> float32 tensor, for the parameters that the source fills.
         rows: every tensor of the source and every parameter of the encoder.
-        num_filled, num_parameters: filled and all parameters of the encoder, without its feature pyramid.
+        num_filled, num_parameters: filled and all parameters of the encoder, without those that make maps.
     """
 
     tensors: dict[str, Tensor]
@@ -102,7 +103,7 @@ def convert_weights(
         ValueError: if they are of another kind, depth or width, or hold what the encoder cannot represent.
     """
     naming = find_naming(tensors, source, origin)
-    wanted = {name: parameter for name, parameter in encoder.named_parameters() if not name.startswith("pyramid.")}
+    wanted = {name: parameter for name, parameter in encoder.named_parameters() if name.split(".")[0] not in MAP_MODULES}
     depth = naming.depth(tensors)
     if depth != len(encoder.blocks):
         raise InputError(f"{origin} has {depth} blocks, expected MODEL.IMRSF.DEPTH = {len(encoder.blocks)}.")

@@ -11,6 +11,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 from imrsf_d2.engine.encoder_place import encoder_name
+from imrsf_d2.modeling.vit import MAP_MODULES
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["build_optimizer", "build_scheduler", "parameter_groups"]
@@ -47,6 +48,7 @@ def parameter_groups(
         One group per distinct (lr, weight decay), in order of first appearance; every parameter in exactly one.
     """
     encoder = f"{encoder_name(model)}."
+    maps = tuple(f"{encoder}{name}." for name in MAP_MODULES)
     groups: dict[tuple[float, float], dict] = {}
     seen: set[int] = set()  # a shared parameter belongs to the first module that holds it
     for module_name, module in model.named_modules():
@@ -63,7 +65,7 @@ def parameter_groups(
             elif "bias" in leaf:
                 decay = weight_decay_bias
             decay = weight_decay if decay is None else decay
-            pretrained = name.startswith(encoder) and not name.startswith((f"{encoder}pyramid.", f"{encoder}detail."))
+            pretrained = name.startswith(encoder) and not name.startswith(maps)
             lr = base_lr * backbone_multiplier if pretrained else base_lr
             groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})["params"].append(parameter)
     return list(groups.values())

@@ -17,6 +17,7 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from imrsf_d2.checkpoint.files import read_weights
 from imrsf_d2.hf.configuration import ImrsfConfig
 from imrsf_d2.modeling.arguments import backbone_arguments
+from imrsf_d2.modeling.vit import MAP_MODULES
 from imrsf_d2.utils.errors import InputError, some_of
 
 __all__ = ["load_weights", "mask2former_config", "weights_of"]
@@ -130,8 +131,9 @@ def load_weights(model: Mask2FormerForUniversalSegmentation, path: str | os.Path
     whole = any(not name.startswith(_NAMES["backbone."]) for name in converted)
     expected = [name for name in state if whole or name.startswith(_NAMES["backbone."])]
     missing = [name for name in expected if name not in converted and not name.startswith("criterion.")]
-    # A checkpoint after pre-training has no feature pyramid: nothing trains it there.
-    missing = [name for name in missing if whole or ".vit.pyramid." not in name]
+    # A checkpoint after pre-training has nothing that makes maps: nothing trains it there.
+    maps = tuple(f"{_NAMES['backbone.']}{name}." for name in MAP_MODULES)
+    missing = [name for name in missing if whole or not name.startswith(maps)]
     unknown = [name for name in converted if name not in state]
     if missing or unknown:
         raise InputError(

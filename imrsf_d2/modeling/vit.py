@@ -18,7 +18,10 @@ from imrsf_d2.modeling.sensor_batch import Validity
 from imrsf_d2.modeling.tokens import spread
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["FeatureShape", "IncompleteMultimodalViT"]
+__all__ = ["MAP_MODULES", "FeatureShape", "IncompleteMultimodalViT"]
+
+#: The submodules that make maps: pre-training does not train them, and no other ViT has them.
+MAP_MODULES = ("pyramid", "detail")
 
 
 class FeatureShape(NamedTuple):
@@ -79,8 +82,8 @@ class IncompleteMultimodalViT(IntermediateFeatures):
         """Switch between training and evaluation; a frozen encoder stays in evaluation (no stochastic depth)."""
         super().train(mode)
         if self.frozen:
-            for child in self.children():
-                child.train(mode and (child is self.pyramid or child is self.detail))
+            for name, child in self.named_children():
+                child.train(mode and name in MAP_MODULES)
         return self
 
     @property

@@ -3,9 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from imrsf_d2.engine.optimizer import parameter_groups
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.tokens import keep_modalities
+from imrsf_d2.modeling.vit import MAP_MODULES
 from tests.modeling.conftest import GRID, MODALITIES, SUBSETS, build, make_images
 
 SET = ModalitySet(MODALITIES)
@@ -109,3 +112,17 @@ def test_every_parameter_has_a_gradient_whatever_is_missing():
         for modality in MODALITIES:
             used = any(parameter.grad.any() for parameter in vit.detail.sensors[modality.name].parameters())
             assert used == (modality.name in subset)
+
+
+def test_what_pretraining_does_not_give_learns_like_the_heads_and_is_not_frozen():
+    model = nn.Module()
+    model.backbone = build(detail=WIDTH, freeze=True)
+    groups = parameter_groups(model, base_lr=1.0, weight_decay=0.0, backbone_multiplier=0.1)
+    makes_maps = {id(parameter) for name in MAP_MODULES for parameter in getattr(model.backbone, name).parameters()}
+    assert {id(parameter) for group in groups for parameter in group["params"] if group["lr"] == 1.0} == makes_maps
+    assert len(groups) == 1  # the encoder is frozen
+    assert model.backbone.train().detail.training and not model.backbone.blocks.training
+    model.backbone = build(detail=WIDTH)
+    groups = parameter_groups(model, base_lr=1.0, weight_decay=0.0, backbone_multiplier=0.1)
+    slow = [parameter for group in groups for parameter in group["params"] if group["lr"] == 0.1]
+    assert len(slow) == len(list(build().parameters())) - len(list(build().pyramid.parameters()))
