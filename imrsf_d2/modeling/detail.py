@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.pyramid import ChannelNorm, feature_stride
+from imrsf_d2.modeling.unused import zero_of
 
 __all__ = ["DETAIL_STRIDE", "DetailStem", "Details"]
 
@@ -112,16 +113,11 @@ class DetailStem(nn.Module):
         }
 
     def _touch(self, details: Mapping[str, Details], like: Tensor) -> Tensor:
-        """A zero that depends on every parameter that is not used, so that each gets a gradient (of zero) in all processes."""
-        zero = like.new_zeros(())
-        if not torch.is_grad_enabled():
-            return zero
+        """A zero that depends on every parameter that is not used; see `zero_of`."""
         unused = [module for name, module in self.sensors.items() if name not in details]
         if not details:
             unused.append(self.maps)
-        for parameter in (parameter for module in unused for parameter in module.parameters()):
-            zero = zero + 0.0 * parameter.sum()
-        return zero
+        return zero_of((parameter for module in unused for parameter in module.parameters()), like)
 
     @staticmethod
     def _any(weights: Tensor, like: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from imrsf_d2.modeling.tokens import (
     take_patches,
 )
 from imrsf_d2.modeling.transfer import to_device
+from imrsf_d2.modeling.unused import zero_of
 from imrsf_d2.modeling.visible_layout import VisibleLayout
 from imrsf_d2.utils.errors import InputError
 
@@ -370,16 +371,11 @@ class IncompleteMultimodalEncoder(nn.Module):
         return sincos_position_embedding(*grid, self.embed_dim, self.fusion_tokens.device, self.fusion_tokens.dtype)
 
     def _touch_unused(self, used: Collection[int], like: Tensor) -> Tensor:
-        """A zero that depends on every parameter this batch does not use, so that each gets a gradient (of zero).
+        """A zero that depends on every parameter this batch does not use; see `zero_of`.
 
         Args:
             used: the modalities of the batch.
-
-        Without it, distributed training would hang or fail whenever a rank's batch lacks a modality.
         """
-        zero = like.new_zeros(())
-        if not torch.is_grad_enabled():
-            return zero
         unused = [
             p for m, name in enumerate(self.modalities.names) if m not in used for p in self.patch_embed[name].parameters()
         ]
@@ -387,9 +383,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             unused += self.bilstm.parameters()
         if not used and self.readout == "modalities":  # no token at all passes the blocks
             unused += self.blocks.parameters()
-        for parameter in unused:
-            zero = zero + 0.0 * parameter.sum()
-        return zero
+        return zero_of(unused, like)
 
 
 def _init_linear(module: nn.Module) -> None:
