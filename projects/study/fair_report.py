@@ -25,6 +25,9 @@ from projects.study.runs import TEST_FOLDER, Outcome
 
 __all__ = ["TestedRun", "test_run", "write_fair_report"]
 
+#: Those that all others are compared with.
+REFERENCES = tuple(model.name for model in (BEST, PROPOSED, MEAN, MULTIVIT))
+
 READING = (
     "Scores are of the test tiles, which no choice was made on, and range from 0 to 1; `incomplete` is the mean over all subsets "
     "of the sensors but the complete one, `worst` the lowest of them. In brackets: 95 % bootstrap intervals over the test images "
@@ -164,9 +167,9 @@ def _sections(tested: Mapping[Model, Mapping[tuple, TestedRun]], outcomes: Mappi
     ]
     parts += [f"## {main} by subset", markdown_table(["model", *map(subset_title, subsets)], rows, 1)]
     parts += ["## Differences", DIFFERENCES]
-    for reference in (BEST, PROPOSED, MEAN, MULTIVIT):
-        if reference in tested and len(tested) > 1:
-            parts.append(markdown_table(["compared", "complete", "incomplete"], _differences(tested, reference, main), 1))
+    by_name = {model.name: model for model in tested}
+    for reference in (by_name[name] for name in REFERENCES if name in by_name and len(tested) > 1):
+        parts.append(markdown_table(["compared", "complete", "incomplete"], _differences(tested, reference, main), 1))
     if first.calibration:
         rows = [[model.title, *_calibration(list(runs.values()), subsets)] for model, runs in tested.items()]
         parts += ["## Calibration", CALIBRATION, markdown_table(["model", "complete", "mean of the incomplete"], rows, 1)]
