@@ -16,6 +16,7 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.synthetic.layouts import write_layout
 from imrsf_d2.synthetic.style import SceneStyle, SensorStyle
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.locks import sole_user
 from projects.study.lanes import Lanes
 from projects.study.late_fusion import LateFusion
 from projects.study.plan import Model, Run, choose_runs, planned_runs
@@ -111,7 +112,8 @@ class Experiment:
             lanes: do the runs in processes of their own; None does them here, one after the other.
 
         Raises:
-            InputError: if one of them, or the data, were made with other settings, or if the process of one ended with an error.
+            InputError: if one of them, or the data, were made with other settings; if another process is at one of them; or if
+                the process of one ended with an error.
         """
         for run in self.chosen:
             if changes := self._describe_changes(run):
@@ -126,14 +128,18 @@ class Experiment:
             lanes.work(waiting)
             return
         for number, run in enumerate(self.chosen, start=1):
-            finished = read_outcome(self.folder(run)) is not None
-            state = "finished earlier, kept" if finished else "running"
-            print(f"[{number}/{len(self.chosen)}] {run.name}: {state}", flush=True)
-            if not finished:
-                origin = self._final_weights(run.origin) if run.origin else None
-                roots = self._root(run), None if self.test is None else self.output / "data-test"
-                build = (lambda run=run: self._fuse(run)) if run.model.members else None
-                perform(self.config(run), run.config_file(self.configs), self._data(run), origin, roots=roots, build=build)
+            with sole_user(self.folder(run)):
+                finished = read_outcome(self.folder(run)) is not None
+                state = "finished earlier, kept" if finished else "running"
+                print(f"[{number}/{len(self.chosen)}] {run.name}: {state}", flush=True)
+                if not finished:
+                    self._perform(run)
+
+    def _perform(self, run: Run) -> None:
+        origin = self._final_weights(run.origin) if run.origin else None
+        roots = self._root(run), None if self.test is None else self.output / "data-test"
+        build = (lambda: self._fuse(run)) if run.model.members else None
+        perform(self.config(run), run.config_file(self.configs), self._data(run), origin, roots=roots, build=build)
 
     def collect(self) -> tuple[dict[Run, Outcome], dict[Run, str]]:
         """The outcomes of the finished runs, and for every other run the reason why it has none."""

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from imrsf_d2.engine.trainer import Trainer
+from imrsf_d2.utils.errors import OccupiedError
+from imrsf_d2.utils.locks import sole_user
 from projects.study import paper
 from projects.study.report import run_topic
 from tests.test_configs import REPOSITORY
@@ -122,6 +124,14 @@ def test_an_interrupted_run_is_continued(study, trained, monkeypatch, tmp_path):
     final = (tmp_path / "study/proposed-seed1/model_final.pth").stat().st_mtime_ns
     assert "proposed-seed1" in reported(study("proposed-seed1")) and steps(trained) == []
     assert final == (tmp_path / "study/proposed-seed1/model_final.pth").stat().st_mtime_ns
+
+
+def test_two_processes_are_never_at_one_run(study, trained, tmp_path):
+    with sole_user(tmp_path / "study/proposed-seed1"), pytest.raises(OccupiedError, match="another process writes to it"):
+        study("proposed-seed1")
+    assert not trained
+    study("proposed-seed1")
+    assert steps(trained)
 
 
 def test_runs_of_another_config_are_never_mixed(study, trained, tmp_path):
