@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import SimpleTrainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from imrsf_d2.data.views import batch_of_views
+from imrsf_d2.utils import precision
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["TrainingLoop", "micro_batches"]
@@ -67,6 +70,27 @@ class TrainingLoop(SimpleTrainer):
         self.scaler = scaler
         self.average = average
         self.expand = expand
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        data_loader,
+        optimizer: torch.optim.Optimizer,
+        average: AveragedModel | None = None,
+    ) -> TrainingLoop:
+        """The loop that a config asks for: its micro-batches, its precision and its views."""
+        return cls(
+            model,
+            data_loader,
+            optimizer,
+            accumulate=cfg.SOLVER.ACCUMULATE,
+            autocast=precision.autocast(cfg),
+            scaler=precision.grad_scaler(cfg),
+            average=average,
+            expand=batch_of_views(cfg),
+        )
 
     def run_step(self) -> None:
         """Take a batch, accumulate its micro-batches' gradients, and step.

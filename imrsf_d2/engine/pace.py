@@ -18,7 +18,6 @@ from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.utils.parallel import usable_cores
-from imrsf_d2.utils.precision import autocast, grad_scaler
 
 __all__ = ["Pace", "affordable_iterations", "measure_pace", "shorten", "thread_choices", "using_threads"]
 
@@ -84,14 +83,8 @@ def measure_pace(cfg: CfgNode, threads: Sequence[int], clock: Callable[[], float
         loader = iter(build_train_loader(cfg))
         batches = list(itertools.islice(loader, _TIMED + 1))
         del loader  # and its processes
-        loop = TrainingLoop(
-            model,
-            [batch for batch in batches for _ in threads],
-            build_optimizer(cfg, model),
-            autocast=autocast(cfg),
-            scaler=grad_scaler(cfg),
-            accumulate=cfg.SOLVER.ACCUMULATE,
-        )
+        steps = [batch for batch in batches for _ in threads]
+        loop = TrainingLoop.from_config(cfg, model, steps, build_optimizer(cfg, model))
         model.train()
         seconds: dict[int, list[float]] = {count: [] for count in threads}
         for _ in batches:

@@ -20,7 +20,7 @@ from torch import nn
 from imrsf_d2.data.dataset_file import short_name
 from imrsf_d2.data.loaders import build_test_loader, build_train_loader
 from imrsf_d2.data.training_stream import DrawnSamples
-from imrsf_d2.data.views import batch_of_views, views_of
+from imrsf_d2.data.views import views_of
 from imrsf_d2.engine.agreement import check_same, check_same_weights
 from imrsf_d2.engine.averaging import EndWithAverage, weight_average
 from imrsf_d2.engine.checkpointer import Checkpointer
@@ -36,7 +36,7 @@ from imrsf_d2.evaluation import build_evaluator
 from imrsf_d2.evaluation.sensors_read import BlindTiles
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.errors import InputError
-from imrsf_d2.utils.precision import autocast, grad_scaler
+from imrsf_d2.utils.precision import autocast
 from imrsf_d2.utils.startup import Startup
 
 __all__ = ["Trainer"]
@@ -81,16 +81,8 @@ class Trainer(DefaultTrainer):
         # None means the model's device; Detectron2 would name a GPU. No search for unused parameters: the encoder gives
         # each of its own a gradient whatever sensors a process's batch lacks.
         devices = {} if torch.device(cfg.MODEL.DEVICE).type == "cuda" else {"device_ids": None}
-        self._trainer = TrainingLoop(
-            create_ddp_model(model, broadcast_buffers=False, **devices),
-            loader,
-            optimizer,
-            accumulate=cfg.SOLVER.ACCUMULATE,
-            autocast=autocast(cfg),
-            scaler=grad_scaler(cfg),
-            average=weight_average(cfg, model),
-            expand=batch_of_views(cfg),
-        )
+        distributed = create_ddp_model(model, broadcast_buffers=False, **devices)
+        self._trainer = TrainingLoop.from_config(cfg, distributed, loader, optimizer, weight_average(cfg, model))
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(self.model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER

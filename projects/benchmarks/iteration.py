@@ -14,7 +14,6 @@ from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
 from imrsf_d2.engine.trainer import Trainer
-from imrsf_d2.utils.precision import autocast, grad_scaler
 from projects.benchmarks.results import Line, Result
 from projects.benchmarks.timing import Measurement, measure
 
@@ -43,14 +42,7 @@ def benchmark_iteration(cfg: CfgNode, repeats: int = 20) -> Result:
     model = Trainer.build_model(cfg).train()
     batches = list(itertools.islice(iter(build_train_loader(cfg)), NUM_BATCHES))
     optimizer = build_optimizer(cfg, model)
-    loop = TrainingLoop(
-        model,
-        itertools.cycle(batches),
-        optimizer,
-        accumulate=cfg.SOLVER.ACCUMULATE,
-        autocast=autocast(cfg),
-        scaler=grad_scaler(cfg),
-    )
+    loop = TrainingLoop.from_config(cfg, model, itertools.cycle(batches), optimizer)
     with EventStorage():
         whole = measure(loop.run_step, repeats, warm_up=WARM_UP, synchronize=synchronize)
         peak = torch.cuda.max_memory_allocated() if on_gpu else None

@@ -52,7 +52,7 @@ def benchmark_step(cfg: CfgNode, name: str, repeats: int = 5) -> Result:
     model = Trainer.build_model(cfg).train()
     loader = _Loader(cfg)
     optimizer = build_optimizer(cfg, model)
-    loop = TrainingLoop(model, loader.batches(), optimizer, accumulate=cfg.SOLVER.ACCUMULATE)
+    loop = TrainingLoop.from_config(cfg, model, loader.batches(), optimizer)
     clock = _Clock(model, optimizer)
     steps = []
     with EventStorage():

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from mask2former.maskformer_model import MaskFormer
 
 from imrsf_d2.engine.demo_plan import make_plan
 from imrsf_d2.engine.loop import TrainingLoop
@@ -46,6 +47,15 @@ def test_iterations_are_timed_in_turn_and_leave_random_numbers_alone(tiny_config
     assert torch.equal(torch.random.get_rng_state(), state)
     assert steps == [1, 2] * 5 and used == [1, 3, 2, 3] * 5
     assert pace.seconds == {1: 1.0, 2: 2.0} and pace.threads == 1
+
+
+def test_what_is_timed_is_what_a_config_trains_on(tiny_config, monkeypatch):
+    seen = []
+    forward = MaskFormer.forward
+    monkeypatch.setattr(MaskFormer, "forward", lambda self, samples: seen.append(len(samples)) or forward(self, samples))
+    cfg = tiny_config("INPUT.MODALITY_DROPOUT.VIEWS", "['complete', 'incomplete']")
+    measure_pace(cfg, [1])
+    assert set(seen) == {2 * cfg.SOLVER.IMS_PER_BATCH}
 
 
 def test_threads_are_given_back(tiny_config):
