@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from torch.distributed import Store, TCPStore, register_rendezvous_handler
 
+from imrsf_d2.engine.ending_together import ending_together
 from imrsf_d2.utils.errors import InputError, counted
 
 __all__ = ["all_machines", "check_machines"]
@@ -58,7 +59,7 @@ def check_machines(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def all_machines(args: argparse.Namespace, processes: int) -> Iterator[str]:
-    """Wait until the command runs on all machines. Within the context, their processes can meet.
+    """Wait until the command runs on all machines. Within the context, their processes can meet, and end together.
 
     The first machine keeps a store at --dist-url as long as its command runs, as torchrun does.
 
@@ -71,7 +72,7 @@ def all_machines(args: argparse.Namespace, processes: int) -> Iterator[str]:
 
     Raises:
         InputError: if a machine has not come within --machine-timeout seconds, two of them have the same number, they
-            differ in the number of machines or processes, or there can be no store at --dist-url.
+            differ in the number of machines or processes, or there can be no store at --dist-url; see also `ending_together`.
     """
     deadline = time.monotonic() + args.machine_timeout
     store = _keep_store(args) if args.machine_rank == 0 else _find_store(args, deadline)
@@ -82,7 +83,8 @@ def all_machines(args: argparse.Namespace, processes: int) -> Iterator[str]:
         raise InputError(
             f"the machine whose --machine-rank is 0 ended while this one waited at {args.dist_url}: its output says why."
         ) from error
-    yield args.dist_url.replace(_TCP, _MET, 1)
+    with ending_together(store, args.machine_rank):
+        yield args.dist_url.replace(_TCP, _MET, 1)
     del store
 
 

@@ -4,7 +4,11 @@ Machines are threads here; test_two_machines.py has processes.
 """
 
 import argparse
+import multiprocessing
+import signal
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
@@ -12,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 from torch.distributed import rendezvous
 
-from imrsf_d2.engine import machines
+from imrsf_d2.engine import ending_together, machines
 from imrsf_d2.engine.machines import all_machines, check_machines
-from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.errors import InputError, Interrupted
 
 
 def free_port():
@@ -55,6 +59,63 @@ def test_where_all_have_come_the_processes_meet_whatever_the_port_is_used_for():
             return said
 
     assert at_once(lambda: exchange(1), lambda: exchange(0)) == ["hello of 0", "hello of 1"]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(ending_together, "_LOOK_S", 0.1)
+    monkeypatch.setattr(ending_together, "_GRACE_S", 0.2)
+
+
+def sleeper():
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_the_error_of_one_machine_ends_the_processes_of_the_other_that_have_not_met(fails, quick):
+    port = free_port()
+
+    def fail():
+        with all_machines(machine(fails, port), 1):
+            raise ZeroDivisionError
+
+    def wait():
+        with all_machines(machine(1 - fails, port), 1):
+            process = sleeper()
+            process.join()
+            raise ChildProcessError(process.exitcode)
+
+    failed, waited = at_once(fail, wait)
+    assert isinstance(failed, ZeroDivisionError)
+    assert isinstance(waited, InputError) and str(waited).startswith(f"machine {fails} of this run has ended")
+    assert waited.__cause__.args == (-signal.SIGKILL,)
+
+
+@pytest.mark.parametrize("how", [None, Interrupted(signal.SIGTERM)], ids=["done", "interrupted"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_machine_that_ends_in_order_ends_no_other(first, how, quick):
+    port = free_port()
+    left = threading.Event()
+
+    def end():
+        with all_machines(machine(first, port), 1):
+            if how:
+                left.set()
+                raise how
+        left.set()
+
+    def go_on():
+        with all_machines(machine(1 - first, port), 1):
+            process = sleeper()
+            left.wait()
+            process.join(1.5)
+            assert process.is_alive()
+            process.kill()
+            return "done"
+
+    assert at_once(end, go_on) == [how, "done"]
 
 
 @pytest.mark.parametrize(
