@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from imrsf_d2.modeling.layout import ImageGroup, TokenLayout
+from imrsf_d2.modeling.by_position import Result, at_each_position
+from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.linear import linear
-from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["BiLSTMAttention"]
 
 #: Stands for the fusion token where modalities are given by index.
 FUSION = -1
 FORWARD, BACKWARD = 0, 1
-
-#: New fusion tokens [G, N, D], and beta [G, M, N], 0 where absent, without gradient; None if nobody asks for it.
-Gathered = tuple[Tensor, Tensor | None]
 
 
 class BiLSTMAttention(nn.Module):
@@ -43,95 +40,27 @@ class BiLSTMAttention(nn.Module):
         nn.init.xavier_uniform_(self.score.weight)
 
     def forward(
-        self, streams: Tensor, fusion: Tensor, layout: TokenLayout, importance: bool = True
+        self, tokens: Tensor, fusion: Tensor, layout: TokenLayout, importance: bool = True
     ) -> tuple[Tensor, Tensor | None]:
         """Gather all positions of a batch.
 
         Args:
-            streams: [P, N, D] packed modality tokens.
+            tokens: [T, D] packed modality tokens.
             fusion: [N, D] fusion tokens, the same for every row.
             importance: also return beta.
 
         Returns:
             The new fusion tokens [R, N, D], and beta [R, M, N] (0 where absent, no gradient) or None, in packed order.
         """
-        tokens, betas = [], []
-        for group in layout.image_groups:
-            gather = self._gather_partial if group.partial else self._gather_whole
-            for new, beta in gather(streams, fusion, group, layout.num_modalities if importance else None):
-                # The LSTM may compute in a narrower type under autocast; the token tensor keeps its own.
-                tokens.append(new.to(fusion.dtype))
-                if beta is not None:
-                    betas.append(beta.to(fusion.dtype))
-        return layout.in_packed_order(tokens), layout.in_packed_order(betas) if importance else None
 
-    def gather_visible(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
-        """Gather the visible tokens of all positions of a pre-training batch.
+        def compute(here: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]]) -> list[Result]:
+            return self._gather(here, fusion, subsets, layout.num_modalities if importance else None)
 
-        Args:
-            tokens: [T, D] visible modality tokens.
-            fusion: [N, D] fusion tokens, the same for every sample.
-
-        Returns:
-            The new fusion tokens [B, N, D].
-        """
-        rows, every = layout.row_at, tuple(range(layout.num_modalities))
-        [(new, _)] = self._gather_by_pattern(layout.positions, lambda m, at: tokens[rows[m, at]], fusion, [every], None)
-        return new.to(fusion.dtype)
-
-    def _gather_whole(
-        self, streams: Tensor, fusion: Tensor, group: ImageGroup, num_modalities: int | None
-    ) -> list[Gathered]:
-        """Eqs. 2-3 for images that have every patch of their modalities; one result per subset."""
-        tokens = {m: streams[pairs] for m, pairs in group.streams.items()}
-        size = len(group.images)
-        return [
-            (new.expand(size, -1, -1), None if beta is None else beta.expand(size, -1, -1))
-            for new, beta in self._gather(tokens, fusion[None], group.rows, num_modalities)
-        ]
-
-    def _gather_partial(
-        self, streams: Tensor, fusion: Tensor, group: ImageGroup, num_modalities: int | None
-    ) -> list[Gathered]:
-        """Eqs. 2-3 for images that lack patches of their modalities; one result per subset."""
-        tokens = {m: streams[pairs].flatten(0, 1) for m, pairs in group.streams.items()}
-        return self._gather_by_pattern(group.positions, lambda m, at: tokens[m][at], fusion, group.rows, num_modalities)
-
-    def _gather_by_pattern(
-        self,
-        positions: Mapping[tuple[int, ...], Tensor],
-        take: Callable[[int, Tensor], Tensor],
-        fusion: Tensor,
-        subsets: Iterable[tuple[int, ...]],
-        num_modalities: int | None,
-    ) -> list[Gathered]:
-        """Eqs. 2-3 where positions have different modalities: once per combination, for its positions only.
-
-        Args:
-            positions: modalities -> those of the G * N positions that have exactly these.
-            take: a modality's tokens [n, D] at positions [n] that have it.
-            fusion: [N, D].
-            subsets: modalities to gather; a position leaves out those that it lacks.
-            num_modalities: M, if beta is asked for.
-        """
-        gathered = []
-        for pattern, at in positions.items():
-            here = {m: take(m, at)[None] for m in pattern}
-            of_pattern = [tuple(m for m in subset if m in here) for subset in subsets]
-            gathered.append(self._gather(here, fusion[None, at % len(fusion)], of_pattern, num_modalities))
-        order = torch.cat(list(positions.values())).argsort()
-        shape = (-1, len(fusion))
-        results = []
-        for of_subset in zip(*gathered):
-            new = torch.cat([tokens for tokens, _ in of_subset], dim=1)[0][order].unflatten(0, shape)
-            betas = [beta for _, beta in of_subset if beta is not None]
-            beta = torch.cat(betas, dim=2)[0][:, order].unflatten(1, shape).transpose(0, 1) if betas else None
-            results.append((new, beta))
-        return results
+        return at_each_position(compute, tokens, fusion, layout)
 
     def _gather(
         self, tokens: Mapping[int, Tensor], fusion: Tensor, subsets: Iterable[tuple[int, ...]], num_modalities: int | None
-    ) -> list[Gathered]:
+    ) -> list[Result]:
         """Eqs. 2-3 for positions that all have the same modalities.
 
         Args:
@@ -145,7 +74,7 @@ class BiLSTMAttention(nn.Module):
         """
         states = _States(self, {**tokens, FUSION: fusion})
         beta = None if num_modalities is None else fusion.new_zeros(1, num_modalities, fusion.shape[1])
-        done: dict[tuple[int, ...], Gathered] = {(): (fusion, beta)}
+        done: dict[tuple[int, ...], Result] = {(): (fusion, beta)}
         for subset in subsets:
             if subset not in done:
                 new, weights = states.attend(subset)
@@ -191,7 +120,11 @@ class _States:
         last = last + linear(self._state(BACKWARD, (FUSION,))[0], self._of_last[BACKWARD])
         orders = [(subset[: i + 1], (FUSION, *reversed(subset[i:]))) for i in range(len(subset))]
         scores = [
-            self.module.score(torch.tanh(last + self._project(FORWARD, before) + self._project(BACKWARD, after)))
+            # A sum of products: a matrix product of a single column rounds a row by where it stands among the others.
+            (
+                torch.tanh(last + self._project(FORWARD, before) + self._project(BACKWARD, after))
+                * self.module.score.weight[0]
+            ).sum(dim=-1, keepdim=True)
             for before, after in orders
         ]
         beta = torch.stack(scores).softmax(dim=0)  # [k, G, N, 1]

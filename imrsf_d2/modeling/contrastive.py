@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.processes import gather_flags, gather_rows, of_whole_batch
+from imrsf_d2.modeling.runs import FusionPart
 from imrsf_d2.modeling.transfer import to_device
-from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 __all__ = ["Contrastive", "info_nce"]
 
@@ -38,7 +39,7 @@ class Contrastive(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         self.to_comparison = nn.ModuleList(nn.Linear(embed_dim, dim) for _ in range(num_modalities + 1))
 
-    def forward(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
+    def forward(self, tokens: Tensor, fusion: Tensor, layout: TokenLayout) -> Tensor:
         """The loss of the whole batch, over all processes.
 
         Args:
@@ -50,28 +51,36 @@ class Contrastive(nn.Module):
         vectors = gather_rows(self.vectors(tokens, fusion, layout))
         return of_whole_batch(info_nce(vectors, gather_flags(layout.has_tokens, vectors.device), self.temperature))
 
-    def vectors(self, tokens: Tensor, fusion: Tensor, layout: VisibleLayout) -> Tensor:
+    def vectors(self, tokens: Tensor, fusion: Tensor, layout: TokenLayout) -> Tensor:
         """[B, M + 1, dim]: a vector of each modality, then of the fusion; meaningless where a modality has no token."""
-        keys = torch.cat([tokens[layout.samples.index], fusion], dim=1)  # [B, V + N, D]
-        key, value = self.key_value(keys).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
-        query = self.query(self.class_tokens).unflatten(-1, (self.num_heads, -1)).expand(len(fusion), -1, -1, -1)
-        mixed = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), self._allowed(layout)[:, None]
-        )
+        fusion = layout.pack_rows(fusion)
+        query = self.query(self.class_tokens).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)
+        parts = []
+        for part in layout.fusion_parts():
+            keys = torch.cat([part.streams.take(tokens), fusion[part.rows]], dim=1)  # [G, V + N, D]
+            key, value = self.key_value(keys).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
+            parts.append(
+                F.scaled_dot_product_attention(
+                    query.expand(len(keys), -1, -1, -1),
+                    key.transpose(1, 2),
+                    value.transpose(1, 2),
+                    self._allowed(part, layout)[:, None],
+                )
+            )
+        mixed = layout.unpack_rows(torch.cat(parts))
         gathered = self.norm(self.class_tokens + self.proj(mixed.transpose(1, 2).flatten(2)))
         return torch.stack([to(gathered[:, i]) for i, to in enumerate(self.to_comparison)], dim=1)
 
-    def _allowed(self, layout: VisibleLayout) -> Tensor:
-        """[B, M + 1, V + N] bool: the keys of each class token. No row is empty: a class token without keys
+    def _allowed(self, part: FusionPart, layout: TokenLayout) -> Tensor:
+        """[G, M + 1, V + N] bool: the keys of each class token. No row is empty: a class token without keys
         of its own sees everything, and its vector is left out of the loss."""
-        samples = layout.samples
         num_classes = len(self.class_tokens)
-        owner = layout.modality[samples.index]  # [B, V]
+        owner = part.streams.take(layout.modality)  # [G, V]
         own = owner[:, None] == torch.arange(num_classes, device=owner.device)[:, None]
         own[:, -1] = True
-        if samples.usable is not None:
-            own &= samples.usable[:, None]
-        of_fusion = own.new_zeros(layout.num_images, num_classes, layout.num_patches)
+        if part.streams.usable is not None:
+            own &= part.streams.usable[:, None]
+        of_fusion = own.new_zeros(len(owner), num_classes, layout.num_patches)
         of_fusion[:, -1] = True
         allowed = torch.cat([own, of_fusion], dim=2)
         return allowed | ~allowed.any(dim=2, keepdim=True)

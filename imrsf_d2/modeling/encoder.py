@@ -13,9 +13,8 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
-from imrsf_d2.modeling.gather import GATHERS, WEIGHING, gather, gather_visible, stream_means
+from imrsf_d2.modeling.gather import GATHERS, WEIGHING, gather, modality_means
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.runs import Layout
 from imrsf_d2.modeling.tokens import (
     PatchEmbed,
     keep_modalities,
@@ -26,7 +25,6 @@ from imrsf_d2.modeling.tokens import (
 )
 from imrsf_d2.modeling.transfer import to_device
 from imrsf_d2.modeling.unused import zero_of
-from imrsf_d2.modeling.visible_layout import VisibleLayout
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["READOUTS", "IncompleteMultimodalEncoder"]
@@ -228,18 +226,12 @@ class IncompleteMultimodalEncoder(nn.Module):
             raise InputError(
                 f"readout is {self.readout!r}, expected 'fusion': hidden patches are reconstructed from fusion tokens."
             )
-        layout = VisibleLayout(visible, patches.bands.device)
-        tokens = self._embed_visible(patches, layout)
-        fusion = gather_visible(
-            self.gather, self.bilstm, tokens, self._fusion_tokens(patches.grid), self._positions(patches.grid), layout
-        )
-        fusion = fusion + self._touch_unused(layout.used, fusion)
-        tokens = torch.cat([tokens, fusion.flatten(0, 1)])
+        layout = TokenLayout(visible, device=patches.bands.device)
+        tokens, learned, _ = self._enter(patches, layout, importance=False)
         for i, block in enumerate(self.blocks):
             tokens = self._pass(block, tokens, layout, fusion_only=not streams and i == len(self.blocks) - 1)
-        boundary = len(tokens) - layout.num_images * layout.num_patches
-        fusion = tokens[boundary:].unflatten(0, (layout.num_images, -1))
-        return VisibleOutput(fusion, tokens[:boundary] if streams else None, layout)
+        fusion = layout.unpack_rows(self._read_out(tokens, learned, layout))
+        return VisibleOutput(fusion, tokens[: layout.num_tokens] if streams else None, layout)
 
     @property
     def shares_streams(self) -> bool:
@@ -288,14 +280,7 @@ class IncompleteMultimodalEncoder(nn.Module):
         importance: bool = True,
     ) -> EncoderOutput:
         """Embed the tokens of a layout, gather them, run the blocks, and read out."""
-        stream_tokens = self._embed_streams(patches, layout)
-        learned = self._fusion_tokens(patches.grid)
-        learned = learned + self._touch_unused(layout.pair_modality, learned)
-        fusion, weights = gather(
-            self.gather, self.bilstm, stream_tokens, learned, self._positions(patches.grid), layout, importance
-        )
-
-        tokens = (torch.cat([stream_tokens, fusion]) if layout.fusion_length else stream_tokens).flatten(0, 1)
+        tokens, learned, weights = self._enter(patches, layout, importance)
         collected: dict[int, Tensor] = {}
         last = (len(self.blocks) if depth is None else depth) - 1
         for i in range(last + 1):
@@ -306,8 +291,8 @@ class IncompleteMultimodalEncoder(nn.Module):
                 collected[i] = layout.unpack_rows(self._read_out(tokens, learned, layout))
         named_streams = {}
         if streams:
-            packed = tokens.unflatten(0, (-1, layout.num_patches))[: layout.num_pairs]
-            named_streams = {name: layout.unpack_streams(packed, m) for m, name in enumerate(self.modalities.names)}
+            own = tokens[: layout.num_tokens]
+            named_streams = {name: layout.unpack_streams(own, m) for m, name in enumerate(self.modalities.names)}
         return EncoderOutput(
             collected[last],
             named_streams,
@@ -316,49 +301,49 @@ class IncompleteMultimodalEncoder(nn.Module):
             [collected[i] for i in layers],
             patches.grid,
             patches,
-            {m: layout.index_of_images_with(m) for m in range(len(self.modalities)) if layout.images_with(m)},
+            layout.images_by_modality(),
         )
+
+    def _enter(self, patches: Patches, layout: TokenLayout, importance: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The packed tokens that enter the first block, the learned fusion tokens [N, D], and the weights of `gather`."""
+        tokens = self._embed(patches, layout)
+        learned = self._fusion_tokens(patches.grid)
+        learned = learned + self._touch_unused(layout.used, learned)
+        fusion, weights = gather(
+            self.gather, self.bilstm, tokens, learned, self._positions(patches.grid), layout, importance
+        )
+        if layout.fusion_length:
+            tokens = torch.cat([tokens, fusion.flatten(0, 1)])
+        return tokens, learned, weights
 
     def _read_out(self, tokens: Tensor, learned: Tensor, layout: TokenLayout) -> Tensor:
         """[R, N, D] in packed order, of what a block returned; see `readout`."""
-        by_stream = tokens.unflatten(0, (-1, layout.num_patches))
         if layout.fusion_length:
             # A copy: the view would keep the streams of this layer alive as long as its fusion tokens.
-            return by_stream[-layout.num_fusion :].clone()
-        means, weights = stream_means(by_stream, layout)
+            return tokens[-layout.num_fusion * layout.num_patches :].unflatten(0, (layout.num_fusion, -1)).clone()
+        means, weights = modality_means(tokens, learned, layout)
+        # Not means alone: the learned tokens get a gradient, of zero, where none of them is needed.
         return torch.where(weights.any(dim=1)[..., None], means, learned)
 
-    def _pass(self, block: nn.Module, tokens: Tensor, layout: Layout, fusion_only: bool) -> Tensor:
+    def _pass(self, block: nn.Module, tokens: Tensor, layout: TokenLayout, fusion_only: bool) -> Tensor:
         if self.checkpoint_blocks and torch.is_grad_enabled():
             return checkpoint(block, tokens, layout, fusion_only, use_reentrant=False)
         return block(tokens, layout, fusion_only)
 
-    def _embed_visible(self, patches: Patches, layout: VisibleLayout) -> Tensor:
-        """[T, D] visible tokens with positions; the pixels of hidden patches are not read."""
-        tokens, rows = [], []
-        for m in layout.used:
-            of_modality, name = layout.rows[m], self.modalities.names[m]
-            at = layout.image[of_modality], layout.patch[of_modality], self.patch_size
-            bands = take_patches(patches.bands[:, self.modalities.bands(name)], *at)
-            valid = take_patches(patches.valid[:, m : m + 1], *at)[:, 0]
-            tokens.append(self.patch_embed[name](bands, valid)[:, 0])
-            rows.append(of_modality)
-        if not tokens:
-            return self.fusion_tokens.new_zeros(0, self.embed_dim)
-        return torch.cat(tokens)[torch.cat(rows).argsort()] + self._positions(patches.grid)[layout.patch]
-
-    def _embed_streams(self, patches: Patches, layout: TokenLayout) -> Tensor:
-        """[P, N, D] tokens with positions, of the images that have each modality and no others."""
-        tokens = []
+    def _embed(self, patches: Patches, layout: TokenLayout) -> Tensor:
+        """[T, D] tokens with positions; pixels of patches without a token are not read, unless the modality lacks none."""
+        whole, short = [], []
         for m, name in enumerate(self.modalities.names):
-            if layout.images_with(m):
-                at = layout.index_of_images_with(m)
-                bands = patches.bands[at, self.modalities.bands(name)]
-                tokens.append(self.patch_embed[name](bands, patches.valid[at, m]))
-        if not tokens:
-            return self.fusion_tokens.new_zeros(0, layout.num_patches, self.embed_dim)
+            bands, valid = patches.bands[:, self.modalities.bands(name)], patches.valid[:, m]
+            images = layout.whole_images(m)
+            if images is not None:
+                whole.append(self.patch_embed[name](bands[images], valid[images]))
+            at = layout.short_patches(m)
+            if len(at[0]):
+                of_patches = take_patches(valid[:, None], *at, self.patch_size)[:, 0]
+                short.append(self.patch_embed[name](take_patches(bands, *at, self.patch_size), of_patches)[:, 0])
         # Positions keep the parameters' type: under autocast the residual stream is float32 from here on.
-        return layout.pack(tokens) + self._positions(patches.grid)
+        return layout.pack(whole, short, self._positions(patches.grid))
 
     def _fusion_tokens(self, grid: tuple[int, int]) -> Tensor:
         """[N, D]: the learned grid, resized bicubically to the actual one, with positions; the same for every image."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from imrsf_d2.modeling.visible_layout import VisibleLayout
+from imrsf_d2.modeling.layout import TokenLayout
 
 __all__ = ["EncoderOutput", "Patches", "VisibleOutput"]
 
@@ -64,9 +64,9 @@ class VisibleOutput:
     Attributes:
         fusion: [B, N, D] fusion tokens.
         tokens: [T, D] the visible modality tokens, as `layout` says; None unless asked for.
-        layout: the sample, modality and patch of each token.
+        layout: where they lie.
     """
 
     fusion: Tensor
     tokens: Tensor | None
-    layout: VisibleLayout
+    layout: TokenLayout

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from imrsf_d2.modeling.runs import FusionPart, WholeRuns
+from imrsf_d2.modeling.runs import FusionPart, Runs, StreamPart
 
 __all__ = ["FixedLayout"]
 
@@ -35,20 +35,17 @@ class FixedLayout:
         self.num_patches = num_patches
         self.fusion_length = num_patches if fusion else 0
         self.num_pairs = num_images * num_modalities
+        self.num_tokens = self.num_pairs * num_patches
         self.present = present
 
-    @property
-    def num_tokens(self) -> int:
-        """P * N, the rows of modality tokens."""
-        return self.num_pairs * self.num_patches
-
-    def stream_parts(self) -> Iterator[WholeRuns]:
+    def stream_parts(self) -> Iterator[StreamPart]:
         """Yield all streams at once."""
         usable = None
         if self.present is not None:
             # Nobody attends to a stream without any patch, but without any key it would be NaN, which no mask holds back.
             usable = (self.present | ~self.present.any(dim=-1, keepdim=True)).flatten(0, 1)
-        yield WholeRuns(self.num_pairs, slice(0, self.num_pairs), self.num_patches, usable)
+        rows = slice(0, self.num_tokens)
+        yield StreamPart(rows, Runs(self.num_pairs, self.num_patches, rows, usable))
 
     def fusion_parts(self) -> Iterator[FusionPart]:
         """Yield all fusion queries at once."""
@@ -58,7 +55,7 @@ class FixedLayout:
             own = usable.new_ones(self.num_images, self.fusion_length)
             # Without fusion tokens, an image of nothing has no key either.
             usable = torch.cat([usable if self.fusion_length else usable | ~usable.any(dim=1, keepdim=True), own], dim=1)
-        streams = WholeRuns(self.num_images, slice(0, self.num_pairs), self.num_patches, None)
+        streams = Runs(self.num_images, self.num_tokens // self.num_images, slice(0, self.num_tokens))
         yield FusionPart(slice(0, self.num_images), streams, usable)
 
     def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:

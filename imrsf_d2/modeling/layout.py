@@ -1,46 +1,35 @@
 """Which tokens exist in a batch, and where they lie in the packed token tensor.
 
-Streams are packed as [P, N, D], one row per (sample, modality) pair that exists; fusion tokens as [B, N, D]. Samples
-are sorted so that those with the same subset of modalities lie side by side: a group's streams are then a plain view
-[G, k * N, D] (k modalities, config order) and nothing absent is ever computed, attended or padded.
+Modality tokens are packed as [T, D], stream after stream, and only those of usable patches: nothing absent is computed, attended
+or padded. Streams that lack no patch come first, those of samples with the same modalities side by side: what such samples attend
+to is then a plain view [G, k * N, D] (k modalities, config order). Of the others, those of the same length are a view. Fusion
+tokens follow as [R * N, D].
 
 A sweep looks at one image with several subsets. Streams see only themselves, so they are the same in each: the image
-then has one fusion row per subset, and its streams exist once. Why pre-training has another layout: see `runs.py`.
+then has one fusion row per subset, and its streams exist once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from imrsf_d2.modeling.runs import FusionPart, WholeRuns
-from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset, positions_by_pattern
+from imrsf_d2.modeling.image_groups import ImageGroup, group_images
+from imrsf_d2.modeling.runs import FusionPart, Runs, StreamPart, padded_runs
+from imrsf_d2.modeling.token_order import TokenOrder, similar_lengths
 from imrsf_d2.modeling.tracing import refuse_tracing
 from imrsf_d2.modeling.transfer import to_device
 
-__all__ = ["ImageGroup", "TokenLayout"]
+__all__ = ["TokenLayout"]
 
-
-@dataclass(frozen=True)
-class ImageGroup:
-    """Images that are seen with the same subsets of modalities.
-
-    Attributes:
-        images: which; ascending.
-        partial: True if one of them lacks some patch of a modality in one of the subsets.
-        rows: subset -> the packed rows that show the images with it, in the order of `images`.
-        streams: modality -> the streams of the images, likewise; in config order.
-        positions: set of modalities -> those of the images' G * N positions that have exactly these; int64. Empty unless partial.
-    """
-
-    images: tuple[int, ...]
-    partial: bool
-    rows: dict[tuple[int, ...], list[int]]
-    streams: dict[int, slice | Tensor]
-    positions: dict[tuple[int, ...], Tensor]
+#: From this many keys on, only runs of the same length attend in one call, without a mask; shorter ones are filled up to that of
+#: the longest. On a CPU a call costs little, and one per length takes half the time from 64 keys on (24 streams of 33 to
+#: 64 tokens, D = 768, float32). A GPU waits for the next call unless there is much to compute in each.
+CPU_ALONE, GPU_ALONE = 32, 2048
 
 
 class TokenLayout:
@@ -57,156 +46,129 @@ class TokenLayout:
         images: which image, 0..B - 1, each row shows. Rows of one image differ in the modalities that they leave out
             and in nothing else: they share its streams, and are packed once if they have the same modalities.
         fusion: whether there are fusion tokens.
+        device: of the tokens; default: that of `present`.
 
     Attributes:
-        groups: the groups of rows in packed order.
-        image_groups: the images by the subsets that they are seen with; without shared streams, the groups of rows.
         num_images: B, the images.
         num_fusion: R, the packed rows.
         fusion_length: the fusion tokens of each: N, or 0 without.
-        num_pairs: P, the streams.
-        num_full_pairs: streams before this one are of full coverage and need no key mask.
-        row_image: the image of each packed row; `pair_image`, `pair_modality`: the image and modality of each stream.
+        num_tokens: T.
+        image_groups: the images by the subsets that they are seen with.
+        modality: [T] int64, of each token.
+        used: the modalities with at least one token.
+        has_tokens: [F, M] bool on the CPU, whether a row has a token of a modality.
 
     Raises:
         ValueError: while PyTorch traces.
     """
 
-    def __init__(self, present: Tensor, images: Sequence[int] | None = None, fusion: bool = True):
+    def __init__(
+        self, present: Tensor, images: Sequence[int] | None = None, fusion: bool = True, device: torch.device | None = None
+    ):
         refuse_tracing()
         self.present = present
+        self.device = device or present.device
         self.num_rows, self.num_modalities, self.num_patches = present.shape
         self.fusion_length = self.num_patches if fusion else 0
         images = range(self.num_rows) if images is None else images
         self.num_images = len(set(images))
-        self.groups = []
-        rows: list[int] = []
-        packed: dict[int, int] = {}
-        pairs: dict[tuple[int, int], tuple[int, int]] = {}  # (image, modality) -> (stream, a row that shows it)
-        self.num_full_pairs = 0
-        host = present.cpu()
-        for group in group_by_subset(host):
-            distinct: dict[int, int] = {}
-            for row in group.index:
-                distinct.setdefault(images[row], row)
-            at = {image: len(rows) + i for i, image in enumerate(distinct)}
-            packed.update((row, at[images[row]]) for row in group.index)
-            rows += distinct.values()
-            for image, row in distinct.items():
-                for m in group.subset:
-                    pairs.setdefault((image, m), (len(pairs), row))
-            if not group.partial:
-                self.num_full_pairs = len(pairs)
-            self.groups.append(replace(group, index=tuple(distinct.values())))
-        self.num_fusion = len(rows)
-        self.num_pairs = len(pairs)
-        self.row_image = [images[row] for row in rows]
-        self.pair_image = [image for image, _ in pairs]
-        self.pair_modality = [m for _, m in pairs]
-        self._pairs = pairs
-        self._packed = [packed[row] for row in range(self.num_rows)]
-        self._spans = self._find_spans()
-        image_groups = self._group_images(host)
-        self._at = to_device(self._indices(host, rows, image_groups), present.device)
-        self.image_groups = [
-            replace(
-                group,
-                streams={m: self._at.get(("streams", i, m), at) for m, at in group.streams.items()},
-                positions={pattern: self._at["positions", i, pattern] for pattern in group.positions},
-            )
-            for i, group in enumerate(image_groups)
-        ]
+        order = self._order = TokenOrder(present.cpu(), images)
+        self.num_fusion, self.num_tokens = len(order.rows), order.starts[-1]
+        self.num_whole_tokens = order.num_whole * self.num_patches
+        self.has_tokens = order.present.any(dim=2)
+        self.used = sorted({stream.modality for stream in order.streams})
+        self._alone = CPU_ALONE if self.device.type == "cpu" else GPU_ALONE
+        streams, rows, groups = self._stream_runs(), self._row_runs(), group_images(order)
+        indices = self._indices(groups)
+        for kind, parts in (("streams", streams), ("rows", rows)):
+            for i, part in enumerate(parts):
+                indices.update(((kind, i, name), values) for name, values in part.tensors().items())
+        for i, runs in enumerate(rows):
+            if runs.usable is not None:
+                own = runs.usable.new_ones(runs.num_runs, self.fusion_length)
+                indices["usable by fusion", i] = torch.cat([runs.usable, own], dim=1)
+        at = self._at = to_device(indices, self.device)
+        self.modality = at["modality"]
+        self._streams, self._rows = (
+            [part.with_tensors({name: at[kind, i, name] for name in part.tensors()}) for i, part in enumerate(parts)]
+            for kind, parts in (("streams", streams), ("rows", rows))
+        )
+        self.image_groups = [_moved(group, i, at) for i, group in enumerate(groups)]
 
-    @property
-    def num_tokens(self) -> int:
-        """P * N, the rows of modality tokens."""
-        return self.num_pairs * self.num_patches
+    def _stream_runs(self) -> list[Runs]:
+        """All streams on the CPU, those together that attend in one call, in the order of their tokens."""
+        order, first = self._order, self._order.num_whole
+        lengths = [stream.length for stream in order.streams[first:]]
+        ranges = [(0, first)] if first else []
+        ranges += [(first + start, first + stop) for start, stop in similar_lengths(lengths, self._alone)]
+        runs = []
+        for start, stop in ranges:
+            length = order.streams[stop - 1].length
+            if order.streams[start].length == length:
+                runs.append(Runs(stop - start, length, slice(order.starts[start], order.starts[stop])))
+            else:
+                runs.append(padded_runs([torch.arange(*order.starts[i : i + 2]) for i in range(start, stop)]))
+        return runs
 
-    def spans(self) -> Iterator[tuple[SubsetGroup, slice, slice | Tensor]]:
-        """Yield (group, its packed rows, its streams). Streams of rows that share them may be indices."""
-        for i, (group, rows, pairs) in enumerate(self._spans):
-            yield group, rows, pairs if isinstance(pairs, slice) else self._at["span", i]
+    def _row_runs(self) -> list[Runs]:
+        """What the fusion tokens of all packed rows see of the modalities, likewise, in the order of the rows."""
+        order, runs, row = self._order, [], 0
+        for group in order.groups:
+            images = order.row_image[row : row + len(group.index)]
+            row += len(group.index)
+            streams = [order.stream_of[image, m] for image in images for m in group.subset]
+            first, length = (streams or [0])[0], len(group.subset) * self.num_patches
+            at: slice | Tensor = slice(first * self.num_patches, (first + len(streams)) * self.num_patches)
+            if streams != list(range(first, first + len(streams))):
+                at = torch.tensor(streams)[:, None] * self.num_patches + torch.arange(self.num_patches)
+                at = at.reshape(len(images), length)
+            runs.append(Runs(len(images), length, at))
+        partial = [order.tokens_of_row(number) for number in range(row, self.num_fusion)]
+        keys = [len(tokens) + self.fusion_length for tokens in partial]
+        return runs + [padded_runs(partial[first:last]) for first, last in similar_lengths(keys, self._alone)]
 
-    def _find_spans(self) -> list[tuple[SubsetGroup, slice, slice | list[int]]]:
-        spans, row = [], 0
-        for group in self.groups:
-            rows = slice(row, row + len(group.index))
-            row = rows.stop
-            pairs = [self._pairs[image, m][0] for image in self.row_image[rows] for m in group.subset]
-            spans.append((group, rows, _as_slice(pairs)))
-        return spans
-
-    def _group_images(self, present: Tensor) -> list[ImageGroup]:
-        """`image_groups` on the CPU, their streams as tensors unless they are evenly spaced."""
-        seen: dict[int, list[tuple[SubsetGroup, int]]] = {}
-        for group, rows, _ in self._spans:
-            for row in range(rows.start, rows.stop):
-                seen.setdefault(self.row_image[row], []).append((group, row))
-        members: dict[tuple, list[int]] = {}
-        for image, views in seen.items():
-            subsets = tuple(group.subset for group, _ in views)
-            members.setdefault((subsets, any(group.partial for group, _ in views)), []).append(image)
-        groups = []
-        for (subsets, partial), images in members.items():
-            of_subset = {subset: [seen[image][i][1] for image in images] for i, subset in enumerate(subsets)}
-            modalities = sorted(set().union(*subsets))
-            pairs = {m: [self._pairs[image, m] for image in images] for m in modalities}
-            streams = {m: _as_index([stream for stream, _ in of_modality]) for m, of_modality in pairs.items()}
-            positions = {}
-            if partial:
-                usable = torch.stack([present[[row for _, row in pairs[m]], m] for m in modalities])
-                positions = {
-                    tuple(modalities[i] for i in pattern): at
-                    for pattern, at in positions_by_pattern(usable.flatten(1)).items()
-                }
-            groups.append(ImageGroup(tuple(images), partial, of_subset, streams, positions))
-        return groups
-
-    def _indices(self, present: Tensor, rows: list[int], image_groups: list[ImageGroup]) -> dict[Hashable, Tensor]:
-        """All that the device is told about the batch, on the CPU. Orders that change nothing are left out."""
-        gathered = [row for group in image_groups for of_subset in group.rows.values() for row in of_subset]
+    def _indices(self, groups: list[ImageGroup]) -> dict[Hashable, Tensor]:
+        """What the device is told about the batch besides, on the CPU. Orders that change nothing are left out."""
+        order = self._order
+        image, modality, patch = order.places
+        short = modality[self.num_whole_tokens :].argsort(stable=True)
+        gathered = [row for group in groups for of_subset in group.rows.values() for row in of_subset]
+        whole = order.streams[: order.num_whole]
         orders: dict[Hashable, list[int]] = {
-            "rows": rows,
-            "unpack": self._packed,
+            "unpack": order.packed,
+            "pack rows": order.rows,
             "gathered": _inverse(gathered),
-            # Tokens are embedded modality after modality; sorting the packed pairs the same way inverts that.
-            "pack": _inverse(sorted(range(self.num_pairs), key=lambda p: (self.pair_modality[p], p))),
+            # Tokens are embedded modality after modality; sorting the streams the same way inverts that.
+            "pack": _inverse(sorted(range(len(whole)), key=lambda number: (whole[number].modality, number))),
         }
-        lists = {key: order for key, order in orders.items() if order != list(range(len(order)))}
-        lists["images of rows"] = self.pair_image + (self.row_image if self.fusion_length else [])
         for m in range(self.num_modalities):
-            if (images := self.images_with(m)) != list(range(self.num_images)):
-                lists["images", m] = images
-            have = [
-                (row, self._pairs[image, m][0])
-                for row, image in enumerate(self.row_image[at] for at in self._packed)
-                if (image, m) in self._pairs
-            ]
-            lists["rows with", m], lists["streams of", m] = [row for row, _ in have], [stream for _, stream in have]
-        lists.update((("span", i), pairs) for i, (_, _, pairs) in enumerate(self._spans) if isinstance(pairs, list))
-        indices: dict[Hashable, Tensor] = {key: torch.tensor(values, dtype=torch.int64) for key, values in lists.items()}
-        for i, image_group in enumerate(image_groups):
-            indices.update((("streams", i, m), at) for m, at in image_group.streams.items() if isinstance(at, Tensor))
-            indices.update((("positions", i, pattern), at) for pattern, at in image_group.positions.items())
-        for group in self.groups:
-            if group.partial:
-                usable = present[list(group.index)][:, list(group.subset)].flatten(1)
-                indices[group] = torch.cat([usable, usable.new_ones(len(usable), self.fusion_length)], dim=1)
-        partial = [(row, m) for (_, m), (_, row) in self._pairs.items()][self.num_full_pairs :]
-        if partial:
-            of_row, of_modality = torch.tensor(partial).unbind(1)
-            indices["partial streams"] = present[of_row, of_modality]
+            for key, streams in (("images", order.streams), ("whole images", whole)):
+                having = [stream.image for stream in streams if stream.modality == m]
+                if having != list(range(self.num_images)):
+                    orders[key, m] = having
+        indices: dict[Hashable, Tensor] = {
+            key: torch.tensor(values, dtype=torch.int64)
+            for key, values in orders.items()
+            if isinstance(key, tuple) or values != list(range(len(values)))
+        }
+        own = torch.tensor(order.row_image if self.fusion_length else [], dtype=torch.int64)
+        indices["modality"] = modality
+        indices["images of rows"] = torch.cat([image, own.repeat_interleave(self.num_patches)])
+        indices["short images"] = image[self.num_whole_tokens :][short]
+        indices["short patches"] = patch[self.num_whole_tokens :]
+        indices["short patches by modality"] = indices["short patches"][short]
+        indices["pack short"] = short.argsort()
+        for i, group in enumerate(groups):
+            for name in ("streams", "positions", "tokens"):
+                of_group: Mapping[Hashable, slice | Tensor] = getattr(group, name)
+                indices.update(((name, i, key), at) for key, at in of_group.items() if isinstance(at, Tensor))
+            if group.order is not None:
+                indices["order", i] = group.order
         return indices
 
     def images_of_rows(self, fusion_only: bool) -> Tensor:
-        """The image of each token row that a block returns: N of each stream, unless `fusion_only`, and of each row."""
-        images = self._at["images of rows"][self.num_pairs if fusion_only else 0 :]
-        return images[:, None].expand(-1, self.num_patches).flatten()
-
-    @property
-    def present_in_packed_order(self) -> Tensor:
-        """[R, M, N]: `present` of each packed row."""
-        return self._take(self.present, "rows")
+        """The image of each token row that a block returns: those of the modalities, unless `fusion_only`, and N of each row."""
+        return self._at["images of rows"][self.num_tokens if fusion_only else 0 :]
 
     def in_packed_order(self, parts: list[Tensor]) -> Tensor:
         """Bring values that were computed for the rows of each of `image_groups` into packed order.
@@ -219,110 +181,127 @@ class TokenLayout:
         """
         return self._take(torch.cat(parts), "gathered")
 
-    def images_with(self, modality: int) -> list[int]:
-        """The images that have a stream of a modality, in the order of the streams."""
-        return [image for image, m in self._pairs if m == modality]
+    def whole_images(self, modality: int) -> slice | Tensor | None:
+        """The images that have every patch of a modality, as an index on the device; None if there is none.
 
-    def index_of_images_with(self, modality: int) -> slice | Tensor:
-        """Likewise as an index on the device; a slice if these are all images of the batch."""
-        # Picking every image of a complete batch would copy it for nothing.
-        return self._at.get(("images", modality), slice(None))
+        A slice if these are all images of the batch: picking them would copy it for nothing.
+        """
+        return self._images("whole images", modality)
 
-    def pack(self, tokens: list[Tensor]) -> Tensor:
-        """Bring the tokens of all modalities into packed order.
+    def images_by_modality(self) -> dict[int, slice | Tensor]:
+        """Modality -> the images that have a token of it, likewise; those of no image are left out."""
+        return {m: at for m in self.used if (at := self._images("images", m)) is not None}
+
+    def _images(self, which: str, modality: int) -> slice | Tensor | None:
+        at = self._at.get((which, modality), slice(None))
+        return None if isinstance(at, Tensor) and not len(at) else at
+
+    def short_patches(self, modality: int) -> tuple[Tensor, Tensor]:
+        """Image and patch, [k] int64, of the tokens of a modality in images that lack some of its patches."""
+        short = self._order.streams[self._order.num_whole :]
+        first = sum(stream.length for stream in short if stream.modality < modality)
+        at = slice(first, first + sum(stream.length for stream in short if stream.modality == modality))
+        return self._at["short images"][at], self._at["short patches by modality"][at]
+
+    def pack(self, whole: list[Tensor], short: list[Tensor], positions: Tensor) -> Tensor:
+        """Bring the tokens of all modalities into packed order, and add their positions.
 
         Args:
-            tokens: for each modality that some image has, in config order, [S_m, N, D] over `images_with(m)`.
+            whole: for each modality that some image has entirely, in config order, [S_m, N, D] over `whole_images(m)`.
+            short: for each modality that some image has in part, in config order, [k_m, D] over `short_patches(m)`.
+            positions: [N, D].
 
         Returns:
-            [P, N, D].
+            [T, D].
         """
-        return self._take(torch.cat(tokens), "pack")
+        parts = []
+        if whole:
+            parts.append((self._take(torch.cat(whole), "pack") + positions).flatten(0, 1))
+        if short:
+            parts.append(torch.cat(short)[self._at["pack short"]] + positions[self._at["short patches"]])
+        if not parts:
+            return positions.new_zeros(0, positions.shape[1])
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def whole_streams(self, tokens: Tensor) -> Tensor:
+        """[S, N, D] of the streams that lack no patch, of all token rows [..., D]."""
+        return tokens[: self.num_whole_tokens].unflatten(0, (-1, self.num_patches))
+
+    def pack_rows(self, values: Tensor) -> Tensor:
+        """[B, ...] of all images, each of which is one row, to packed order."""
+        return self._take(values, "pack rows")
 
     def unpack_rows(self, values: Tensor) -> Tensor:
         """[R, ...] in packed order to [F, ...] in the original order of the rows."""
         return self._take(values, "unpack")
 
-    def unpack_streams(self, streams: Tensor, modality: int) -> Tensor:
+    def unpack_streams(self, tokens: Tensor, modality: int) -> Tensor:
         """One modality's stream in the original order of the rows, zero where the row or the patch lacks it.
 
         Args:
-            streams: [P, N, D] packed.
+            tokens: [T, D] packed.
 
         Returns:
             [F, N, D].
         """
-        full = streams.new_zeros(self.num_rows, *streams.shape[1:])
-        target, source = self._at["rows with", modality], self._at["streams of", modality]
-        if len(target):
-            full = full.index_copy(0, target, streams[source])
-        return full.masked_fill(~self.present[:, modality, :, None], 0.0)
+        if not len(tokens):
+            return tokens.new_zeros(self.num_rows, self.num_patches, tokens.shape[1])
+        return tokens[self._table[:, modality]].masked_fill(~self.present[:, modality, :, None], 0.0)
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """[F, M, N] int64, the token row of each patch; 0 where the image has none. Made for those who ask for streams alone."""
+        table = self._order.table[list(self._order.images)]
+        return to_device({"table": table}, self.device)["table"]
+
+    @cached_property
+    def _order_of_mixed(self) -> Tensor:
+        """[T] int64, where each token stands among those of all packed rows. Made for full attention alone."""
+        tokens = torch.cat([self._order.tokens_of_row(row) for row in range(self.num_fusion)])
+        return to_device({"order": tokens.argsort()}, self.device)["order"]
 
     def _take(self, values: Tensor, order: str) -> Tensor:
         """The values in another order; as they are, and no copy, if it is theirs."""
         return values[self._at[order]] if order in self._at else values
 
-    def stream_parts(self, most: int | None = None) -> Iterator[WholeRuns]:
-        """Yield the streams, `most` at a time, those of full coverage first."""
-        for first, last in _cut(0, self.num_full_pairs, most):
-            yield WholeRuns(last - first, slice(first, last), self.num_patches, None)
-        for first, last in _cut(self.num_full_pairs, self.num_pairs, most):
-            usable = self._at["partial streams"][first - self.num_full_pairs : last - self.num_full_pairs]
-            yield WholeRuns(last - first, slice(first, last), self.num_patches, usable)
+    def stream_parts(self, most_rows: int | None = None) -> Iterator[StreamPart]:
+        """Yield the streams in the order of their tokens, at most so many token rows at a time, or one stream."""
+        first = 0
+        for runs in self._streams:
+            for _, part in runs.cut(None if most_rows is None else max(1, most_rows // runs.length)):
+                last = first + (part.num_runs * part.length if part.lengths is None else sum(part.lengths))
+                yield StreamPart(slice(first, last), part)
+                first = last
 
-    def fusion_parts(self, most: int | None = None) -> Iterator[FusionPart]:
-        """Yield the groups in parts of `most` packed rows."""
-        for i, (group, rows, pairs) in enumerate(self._spans):
-            mask, steps, at = self.group_key_mask(group), len(group.subset), self._at.get(("span", i))
-            for first, last in _cut(0, len(group.index), most):
-                usable = None if mask is None else mask[first:last]
-                streams = WholeRuns(last - first, _part(pairs, at, first * steps, last * steps), self.num_patches, None)
-                yield FusionPart(slice(rows.start + first, rows.start + last), streams, usable)
+    def fusion_parts(self, most_rows: int | None = None) -> Iterator[FusionPart]:
+        """Yield the packed rows in order, at most so many fusion tokens at a time, or those of one row."""
+        first = 0
+        most = None if most_rows is None else max(1, most_rows // self.num_patches)
+        for i, runs in enumerate(self._rows):
+            usable = self._at.get(("usable by fusion", i))
+            for numbers, part in runs.cut(most):
+                rows = slice(first + numbers.start, first + numbers.stop)
+                yield FusionPart(rows, part, None if usable is None else usable[numbers])
+            first += runs.num_runs
 
     def in_token_order(self, parts: list[Tensor]) -> list[Tensor]:
-        """Nothing to do: `stream_parts` yields the streams in packed order."""
-        return parts
-
-    def group_key_mask(self, group: SubsetGroup) -> Tensor | None:
-        """[G, k * N + fusion_length] bool: usable keys of a group, fusion tokens last; None if full coverage."""
-        return self._at.get(group)
+        """Bring the rows of `fusion_parts` into the order of the tokens."""
+        if self.num_whole_tokens == self.num_tokens or not parts:
+            return parts  # the streams lie in the order of the rows
+        return [torch.cat(parts)[self._order_of_mixed]]
 
 
-def _as_slice(indices: list[int]) -> slice | list[int]:
-    """The same indices as a slice if they are evenly spaced: a view then, where a list would copy."""
-    if not indices:
-        return slice(0, 0)
-    step = indices[1] - indices[0] if len(indices) > 1 else 1
-    if step > 0 and indices == list(range(indices[0], indices[-1] + 1, step)):
-        return slice(indices[0], indices[-1] + 1, step)
-    return indices
-
-
-def _as_index(indices: list[int]) -> slice | Tensor:
-    """Likewise, but a tensor instead of a list."""
-    evenly = _as_slice(indices)
-    return evenly if isinstance(evenly, slice) else torch.tensor(evenly)
+def _moved(group: ImageGroup, i: int, at: Mapping[Hashable, Tensor]) -> ImageGroup:
+    """A group with its indices on the device."""
+    return replace(
+        group,
+        streams={m: at.get(("streams", i, m), streams) for m, streams in group.streams.items()},
+        positions={pattern: at["positions", i, pattern] for pattern in group.positions},
+        tokens={key: at["tokens", i, key] for key in group.tokens},
+        order=at.get(("order", i)),
+    )
 
 
 def _inverse(order: list[int]) -> list[int]:
     """The permutation that undoes another."""
     return sorted(range(len(order)), key=order.__getitem__)
-
-
-def _part(indices: slice | list[int], at: Tensor | None, first: int, last: int) -> slice | Tensor:
-    """The indices from position `first` up to `last` of a slice, or of a list that is on the device as `at`."""
-    if isinstance(indices, slice):
-        step = indices.step or 1
-        return slice(indices.start + first * step, min(indices.start + last * step, indices.stop), step)
-    part = _as_slice(indices[first:last])
-    if isinstance(part, slice):
-        return part
-    assert at is not None
-    return at[first:last]
-
-
-def _cut(start: int, stop: int, most: int | None) -> Iterator[tuple[int, int]]:
-    """The range in pieces (first, last) of at most so many."""
-    step = most or max(stop - start, 1)
-    for first in range(start, stop, step):
-        yield first, min(first + step, stop)

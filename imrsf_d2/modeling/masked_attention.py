@@ -1,9 +1,8 @@
 """Masked self-attention in structured form (eq. 4, paper section III-C): the N x N mask is never built.
 
 m_ij = 1 iff j is of i's own modality, or i is a fusion token. A modality stream therefore only sees itself, and each
-stream runs as an attention of its own; fusion queries run once per group of samples that have the same modalities. Which
-token rows these are is the layout's to say (`runs.py`), whether they are whole streams or the visible tokens of a
-pre-training batch.
+stream runs as an attention of its own; fusion queries run once per group of samples that have as many tokens. Which
+token rows these are is the layout's to say (`runs.py`).
 """
 
 from __future__ import annotations
@@ -81,18 +80,14 @@ class MaskedAttention(nn.Module):
             Rows of `tokens`, one part after the other, and what attention returns for them.
         """
         patches, dim, boundary = layout.num_patches, tokens.shape[-1], layout.num_tokens
-        most = max(1, most_rows // patches)
         # Fusion queries look at the streams as they are before this block: their keys and values come first.
         stream_kv = self._project(norm(tokens[:boundary]), slice(dim, None))
-        first = 0 if not fusion_only else boundary
         if not fusion_only:
-            for runs in layout.stream_parts(most):
+            for rows, runs in layout.stream_parts(most_rows):
                 key, value = runs.take(stream_kv).unbind(2)
-                rows = slice(first, first + runs.num_runs * patches)
-                query = self._project(norm(tokens[rows]), slice(0, dim))[:, 0].unflatten(0, (-1, patches))
+                query = runs.take(self._project(norm(tokens[rows]), slice(0, dim))[:, 0], first=rows.start)
                 yield rows, self.proj(runs.select(_attend(query, key, value, runs.usable)))
-                first = rows.stop
-        for part in layout.fusion_parts(most) if layout.fusion_length else ():
+        for part in layout.fusion_parts(most_rows) if layout.fusion_length else ():
             rows = slice(boundary + part.rows.start * patches, boundary + part.rows.stop * patches)
             fusion = self._project(norm(tokens[rows])).unflatten(0, (-1, patches))
             yield rows, self.proj(self._mix(part, stream_kv, fusion))
@@ -105,10 +100,10 @@ class MaskedAttention(nn.Module):
     def _attend_streams(self, stream: Tensor, layout: Layout) -> list[Tensor]:
         """Each stream on its own; returns pieces [rows, D] that together are the T tokens in order."""
         parts = []
-        for runs in layout.stream_parts():
+        for _, runs in layout.stream_parts():
             query, key, value = runs.take(stream).unbind(2)
             parts.append(runs.select(_attend(query, key, value, runs.usable)))
-        return layout.in_token_order(parts)
+        return parts
 
     def _attend_fusion(self, stream: Tensor, fusion: Tensor, layout: Layout) -> list[Tensor]:
         """Fusion queries over everything their sample has; one piece [G * N, D] per part."""
@@ -144,7 +139,7 @@ class MaskedAttention(nn.Module):
             of_streams, of_fusion = mixed.split([mixed.shape[1] - length, length], dim=1)
             stream_parts.append(part.streams.select(of_streams))
             fusion_parts.append(of_fusion.flatten(0, 1))
-        return stream_parts + fusion_parts
+        return layout.in_token_order(stream_parts) + fusion_parts
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, usable: Tensor | None = None) -> Tensor:

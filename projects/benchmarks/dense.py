@@ -57,13 +57,15 @@ class DenseMaskViT(IncompleteMultimodalViT):
     ) -> EncoderOutput:
         names, bands = self.modalities.names, patches.bands
         positions = self._positions(patches.grid)
-        embedded = [
-            self.patch_embed[name](bands[:, self.modalities.bands(name)], patches.valid[:, m]) + positions
+        bare = [
+            self.patch_embed[name](bands[:, self.modalities.bands(name)], patches.valid[:, m])
             for m, name in enumerate(names)
         ]
+        embedded = [values + positions for values in bare]
         fusion = self._fusion_tokens(patches.grid)
-        have = [(m, layout.index_of_images_with(m)) for m in range(len(names)) if layout.images_with(m)]
-        packed = layout.pack([embedded[m][images] for m, images in have]) if have else fusion[None, :0]
+        whole = [values[at] for m, values in enumerate(bare) if (at := layout.whole_images(m)) is not None]
+        short = [values[layout.short_patches(m)] for m, values in enumerate(bare)]
+        packed = layout.pack(whole, short, positions)
         fusion, weights = gather(self.gather, self.bilstm, packed, fusion, positions, layout, importance)
         fusion = layout.unpack_rows(fusion)
         tokens = torch.cat([*embedded, fusion], dim=1)
@@ -80,7 +82,14 @@ class DenseMaskViT(IncompleteMultimodalViT):
         )
         weights = None if weights is None else layout.unpack_rows(weights)
         return EncoderOutput(
-            parts[-1], named, layout.present, weights, [collected[i] for i in layers], patches.grid, patches, dict(have)
+            parts[-1],
+            named,
+            layout.present,
+            weights,
+            [collected[i] for i in layers],
+            patches.grid,
+            patches,
+            layout.images_by_modality(),
         )
 
 

@@ -5,7 +5,6 @@ import torch
 
 from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 #: Of skipping. Not a half: there 1 / (1 - p) and 1 / p are the same.
 P = 0.2
@@ -13,25 +12,27 @@ P = 0.2
 IMAGES, PATCHES = 20_000, 2
 
 
-def packed(layout):
+def packed(coverage):
     """Two sensors: the first image has both, the others have the second."""
     present = torch.ones(IMAGES, 2, PATCHES, dtype=torch.bool)
     present[1:, 0] = False
-    return TokenLayout(present) if layout is TokenLayout else VisibleLayout(present, torch.device("cpu"))
+    if coverage == "partial":
+        present[:, 1, 0] = False
+    return TokenLayout(present)
 
 
 @pytest.mark.parametrize("silent", ["attn.proj", "mlp.fc2"])
-@pytest.mark.parametrize("layout", [TokenLayout, VisibleLayout])
+@pytest.mark.parametrize("coverage", ["full", "partial"])
 @pytest.mark.parametrize("fusion_only", [False, True])
-def test_a_kept_branch_is_rescaled_so_that_the_mean_is_the_full_layer(silent, layout, fusion_only):
+def test_a_kept_branch_is_rescaled_so_that_the_mean_is_the_full_layer(silent, coverage, fusion_only):
     """One branch alone, the other one's output being zero: skipped, it adds 0; kept, exactly 1 / (1 - p) of itself."""
     torch.manual_seed(1)
     block = Block(dim=8, num_heads=2, drop_path=P).double()
     with torch.no_grad():
         for parameter in block.get_submodule(silent).parameters():
             parameter.zero_()
-    layout = packed(layout)
-    tokens = torch.randn((IMAGES + 1 + IMAGES) * PATCHES, 8, dtype=torch.float64)
+    layout = packed(coverage)
+    tokens = torch.randn(layout.num_tokens + IMAGES * PATCHES, 8, dtype=torch.float64)
     before = tokens[-IMAGES * PATCHES :] if fusion_only else tokens
     full = block.eval()(tokens, layout, fusion_only) - before
     drawn = block.train()(tokens, layout, fusion_only) - before

@@ -1,6 +1,7 @@
 """The token layout of any batch: groups partition it, and every present token is found again, in its place."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.subset_groups import group_by_subset
-from imrsf_d2.modeling.visible_layout import VisibleLayout
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(1, 3))
 #: Samples tend to have all of a modality, or nothing of it.
@@ -38,12 +38,15 @@ def number(image, modality, num_patches):
 
 
 def packed(layout):
-    tokens = [
-        torch.tensor(np.stack([number(image, m, layout.num_patches) for image in having]))[:, :, None]
-        for m in range(layout.num_modalities)
-        if (having := layout.images_with(m))
-    ]
-    return layout.pack(tokens) if tokens else torch.zeros(0, layout.num_patches, 1, dtype=torch.long)
+    whole, short = [], []
+    for m in range(layout.num_modalities):
+        having = layout.whole_images(m)
+        if having is not None:
+            images = torch.arange(layout.num_images)[having].tolist()
+            whole.append(torch.from_numpy(np.stack([number(image, m, layout.num_patches) for image in images]))[:, :, None])
+        image, patch = layout.short_patches(m)
+        short.append((1000 * image + 100 * m + patch)[:, None])
+    return layout.pack(whole, short, torch.zeros(layout.num_patches, 1, dtype=torch.long))
 
 
 @given(presences)
@@ -61,43 +64,85 @@ def test_groups_partition_the_batch_into_samples_of_one_subset(present):
             assert group.partial == bool((has & ~present[i].all(dim=1)).any())
 
 
+def numbers_of(present, images):
+    """The tokens of each row, modality after modality."""
+    return [
+        [int(number(image, m, present.shape[2])[n]) for m, n in of_row.nonzero().tolist()]
+        for image, of_row in zip(images, present)
+    ]
+
+
+def places(runs):
+    """[S, L] bool, the places of the runs that may be attended."""
+    return torch.ones(runs.num_runs, runs.length, dtype=torch.bool) if runs.usable is None else runs.usable
+
+
 def check(layout, present, images):
-    tokens = packed(layout)
-    pairs = {(image, m) for row, image in enumerate(images) for m in range(present.shape[1]) if present[row, m].any()}
-    assert layout.num_pairs == len(pairs) == len(tokens)
-    assert set(zip(layout.pair_image, layout.pair_modality)) == pairs
-    for p, (image, m) in enumerate(zip(layout.pair_image, layout.pair_modality)):
-        assert tokens[p, :, 0].tolist() == number(image, m, layout.num_patches).tolist()
+    tokens = packed(layout)[:, 0]
+    rows = numbers_of(present, images)
+    assert sorted(tokens.tolist()) == sorted(set().union(*rows)) and layout.num_tokens == len(tokens)
+    assert layout.modality.tolist() == (tokens // 100 % 10).tolist()
     # Back in the order of the rows, with nothing where there is nothing.
     for m in range(present.shape[1]):
         expected = np.stack([number(image, m, layout.num_patches) for image in images])
-        found = layout.unpack_streams(tokens, m)[:, :, 0]
+        found = layout.unpack_streams(tokens[:, None], m)[:, :, 0]
         np.testing.assert_array_equal(found, np.where(present[:, m], expected, 0))
-    rows = torch.tensor(layout.row_image)
-    assert layout.unpack_rows(rows).tolist() == list(images)
-    # What a group's queries look at are the present tokens of its own images.
-    for group, at, streams in layout.spans():
-        seen = tokens[streams][:, :, 0].reshape(len(group.index), len(group.subset), layout.num_patches)
-        usable = layout.group_key_mask(group)
-        for i, row in enumerate(group.index):
-            assert layout.row_image[at][i] == images[row]
-            assert [int(stream[0]) for stream in seen[i]] == [1000 * images[row] + 100 * m for m in group.subset]
-            here = present[row, list(group.subset)].flatten()
-            assert here.all() if usable is None else torch.equal(usable[i, : len(here)], here)
-            assert usable is None or usable[i, len(here) :].all()
+    # Each stream attends once, to itself, in the order of the tokens.
+    last = 0
+    for at, runs in layout.stream_parts():
+        assert at.start == last
+        last = at.stop
+        assert runs.select(runs.take(tokens)).tolist() == tokens[at].tolist()
+        for run, usable in zip(runs.take(tokens), places(runs)):
+            (owner,) = set((run[usable] // 100).tolist())
+            assert run[usable].tolist() == tokens[tokens // 100 == owner].tolist()
+    assert last == len(tokens)
+    # What fusion tokens look at are the present tokens of their row.
+    seen = []
+    for part in layout.fusion_parts():
+        assert part.rows == slice(len(seen), len(seen) + part.streams.num_runs)
+        seen += [run[usable].tolist() for run, usable in zip(part.streams.take(tokens), places(part.streams))]
+        if part.usable is not None:
+            assert torch.equal(part.usable[:, : part.streams.length], places(part.streams))
+            assert (
+                part.usable[:, part.streams.length :].all()
+                and part.usable.shape[1] == part.streams.length + layout.num_patches
+            )
+    assert len(seen) == layout.num_fusion
+    assert [seen[i] for i in layout.unpack_rows(torch.arange(len(seen)))] == rows
+    row_images = layout.images_of_rows(fusion_only=True).unflatten(0, (-1, layout.num_patches))[:, 0]
+    assert layout.unpack_rows(row_images).tolist() == list(images)
+    # What is gathered at each position are the tokens that are there, with each subset.
+    whole = layout.whole_streams(tokens)
+    found = {}
+    for group in layout.image_groups:
+        for subset, of_subset in group.rows.items():
+            for m in subset:
+                for row, stream in zip(of_subset, whole[group.streams[m]] if m in group.streams else ()):
+                    found.setdefault(row, []).extend(stream.tolist())
+            for pattern, at in group.positions.items():
+                for m in set(pattern) & set(subset):
+                    for position, token in zip(at.tolist(), tokens[group.tokens[pattern, m]].tolist()):
+                        assert token % 100 == position % layout.num_patches
+                        found.setdefault(of_subset[position // layout.num_patches], []).append(token)
+    assert [sorted(found.get(row, [])) for row in range(layout.num_fusion)] == [sorted(of_row) for of_row in seen]
 
 
 @given(presences)
 def test_every_present_token_is_found_again(present):
-    layout = TokenLayout(present)
-    check(layout, present, range(len(present)))
-    assert layout.num_fusion == len(present)
-    keys = [
-        torch.ones(runs.num_runs, layout.num_patches, dtype=torch.bool) if runs.usable is None else runs.usable
-        for runs in layout.stream_parts(2)
-    ]
-    expected = [present[i, m] for i, m in zip(layout.pair_image, layout.pair_modality)]
-    assert torch.equal(torch.cat(keys), torch.stack(expected)) if keys else not expected
+    for alone in (1, 2, 100):  # equal runs alone, or filled up
+        layout = with_alone(alone, present)
+        check(layout, present, range(len(present)))
+        assert layout.num_fusion == len(present)
+        tokens = torch.arange(layout.num_tokens)
+        mixed = [part.streams.select(part.streams.take(tokens)) for part in layout.fusion_parts()]
+        assert torch.equal(torch.cat([tokens[:0], *layout.in_token_order(mixed)]), tokens)
+
+
+def with_alone(alone, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imrsf_d2.modeling.layout.CPU_ALONE", alone)
+        return TokenLayout(*arguments)
 
 
 @given(shared())
@@ -110,39 +155,35 @@ def test_rows_of_one_image_share_its_streams(rows):
     assert layout.num_fusion == len(set(zip(images, subsets)))
 
 
-@given(shared(), st.integers(1, 3))
-def test_parts_of_the_work_are_all_of_the_work(rows, most):
-    """A part takes of all token rows just those of its streams, and `select` gives them back."""
-    layout = TokenLayout(*rows)
+@given(shared(), st.integers(1, 7), st.sampled_from([1, 100]))
+def test_parts_of_the_work_are_all_of_the_work(rows, most, alone):
+    """A part takes of all token rows just those of its runs, and `select` gives them back."""
+    layout = with_alone(alone, *rows)
     tokens = torch.arange(layout.num_tokens)
-    streams = [runs.select(runs.take(tokens)) for runs in layout.stream_parts(most)]
-    assert torch.equal(torch.cat([tokens[:0], *layout.in_token_order(streams)]), tokens)
-    assert [i for part in layout.fusion_parts(most) for i in range(part.rows.start, part.rows.stop)] == list(
-        range(layout.num_fusion)
-    )
-    whole = [tokens.unflatten(0, (-1, layout.num_patches))[streams].flatten() for _, _, streams in layout.spans()]
+    last = 0
+    for at, runs in layout.stream_parts(most):
+        assert at.start == last and (runs.num_runs == 1 or runs.num_runs * runs.length <= most)
+        last = at.stop
+        assert torch.equal(runs.select(runs.take(tokens)), tokens[at])
+        assert torch.equal(runs.take(tokens[at], first=at.start), runs.take(tokens))
+    assert last == layout.num_tokens
+    whole = [part.streams.select(part.streams.take(tokens)) for part in layout.fusion_parts()]
     cut = [part.streams.select(part.streams.take(tokens)) for part in layout.fusion_parts(most)]
     assert torch.equal(torch.cat(cut), torch.cat(whole))
     for part in layout.fusion_parts(most):
         seen = part.streams.take(tokens).shape
-        assert seen[0] == part.rows.stop - part.rows.start
+        assert seen[0] == part.rows.stop - part.rows.start <= max(1, most // layout.num_patches)
         assert part.usable is None or part.usable.shape == (seen[0], seen[1] + layout.num_patches)
 
 
-@given(presences)
-def test_visible_tokens_are_all_in_the_streams_and_all_of_a_sample_is_before_its_fusion_tokens(visible):
-    layout = VisibleLayout(visible, torch.device("cpu"))
-    tokens = torch.arange(layout.num_tokens)
-    streams = [runs.select(runs.take(tokens)) for runs in layout.stream_parts()]
-    assert torch.equal(torch.cat([tokens[:0], *layout.in_token_order(streams)]), tokens)
-    for runs in layout.stream_parts():  # each run is one stream
-        places = torch.ones(runs.index.shape, dtype=torch.bool) if runs.usable is None else runs.usable
-        for row, usable in zip(runs.index, places):
-            owners = set(zip(layout.image[row[usable]].tolist(), layout.modality[row[usable]].tolist()))
-            assert len(owners) == 1 and row[usable].tolist() == sorted(set(row[usable].tolist()))
-    (part,) = layout.fusion_parts()
-    assert torch.equal(part.streams.select(part.streams.take(tokens)), tokens)
-    for image, row in enumerate(part.streams.take(tokens)):
-        usable = torch.ones(len(row), dtype=torch.bool) if part.usable is None else part.usable[image, : len(row)]
-        assert row[usable].tolist() == tokens[layout.image == image].tolist()
-    assert part.usable is None or part.usable[:, -layout.num_patches :].all()
+def test_runs_of_equal_length_need_no_mask_and_long_ones_wait_for_no_other():
+    """Streams of 2, 3 and 3 of 4 patches, and rows with 2 + 3 and 3 + 4 of them."""
+    present = torch.tensor([[[1, 0, 0, 1], [0, 1, 1, 1]], [[1, 1, 1, 0], [1, 1, 1, 1]]]).bool()
+
+    def shapes(alone):
+        layout = with_alone(alone, present)
+        parts = [[part.runs for part in layout.stream_parts()], [part.streams for part in layout.fusion_parts()]]
+        return [[(runs.num_runs, runs.length, runs.usable is None) for runs in of_kind] for of_kind in parts]
+
+    assert shapes(alone=1) == [[(1, 4, True), (1, 2, True), (2, 3, True)], [(1, 5, True), (1, 7, True)]]
+    assert shapes(alone=100) == [[(1, 4, True), (1, 2, True), (2, 3, True)], [(2, 7, False)]]

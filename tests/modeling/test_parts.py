@@ -64,12 +64,14 @@ def test_samples_are_grouped_by_subset_full_coverage_first():
 
 def test_packing_puts_each_groups_streams_side_by_side():
     layout = TokenLayout(present_table("p1", "01", "11"))
-    assert layout.images_with(0) == [2, 0] and layout.images_with(1) == [1, 2, 0]
-    assert layout.num_full_pairs == 3 and layout.num_pairs == 5
-    tokens = [torch.tensor([[20.0], [0.0]]), torch.tensor([[11.0], [21.0], [1.0]])]  # sample * 10 + modality
-    assert layout.pack(tokens).flatten().tolist() == [11.0, 20.0, 21.0, 0.0, 1.0]
-    assert layout.row_image == [1, 2, 0]
-    assert layout.unpack_rows(torch.tensor(layout.row_image)).tolist() == [0, 1, 2]
+    assert layout.whole_images(0).tolist() == [2] and layout.whole_images(1).tolist() == [1, 2, 0]
+    image, patch = layout.short_patches(0)
+    assert image.tolist() == [0] and patch.tolist() == [0] and not len(layout.short_patches(1)[0])
+    whole = [torch.tensor([[[200.0], [201.0]]]), torch.tensor([[[110.0], [111.0]], [[210.0], [211.0]], [[10.0], [11.0]]])]
+    short = [torch.tensor([[0.0]]), torch.zeros(0, 1)]  # sample * 100 + modality * 10 + patch
+    packed = layout.pack(whole, short, torch.zeros(2, 1))
+    assert packed.flatten().tolist() == [110.0, 111.0, 200.0, 201.0, 210.0, 211.0, 10.0, 11.0, 0.0]
+    assert layout.unpack_rows(torch.tensor([1, 2, 0])).tolist() == [0, 1, 2]
 
 
 def test_group_by_subset_rejects_a_number_mask():

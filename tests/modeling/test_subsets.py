@@ -155,8 +155,10 @@ def test_shared_streams_lie_where_the_groups_look_for_them():
     everything = torch.ones(1, 3, 2, dtype=torch.bool)
     keeps = torch.tensor([[True, True, True], [False, True, False], [True, False, True], [False, True, True]])
     layout = TokenLayout(everything & keeps[:, :, None], images=[0, 0, 0, 0])
-    assert layout.pair_modality == [0, 1, 2] and layout.num_fusion == 4 and layout.num_images == 1
-    assert [pairs for _, _, pairs in layout.spans()] == [slice(0, 3, 1), slice(1, 2, 1), slice(0, 3, 2), slice(1, 3, 1)]
+    assert layout.modality.tolist() == [0, 0, 1, 1, 2, 2] and layout.num_fusion == 4 and layout.num_images == 1
+    seen = [part.streams.rows for part in layout.fusion_parts()]
+    assert [seen[0], seen[1], seen[3]] == [slice(0, 6), slice(2, 4), slice(2, 6)]  # views
+    assert seen[2].tolist() == [[0, 1, 4, 5]]
 
 
 def test_no_subset_gives_nothing(encoder):

@@ -52,7 +52,7 @@ def test_a_stream_is_computed_once_for_all_views(monkeypatch):
         model.views = views
         model.train()(make_views("full"))
     # Of the complete view 8 streams; the other views have 4 and 4 besides.
-    assert [layout.num_pairs for layout in made] == [8 + 4 + 4, 8]
+    assert [layout.num_tokens // layout.num_patches for layout in made] == [8 + 4 + 4, 8]
 
 
 def test_a_batch_that_is_not_of_views_is_refused():

@@ -101,8 +101,8 @@ def test_a_shared_sweep_takes_46_steps_of_the_lstm_instead_of_94():
     inputs = 5 * 8 * dim * dim  # four streams and the fusion token, both directions
     # Steps with a state before them: 26 forward (the first of a sequence has none), 15 backward (all but the fusion's).
     recurrent = (26 + 15) * 2 * dim * dim
-    # h_t in two parts and the score of each pair for each subset; each prefix and each suffix once in W h_i.
-    attention = 15 * 2 * dim * dim + (15 + 15) * dim * dim + 32 * 2 * dim
+    # h_t in two parts for each subset; each prefix and each suffix once in W h_i. Scores are sums of products, which are not counted.
+    attention = 15 * 2 * dim * dim + (15 + 15) * dim * dim
     assert together == last_block + embedding + patches * (inputs + recurrent + attention)
 
 
