@@ -104,6 +104,9 @@ def add_imrsf_config(cfg: CN) -> None:
     pretrain.DECODER_DEPTH = 2
     # Attention heads in each block of a decoder.
     pretrain.DECODER_HEADS = 8
+    # What the decoders read: the fusion tokens after a cross-attention of their own to all visible tokens, which is dropped after
+    # pre-training (section III-D), or the encoder's fusion tokens (section IV-A4).
+    pretrain.CROSS_ATTENTION = False
     # Normalize the measurements to be reconstructed by each patch's own mean and standard deviation.
     pretrain.NORMALIZE_PATCHES = False
     # Reconstruction loss of each modality (eq. 5) and its weight in the total (eq. 7): a list of mappings with the keys

@@ -1,4 +1,4 @@
-"""From fusion tokens back to a modality's pixels (paper section III-D): one shallow decoder per modality."""
+"""From fusion tokens back to a modality's pixels (paper section III-D): one shallow decoder per modality, and what they read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imrsf_d2.modalities import Modality
+from imrsf_d2.modeling.block import Block
+from imrsf_d2.modeling.layout import TokenLayout
 
-__all__ = ["ModalityDecoder"]
+__all__ = ["FusionReader", "ModalityDecoder"]
+
+
+class FusionReader(nn.Module):
+    """Fusion tokens after a cross-attention of their own to all that is visible, for the decoders alone.
+
+    A Transformer block whose queries are the fusion tokens, and a norm: the encoder's fusion tokens need not say themselves what
+    only the reconstruction asks for. Dropped after pre-training.
+
+    Args:
+        embed_dim: D; num_heads: a divisor of D; mlp_ratio: width of the block's MLP over D.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_ratio: float):
+        super().__init__()
+        self.block = Block(embed_dim, num_heads, mlp_ratio)
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+
+    def forward(self, tokens: Tensor, fusion: Tensor, layout: TokenLayout) -> Tensor:
+        """What decoders read.
+
+        Args:
+            tokens: [T, D] visible modality tokens, fusion: [B, N, D] fusion tokens, after the encoder's final norm.
+
+        Returns:
+            [B, N, D].
+        """
+        packed = torch.cat([tokens, layout.pack_rows(fusion).flatten(0, 1)])
+        read = self.block(packed, layout, fusion_only=True).unflatten(0, (-1, layout.num_patches))
+        return self.norm(layout.unpack_rows(read))
 
 
 class ModalityDecoder(nn.Module):

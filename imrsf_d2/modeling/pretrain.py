@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.arguments import encoder_arguments
 from imrsf_d2.modeling.contrastive import Contrastive
-from imrsf_d2.modeling.decoders import ModalityDecoder
+from imrsf_d2.modeling.decoders import FusionReader, ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.encoder_data import Patches
 from imrsf_d2.modeling.processes import mean_of_all
@@ -64,6 +64,7 @@ class IncompleteMultimodalMAE(nn.Module):
     Args:
         backbone: the encoder, under the name that its weights have in Mask2Former.
         decoders: name -> decoder, of each modality.
+        reader: what the decoders read of the encoder; None for its fusion tokens.
         contrastive: eq. 6; None for reconstruction alone.
         contrastive_weight: its weight in eq. 7.
         reconstructions: name -> loss and weight, of each modality.
@@ -81,6 +82,7 @@ class IncompleteMultimodalMAE(nn.Module):
         *,
         backbone: IncompleteMultimodalEncoder,
         decoders: Mapping[str, ModalityDecoder],
+        reader: FusionReader | None = None,
         contrastive: Contrastive | None,
         contrastive_weight: float,
         reconstructions: Mapping[str, Reconstruction],
@@ -91,6 +93,7 @@ class IncompleteMultimodalMAE(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.decoders = nn.ModuleDict(decoders)
+        self.reader = reader
         self.contrastive = contrastive
         self.contrastive_weight = contrastive_weight
         self.reconstructions = dict(reconstructions)
@@ -112,6 +115,9 @@ class IncompleteMultimodalMAE(nn.Module):
             )
             for m in modalities
         }
+        reader = None
+        if pretrain.CROSS_ATTENTION:
+            reader = FusionReader(imrsf.EMBED_DIM, imrsf.NUM_HEADS, imrsf.MLP_RATIO)
         weight = pretrain.CONTRASTIVE.WEIGHT
         contrastive = None
         if weight:
@@ -121,6 +127,7 @@ class IncompleteMultimodalMAE(nn.Module):
         return {
             "backbone": encoder,
             "decoders": decoders,
+            "reader": reader,
             "contrastive": contrastive,
             "contrastive_weight": weight,
             "reconstructions": read_reconstructions(pretrain.RECONSTRUCTION, modalities),
@@ -164,14 +171,17 @@ class IncompleteMultimodalMAE(nn.Module):
             )
         )
         hidden = self._index_hidden(present & ~visible) if self.training else []
-        encoded = self.backbone.encode_visible(patches, visible, streams=self.training and self.contrastive is not None)
+        contrasted = self.training and self.contrastive is not None
+        encoded = self.backbone.encode_visible(patches, visible, streams=contrasted or self.reader is not None)
         fusion = self.backbone.norm(encoded.fusion)
+        tokens = None if encoded.tokens is None else self.backbone.norm(encoded.tokens)
+        read = fusion if self.reader is None else self.reader(tokens, fusion, encoded.layout)
         if not self.training:
             sizes = [image.shape[-2:] for image in images]
-            return self._reconstruct(patches, fusion, present, visible, sizes)
-        losses = self._reconstruction_losses(patches, fusion, hidden)
+            return self._reconstruct(patches, read, present, visible, sizes)
+        losses = self._reconstruction_losses(patches, read, hidden)
         if self.contrastive is not None:
-            loss = self.contrastive(self.backbone.norm(encoded.tokens), fusion, encoded.layout)
+            loss = self.contrastive(tokens, fusion, encoded.layout)
             losses["loss_contrastive"] = self.contrastive_weight * loss
         return losses
 

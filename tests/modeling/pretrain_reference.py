@@ -51,6 +51,20 @@ def encode(image, visible, modalities, parameters, *, patch, depth, heads, **abl
     return layers[-1], streams
 
 
+def read_by_cross_attention(fusion, streams, parameters, heads):
+    """What decoders read of a sample after a cross-attention of their own, [N, D]."""
+    tokens = torch.stack([vector for stream in streams for vector in stream.values()] + list(fusion))
+    normed, everything = (
+        reference.norm(tokens, parameters, "reader.block.norm1"),
+        torch.ones(len(tokens), len(tokens)).bool(),
+    )
+    mixed = reference.attention(normed, everything, parameters, "reader.block", heads)[-len(fusion) :]
+    fusion = fusion + mixed
+    hidden = linear(reference.norm(fusion, parameters, "reader.block.norm2"), parameters, "reader.block.mlp.fc1")
+    fusion = fusion + linear(F.gelu(hidden), parameters, "reader.block.mlp.fc2")
+    return reference.norm(fusion, parameters, "reader.norm")
+
+
 def reconstruction_losses(images, hidden, fusions, modalities, kinds, parameters, patch, depth, normalize=False):
     """Eq. 5 of each modality: the mean over the valid pixels and bands of all hidden patches of the batch."""
     num_bands = sum(m.channels for m in modalities)

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.contrastive import Contrastive
-from imrsf_d2.modeling.decoders import ModalityDecoder
+from imrsf_d2.modeling.decoders import FusionReader, ModalityDecoder
 from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
 from imrsf_d2.modeling.pretrain import IncompleteMultimodalMAE
 from imrsf_d2.modeling.reconstruction import read_reconstructions
@@ -30,7 +30,7 @@ VISIBLE, TEMPERATURE, DECODER_DEPTH = 3, 0.2, 2
 BATCH = SUBSETS + SUBSETS[-2:]
 
 
-def build_pretraining(contrastive=True, normalize=False, dtype=torch.float64, **encoder):
+def build_pretraining(contrastive=True, normalize=False, dtype=torch.float64, cross_attention=False, **encoder):
     torch.manual_seed(3)
     arguments = {
         "modalities": MODALITIES,
@@ -47,6 +47,7 @@ def build_pretraining(contrastive=True, normalize=False, dtype=torch.float64, **
         decoders={
             m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"]) for m in MODALITIES
         },
+        reader=FusionReader(16, SHAPE["heads"], 2.0) if cross_attention else None,
         contrastive=Contrastive(len(NAMES), 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
         contrastive_weight=0.3,
         reconstructions=judged,
@@ -74,20 +75,22 @@ def masks_of(model, samples):
     return present, visible
 
 
-def naive_losses(model, samples, parameters, normalize=False, **ablation):
+def naive_losses(model, samples, parameters, normalize=False, cross_attention=False, **ablation):
     present, visible = masks_of(model, samples)
     shape = {"patch": SHAPE["patch"], "depth": SHAPE["depth"], "heads": SHAPE["heads"]}
-    fusions, streams = [], []
+    fusions, streams, read = [], [], []
     for sample, of_sample in zip(samples, visible):
         fusion, stream = naive.encode(sample["image"], of_sample, MODALITIES, parameters, **shape, **ablation)
         fusions.append(naive.reference.norm(fusion, parameters, "backbone.norm"))
         streams.append(
             [{n: naive.reference.norm(v[None], parameters, "backbone.norm")[0] for n, v in s.items()} for s in stream]
         )
+        seen = fusions[-1], streams[-1], parameters, shape["heads"]
+        read.append(naive.read_by_cross_attention(*seen) if cross_attention else fusions[-1])
     hidden = [p & ~v for p, v in zip(present, visible)]
     images = [sample["image"] for sample in samples]
     losses = naive.reconstruction_losses(
-        images, hidden, fusions, MODALITIES, KINDS, parameters, SHAPE["patch"], DECODER_DEPTH, normalize
+        images, hidden, read, MODALITIES, KINDS, parameters, SHAPE["patch"], DECODER_DEPTH, normalize
     )
     losses = {f"loss_{name}": WEIGHTS[name] * value for name, value in losses.items()}
     vectors = [naive.comparison_vectors(f, s, parameters, SHAPE["heads"]) for f, s in zip(fusions, streams)]
@@ -105,6 +108,8 @@ def naive_losses(model, samples, parameters, normalize=False, **ablation):
         ("partial", False, {"masked_attention": False}),
         ("partial", False, {"gather": "none"}),
         ("partial", False, {"gather": "mean_bilstm"}),
+        ("full", False, {"cross_attention": True}),
+        ("partial", False, {"cross_attention": True}),
     ],
     ids=str,
 )
@@ -119,6 +124,7 @@ def test_losses_and_gradients_equal_the_reference(coverage, normalize, ablation)
         normalize,
         masked=None if ablation.get("masked_attention", True) else 0,
         gather=ablation.get("gather", "bilstm"),
+        cross_attention=ablation.get("cross_attention", False),
     )
     assert set(losses) == set(expected)
     for name, loss in losses.items():
@@ -139,7 +145,9 @@ def losses_and_gradients(model, samples):
     return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("ablation", [{}, {"masked_attention": False}, {"gather": "none"}], ids=str)
+@pytest.mark.parametrize(
+    "ablation", [{}, {"masked_attention": False}, {"gather": "none"}, {"cross_attention": True}], ids=str
+)
 @pytest.mark.parametrize("contrastive", [True, False], ids=["G & C", "G"])
 @pytest.mark.parametrize("size", [1, 2], ids="batch of {}".format)
 def test_every_parameter_has_a_finite_gradient_whatever_is_there(size, contrastive, ablation):
