@@ -16,7 +16,7 @@ from projects.study.claims import Claim, compare_models
 from projects.study.experiment import Experiment
 from projects.study.plan import CONFIGS, Run
 from projects.study.report import Outcomes, Topic
-from projects.study.starts import DATA, FROM_G, FROM_GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS, TENTH
+from projects.study.starts import DATA, FROM_G, FROM_GC, FROM_VARIANTS, PARTIAL, PRETRAININGS, SCRATCH, STARTS, TENTH
 
 __all__ = ["pretraining_claims", "pretraining_topic"]
 
@@ -30,11 +30,12 @@ def pretraining_topic() -> Topic:
         title="Does pre-training help when few tiles are labeled?",
         introduction=(
             "The encoder is pre-trained on all training tiles without their labels, by reconstruction alone (G) and by "
-            "reconstruction and contrastive learning (G & C). Then a model learns to find buildings from the labels of a small "
+            "reconstruction and contrastive learning (G & C); and by reconstruction with random subsets of the sensors, with a "
+            "cross-attention before the decoders, and three times as long. Then a model learns to find buildings from the labels of a small "
             "share of these tiles (`DATALOADER.TRAIN_SHARE`, a tenth unless the command says otherwise): from random weights, "
-            "from either pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is frozen, always "
+            "from each pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is frozen, always "
             "on the same tiles for the same number of iterations. All runs from G start from one and the same pre-training run, "
-            "and so do all from G & C: their standard deviations do not include that of pre-training itself, which may well be "
+            "and so do those from each other one: their standard deviations do not include that of pre-training itself, which may well be "
             "larger."
         ),
         models=(*PRETRAININGS, *STARTS),
@@ -51,6 +52,10 @@ def pretraining_claims(outcomes: Outcomes) -> list[Claim]:
     return [
         ("Pre-training helps.", compare_models(outcomes, [(FROM_G, SCRATCH), (FROM_GC, SCRATCH)])),
         ("Contrastive learning in addition to reconstruction helps.", compare_models(outcomes, [(FROM_GC, FROM_G)])),
+        (
+            "Reconstruction gains from random subsets, from a cross-attention before the decoders, and from more iterations.",
+            compare_models(outcomes, [(start, FROM_G) for start in FROM_VARIANTS]),
+        ),
         (
             "A pre-trained encoder is best fine-tuned at a tenth of the learning rate, or not at all.",
             compare_models(outcomes, [(TENTH, FROM_GC), (PARTIAL, FROM_GC), (PARTIAL, SCRATCH)]),

@@ -124,18 +124,20 @@ def test_claims_about_pretraining():
             "scratch": three([0.3] + [0.2] * 6),
             "finetune_g": three([0.4] + [0.21] * 6),
             "finetune_gc": three([0.31] + [0.1] * 6),
+            "finetune_g_longer": three([0.5] + [0.21] * 6),
             "partial": three([0.25] + [0.15] * 6)[:1],
         },
         STARTS,
     )
-    helps, contrast, slow = ([row for row in rows if row[0].endswith("AP50")] for _, rows in pretraining_claims(runs))
+    helps, contrast, more, slow = ([row for row in rows if row[0].endswith("AP50")] for _, rows in pretraining_claims(runs))
     assert [row[-1] for row in helps] == ["holds", "not clear", "not clear", "does not hold"]
     assert helps[0][1:4] == ["0.400 ± 0.010", "0.300 ± 0.010", "+0.100 ± 0.008"]
     assert [row[3] for row in contrast] == ["-0.090 ± 0.008", "-0.110 ± 0.008"]
+    assert [row[-1] for row in more] == ["holds", "not clear"]  # of the variants, the longer one alone was trained
     assert len(slow) == 4  # nothing was trained at a tenth of the rate
 
 
 def test_without_the_runs_there_is_nothing_to_say():
     runs = outcomes({"proposed": three([0.6] * 7)})
     assert [rows for _, rows in study_claims(runs)] == [[], [], [], []]
-    assert [rows for _, rows in pretraining_claims({})] == [[], [], []]
+    assert [rows for _, rows in pretraining_claims({})] == [[], [], [], []]

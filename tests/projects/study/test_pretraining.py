@@ -59,7 +59,7 @@ def test_from_pretraining_to_the_report(demo, trained, tmp_path):
     ran = ["g-seed1", "gc-seed1", "scratch-seed1", "finetune_g-seed1", "partial-seed1"]
     # Each pre-training before what starts from it.
     assert steps(trained) == [(name, i) for name in ran for i in (0, 1)]
-    assert set(reported(files)) == set(ran) and list(missing(files).values()) == ["not begun"] * 8
+    assert set(reported(files)) == set(ran) and list(missing(files).values()) == ["not begun"] * 20
     for picture in ("results.png", "pretraining.png"):
         assert f"]({picture})" in files[0] and (tmp_path / "docs" / picture).is_file()
 

@@ -4,7 +4,7 @@ import pytest
 
 from imrsf_d2.engine.configuration import load_config
 from projects.study.plan import choose_runs, planned_runs
-from projects.study.starts import DATA, FROM_G, GC, PARTIAL, PRETRAININGS, SCRATCH, STARTS, G
+from projects.study.starts import DATA, FROM_G, PARTIAL, PRETRAININGS, SCRATCH, STARTS, G
 from tests.projects.study.test_plan import differing
 from tests.test_configs import REPOSITORY
 
@@ -25,8 +25,9 @@ def test_a_start_differs_from_random_weights_in_its_named_keys_alone(start):
     assert differing(config(start), config(SCRATCH)) == set(start.changes)
 
 
-def test_the_pretrainings_differ_in_the_contrastive_loss_alone():
-    assert differing(config(G), config(GC)) - {"OUTPUT_DIR"} == set(GC.changes)
+@pytest.mark.parametrize("pretraining", PRETRAININGS, ids=lambda model: model.name)
+def test_a_pretraining_differs_from_g_in_its_named_keys_alone(pretraining):
+    assert differing(config(G), config(pretraining)) - {"OUTPUT_DIR"} == set(pretraining.changes)
 
 
 @pytest.mark.parametrize("pretraining", PRETRAININGS, ids=lambda model: model.name)
@@ -50,23 +51,30 @@ def test_a_tenth_of_the_tiles_is_labeled_and_all_are_pretrained_on():
     assert list(load_config(config(SCRATCH)).INPUT.CROP.SIZE) == [DATA["size"]] * 2
 
 
-def test_about_eight_pictures_of_a_pretraining():
-    cfg = load_config(config(G))
+@pytest.mark.parametrize("pretraining", PRETRAININGS, ids=lambda model: model.name)
+def test_about_eight_pictures_of_a_pretraining(pretraining):
+    cfg = load_config(config(pretraining))
     assert cfg.SOLVER.MAX_ITER / cfg.MODEL.IMRSF.PRETRAIN.PICTURES.PERIOD == 8
 
 
 def test_pretrainings_run_before_what_starts_from_them():
     names = [run.name for run in RUNS]
-    assert names[:7] == [
+    assert names[:13] == [
         "g-seed1",
         "gc-seed1",
+        "g_random-seed1",
+        "g_cross-seed1",
+        "g_longer-seed1",
         "scratch-seed1",
         "finetune_g-seed1",
         "finetune_gc-seed1",
+        "finetune_g_random-seed1",
+        "finetune_g_cross-seed1",
+        "finetune_g_longer-seed1",
         "finetune_gc_tenth-seed1",
         "partial-seed1",
     ]
-    assert len(names) == 13 and [run.name for run in RUNS if run.model == PARTIAL] == ["partial-seed1"]
+    assert len(names) == 25 and [run.name for run in RUNS if run.model == PARTIAL] == ["partial-seed1"]
     assert all(names.index(run.origin.name) < names.index(run.name) for run in RUNS if run.origin)
 
 
