@@ -97,7 +97,7 @@ demo: env  ## the same with a larger model, and pictures
 study: env  ## all models with and without sensors, compared on test data: docs/results.md (hours; resumable)
 	"$(VENV)/bin/python" tools/study.py
 
-pretrain-demo: env  ## does pre-training help with few labels: docs/results_pretraining.md (about an hour; resumable)
+pretrain-demo: env  ## does pre-training help with few labels: docs/results_pretraining.md (hours; resumable)
 	"$(VENV)/bin/python" tools/pretrain_demo.py
 
 clean:  ## remove caches and build products
