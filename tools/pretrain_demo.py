@@ -3,7 +3,7 @@
 
 Examples:
 
-Everything, in about an hour on two cores; repeated, the command keeps finished runs and resumes the others:
+Everything, in some hours on two cores; repeated, the command keeps finished runs and resumes the others:
     $ python tools/pretrain_demo.py
 
 A part of it, e.g. one pre-training run, or one run with the pre-training run it starts from; the report is about all runs that
