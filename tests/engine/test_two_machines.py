@@ -13,6 +13,7 @@ import torch
 from detectron2.modeling import build_model
 
 from imrsf_d2.engine.configuration import load_config
+from imrsf_d2.engine.pace import using_threads
 from tests.engine.test_launching import NOTHING, TOOL, weights
 from tests.engine.test_machines import free_port
 from tests.inference.command import predict, words, write_sensors
@@ -207,5 +208,6 @@ def test_two_machines_map_a_scene_together(under_torchrun, tmp_path):
     command = ("-m", "tests.inference.torchrun_predict", *words(tmp_path / "map.geojson", *arguments))
     ended = under_torchrun(*command)
     assert [code for _, _, code in ended] == [0, 0], ended
-    assert predict(tmp_path / "alone.geojson", *arguments).code == 0
+    with using_threads(1):  # as torchrun's processes have: the number of threads changes how products are rounded
+        assert predict(tmp_path / "alone.geojson", *arguments).code == 0
     assert (tmp_path / "map.geojson").read_bytes() == (tmp_path / "alone.geojson").read_bytes()
