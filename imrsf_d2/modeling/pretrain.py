@@ -25,6 +25,7 @@ from imrsf_d2.modeling.reconstruction import Reconstruction, patch_statistics, r
 from imrsf_d2.modeling.token_masks import draw_visible
 from imrsf_d2.modeling.tokens import take_patches
 from imrsf_d2.modeling.transfer import to_device
+from imrsf_d2.modeling.unused import zero_of
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["IncompleteMultimodalMAE"]
@@ -204,8 +205,7 @@ class IncompleteMultimodalMAE(nn.Module):
         for m, ((name, decoder), of_modality) in enumerate(zip(self.decoders.items(), hidden)):
             if not len(of_modality.samples):
                 # Zero gradients for its parameters and the encoder's: distributed training waits for every gradient.
-                sums = [values.float().sum() for values in (fusion, *decoder.parameters())]
-                totals.append(0.0 * torch.stack(sums).sum())
+                totals.append(zero_of((fusion, *decoder.parameters()), fusion).float())
                 counts.append(fusion.new_zeros((), dtype=torch.float32))
                 continue
             predicted = decoder(fusion[of_modality.samples], of_modality.row)

@@ -31,12 +31,12 @@ def pretraining_topic() -> Topic:
         introduction=(
             "The encoder is pre-trained on all training tiles without their labels, by reconstruction alone (G) and by "
             "reconstruction and contrastive learning (G & C); and by reconstruction with random subsets of the sensors, with a "
-            "cross-attention before the decoders, and three times as long. Then a model learns to find buildings from the labels of a small "
-            "share of these tiles (`DATALOADER.TRAIN_SHARE`, a tenth unless the command says otherwise): from random weights, "
-            "from each pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is frozen, always "
-            "on the same tiles for the same number of iterations. All runs from G start from one and the same pre-training run, "
-            "and so do those from each other one: their standard deviations do not include that of pre-training itself, which may well be "
-            "larger."
+            "cross-attention before the decoders, and three times as long. Then a model learns to find buildings from the labels "
+            "of a small share of these tiles (`DATALOADER.TRAIN_SHARE`, a tenth unless the command says otherwise): from random "
+            "weights, from each pre-training, and with a pre-trained encoder that learns at a tenth of the rate or is frozen, "
+            "always on the same tiles for the same number of iterations. All runs from G start from one and the same pre-training "
+            "run, and so do those from each other one: their standard deviations do not include that of pre-training itself, "
+            "which may well be larger."
         ),
         models=(*PRETRAININGS, *STARTS),
         drawn=STARTS,
