@@ -5,16 +5,13 @@ import json
 import pytest
 
 from imrsf_d2.utils.claim import check_outside, claim_folder
+from tests.folders import contents
 
 PARAMETERS = {"size": 64, "sensors": ("a", "b")}
 
 
 def claim(folder, parameters=PARAMETERS, **options):
     return claim_folder(folder, "made.json", parameters, ["data", "summary.md"], **options)
-
-
-def everything_in(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_claim_is_incomplete_until_it_is_marked(tmp_path):
@@ -31,16 +28,16 @@ def test_a_finished_run_removes_what_killed_ones_left(tmp_path):
     claimed = claim(tmp_path)
     (tmp_path / "data.0123456789ab.tmp").write_text("half")
     claimed.mark(complete=True)
-    assert set(everything_in(tmp_path)) == {"made.json"}
+    assert set(contents(tmp_path)) == {"made.json"}
 
 
 @pytest.mark.parametrize("overwrite, remedy", [(None, "delete that folder"), (False, "--overwrite")])
 def test_other_parameters_are_an_error_that_names_them(tmp_path, overwrite, remedy):
     claim(tmp_path).mark(complete=True)
-    before = everything_in(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(FileExistsError, match=f"size was 64, now 32; speed was None, now 1.*{remedy}"):
         claim(tmp_path, {**PARAMETERS, "size": 32, "speed": 1}, overwrite=overwrite)
-    assert everything_in(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_overwriting_removes_what_the_command_made_and_nothing_else(tmp_path):
@@ -48,9 +45,9 @@ def test_overwriting_removes_what_the_command_made_and_nothing_else(tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("data/a", "summary.md", "notes"):
         (tmp_path / name).write_text(name)
-    assert claim(tmp_path, overwrite=True).complete and len(everything_in(tmp_path)) == 4  # same parameters: kept
+    assert claim(tmp_path, overwrite=True).complete and len(contents(tmp_path)) == 4  # same parameters: kept
     assert not claim(tmp_path, {"size": 32}, overwrite=True).complete
-    assert set(everything_in(tmp_path)) == {"made.json", "notes"}
+    assert set(contents(tmp_path)) == {"made.json", "notes"}
     assert not claim(tmp_path, {"size": 32}).complete
 
 
@@ -68,7 +65,7 @@ def test_data_of_others_are_left_alone(tmp_path, name, overwrite):
         (tmp_path / "data").rmdir()
     with pytest.raises(FileExistsError, match="was not written by this command"):
         claim(tmp_path, overwrite=overwrite)
-    assert everything_in(tmp_path) == {name: b"mine"}
+    assert contents(tmp_path) == {name: b"mine"}
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '{"complete": true}', '{"complete": true, "parameters": 3}'])
@@ -85,7 +82,7 @@ def test_an_output_that_is_a_file_is_named(tmp_path, output):
     (tmp_path / "link").symlink_to("nowhere")
     with pytest.raises(NotADirectoryError, match=f"cannot be made: {tmp_path / output.split('/')[0]} is a file") as error:
         claim(tmp_path / output)
-    assert "Errno" not in str(error.value) and everything_in(tmp_path) == {"file": b"mine"}
+    assert "Errno" not in str(error.value) and contents(tmp_path) == {"file": b"mine"}
 
 
 @pytest.mark.parametrize("inside", [".", "below", "new/folder", "../in", "../link/x"])

@@ -119,9 +119,5 @@ def write_source(root, dsm="dsm", labels=LABELS):
     return root
 
 
-def all_files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def crop_names(tile):
     return [f"{tile[:-4]}_{row}_{column}.tif" for row in range(2) for column in range(2)]

@@ -26,6 +26,7 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.preparation.dfc2023 import crops
 from imrsf_d2.preparation.dfc2023.bands import BANDS
 from imrsf_d2.preparation.dfc2023.prepare import prepare_dfc2023
+from tests.folders import contents
 from tests.preparation.dfc2023.source_files import (
     BERLIN,
     CROP,
@@ -35,7 +36,6 @@ from tests.preparation.dfc2023.source_files import (
     PLACE,
     RIO,
     SIZE,
-    all_files,
     berlin_arrays,
     crop_names,
     rectangle,
@@ -231,14 +231,14 @@ def test_the_other_folder_and_label_paths_give_the_same_files(output, tmp_path):
     other = write_source(tmp_path / "in", dsm="height", labels="track2/annotations/buildings_only_train.json")
     prepare_dfc2023(other, tmp_path / "out", tile_size=CROP, num_workers=1)
     skip = ".prepared"  # holds the times of the files that were read
-    assert {name: content for name, content in all_files(tmp_path / "out").items() if skip not in name} == {
-        name: content for name, content in all_files(output).items() if skip not in name
+    assert {name: content for name, content in contents(tmp_path / "out").items() if skip not in name} == {
+        name: content for name, content in contents(output).items() if skip not in name
     }
 
 
 def test_any_number_of_processes_writes_the_same(output, source, tmp_path):
     outcome = prepare_dfc2023(source, tmp_path / "out", tile_size=CROP, num_workers=2)
-    assert all_files(tmp_path / "out") == all_files(output) and (outcome.cut, outcome.tiles) == (3, 3)
+    assert contents(tmp_path / "out") == contents(output) and (outcome.cut, outcome.tiles) == (3, 3)
 
 
 def test_whole_tiles_keep_their_names_masks_and_pixels(source, tmp_path):

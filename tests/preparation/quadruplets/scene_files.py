@@ -164,3 +164,22 @@ def write_city(root, name, *, left=CITY_LEFT, top=TOP, seed=0, ending=".gpkg"):
     ]
     write_layer(folder / f"ua{ending}", blocks, [CODES[i % len(CODES)] for i in range(len(blocks))])
     return folder
+
+
+def relabel(city, code):
+    for path in city.glob("ua.*"):
+        path.unlink()
+    write_layer(city / "ua.gpkg", [shapely.box(340_000, TOP - 1000, 341_000, TOP)], [code])
+
+
+def cover(city, codes, left=CITY_LEFT, **options):
+    """Give a city land cover as a raster with pixels of 100 m instead of polygons."""
+    for path in city.glob("ua.*"):
+        path.unlink()
+    write_scene(city / "labels" / "cover.tif", codes, left=left, pixel=100, **options)
+
+
+def warnings_of(capsys, out):
+    text = capsys.readouterr().out
+    assert text == (out / "summary.md").read_text() + "\n"
+    return [line.removeprefix("- WARNING ") for line in text.splitlines() if line.startswith("- WARNING ")]

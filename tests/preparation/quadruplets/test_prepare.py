@@ -1,12 +1,9 @@
-"""datasets/prepare_quadruplets.py end to end, on small and ugly exports."""
+"""From exports of cities to tiles that training reads."""
 
-import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,42 +15,22 @@ from imrsf_d2.data.datasets.quadruplets import load_quadruplets, register_quadru
 from imrsf_d2.data.quadruplet_layout import LABELS, NODATA, SENSORS
 from imrsf_d2.geo.rasters import read_raster
 from imrsf_d2.modalities import Modality
-from imrsf_d2.preparation.quadruplets import land_cover, sensors
+from imrsf_d2.preparation.quadruplets import sensors
 from imrsf_d2.preparation.quadruplets import tiles as quadruplet_tiles
 from imrsf_d2.preparation.quadruplets.prepare import prepare_quadruplets
-from imrsf_d2.preparation.quadruplets.splits import VAL_SHARE, choose_val_cities, unseen_classes
-from imrsf_d2.utils.locks import sole_user
-from tests.preparation.quadruplets.scene_files import CITY_LEFT, TOP, centers, from_utm, write_city, write_layer, write_scene
+from tests.folders import contents
+from tests.preparation.quadruplets.scene_files import (
+    CITY_LEFT,
+    TOP,
+    centers,
+    cover,
+    from_utm,
+    relabel,
+    warnings_of,
+    write_layer,
+    write_scene,
+)
 from tests.real_files import TERRAMESH, needs_terramesh
-from tests.tiny import REPOSITORY
-
-
-@pytest.fixture
-def exports(tmp_path):
-    write_city(tmp_path / "in", "Aix_en_Provence")
-    write_city(tmp_path / "in", "Nice", left=340_000.0, seed=1, ending=".shp")
-    (tmp_path / "in" / "Nice" / "DNW.TIF").unlink()
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def prepare(exports, tmp_path):
-    """Runs the tool in this process; returns its exit code."""
-    spec = importlib.util.spec_from_file_location("prepare_quadruplets", REPOSITORY / "datasets/prepare_quadruplets.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def run(*arguments, output="out"):
-        workers = () if "--num-workers" in arguments else ("--num-workers", "1")
-        return tool.main(
-            ["--input", str(exports), "--output", str(tmp_path / output), "--tile-size", "64", *workers, *arguments]
-        )
-
-    return run
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def read(folder, name, tile):
@@ -112,19 +89,6 @@ def test_a_held_out_class_that_no_training_city_has_is_said(prepare, exports, tm
     assert prepare("--val-cities", "Aix_en_Provence") == 0
     summary = capsys.readouterr().out
     assert "Nice: its class" not in summary and "WARNING Aix_en_Provence: its class 'pastures' (" in summary
-
-
-def test_classes_that_only_held_out_cities_have():
-    pixels = {"A": {0: 5, 1: 0, 255: 9}, "B": {0: 1, 1: 7, 2: 3}, "C": {2: 4}}
-    found = unseen_classes(pixels, ["B"], ["sea", "ice", "land"])
-    assert len(found) == 1 and found[0].startswith("B: its class 'ice' (7 px) occurs in no training city")
-    assert not unseen_classes(pixels, ["A"], ["sea", "ice", "land"])
-    assert [w[:17] for w in unseen_classes(pixels, ["B", "C"], ["sea", "ice", "land"])] == [
-        "B: its class 'ice",
-        "B: its class 'lan",
-        "C: its class 'lan",
-    ]
-    assert not unseen_classes(pixels, ["A", "B", "C"], ["sea", "ice", "land"])
 
 
 def test_tiles_of_a_table_of_ones_own_are_registered_with_its_classes(prepare, tmp_path):
@@ -285,52 +249,6 @@ def test_the_layouts_own_constants_hold():
     assert quadruplet_tiles.LABELS == LABELS
 
 
-@pytest.mark.parametrize("calls", [1, 4, 22])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(prepare, tmp_path, monkeypatch, capsys, calls):
-    """Interrupted before the n-th raster; each tile has five, labels last."""
-    assert prepare(output="whole") == 0
-    written, write = [], quadruplet_tiles.write_raster
-
-    def interrupted(path, *arguments, **options):
-        if len(written) == calls:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(f"{path}.0123456789ab.tmp").write_text("what a kill leaves behind")
-            raise KeyboardInterrupt
-        written.append(path)
-        write(path, *arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(quadruplet_tiles, "write_raster", interrupted)
-        assert prepare() == 130
-    assert not (tmp_path / "out" / "splits").exists()
-    complete = [path for path in written if path.parent.name == LABELS]
-
-    resumed = []
-    monkeypatch.setattr(quadruplet_tiles, "write_raster", lambda path, *a, **k: (resumed.append(path), write(path, *a, **k)))
-    assert prepare() == 0
-    assert not {path.name for path in complete} & {path.name for path in resumed}  # not redone
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-    capsys.readouterr()
-
-
-def test_a_second_run_does_nothing_again(prepare, tmp_path, monkeypatch):
-    assert prepare() == 0
-    before = contents(tmp_path / "out")
-    monkeypatch.setattr(land_cover, "rasterize_labels", None)  # skipped tiles are remembered too
-    assert prepare() == 0
-    assert contents(tmp_path / "out") == before
-
-
-def test_tiles_whose_files_are_gone_or_not_whole_are_made_again(prepare, tmp_path):
-    assert prepare() == 0
-    before = contents(tmp_path / "out")
-    (tmp_path / "out" / LABELS / "Nice_0000_0000.tif").unlink()
-    cut_short = tmp_path / "out" / "s2" / "Nice_0000_0001.tif"
-    cut_short.write_bytes(cut_short.read_bytes()[:-9])
-    assert prepare() == 0
-    assert contents(tmp_path / "out") == before
-
-
 def test_several_processes_give_the_same_bytes(prepare, tmp_path):
     assert prepare() == 0
     assert prepare("--num-workers", "2", output="parallel") == 0
@@ -344,40 +262,6 @@ def test_workers_import_no_deep_learning():
         "sys.exit(bool({'torch', 'detectron2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
-
-
-def test_other_parameters_are_no_mixture(prepare, tmp_path, capsys):
-    assert prepare() == 0
-    before = contents(tmp_path / "out")
-    for arguments, message in (
-        (["--resolution", "20"], "resolution was 10.0, now 20.0"),
-        (["--min-labeled", "0.5"], "min_labeled was 0.05, now 0.5"),
-    ):
-        assert prepare(*arguments) == 2
-        assert message in capsys.readouterr().err
-    assert contents(tmp_path / "out") == before
-
-
-def test_another_split_of_the_same_tiles(prepare, tmp_path):
-    assert prepare("--val-cities", "Nice") == 0
-    assert prepare("--val-cities", "Aix_en_Provence") == 0
-    assert {sample["city"] for sample in load_quadruplets(tmp_path / "out", "val")} == {"Aix_en_Provence"}
-    assert prepare("--val-cities") == 0
-    assert len(load_quadruplets(tmp_path / "out", "train")) == 6
-    assert not (tmp_path / "out" / "splits" / "val.txt").exists()
-
-
-def test_cities_may_be_added_but_not_changed(prepare, exports, tmp_path, capsys):
-    assert prepare() == 0
-    write_city(exports, "Perth", left=500_000.0, seed=2)
-    assert prepare("--val-cities", "Perth") == 0
-    assert len(load_quadruplets(tmp_path / "out", "val")) == 3 and len(load_quadruplets(tmp_path / "out", "train")) == 6
-    os.utime(exports / "Nice" / "s2.tif", (1, 1))
-    assert prepare() == 2
-    assert "holds tiles of Nice made from other files: s2.tif" in capsys.readouterr().err
-    shutil.rmtree(exports / "Nice")
-    assert prepare() == 2
-    assert "Nice, which is no longer in the input" in capsys.readouterr().err
 
 
 def test_sensors_without_data_in_a_tile_have_no_file(prepare, exports, tmp_path):
@@ -417,115 +301,6 @@ def test_tiles_are_in_meters(prepare, exports, tmp_path, crs, expected):
         assert file.transform.c % 10 == 0 and file.transform.f % 10 == 0
 
 
-def spoil_s2(root, crs="EPSG:32631", transform=rasterio.transform.from_origin(CITY_LEFT, TOP, 10, 10)):
-    with rasterio.open(
-        root / "Aix_en_Provence/s2.tif",
-        "w",
-        driver="GTiff",
-        count=4,
-        dtype="uint16",
-        height=150,
-        width=150,
-        crs=crs,
-        transform=transform,
-    ) as file:
-        file.write(np.full((4, 150, 150), 7, np.uint16))
-
-
-def relabel(city, code):
-    for path in city.glob("ua.*"):
-        path.unlink()
-    write_layer(city / "ua.gpkg", [shapely.box(340_000, TOP - 1000, 341_000, TOP)], [code])
-
-
-def cover(city, codes, left=CITY_LEFT, **options):
-    """Give a city land cover as a raster with pixels of 100 m instead of polygons."""
-    for path in city.glob("ua.*"):
-        path.unlink()
-    write_scene(city / "labels" / "cover.tif", codes, left=left, pixel=100, **options)
-
-
-MISTAKES = {
-    "no input": (lambda root: shutil.rmtree(root), [], "a folder for each city"),
-    "no city": (lambda root: [shutil.rmtree(path) for path in root.iterdir()], [], "holds no folder, expected one for"),
-    "no scene": (lambda root: (root / "Oslo").mkdir(), [], "Oslo holds no scenes"),
-    "no vector": (lambda root: (root / "Aix_en_Provence/ua.gpkg").unlink(), [], "holds 0 vector files, expected one"),
-    "vector and raster": (
-        lambda root: write_scene(root / "Nice/labels.tif", np.ones((9, 9), np.uint8), left=340_000),
-        [],
-        "holds 1 vector files: ua.shp and 1 rasters of land cover (labels*.tif), expected one *.gpkg",
-    ),
-    "land cover elsewhere": (
-        lambda root: cover(root / "Aix_en_Provence", np.ones((9, 9), np.uint8), left=340_000),
-        ["--merge-table", "esri_land_cover"],
-        "show different places: no scene overlaps the land cover",
-    ),
-    "unknown codes": (
-        # 1500 m of scenes are 15 x 15 px of land cover, from the corner on; what lies beyond is not looked at.
-        lambda root: cover(
-            root / "Aix_en_Provence", np.pad(np.diag([10] * 9 + [7] * 6), (0, 5), constant_values=99).astype(np.uint8)
-        ),
-        ["--merge-table", "esa_worldcover"],
-        "hold 7 (2.7% of the pixels), which the merge table",
-    ),
-    "two vectors": (
-        lambda root: shutil.copy(root / "Aix_en_Provence/ua.gpkg", root / "Aix_en_Provence/b.gpkg"),
-        [],
-        "holds 2 vector files: b.gpkg, ua.gpkg",
-    ),
-    "misnamed": (
-        lambda root: (root / "Nice/s2.tif").rename(root / "Nice/sentinel2.tif"),
-        [],
-        "sentinel2.tif belongs to no sensor, expected a name that starts with s1, s2, dem, dnw",
-    ),
-    "one city": (lambda root: shutil.rmtree(root / "Nice"), [], "one city only (Aix_en_Provence)"),
-    "unknown city": (None, ["--val-cities", "Nizza"], "--val-cities names 'Nizza', which is not in"),
-    "hash": (lambda root: (root / "Nice").rename(root / "Nice#1"), [], "must not contain '#'"),
-    "decibels": (None, ["--s1-unit", "db"], "leave out --s1-unit db"),
-    "column": (None, ["--code-column", "code_2012"], "found: ua (Polygon: code_2018)"),
-    "layer": (None, ["--layer", "UA"], "has no layer 'UA' with the column 'code_2018'"),
-    "table": (None, ["--merge-table", "nowhere.csv"], "nowhere.csv"),
-    "labeled": (None, ["--min-labeled", "1.5"], "expected 0 to 1"),
-    "nothing left": (None, ["--min-labeled", "1"], "none of 10 tiles is left"),
-    "resolution": (None, ["--resolution", "0"], "the resolution is 0.0 m"),
-    "degenerate": (
-        lambda root: spoil_s2(root, transform=rasterio.Affine(0, 0, CITY_LEFT, 0, 0, TOP)),
-        [],
-        "s2.tif has pixels without an area",
-    ),
-    "construction site": (
-        lambda root: spoil_s2(root, crs='LOCAL_CS["site",UNIT["metre",1]]'),
-        [],
-        "s2.tif does not say where on Earth it lies",
-    ),
-    "city without tiles": (
-        lambda root: relabel(root / "Nice", "92000"),
-        ["--val-cities", "Nice"],
-        "--val-cities names 'Nice', of which no tile is left",
-    ),
-    "inside": (None, ["--output", "{input}/out"], "lies in the input"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_end_with_one_line_and_exit_code_2(prepare, exports, capsys, mistake):
-    spoil, arguments, message = MISTAKES[mistake]
-    if spoil:
-        spoil(exports)
-    assert prepare(*(argument.format(input=exports) for argument in arguments)) == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and message in errors[0]
-
-
-@pytest.mark.parametrize("mistake", ["degenerate", "construction site", "column", "decibels"])
-def test_what_can_be_known_is_said_before_the_output_is_claimed(prepare, exports, tmp_path, mistake):
-    spoil, arguments, _ = MISTAKES[mistake]
-    if spoil:
-        spoil(exports)
-    assert prepare(*arguments) == 2
-    assert not (tmp_path / "out").exists()
-
-
 def test_folders_match_in_any_case(prepare, exports, tmp_path):
     assert prepare(output="plain") == 0
     for city in exports.iterdir():
@@ -538,103 +313,3 @@ def test_folders_match_in_any_case(prepare, exports, tmp_path):
     assert {name: content for name, content in contents(tmp_path / "out").items() if name != skip} == {
         name: content for name, content in contents(tmp_path / "plain").items() if name != skip
     }
-
-
-def warnings_of(capsys, out):
-    text = capsys.readouterr().out
-    assert text == (out / "summary.md").read_text() + "\n"
-    return [line.removeprefix("- WARNING ") for line in text.splitlines() if line.startswith("- WARNING ")]
-
-
-def test_what_is_not_read_is_named_once_per_city(prepare, exports, tmp_path, capsys):
-    assert prepare("--val-cities", "Nice") == 0
-    assert warnings_of(capsys, tmp_path / "out") == []
-    for name in ("s2.tif.d/x", "old/s2.tif", "dem/parts/a.tif", ".trash/x"):
-        (exports / "Nice" / name).parent.mkdir()
-        (exports / "Nice" / name).write_text("")
-    for name in ("s2_b8.jp2", "s2.tif.aux.xml", "notes.txt", "dem/more.img"):
-        (exports / "Nice" / name).write_text("")
-    (exports / "Nice/s2.tif.d").rename(exports / "Nice/s2_more.tif")  # a folder that is called like a file
-    assert prepare("--val-cities", "Nice") == 0
-    (warning,) = warnings_of(capsys, tmp_path / "out")
-    assert warning.startswith("Nice: not read: old/, s2_b8.jp2, s2_more.tif/, dem/more.img, dem/parts/;")
-
-
-def test_a_city_whose_only_scenes_are_not_read_says_which(prepare, exports, capsys):
-    (exports / "Oslo/Sentinel").mkdir(parents=True)
-    assert prepare() == 2
-    assert "Oslo holds no scenes except Sentinel/, which is not read" in capsys.readouterr().err
-
-
-def test_a_sensor_that_came_to_nothing_is_named_with_the_likely_reason(prepare, exports, tmp_path, capsys):
-    write_scene(exports / "Aix_en_Provence/s2.tif", np.full((4, 150, 150), 7, np.uint16), left=100_000.0)  # mistyped
-    write_scene(exports / "Nice/s2.tif", np.zeros((4, 150, 150), np.uint16), left=340_000.0)  # nothing but no data
-    assert prepare("--val-cities", "Nice") == 0
-    aix, nice = warnings_of(capsys, tmp_path / "out")
-    here, there = (from_utm(left, middle, 31) for left, middle in ((100_750, TOP - 750), (CITY_LEFT + 650, TOP - 650)))
-    assert aix.startswith("Aix_en_Provence: no tile has data of s2, although there is s2.tif")
-    assert f"longitude {here[0]:.4f}, latitude {here[1]:.4f}, the labels around {there[0]:.4f}, {there[1]:.4f}" in aix
-    assert nice.startswith("Nice: no tile has data of s2, although there is s2.tif: none of its pixels is valid")
-
-
-def test_if_nothing_is_left_the_likely_reason_is_said_too(prepare, exports, capsys):
-    for city in exports.iterdir():
-        for path in (*city.glob("s1*"), *city.glob("DNW*"), *city.glob("dem/*")):
-            path.unlink()
-        write_scene(city / "s2.tif", np.full((4, 150, 150), 7, np.uint16), left=900_000.0)
-    assert prepare() == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "tiles is left" in error and "Nice: no tile has data of s2" in error and "the labels around" in error
-
-
-@pytest.mark.parametrize("name", ["summary.md", ".prepared/notes", "labels/a.tif"])
-def test_data_of_others_are_left_alone(prepare, tmp_path, capsys, name):
-    path = tmp_path / "out" / name
-    path.parent.mkdir(parents=True)
-    path.write_text("mine")
-    assert prepare() == 2
-    assert "was not written by this command" in capsys.readouterr().err and contents(tmp_path / "out") == {name: b"mine"}
-
-
-def test_an_attempt_that_made_nothing_binds_to_nothing(prepare, tmp_path, capsys):
-    assert prepare("--min-labeled", "1") == 2
-    assert prepare() == 0
-    capsys.readouterr()
-
-
-def test_negative_power_far_from_the_samples_is_found_too(prepare, exports, capsys):
-    path = exports / "Aix_en_Provence" / "s1_b.tif"
-    with rasterio.open(path, "r+") as file:
-        file.write(np.full((1, 1), -7, np.float32), 1, window=((59, 60), (50, 51)))
-    assert prepare() == 2
-    assert f"{path} holds -7, expected linear power" in capsys.readouterr().err
-
-
-def test_a_city_to_hold_out_must_have_tiles():
-    assert choose_val_cities({"A": 1, "B": 1}, ["B"]) == ["B"] and choose_val_cities({"A": 1}, []) == []
-    with pytest.raises(ValueError, match="--val-cities names 'C', of which no tile is left"):
-        choose_val_cities({"A": 1, "B": 1}, ["B", "C"])
-
-
-@pytest.mark.parametrize(
-    "tiles",
-    [
-        {"A": 1, "B": 1},
-        {"A": 90, "B": 10},
-        dict.fromkeys("ABCDEFGHIJKL", 100),
-        {"Paris": 900, "Lyon": 300, "Nice": 100, "Metz": 80, "Brest": 40, "Arles": 20},
-    ],
-)
-def test_about_an_eighth_is_held_out_in_whole_cities(tiles):
-    held = choose_val_cities(tiles)
-    assert 0 < len(held) < len(tiles)
-    assert choose_val_cities(dict(reversed(tiles.items()))) == held  # from names and sizes, not from an order
-    share = sum(tiles[city] for city in held) / sum(tiles.values())
-    assert VAL_SHARE <= share <= 1.5 * VAL_SHARE or held == [min(tiles, key=tiles.get)] or len(tiles) == 2
-
-
-def test_two_runs_do_not_share_an_output(prepare, tmp_path, capsys):
-    with sole_user(tmp_path / "out"):
-        assert prepare() == 2
-    assert "out is in use: another process writes to it" in capsys.readouterr().err
-    assert not list((tmp_path / "out").iterdir())
