@@ -18,8 +18,9 @@ from imrsf_d2.modalities import subset_label
 
 __all__ = [
     "METRICS",
+    "Calibration",
     "Contributions",
-    "calibration_error",
+    "calibration",
     "match_at_all",
     "read_contributions",
     "read_results",
@@ -30,8 +31,11 @@ __all__ = [
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
 #: kind of images -> its metrics, the first one first in every table.
 METRICS = {"instance": ("AP", "AP50"), "semantic": ("mIoU",), "panoptic": ("PQ",)}
-#: Equal bins of scores in `calibration_error`.
+#: Equal bins of scores in `calibration`.
 BINS = 10
+#: Predictions with lower scores do not count in `calibration`: a model has as many predictions per image as queries, and the many
+#: that it rules out itself would decide it. The default of Detectron2's SCORE_THRESH_TEST.
+LEAST_SCORE = 0.05
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,39 @@ def _file(folder: Path, subset: Sequence[str], number: int) -> Path:
     return folder / subset_label(subset) / f"contributions{number}.npz"
 
 
-def calibration_error(images: InstanceImages) -> float:
-    """The expected calibration error of instances: how far scores are from the fraction of predictions that are right.
+@dataclass(frozen=True)
+class Calibration:
+    """How well the scores of instances say how many of them are right, for R collections of images.
 
-    Predictions are put into equal bins by score; the differences between the mean score and the precision of the bins are
-    averaged, each bin weighing as much as it has predictions. NaN without predictions.
+    Args:
+        error: [R] the expected calibration error: the difference between mean score and precision, averaged over equal bins of the
+            score, each weighing as much as it has predictions.
+        excess: [R] the mean score of all predictions minus their precision: above 0 if scores are too high.
     """
-    if not len(images.confidence):
-        return float("nan")
-    bins = np.minimum((images.confidence * BINS).astype(int), BINS - 1)
-    sums = [np.bincount(bins, weights=values, minlength=BINS) for values in (images.confidence, images.right)]
-    return float(np.abs(sums[0] - sums[1]).sum() / len(bins))
+
+    error: np.ndarray
+    excess: np.ndarray
+
+
+def calibration(images: InstanceImages, counts: np.ndarray) -> Calibration:
+    """Compare scores with the fraction of predictions that are right, among those with a score of at least `LEAST_SCORE`.
+
+    Args:
+        images: instances, matched with the ground truth.
+        counts: [R, I] how often each image is in each collection.
+
+    Returns:
+        NaN for a collection without such predictions.
+    """
+    counted = images.confidence >= LEAST_SCORE
+    confidence, right = images.confidence[counted], images.right[counted]
+    cells = images.image[counted] * BINS + np.minimum((confidence * BINS).astype(int), BINS - 1)
+    size = len(images.image_ids) * BINS
+    # [I, BINS] of each image: how much its scores exceed its true positives, and how many predictions it has.
+    excess, number = (np.bincount(cells, values, size).reshape(-1, BINS) for values in (confidence - right, None))
+    sums, total = counts @ excess, (counts @ number).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return Calibration(np.abs(sums).sum(axis=1) / total, sums.sum(axis=1) / total)
 
 
 def read_results(folder: Path, subset: Sequence[str]) -> list[dict]:

@@ -40,7 +40,7 @@ def _model(name: str, title: str, *changes: str, runs: int = FEW, **others) -> M
 PROPOSED = _model("proposed", "proposed (Bi-LSTM)", runs=MANY)
 MEAN = _model("mean", "mean for Bi-LSTM", GATHER, runs=MANY)
 MULTIVIT = _model("multivit", "MultiViT", GATHER, READOUT, MASK, ABSENT, RANDOM, runs=MANY)
-BEST = _model("best", "best: mean + Bi-LSTM, details, sizes drawn first", GATHER, DETAIL, STRATEGY, runs=MANY)
+BEST = _model("best", "the recipe: mean + Bi-LSTM, details, sizes drawn first", GATHER, DETAIL, STRATEGY, runs=MANY)
 SINGLE = tuple(_model(f"single_{name}", f"{name} alone", config="single", sensor=name) for name in SENSORS)
 MODELS = (
     PROPOSED,
@@ -57,7 +57,9 @@ MODELS = (
     BEST,
     _model("mean_bilstm", "mean + Bi-LSTM", GATHER),
     _model("mean_bilstm_detail", "mean + Bi-LSTM, details", GATHER, DETAIL),
+    _model("modalities_detail_sizes", "the recipe without fusion tokens", GATHER, READOUT, MASK, DETAIL, STRATEGY),
     _model("multivit_detail", "MultiViT, details", GATHER, READOUT, MASK, ABSENT, RANDOM, DETAIL),
+    _model("best_views", "the recipe, two views", GATHER, DETAIL, STRATEGY, VIEWS, runs=ONE),
     _model("proposed_sizes", "proposed, sizes drawn first", STRATEGY, runs=ONE),
     _model("modalities", "no fusion in the encoder", GATHER, READOUT, runs=ONE),
     _model("mean_without_mask", "mean, w/o mask", GATHER, MASK, runs=ONE),

@@ -11,10 +11,14 @@ from pathlib import Path
 from imrsf_d2.utils.errors import InputError
 from projects.study.plan import Run
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "UnfinishedError"]
 
 #: Seconds between two looks at the processes.
 PAUSE = 0.5
+
+
+class UnfinishedError(InputError):
+    """Some runs ended with an error; the others are finished."""
 
 
 class Lanes:
@@ -35,7 +39,7 @@ class Lanes:
         """Do all runs; one that needs another of them waits for it. What is not finished when this is left is stopped.
 
         Raises:
-            InputError: at the end, if a process ended with an error; the runs that need its run were left out.
+            UnfinishedError: at the end, if a process ended with an error; the runs that need its run were left out.
         """
         waiting = list(runs)
         failed: set[Run] = set()
@@ -64,7 +68,7 @@ class Lanes:
                 process.wait()
         if failed:
             logs = ", ".join(str(self.log(run)) for run in failed)
-            raise InputError(f"{len(failed)} runs are not finished, see {logs}. The same command goes on with them.")
+            raise UnfinishedError(f"{len(failed)} runs are not finished, see {logs}. The same command goes on with them.")
 
     def _start(self, run: Run) -> subprocess.Popen:
         log = self.log(run)

@@ -1,59 +1,91 @@
-"""Differences between two models, with bootstrap intervals over the test images and over the training runs."""
+"""Means and differences over training runs, with intervals that know both few runs and few test images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from scipy.stats import t
 
-from imrsf_d2.evaluation.bootstrap import interval, resample_counts
+from imrsf_d2.evaluation.bootstrap import LEVEL, resample_counts
 from imrsf_d2.evaluation.summary import Estimate
 
-__all__ = ["RESAMPLES", "draws", "paired_difference", "run_measure"]
+__all__ = ["LEAST_RUNS", "RESAMPLES", "Difference", "image_counts", "over_runs", "paired_difference"]
 
-#: Resamples of the images and runs. Each means ten scores per run and subset.
+Key = TypeVar("Key")
+#: Bootstrap resamples of the images. Each means eleven scores per run and subset.
 RESAMPLES = 300
+#: Fewer runs get no interval: how much two runs differ says next to nothing about how much runs do.
+LEAST_RUNS = 3
 
 
-def draws(num_images: int, num_runs: int, resamples: int = RESAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Resamples of images and of runs; the first is everything once.
-
-    Returns:
-        counts [1 + R, I], how often each image is drawn, and runs [1 + R, n], which runs are drawn.
-    """
-    counts = np.concatenate([np.ones((1, num_images), dtype=np.int64), resample_counts(num_images, resamples, seed)])
-    drawn = np.random.default_rng([seed, 1]).integers(num_runs, size=(resamples, num_runs))
-    return counts, np.concatenate([np.arange(num_runs)[None], drawn])
-
-
-def run_measure(values: np.ndarray, runs: np.ndarray) -> Estimate:
-    """The mean of a measure over runs.
+@dataclass(frozen=True)
+class Difference:
+    """Of two models.
 
     Args:
-        values: [n, 1 + R] of each run on each resample of the images.
-        runs: [1 + R, n] of `draws`.
+        estimate: its mean over common runs.
+        runs: how many these are.
     """
-    means = np.take_along_axis(values.T, runs, axis=1).mean(axis=1)
-    return Estimate(float(means[0]), *interval(means[1:]))
+
+    estimate: Estimate
+    runs: int
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse" or "not clear" of the first model; empty without an interval."""
+        if math.isnan(self.estimate.low):
+            return ""
+        return "better" if self.estimate.low > 0 else "worse" if self.estimate.high < 0 else "not clear"
 
 
-def paired_difference(first: Mapping[Any, np.ndarray], second: Mapping[Any, np.ndarray]) -> Estimate | None:
+def image_counts(num_images: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn: [1 + R, I], of which the first row is every image once and the others are bootstrap resamples."""
+    return np.concatenate([np.ones((1, num_images), dtype=np.int64), resample_counts(num_images, resamples, seed)])
+
+
+def over_runs(values: np.ndarray) -> Estimate:
+    """The mean of a measure over runs, with the interval that it would have over other runs and other test images.
+
+    The variance of the mean is that over runs, s² / n, plus that over bootstrap resamples of the images; the interval is
+    Student's, with Satterthwaite's degrees of freedom. A bootstrap of three to five runs would be too narrow: where there is no
+    difference, it calls 9 to 26 % clear instead of 5 %.
+
+    Args:
+        values: [n, 1 + R] of each run, on all images and on each resample.
+
+    Returns:
+        Without an interval (NaN) from fewer than `LEAST_RUNS` runs, and where the measure is not defined for some run.
+    """
+    count = len(values)
+    mean = float(values[:, 0].mean())
+    if count < LEAST_RUNS or math.isnan(mean):
+        return Estimate(mean)
+    of_runs = float(values[:, 0].var(ddof=1)) / count
+    of_images = float(np.nanvar(values[:, 1:].mean(axis=0), ddof=1))
+    variance = of_runs + of_images
+    freedom = variance**2 / (of_runs**2 / (count - 1)) if of_runs else math.inf
+    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def paired_difference(first: Mapping[Key, np.ndarray], second: Mapping[Key, np.ndarray]) -> Difference | None:
     """Mean difference of a measure between two models over the runs that both have.
 
-    Runs of one key (training seed and data seed) have the same data, order of samples and random subsets in both models. Both
-    models are looked at on the same resamples of images and runs, so that what all share cancels out.
+    Runs of one key (training seed and data seed) have the same data in the same order, and where both models draw subsets of
+    the sensors alike also the same subsets and augmentation. Both are looked at on the same resamples of the images, so that
+    what they share cancels out.
 
     Args:
-        first, second: key of a run -> [1 + R] its measure on each resample of the images.
+        first, second: key of a run -> [1 + R] its measure on all images and on each resample.
 
     Returns:
-        None if no run has a partner; without an interval (NaN) over a single one.
+        None if no run has a partner.
     """
     keys = [key for key in first if key in second]
     if not keys:
         return None
-    values = np.stack([first[key] - second[key] for key in keys])
-    _, runs = draws(1, len(keys), values.shape[1] - 1)
-    estimate = run_measure(values, runs)
-    return estimate if len(keys) > 1 else Estimate(estimate.value)
+    return Difference(over_runs(np.stack([first[key] - second[key] for key in keys])), len(keys))

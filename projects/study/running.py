@@ -11,7 +11,7 @@ from imrsf_d2.utils.errors import InputError
 from projects.study.experiment import Experiment
 from projects.study.fair import Study, models_of
 from projects.study.fair_report import write_fair_report
-from projects.study.lanes import Lanes
+from projects.study.lanes import Lanes, UnfinishedError
 from projects.study.plan import Run
 
 __all__ = ["run_study"]
@@ -46,7 +46,8 @@ def run_study(
 
     Raises:
         InputError: on a name, number or override that is not accepted; if a run to work on, or the data, were made with other
-            settings; if runs failed, of which the others are reported.
+            settings. Nothing is trained or written then.
+        UnfinishedError: if runs failed; the others are reported.
     """
     if lanes < 0:
         raise InputError(f"--lanes is {lanes}, expected 0 or more.")
@@ -62,7 +63,7 @@ def run_study(
     if not report_only:
         try:
             experiment.work(Lanes(lanes, of_run, lambda run: output / "logs" / f"{run.name}.txt") if lanes else None)
-        except InputError as error:
+        except UnfinishedError as error:
             failure = error
     if not runs_only:
         write_fair_report(experiment, study, shlex.join([*command, *opts]), results.resolve())

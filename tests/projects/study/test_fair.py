@@ -85,7 +85,7 @@ def study(tmp_path, monkeypatch):
 
 def cells(report, heading):
     """first cell -> the others, of the first table below a heading."""
-    table = report.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    table = report.partition(f"## {heading}\n")[2].partition("\n##")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
     return {row[0]: row[1:] for row in rows[2:]}
 
@@ -107,7 +107,12 @@ def test_runs_are_trained_tested_kept_and_reported(study, trained, tmp_path):
         assert float(of_mean[place]) == pytest.approx(ap, abs=6e-4)
     assert set(cells(report, "Test scores")) == {"mean for Bi-LSTM", "late fusion", "ResNet-50, complete input"}
     assert re.search(r"## Missing runs\n\n- not begun: .*`proposed-seed1-data0`", report)
-    assert "no common run" in report  # the ResNet has other seeds than the mean
+    # The ResNet has other seeds than the mean; late fusion has one run of the same.
+    differences = cells(report, "Differences")
+    assert (
+        set(differences) == {"late fusion − mean for Bi-LSTM"} and differences["late fusion − mean for Bi-LSTM"][-1] == "1"
+    )
+    assert cells(report, "Cost")["late fusion"][1] == "6"  # iterations of its three members
 
     trained.clear()
     assert study("late_fusion-seed1-data0", "mean-seed1-data0") == (report, table) and trained == []

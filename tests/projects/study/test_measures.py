@@ -11,10 +11,10 @@ from detectron2.structures import Instances
 
 from imrsf_d2.evaluation.per_image import InstanceImages
 from imrsf_d2.utils.errors import InputError
-from projects.study.contributions import calibration_error
+from projects.study.contributions import calibration
 from projects.study.lanes import Lanes
 from projects.study.late_fusion import fuse_instances
-from projects.study.paired import draws, paired_difference
+from projects.study.paired import image_counts, over_runs, paired_difference
 from projects.study.plan import Model, Run
 from projects.study.robustness import MEASURES, robustness
 
@@ -49,24 +49,52 @@ def test_a_missing_subset_is_named():
 
 
 def test_calibration_by_hand():
-    confidence, right = np.array([0.95, 0.91, 0.55, 0.05]), np.array([True, False, True, False])
-    images = InstanceImages((1,), np.array([[3]]), np.zeros(4, int), np.zeros(4, int), confidence, right)
-    # Bins of 0.9 to 1 (mean score 0.93, half right), 0.5 to 0.6 and 0 to 0.1.
-    assert calibration_error(images) == pytest.approx((2 * abs(0.93 - 0.5) + abs(0.55 - 1) + 0.05) / 4)
+    confidence, right = np.array([0.95, 0.91, 0.55, 0.05, 0.04]), np.array([True, False, True, False, True])
+    image = np.array([0, 0, 1, 1, 1])
+    images = InstanceImages((1, 2), np.array([[1], [2]]), image, np.zeros(5, int), confidence, right)
+    found = calibration(images, np.array([[1, 1], [2, 0], [0, 0]]))
+    # Bins of 0.9 to 1 (mean score 0.93, half right), 0.5 to 0.6 and 0 to 0.1; the last prediction is below LEAST_SCORE.
+    assert found.error[:2] == pytest.approx([(2 * abs(0.93 - 0.5) + abs(0.55 - 1) + 0.05) / 4, abs(0.93 - 0.5)])
+    assert found.excess[:2] == pytest.approx([(0.95 + 0.91 + 0.55 + 0.05 - 2) / 4, 0.93 - 0.5])
+    assert np.isnan(found.error[2])
 
 
 def test_paired_runs_cancel_what_they_share():
-    counts, runs = draws(num_images=50, num_runs=3, resamples=200)
-    assert counts[0].tolist() == [1] * 50 and runs[0].tolist() == [0, 1, 2] and (counts.sum(axis=1) == 50).all()
+    counts = image_counts(num_images=50, resamples=200)
+    assert counts[0].tolist() == [1] * 50 and (counts.sum(axis=1) == 50).all() and len(counts) == 201
     difficulty = np.random.default_rng(0).random(50)
     shared = {seed: counts @ difficulty / 50 + seed for seed in (1, 2, 3)}  # images and seeds matter far more than models
     better = {seed: values + 0.01 for seed, values in shared.items()}
     found = paired_difference(better, shared)
-    assert (found.value, found.low, found.high) == pytest.approx((0.01,) * 3)
-    # Two runs that disagree leave it open, and one cannot tell.
-    mixed = paired_difference({1: shared[1] + 0.1, 2: shared[2] - 0.1}, shared)
-    assert mixed.low == pytest.approx(-0.1) and mixed.high == pytest.approx(0.1)
-    assert np.isnan(paired_difference({1: better[1]}, shared).low) and paired_difference({9: better[1]}, shared) is None
+    assert (found.estimate.value, found.estimate.low, found.estimate.high) == pytest.approx((0.01,) * 3)
+    assert (found.runs, found.verdict) == (3, "better")
+    two = paired_difference({seed: better[seed] for seed in (1, 2)}, shared)
+    assert (two.runs, two.verdict) == (2, "") and np.isnan(two.estimate.low)
+    assert paired_difference({9: better[1]}, shared) is None
+
+
+def test_an_interval_over_runs_is_students_and_adds_the_variance_over_images():
+    runs = np.array([0.1, 0.3, 0.5])
+    alone = over_runs(np.repeat(runs[:, None], 11, axis=1))
+    assert (alone.value, alone.high) == pytest.approx((0.3, 0.3 + 4.303 * 0.2 / np.sqrt(3)), abs=1e-4)  # t of 2 degrees
+    images = np.random.default_rng(0).normal(scale=0.1, size=5000)
+    shared = over_runs(np.concatenate([[0.2], 0.2 + images])[None].repeat(3, axis=0))
+    assert shared.high == pytest.approx(0.2 + 1.96 * 0.1, abs=5e-3)
+    assert np.isnan(over_runs(np.full((3, 11), np.nan)).value)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+@pytest.mark.parametrize("of_images", [0.0, 0.5, 1.0])
+def test_few_runs_rarely_show_a_difference_where_there_is_none(count, of_images):
+    """`of_images`: how much the images matter, in standard errors of the mean over runs. A bootstrap of the runs has 9 to 26 %."""
+    rng, clear, trials = np.random.default_rng([count, int(2 * of_images)]), 0, 2000
+    scale = of_images / np.sqrt(count)
+    for _ in range(trials):
+        runs = rng.normal(size=(count, 1)) + scale * rng.normal()
+        values = runs + np.concatenate([[0.0], scale * rng.normal(size=60)])
+        estimate = over_runs(values)
+        clear += not estimate.low <= 0 <= estimate.high
+    assert clear / trials < 0.07
 
 
 def boxes(*corners, scores, classes=None):
