@@ -32,9 +32,9 @@ def add_imrsf_config(cfg: CN) -> None:
     # The modalities in order: a list of mappings with the keys NAME, CHANNELS, BANDS (which bands of a file, by number or
     # description; all without it), CLASSES (categorical), CODES (what the numbers in a categorical modality's files stand
     # for, e.g. {10: 0, 20: 1}; without it, they are class indices), MEAN, STD, TRANSFORM ("none" or "db"), CLIP, NODATA, and
-    # for figures UNIT, DISPLAY (the bands to show) and CLASS_NAMES; imrsf_d2.modalities.Modality explains them. Values are in
-    # the unit that results from a file's SCALE and OFFSET (GDAL metadata), if it has any; only NODATA is the number stored in
-    # the file.
+    # for figures UNIT, DISPLAY (the bands to show) and CLASS_NAMES; imrsf_d2.modalities.Modality explains them. UNIT: dB without
+    # TRANSFORM also says that files hold decibels, which are averaged as the powers that they stand for. Values are in the unit
+    # that results from a file's SCALE and OFFSET (GDAL metadata), if it has any; only NODATA is the number stored in the file.
     imrsf.MODALITIES = []
     # Side length of a square patch in pixels; a power of two.
     imrsf.PATCH_SIZE = 16

@@ -16,7 +16,9 @@ __all__ = ["DECIBEL_HINT", "check_decibels", "decibel_share", "holds_decibels", 
 logger = logging.getLogger(__name__)
 
 #: How to go on.
-DECIBEL_HINT = "these look like decibels: TRANSFORM: none in MODEL.IMRSF.MODALITIES (MEAN, STD and CLIP stay in decibels)"
+DECIBEL_HINT = (
+    "these look like decibels: TRANSFORM: none and UNIT: dB in MODEL.IMRSF.MODALITIES (MEAN, STD and CLIP stay in decibels)"
+)
 # Power is never negative, and only a little below zero where noise was subtracted; most decibels are. What is far below is
 # a no-data value without a tag.
 LEAST, MOST = -100.0, -0.1

@@ -59,7 +59,7 @@ def display_of(modality: Modality) -> Display:
         return Display((0,))
     names, assumed = _names(modality)
     polarizations = [name.casefold() for name in names if name.casefold() in _POLARIZATIONS]
-    decibels = modality.transform == "db" or modality.unit == "dB"
+    decibels = modality.in_decibels
     named_radar = re.fullmatch(_RADAR, modality.name.casefold()) is not None
     radar = decibels or named_radar or len(polarizations) == len(names) > 0
     natural = None if radar else true_color_bands(names)

@@ -198,7 +198,7 @@ class SampleMapper(ABC):
             modality = self.modalities[name]
             if modality.categorical:
                 bands, valid = geometry.apply(bands, modality.mean[0]), geometry.apply(valid, False)
-            elif modality.transform == "db" and geometry.resized:
+            elif modality.in_decibels and geometry.resized:
                 # Radar adds up as power: a mean of decibels is too low, and reduces speckle too little.
                 power, valid = geometry.apply_measurements(from_db(bands), valid, from_db(np.asarray(modality.mean)))
                 bands = to_db(power)

@@ -68,7 +68,7 @@ class Jitter:
         if self.speckle:
             looks = self.speckle**-2
             noise = rng.gamma(looks, 1 / looks, bands.shape).astype(np.float32)
-            if modality.transform == "db":
+            if modality.in_decibels:
                 result = result + to_db(np.maximum(noise, np.finfo(np.float32).tiny))
             else:
                 result = result * noise

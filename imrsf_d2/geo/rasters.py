@@ -60,7 +60,6 @@ def read_raster(
     size: tuple[int, int] | None = None,
     grid: Grid | None = None,
     window: tuple[slice, slice] | None = None,
-    decibels: bool = False,
     exact: bool = False,
     check_grid: Callable[[Grid], None] | None = None,
     open_file: Callable[[str, str], AbstractContextManager[rasterio.DatasetReader]] = opened,
@@ -72,10 +71,9 @@ def read_raster(
         modality: says which bands to read and what their values mean. No other band is read, except for validity.
         size: (H, W) that the raster must have; None accepts any.
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
-            (radar power is averaged as power). None keeps the raster's own grid.
+            (radar is averaged as power, also where files hold decibels). None keeps the raster's own grid.
         window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
-        decibels: the file holds decibels, which are averaged as the powers that they stand for.
         exact: a window is just what the whole has there, also between two coordinate systems (see `project_part`).
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
         open_file: opens the file, as `opened` does; see `OpenFiles`.
@@ -114,8 +112,9 @@ def read_raster(
         if modality.transform == "db":
             valid &= (bands > 0).all(axis=0)
         if warp is not None:
-            bands, valid = _resample(warp, from_db(bands) if decibels else bands, valid, path, modality)
-            bands = to_db(bands) if decibels else bands
+            as_power = modality.stored_in_decibels
+            bands, valid = _resample(warp, from_db(bands) if as_power else bands, valid, path, modality)
+            bands = to_db(bands) if as_power else bands
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:

@@ -13,6 +13,7 @@ __all__ = ["Modality", "TRANSFORMS", "computed_part", "unmeasured"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
+DECIBEL = "dB"
 #: The number of channels where it follows from the bands.
 _FOLLOWS: Any = None
 #: Rasters are resampled as 32-bit floating-point numbers, which hold all whole numbers up to this one.
@@ -35,7 +36,8 @@ class Modality:
             scale and offset are applied.
         bands: which bands of a file these are, in this order: numbers as GDAL counts them, from 1, or descriptions (see
             `imrsf_d2.geo.bands`). Default: all bands, except an alpha band beside them.
-        unit: of the values after `transform`, for figures: "m", "dB". Default: none; "dB" after "db".
+        unit: of the values after `transform`, for figures: "m", "dB". Default: none; "dB" after "db". Without a transform "dB" says that
+            files hold decibels, which are averaged as the powers that they stand for.
         display: what to show in figures: one band, or three as red, green and blue; entries of `bands`, or numbers from 1
             where these are not given. Default: see `imrsf_d2.data.displays`.
         codes: of a categorical modality, what the numbers in its files stand for: code -> class index, or None for no data.
@@ -160,7 +162,7 @@ class Modality:
         """Check what is for figures alone."""
         if not isinstance(self.unit, str):
             raise self._error("UNIT", repr(self.unit), "a text, e.g. m")
-        if self.transform == "db" and self.unit not in ("", "dB"):
+        if self.transform == "db" and self.unit not in ("", DECIBEL):
             raise self._error("UNIT", repr(self.unit), "dB, which TRANSFORM: db results in, or no UNIT")
         choice = self.bands or tuple(range(1, self.channels + 1))
         display = self.display
@@ -207,6 +209,16 @@ class Modality:
             raise InputError(f"MODEL.IMRSF.MODALITIES: entry {dict(mapping)} has {problem}; known keys: {sorted(known)}.")
         return cls(**{known[key]: value for key, value in mapping.items()})
 
+    @property
+    def in_decibels(self) -> bool:
+        """Whether the model receives decibels. They are averaged, and have speckle, as the powers that they stand for."""
+        return self.transform == "db" or self.unit == DECIBEL
+
+    @property
+    def stored_in_decibels(self) -> bool:
+        """Whether files hold decibels."""
+        return self.transform == "none" and self.unit == DECIBEL
+
     def _error(self, key: str, got: str, expected: str) -> InputError:
         return InputError(f"modality {self.name!r}: {key} is {got}, expected {expected}.")
 
@@ -221,7 +233,8 @@ def computed_part(entries: Iterable[Mapping]) -> list[dict]:
     parts = []
     for entry in entries:
         follows = {"CLASSES": len(entry["CLASS_NAMES"])} if "CLASS_NAMES" in entry else {}
-        parts.append(follows | {k: v for k, v in entry.items() if k not in ("UNIT", "DISPLAY", "CLASS_NAMES")})
+        figures = {"DISPLAY", "CLASS_NAMES"} | (set() if entry.get("UNIT") == DECIBEL else {"UNIT"})
+        parts.append(follows | {key: value for key, value in entry.items() if key not in figures})
     return parts
 
 

@@ -193,7 +193,9 @@ def test_radar_in_decibels_is_refused_before_its_pixels_vanish(land, write_raste
         for sample in register(name, labels(0, 1)):
             if name == wrong:
                 write_raster(Path(sample["modalities"]["sar"]), np.full((8, 8), -8.0, np.float32))
-    with pytest.raises(ValueError, match=r"modality 'sar' has TRANSFORM: db.* in 2 of 2 files .*: TRANSFORM: none in"):
+    with pytest.raises(
+        ValueError, match=r"modality 'sar' has TRANSFORM: db.* in 2 of 2 files .*: TRANSFORM: none and UNIT: dB in"
+    ):
         check_datasets(config(), training)
     if not training:
         check_datasets(config(INPUT__TEST_MODALITIES=["rgb"]), training)

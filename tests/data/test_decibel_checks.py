@@ -50,7 +50,7 @@ def test_most_files_in_decibels_are_an_error_that_says_what_to_do(samples):
         InputError,
         match=r"modality 's1' has TRANSFORM: db, which takes linear power, but in 3 of 4 files "
         r"looked at most values are below 0, e\.g\. .*0\.tif \(100%\): these look like "
-        r"decibels: TRANSFORM: none in MODEL\.IMRSF\.MODALITIES",
+        r"decibels: TRANSFORM: none and UNIT: dB in MODEL\.IMRSF\.MODALITIES",
     ):
         check_decibels(samples(4, 3), MODALITIES)
 

@@ -14,7 +14,7 @@ from imrsf_d2.data.mappers import InstanceMapper, build_mapper
 from imrsf_d2.data.masks import instance_masks
 from imrsf_d2.geo.rasters import RasterError
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.raster_files import SIZE, annotation, tile_arrays
+from tests.raster_files import MODALITIES, SIZE, annotation, tile_arrays
 
 
 @pytest.fixture
@@ -266,8 +266,15 @@ def test_no_more_than_the_window_is_decoded(make_config, sample, monkeypatch):
     assert set(areas) == {(8, 20)}
 
 
-def test_radar_is_resized_as_power(make_config, sample):
+@pytest.mark.parametrize("stored", ["power", "decibels"])
+def test_radar_is_resized_as_power(make_config, sample, write_raster, tmp_path, stored):
+    power = tile_arrays(0)["sar"]
+    modalities = MODALITIES
+    if stored == "decibels":
+        sample["modalities"]["sar"] = str(write_raster(tmp_path / "sar.tif", 10 * np.log10(power)))
+        modalities = [{**MODALITIES[0], "TRANSFORM": "none", "UNIT": "dB"}, *MODALITIES[1:]]
     changes = {
+        "MODEL__IMRSF__MODALITIES": modalities,
         "INPUT__MODALITY_DROPOUT__ENABLED": False,
         "INPUT__DIHEDRAL": False,
         "INPUT__CROP__ENABLED": True,
@@ -276,8 +283,8 @@ def test_radar_is_resized_as_power(make_config, sample):
         "INPUT__SCALE_JITTER": [0.5, 0.5],
     }
     result = build_mapper(make_config(**changes), is_train=True)({**sample, "draw": 0})
-    power = tile_arrays(0)["sar"].reshape(16, 2, 16, 2).mean((1, 3))
-    np.testing.assert_allclose(result["image"][0], np.clip(10 * np.log10(power), -25, 12), atol=1e-3)
+    mean = power.reshape(16, 2, 16, 2).mean((1, 3))
+    np.testing.assert_allclose(result["image"][0], np.clip(10 * np.log10(mean), -25, 12), atol=1e-3)
 
 
 @pytest.mark.parametrize("align", [True, False])

@@ -42,13 +42,13 @@ def test_offset_moves_the_whole_tile_by_meters():
     assert -2 <= moved.min() < -1.9 and 1.9 < moved.max() <= 2
 
 
-@pytest.mark.parametrize("transform", ["db", "none"])
-def test_speckle_multiplies_linear_power(transform):
-    sar = Modality("sar", 1, transform=transform)
+@pytest.mark.parametrize("meaning", [{"transform": "db"}, {"unit": "dB"}, {}], ids=["to decibels", "in decibels", "power"])
+def test_speckle_multiplies_linear_power(meaning):
+    sar = Modality("sar", 1, **meaning)
     power = np.full((1, 300, 300), 0.5, np.float32)
-    bands = 10 * np.log10(power) if transform == "db" else power
+    bands = 10 * np.log10(power) if meaning else power
     noisy = Jitter(speckle=0.25).apply(bands, np.ones((300, 300), bool), sar, np.random.default_rng(0))
-    factor = (10 ** (noisy / 10) if transform == "db" else noisy) / 0.5
+    factor = (10 ** (noisy / 10) if meaning else noisy) / 0.5
     # 90,000 pixels: the mean is known to 0.001, the deviation about as well; gamma's skewness is twice its deviation.
     assert factor.mean() == pytest.approx(1.0, abs=0.005) and factor.std() == pytest.approx(0.25, abs=0.005)
     assert ((factor - 1) ** 3).mean() / 0.25**3 == pytest.approx(0.5, abs=0.1)

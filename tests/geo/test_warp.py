@@ -216,11 +216,13 @@ def test_of_a_large_scene_a_small_window_is_read(tmp_path, write_raster, monkeyp
     assert (read[0].row_off, read[0].height, read[0].col_off, read[0].width) == (196, 72, 96, 72)
 
 
-def test_radar_is_averaged_as_power(tmp_path, write_raster):
+@pytest.mark.parametrize("stored", ["power", "decibels"])
+def test_radar_is_averaged_as_power(tmp_path, write_raster, stored):
     power = np.array([[1.0, 100.0], [1.0, 100.0]], np.float32)
-    path = write_raster(tmp_path / "s.tif", power, crs=UTM, transform=from_origin(500_000, 5_000_000, 10, 10))
+    values, meaning = (power, {"transform": "db"}) if stored == "power" else (10 * np.log10(power), {"unit": "dB"})
+    path = write_raster(tmp_path / "s.tif", values, crs=UTM, transform=from_origin(500_000, 5_000_000, 10, 10))
     one = Grid(1, 1, UTM, from_origin(500_000, 5_000_000, 20, 20))
-    bands, _ = read_raster(path, Modality("sar", 1, transform="db"), grid=one)
+    bands, _ = read_raster(path, Modality("sar", 1, **meaning), grid=one)
     np.testing.assert_allclose(bands, [[[10 * np.log10(50.5)]]], rtol=1e-4)
 
 

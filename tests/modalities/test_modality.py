@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from imrsf_d2.modalities import Modality, unmeasured
+from imrsf_d2.modalities import Modality, computed_part, unmeasured
 
 SAR = Modality("sar", 1, mean=(-8.0,), std=(3.0,), transform="db", clip=(-25, 12))
 RGB = Modality("rgb", 3, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0), nodata=0)
@@ -120,3 +120,13 @@ def test_maps_of_classes_need_no_statistics():
 )
 def test_a_modality_survives_json(modality):
     assert Modality.from_mapping(json.loads(json.dumps(modality.to_mapping()))) == modality
+
+
+def test_a_unit_of_decibels_is_part_of_what_results_depend_on():
+    sensors = {"NAME": "s1", "MEAN": [-9.0], "STD": [4.0], "UNIT": "dB", "DISPLAY": [1]}
+    assert computed_part([sensors, {"NAME": "dem", "UNIT": "m"}]) == [
+        {"NAME": "s1", "MEAN": [-9.0], "STD": [4.0], "UNIT": "dB"},
+        {"NAME": "dem"},
+    ]
+    s1, sar, dem = Modality("s1", unit="dB"), Modality("sar", transform="db", unit="dB"), Modality("dem", unit="m")
+    assert [(m.in_decibels, m.stored_in_decibels) for m in (s1, sar, dem)] == [(True, True), (True, False), (False, False)]

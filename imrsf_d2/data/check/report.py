@@ -131,7 +131,7 @@ def _value_text(modality: Modality, files: Sequence[FileFacts]) -> str:
         if not values.size:
             return ""
     low, high = np.quantile(values, (0.05, 0.95))
-    return f"{low:.4g} to {high:.4g}" + (" dB" if modality.transform == "db" else "")
+    return f"{low:.4g} to {high:.4g}" + (" dB" if modality.in_decibels else "")
 
 
 def _subset_table(examination: Examination) -> str:

@@ -165,12 +165,7 @@ def _resampled(
 ) -> _Part:
     """Measurements on other pixels."""
     bands, valid = read_raster(
-        file.path,
-        source.modality,
-        grid=_moved(grid, file),
-        window=window,
-        decibels=source.decibels,
-        open_file=open_files.opened,
+        file.path, source.modality, grid=_moved(grid, file), window=window, open_file=open_files.opened
     )
     if source.modality.transform == "db":
         bands = from_db(bands)  # the tiles hold what the files hold: power

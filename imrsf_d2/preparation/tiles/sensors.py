@@ -74,7 +74,6 @@ class Source:
     Args:
         modality: what the files hold, without statistics.
         files: in the order in which they count where they overlap.
-        decibels: the files hold decibels, of which the powers are averaged.
         remarks: what was guessed or left out, for people.
         classes: the files hold classes, of which that of the nearest pixel is taken.
         names: of several bands, if all files name them and no two are alike.
@@ -82,7 +81,6 @@ class Source:
 
     modality: Modality
     files: tuple[str, ...]
-    decibels: bool = False
     remarks: tuple[str, ...] = ()
     classes: bool = False
     names: tuple[str, ...] = ()
@@ -150,8 +148,7 @@ def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source
     if not unit and not modality.categorical and any(RADAR.search(text) for text in (name, *headers[0].names)):
         modality, said = _guess_unit(modality, files, all(header.floating for header in headers))
         remarks += [said] if said else []
-    decibels = modality.unit == DECIBEL and modality.transform == "none"
-    return Source(modality, tuple(files), decibels, tuple(remarks), modality.categorical, names)
+    return Source(modality, tuple(files), tuple(remarks), modality.categorical, names)
 
 
 @dataclass(frozen=True)
