@@ -16,7 +16,7 @@ from tests.tiny import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "docs/generator"))
 import config_reference  # noqa: E402
-import rooms  # noqa: E402
+import subpackages  # noqa: E402
 
 CONFIG = (REPOSITORY / "imrsf_d2/config.py").read_text()
 
@@ -103,21 +103,21 @@ def test_a_key_without_a_meaning_is_refused():
         config_reference.read_keys(source)
 
 
-def test_the_figure_of_the_rooms_is_drawn_from_the_rules_and_no_arrow_points_up():
-    rules = rooms.read_rules(read("tests/test_layering.py"))
+def test_the_figure_of_the_subpackages_is_drawn_from_the_rules_and_no_arrow_points_up():
+    rules = subpackages.read_rules(read("tests/test_layering.py"))
     assert rules == ALLOWED
-    figure = rooms.draw_rooms(rules)
-    assert figure == read("docs/rooms.svg"), "run python docs/generator/rooms.py"
+    figure = subpackages.draw_subpackages(rules)
+    assert figure == read("docs/subpackages.svg"), "run python docs/generator/subpackages.py"
     lines = [path.get("d") for path in ElementTree.fromstring(figure).iterfind("{http://www.w3.org/2000/svg}path")]
-    assert len(lines) == sum(map(len, rooms.reduced({r: set(o) - {"utils"} for r, o in rules.items()}).values()))
+    assert len(lines) == sum(map(len, subpackages.reduced({r: set(o) - {"utils"} for r, o in rules.items()}).values()))
     for line in lines:
         heights = [int(y) for y in re.findall(r"\d+ (\d+)", line)]
         assert heights == sorted(heights) and heights[0] < heights[-1]
 
 
-def test_a_circle_of_rooms_cannot_be_drawn():
+def test_a_circle_of_subpackages_cannot_be_drawn():
     with pytest.raises(ValueError, match="a circle among"):
-        rooms.draw_rooms({"a": {"b"}, "b": {"a"}})
+        subpackages.draw_subpackages({"a": {"b"}, "b": {"a"}})
 
 
 def test_the_api_reference_has_every_public_name():
