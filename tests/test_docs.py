@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 import imrsf_d2
+from imrsf_d2.cli import COMMANDS
 from imrsf_d2.config import add_imrsf_config
+from imrsf_d2.utils.command_names import TOOLS
 from tests.pages import PAGES, command_problem, commands, path_problem, paths, recipes
 from tests.test_layering import ALLOWED
 from tests.test_versions import pinned
@@ -123,6 +125,11 @@ def test_a_circle_of_subpackages_cannot_be_drawn():
 def test_the_api_reference_has_every_public_name():
     shown = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)$", read("docs/api.md"), re.M)}
     assert set(imrsf_d2.__all__) - {"__version__"} <= shown
+
+
+def test_the_table_of_subcommands_has_each_with_its_script():
+    shown = dict(re.findall(r"^\| `imrsf ([a-z0-9 ]+)` \| `([\w/.]+)(?: --eval-only)?` \|$", read("docs/install.md"), re.M))
+    assert shown == {**TOOLS, "evaluate": TOOLS["train"]} and shown.keys() == COMMANDS.keys()
 
 
 def test_one_version_everywhere():
