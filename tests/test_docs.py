@@ -47,6 +47,7 @@ def test_every_command_of_every_page_would_run():
             "python tools/train_net.py --config-file configs/dfc2023_instance.yaml SOLVER.ACCUMULATE 0",
             "SOLVER.ACCUMULATE is 0",
         ),
+        ("python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 4", "10 in 4 processes"),
         ("torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/ablations/T/nothing.yaml", "T/nothing"),
         ("torchrun --max_restart_s 3 tools/train_net.py --config-file dfc2023_instance", "--max_restart_s"),
         ("srun --exclusive python tools/train_net.py --machine-rank $SLURM_JOB_ID --num_gpus 2", "--num_gpus"),
