@@ -35,7 +35,7 @@ ANY = {"N": "1", "SCALE": "cpu", "FILE": "configs/dfc2023_instance.yaml"}
 VARIABLES = {"SLURM_NNODES": "2", "SLURM_NODEID": "1", "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "5", "head": "node0"}
 #: What runs, users or data have, not the repository.
 ELSEWHERE = re.compile(
-    r"/|(output|build|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
+    r"/|(output|build|dist|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
 )
 
 
