@@ -36,7 +36,7 @@ $(DEV_STAMP): $(STAMP) requirements/dev.sh requirements/dev.txt
 	@touch $@
 
 # One process per core, each with one thread: threads of several processes would wait for one another.
-test: env  ## all tests, on all cores
+test: env  ## the tests, on all cores; skips those marked long, and those whose extras, source builds or browser are not there
 	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests -n auto --dist worksteal
 
 test-long: env  ## the tests that take minutes each, one after the other

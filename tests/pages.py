@@ -35,7 +35,7 @@ ANY = {"N": "1", "SCALE": "cpu", "FILE": "configs/dfc2023_instance.yaml"}
 VARIABLES = {"SLURM_NNODES": "2", "SLURM_NODEID": "1", "SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "5", "head": "node0"}
 #: What runs, users or data have, not the repository.
 ELSEWHERE = re.compile(
-    r"/|(output|build|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
+    r"/|(output|build|dist|\.prepared|height|track2|dfc2023|quadruplets|v1\.1|datasets/dfc2023|datasets/quadruplets)/"
 )
 
 
@@ -190,4 +190,9 @@ def _parse(main, arguments):
     if "opts" in options:
         config = options.get("config_file") or "dfc2023_instance"
         # The config that a training run leaves has the keys of any other.
-        load_config("dfc2023_instance" if re.fullmatch(r"output/.*/config\.yaml", config) else config, options["opts"])
+        cfg = load_config("dfc2023_instance" if re.fullmatch(r"output/.*/config\.yaml", config) else config, options["opts"])
+        if options.get("eval_only") is False:  # the training command; the others share images
+            processes = (options["num_gpus"] or 1) * options["num_machines"]
+            assert cfg.SOLVER.IMS_PER_BATCH % processes == 0, (
+                f"a batch of {cfg.SOLVER.IMS_PER_BATCH} in {processes} processes"
+            )

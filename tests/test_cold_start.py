@@ -52,7 +52,7 @@ def loaded(modules):
         (["imrsf_d2.modeling.vit"], [name for name in HEAVY if name not in ("torch", "numpy")]),
         pytest.param(["imrsf_d2.evaluation", "imrsf_d2.engine.running"], PICTURES, marks=pytest.mark.slow),
     ],
-    ids=["rooms", "model", "running"],
+    ids=["subpackages", "model", "running"],
 )
 def test_an_import_loads_nothing_it_does_not_need(modules, unwanted):
     assert not loaded(modules) & set(unwanted)

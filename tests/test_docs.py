@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 import imrsf_d2
+from imrsf_d2.cli import COMMANDS
 from imrsf_d2.config import add_imrsf_config
+from imrsf_d2.utils.command_names import TOOLS
 from tests.pages import PAGES, command_problem, commands, path_problem, paths, recipes
 from tests.test_layering import ALLOWED
 from tests.test_versions import pinned
@@ -16,7 +18,7 @@ from tests.tiny import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "docs/generator"))
 import config_reference  # noqa: E402
-import rooms  # noqa: E402
+import subpackages  # noqa: E402
 
 CONFIG = (REPOSITORY / "imrsf_d2/config.py").read_text()
 
@@ -45,6 +47,7 @@ def test_every_command_of_every_page_would_run():
             "python tools/train_net.py --config-file configs/dfc2023_instance.yaml SOLVER.ACCUMULATE 0",
             "SOLVER.ACCUMULATE is 0",
         ),
+        ("python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 4", "10 in 4 processes"),
         ("torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/ablations/T/nothing.yaml", "T/nothing"),
         ("torchrun --max_restart_s 3 tools/train_net.py --config-file dfc2023_instance", "--max_restart_s"),
         ("srun --exclusive python tools/train_net.py --machine-rank $SLURM_JOB_ID --num_gpus 2", "--num_gpus"),
@@ -103,26 +106,31 @@ def test_a_key_without_a_meaning_is_refused():
         config_reference.read_keys(source)
 
 
-def test_the_figure_of_the_rooms_is_drawn_from_the_rules_and_no_arrow_points_up():
-    rules = rooms.read_rules(read("tests/test_layering.py"))
+def test_the_figure_of_the_subpackages_is_drawn_from_the_rules_and_no_arrow_points_up():
+    rules = subpackages.read_rules(read("tests/test_layering.py"))
     assert rules == ALLOWED
-    figure = rooms.draw_rooms(rules)
-    assert figure == read("docs/rooms.svg"), "run python docs/generator/rooms.py"
+    figure = subpackages.draw_subpackages(rules)
+    assert figure == read("docs/subpackages.svg"), "run python docs/generator/subpackages.py"
     lines = [path.get("d") for path in ElementTree.fromstring(figure).iterfind("{http://www.w3.org/2000/svg}path")]
-    assert len(lines) == sum(map(len, rooms.reduced({r: set(o) - {"utils"} for r, o in rules.items()}).values()))
+    assert len(lines) == sum(map(len, subpackages.reduced({r: set(o) - {"utils"} for r, o in rules.items()}).values()))
     for line in lines:
         heights = [int(y) for y in re.findall(r"\d+ (\d+)", line)]
         assert heights == sorted(heights) and heights[0] < heights[-1]
 
 
-def test_a_circle_of_rooms_cannot_be_drawn():
+def test_a_circle_of_subpackages_cannot_be_drawn():
     with pytest.raises(ValueError, match="a circle among"):
-        rooms.draw_rooms({"a": {"b"}, "b": {"a"}})
+        subpackages.draw_subpackages({"a": {"b"}, "b": {"a"}})
 
 
 def test_the_api_reference_has_every_public_name():
     shown = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)$", read("docs/api.md"), re.M)}
     assert set(imrsf_d2.__all__) - {"__version__"} <= shown
+
+
+def test_the_table_of_subcommands_has_each_with_its_script():
+    shown = dict(re.findall(r"^\| `imrsf ([a-z0-9 ]+)` \| `([\w/.]+)(?: --eval-only)?` \|$", read("docs/install.md"), re.M))
+    assert shown == {**TOOLS, "evaluate": TOOLS["train"]} and shown.keys() == COMMANDS.keys()
 
 
 def test_one_version_everywhere():

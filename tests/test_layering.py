@@ -1,11 +1,11 @@
-"""Imports point one way, from the commands down to the modalities, so that each room can be read and changed alone."""
+"""Imports point one way, from the commands down to the modalities, so that each subpackage can be read and changed alone."""
 
 import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "imrsf_d2"
 PROJECTS = PACKAGE.parent / "projects"
-#: room -> the other rooms of the package that it may import, besides utils
+#: subpackage, or module that stands alone -> the others that it may import, besides utils
 ALLOWED = {
     "utils": set(),
     "compat": set(),
@@ -64,30 +64,34 @@ def imported_modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def room_of(path):
+def subpackage_of(path):
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def rooms_imported(path):
-    rooms = {name.split(".")[1] for name in imported_modules(path) if name.startswith("imrsf_d2.")}
-    return {room for room in rooms if (PACKAGE / room).is_dir() or (PACKAGE / f"{room}.py").exists()}
+def subpackages_imported(path):
+    subpackages = {name.split(".")[1] for name in imported_modules(path) if name.startswith("imrsf_d2.")}
+    return {
+        subpackage
+        for subpackage in subpackages
+        if (PACKAGE / subpackage).is_dir() or (PACKAGE / f"{subpackage}.py").exists()
+    }
 
 
 def test_imports_point_one_way():
     upward = {
         str(path.relative_to(PACKAGE)): found
         for path in MODULES
-        if (found := rooms_imported(path) - {room_of(path), "utils"} - ALLOWED[room_of(path)])
+        if (found := subpackages_imported(path) - {subpackage_of(path), "utils"} - ALLOWED[subpackage_of(path)])
     }
     assert not upward
 
 
 def test_the_rules_have_no_circle():
-    below = {room: set(allowed) for room, allowed in ALLOWED.items()}
+    below = {subpackage: set(allowed) for subpackage, allowed in ALLOWED.items()}
     while below:
-        lowest = {room for room, allowed in below.items() if not allowed}
+        lowest = {subpackage for subpackage, allowed in below.items() if not allowed}
         assert lowest, f"a circle among {sorted(below)}"
-        below = {room: allowed - lowest for room, allowed in below.items() if room not in lowest}
+        below = {subpackage: allowed - lowest for subpackage, allowed in below.items() if subpackage not in lowest}
 
 
 def test_the_package_never_imports_the_projects():
@@ -100,13 +104,13 @@ def test_the_model_needs_torch_alone():
     assert not [
         path
         for path in MODULES
-        if room_of(path) == "modeling"
+        if subpackage_of(path) == "modeling"
         and path.stem not in adapters
         and any(name.startswith(("detectron2", "mask2former", "timm")) for name in imported_modules(path))
     ]
 
 
 def test_modalities_need_nothing():
-    modules = [path for path in MODULES if room_of(path) == "modalities"]
+    modules = [path for path in MODULES if subpackage_of(path) == "modalities"]
     imported = {name.split(".")[0] for path in modules for name in imported_modules(path)}
     assert "dataclasses" in imported and not imported & {"torch", "numpy", "detectron2"}

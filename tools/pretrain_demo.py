@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""Does pre-training help when few tiles are labeled? Pre-train twice, train one model from several starts, compare them.
+"""Does pre-training help when few tiles are labeled? Pre-train in five ways, train one model from each and from random weights,
+compare them.
 
 Examples:
 

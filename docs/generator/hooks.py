@@ -23,7 +23,10 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "license.md",
+    "CITATION.cff": "citation.md",
 }
+#: Those of them that are no Markdown -> their heading
+PLAIN = {"LICENSE": "License", "CITATION.cff": "Citation"}
 #: What a link may lead to -> page of the site: the keys' own file, to the reference that is made of it
 TARGETS = {**PAGES, "imrsf_d2/config.py": "configuration.md"}
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s#]+)")
@@ -33,8 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     for source, page in PAGES.items():
         text = (REPOSITORY / source).read_text(encoding="utf-8")
-        if source == "LICENSE":
-            text = f"# License\n\n```text\n{text}```\n"
+        if source in PLAIN:
+            text = f"# {PLAIN[source]}\n\n```text\n{text}```\n"
         files.append(File.generated(config, page, content=with_site_links(text, source)))
     reference = config_markdown((REPOSITORY / "imrsf_d2/config.py").read_text(encoding="utf-8"))
     files.append(File.generated(config, "configuration.md", content=reference))

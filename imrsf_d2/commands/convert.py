@@ -33,7 +33,7 @@ def parse(argv):
         choices=list(SOURCES),
         help="; ".join(f"{name}: {what}" for name, what in SOURCES.items()),
     )
-    parser.add_argument("input", metavar="IN", help="the weights to convert: .pth, .pt, .bin or .safetensors")
+    parser.add_argument("input", metavar="IN", help="the weights to convert: .pth, .pt, .bin, .pyth or .safetensors")
     parser.add_argument("output", metavar="OUT", help="file to write: .pth or .safetensors")
     add_config(parser, "config of the model that will start from them")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="changes to the config")

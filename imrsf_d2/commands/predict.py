@@ -80,7 +80,11 @@ def parse(argv):
     parser.add_argument("--resume", action="store_true", help="continue a run that was interrupted")
     parser.add_argument("--shard", metavar="I/N", help="compute only the I-th of N parts (from 0); --merge writes the map")
     parser.add_argument("--merge", action="store_true", help="write the map of parts that are all computed")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and, by some windows that are computed, how long it would take; write nothing",
+    )
     add_overrides(parser)
     args = parser.parse_args(argv)
     if args.merge and args.shard:

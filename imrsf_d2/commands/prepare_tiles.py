@@ -20,7 +20,7 @@ Land cover from a map raster, with a table of its codes (CSV: code,class,color; 
 
 Polygons with a column of classes, of which only a part of the scene was mapped:
     $ python datasets/prepare_tiles.py --modality rgb=scene.tif --labels parcels.shp --class-column use \\
-        --task semantic --background none --labelled-area mapped.gpkg --output /data/parcels
+        --task semantic --background none --labeled-area mapped.gpkg --output /data/parcels
 
 The tiles have the pixels of the finest sensor unless --reference, --crs or --resolution say otherwise; the other sensors are
 resampled onto them where they have other ones. Files that lie in other systems, or far apart, are scenes of their own. The
@@ -65,7 +65,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="class outside all polygons; none = not labeled (default: background)",
     )
-    labels.add_argument("--labelled-area", metavar="FILE", help="polygons outside which nothing is known of the labels")
+    labels.add_argument(
+        "--labeled-area",
+        "--labelled-area",  # its name before, which scripts may still use
+        metavar="FILE",
+        help="polygons outside which nothing is known of the labels",
+    )
     tiles = parser.add_argument_group("tiles")
     tiles.add_argument("--tile", type=int, default=256, metavar="PX", help="side of a tile (default: 256)")
     tiles.add_argument("--overlap", type=int, default=0, metavar="PX", help="of neighboring tiles (default: 0)")
@@ -83,7 +88,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     split = parser.add_argument_group("split")
     split.add_argument("--split", type=float, default=0.8, metavar="SHARE", help="of the tiles for training (default: 0.8)")
     split.add_argument(
-        "--split-by", choices=("block", "scene"), help="what is dealt out (default: scenes if there are ten or more)"
+        "--split-by",
+        choices=("block", "scene"),
+        help="what is assigned to one split as a whole (default: scenes if there are ten or more)",
     )
     split.add_argument(
         "--block", type=int, metavar="TILES", help="side of a block (default: 8 or less; as loses few if tiles overlap)"
@@ -129,7 +136,7 @@ def prepare(args: argparse.Namespace) -> None:
             args.classes,
             args.class_name,
             args.background,
-            args.labelled_area,
+            args.labeled_area,
         ),
         GridOptions(args.tile, args.overlap, args.reference, args.crs, args.resolution, args.assume_crs),
         SensorOptions(

@@ -12,9 +12,10 @@ Train, with the batch shared among two GPUs:
 The same under torchrun:
     $ torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/dfc2023_instance.yaml OUTPUT_DIR output/instance
 
-On two machines, this being the first (the second has --machine-rank 1); OUTPUT_DIR is a folder that both see:
+On two machines, this being the first (the second has --machine-rank 1); OUTPUT_DIR is a folder that both see, and the batch is a
+multiple of the four processes:
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --num-gpus 2 --num-machines 2 --machine-rank 0 \\
-        --dist-url tcp://node0:29500 OUTPUT_DIR /shared/instance
+        --dist-url tcp://node0:29500 SOLVER.IMS_PER_BATCH 12 OUTPUT_DIR /shared/instance
 
 Continue after an interruption (Ctrl-C or SIGTERM stops a run after the iteration and writes a checkpoint):
     $ python tools/train_net.py --config-file configs/dfc2023_instance.yaml --resume OUTPUT_DIR output/instance

@@ -1,1 +1,1 @@
-"""Small things that every room may need: errors, atomic files, processes, precision."""
+"""Small things that every subpackage may need: errors, atomic files, processes, precision."""

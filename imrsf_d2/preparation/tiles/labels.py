@@ -62,7 +62,7 @@ class LabelOptions:
             found = "without --labels" if self.path is None else "with --labels"
             raise InputError(f"--task {self.task} {found}: instance and semantic take labels, pretrain takes none.")
         if self.task == "pretrain" and self.area is not None:
-            raise InputError("--labelled-area with --task pretrain, which has no labels; leave it out.")
+            raise InputError("--labeled-area with --task pretrain, which has no labels; leave it out.")
         if self.class_name is not None and self.column is not None:
             raise InputError("--class-name and --class-column both say what the polygons are; pass one of them.")
         if self.table is not None and self.column is None and self.task == "instance":

@@ -79,11 +79,11 @@ def plan_tiles(
     found = open_labels(labels)
     scenes = find_scenes(sources, grids, found.source if isinstance(found, RasterLabels) else None)
     remarks = [remark for source in sources.values() for remark in source.remarks]
-    area = None if labels.area is None else read_polygons(labels.area, "--labelled-area")
+    area = None if labels.area is None else read_polygons(labels.area, "--labeled-area")
     placed = [_Placed(scene, grids, found, area) for scene in scenes]
     jobs = [job for number, of_scene in enumerate(placed) for job in of_scene.jobs(number)]
     if area is not None and not any(job.area is None or shapely.from_wkb(job.area).area for job in jobs):
-        raise InputError(_apart("--labelled-area", area, scenes))
+        raise InputError(_apart("--labeled-area", area, scenes))
     if isinstance(found, PolygonLabels):
         if not any(job.shapes for job in jobs):
             raise InputError(_apart("--labels", found.polygons, scenes))
@@ -155,7 +155,7 @@ class _Placed:
             return None
         return (
             f"the polygons extend over {percent(share)} of the scene {self.scene.name!r}: if the rest was not mapped, pass what was "
-            "as --labelled-area, or it counts as free of objects"
+            "as --labeled-area, or it counts as free of objects"
         )
 
 

@@ -171,6 +171,7 @@ def _parameters(request: TileRequest, plan: TilePlan) -> dict:
         **{f"sensor {name}": repr(source.modality) for name, source in plan.sources.items()},
         "labels": {key: value for key, value in asdict(labels).items() if key not in ("path", "table", "area")},
         "files of labels": _digest(label_files),
+        # Spelled as in the folders that are there already: another name would refuse to continue them.
         "files of labelled-area": _digest(() if labels.area is None else (labels.area,)),
         "classes": {label.name: label.codes for label in plan.classes},
     }

@@ -16,7 +16,7 @@ from imrsf_d2.utils.errors import InputError, percent
 __all__ = ["Split", "SplitOptions", "TilePlace", "check_split", "split_tiles"]
 
 TRAIN, VAL = "train", "val"
-#: Scenes are dealt out by default if the share of training tiles can be this near to the one asked for.
+#: Scenes are assigned as a whole by default if the share of training tiles can be this near to the one asked for.
 NEAR_SHARE = 0.1
 #: Fewest parts that leave a choice of which to hold out; and sides of blocks to try, in tiles, the largest first.
 FEWEST_PARTS, SIDES = 10, (8, 4, 2, 1)
@@ -32,7 +32,7 @@ LACKING = 100.0
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How tiles are dealt out.
+    """How tiles are assigned to splits.
 
     Args:
         share: of the tiles for training, 0 to 1; the others are for validation.
@@ -83,7 +83,7 @@ class Split:
 
     Args:
         names: of each tile, "train" or "val"; "" for those that show ground of validation tiles and are left out.
-        unit: what was dealt out, in words.
+        unit: what was assigned as a whole, in words.
         remark: for people, if the split is far from what was asked for.
     """
 

@@ -1,6 +1,6 @@
-"""The figure of the import structure, docs/rooms.svg, from the table of allowed imports in tests/test_layering.py.
+"""The figure of the import structure, docs/subpackages.svg, from the table of allowed imports in tests/test_layering.py.
 
-    python docs/generator/rooms.py
+    python docs/generator/subpackages.py
 
 draws it again after the table has changed; a test compares the two. Nothing but Python is needed.
 """
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
-__all__ = ["draw_rooms", "layers_of", "read_rules", "reduced"]
+__all__ = ["draw_subpackages", "layers_of", "read_rules", "reduced"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RULES, FIGURE = REPOSITORY / "tests/test_layering.py", REPOSITORY / "docs/rooms.svg"
-#: What every room may import: drawn as the ground that they stand on, not as an arrow from each.
+RULES, FIGURE = REPOSITORY / "tests/test_layering.py", REPOSITORY / "docs/subpackages.svg"
+#: What every subpackage may import: drawn as the ground that they stand on, not as an arrow from each.
 GROUND = "utils"
 BOX_PX, GAP_PX, LAYER_PX, MARGIN_PX = (124, 34), 26, 78, 20
 
@@ -25,7 +25,7 @@ Rules = Mapping[str, Iterable[str]]
 
 
 def read_rules(source: str) -> dict[str, set[str]]:
-    """The table room -> rooms that it may import.
+    """The table subpackage -> subpackages that it may import.
 
     Args:
         source: the text of tests/test_layering.py.
@@ -42,57 +42,61 @@ def _items(node: ast.Assign):
 
 
 def reduced(rules: Rules) -> dict[str, set[str]]:
-    """The rules without what follows from others: a room that is reached through another one needs no arrow of its own."""
-    below = {room: set(rules[room]) for room in rules}
+    """The rules without what follows from others: a subpackage that is reached through another one needs no arrow of its own."""
+    below = {subpackage: set(rules[subpackage]) for subpackage in rules}
 
-    def reached(room: str) -> set[str]:
-        return below[room].union(*(reached(other) for other in below[room]))
+    def reached(subpackage: str) -> set[str]:
+        return below[subpackage].union(*(reached(other) for other in below[subpackage]))
 
     return {
-        room: {other for other in direct if not any(other in reached(via) for via in direct)}
-        for room, direct in below.items()
+        subpackage: {other for other in direct if not any(other in reached(via) for via in direct)}
+        for subpackage, direct in below.items()
     }
 
 
 def layers_of(rules: Rules) -> list[list[str]]:
-    """The rooms by height, from the lowest: each stands above all that it may import.
+    """The subpackages by height, from the lowest: each stands above all that it may import.
 
     Raises:
-        ValueError: if rooms import each other in a circle.
+        ValueError: if subpackages import each other in a circle.
     """
     height: dict[str, int] = {}
     while len(height) < len(rules):
-        ready = [room for room in rules if room not in height and all(other in height for other in rules[room])]
+        ready = [
+            subpackage
+            for subpackage in rules
+            if subpackage not in height and all(other in height for other in rules[subpackage])
+        ]
         if not ready:
             raise ValueError(f"a circle among {sorted(set(rules) - set(height))}")
-        height |= {room: 1 + max((height[other] for other in rules[room]), default=-1) for room in ready}
-    return [[room for room in rules if height[room] == level] for level in range(1 + max(height.values()))]
+        height |= {subpackage: 1 + max((height[other] for other in rules[subpackage]), default=-1) for subpackage in ready}
+    return [[subpackage for subpackage in rules if height[subpackage] == level] for level in range(1 + max(height.values()))]
 
 
-def draw_rooms(rules: Rules) -> str:
-    """The figure: a box per room, an arrow down to each room that it imports directly.
+def draw_subpackages(rules: Rules) -> str:
+    """The figure: a box per subpackage, an arrow down to each subpackage that it imports directly.
 
     Args:
-        rules: room -> rooms that it may import.
+        rules: subpackage -> subpackages that it may import.
 
     Returns:
         An SVG document.
 
     Raises:
-        ValueError: if rooms import each other in a circle.
+        ValueError: if subpackages import each other in a circle.
     """
-    rules = {room: set(others) - {GROUND} for room, others in rules.items() if room != GROUND}
+    rules = {subpackage: set(others) - {GROUND} for subpackage, others in rules.items() if subpackage != GROUND}
     layers = layers_of(rules)
     arrows = reduced(rules)
-    level = {room: number for number, layer in enumerate(layers) for room in layer}
+    level = {subpackage: number for number, layer in enumerate(layers) for subpackage in layer}
     # An arrow past other layers bends around their boxes: in each it has a place of its own, as narrow as a line.
     chains = []
-    for room, others in arrows.items():
+    for subpackage, others in arrows.items():
         for other in sorted(others):
-            bends = [(room, other, between) for between in range(level[room] - 1, level[other], -1)]
+            bends = [(subpackage, other, between) for between in range(level[subpackage] - 1, level[other], -1)]
             for bend in bends:
                 layers[bend[2]].append(bend)
-            chains.append([room, *bends, other])
+            chains.append([subpackage, *bends, other])
     links = [pair for chain in chains for pair in zip(chain, chain[1:], strict=False)]
     for _ in range(8):  # the mean place of the neighbors, down and up
         for order in (layers, layers[::-1]):
@@ -110,13 +114,13 @@ def draw_rooms(rules: Rules) -> str:
             center[item] = (x + _width(item) / 2, y)
             x += _width(item) + GAP_PX
     parts = [_path([center[item] for item in chain]) for chain in chains]
-    parts += [_box(*center[room], room, BOX_PX[0]) for room in rules]
+    parts += [_box(*center[subpackage], subpackage, BOX_PX[0]) for subpackage in rules]
     parts.append(_box(width / 2, height - MARGIN_PX - BOX_PX[1] / 2, f"{GROUND}: used by all", width - 2 * MARGIN_PX))
     return HEAD.format(width=round(width), height=round(height)) + "\n".join(parts) + "\n</svg>\n"
 
 
 HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">
-<title>Which room of imrsf_d2 imports which</title>
+<title>Which subpackage of imrsf_d2 imports which</title>
 <style>rect {{ fill: #eef2f8; stroke: #4a5f7d }} text {{ font: 14px sans-serif; fill: #1c2733; text-anchor: middle }}
 path {{ fill: none; stroke: #4a5f7d; marker-end: url(#tip) }}</style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">
@@ -156,6 +160,6 @@ def _path(points: list[tuple[float, float]]) -> str:
 
 
 if __name__ == "__main__":
-    FIGURE.write_text(draw_rooms(read_rules(RULES.read_text(encoding="utf-8"))), encoding="utf-8")
+    FIGURE.write_text(draw_subpackages(read_rules(RULES.read_text(encoding="utf-8"))), encoding="utf-8")
     print(FIGURE.relative_to(REPOSITORY))
     sys.exit(0)
