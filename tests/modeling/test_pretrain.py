@@ -9,70 +9,23 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.contrastive import Contrastive
-from imrsf_d2.modeling.decoders import FusionReader, ModalityDecoder
-from imrsf_d2.modeling.encoder import IncompleteMultimodalEncoder
-from imrsf_d2.modeling.pretrain import IncompleteMultimodalMAE
-from imrsf_d2.modeling.reconstruction import read_reconstructions
 from imrsf_d2.modeling.token_masks import draw_visible
 from tests.largest_tensor import LargestTensor
 from tests.modeling import pretrain_reference as naive
 from tests.modeling.conftest import GRID, MODALITIES, SHAPE, SUBSETS, make_images
-from tests.processes import run_in_processes
-
-NAMES = tuple(m.name for m in MODALITIES)
-KINDS = {"sar": "l1", "rgb": "mse", "landuse": "ce"}
-WEIGHTS = {"sar": 0.5, "rgb": 2.0, "landuse": 1.0}
-#: Fewer visible patches than one sensor has, so that single sensors hide some too.
-VISIBLE, TEMPERATURE, DECODER_DEPTH = 3, 0.2, 2
-#: Every subset at once, some twice.
-BATCH = SUBSETS + SUBSETS[-2:]
-
-
-def build_pretraining(contrastive=True, normalize=False, dtype=torch.float64, cross_attention=False, **encoder):
-    torch.manual_seed(3)
-    arguments = {
-        "modalities": MODALITIES,
-        "patch_size": SHAPE["patch"],
-        "embed_dim": 16,
-        "depth": SHAPE["depth"],
-        "num_heads": SHAPE["heads"],
-    }
-    judged = read_reconstructions(
-        [{"NAME": n, "LOSS": KINDS[n], "WEIGHT": WEIGHTS[n]} for n in NAMES], ModalitySet(MODALITIES)
-    )
-    model = IncompleteMultimodalMAE(
-        backbone=IncompleteMultimodalEncoder(**arguments | encoder),
-        decoders={
-            m.name: ModalityDecoder(m, SHAPE["patch"], 16, 8, DECODER_DEPTH, naive.HEADS["decoder"]) for m in MODALITIES
-        },
-        reader=FusionReader(16, SHAPE["heads"], 2.0) if cross_attention else None,
-        contrastive=Contrastive(len(NAMES), 16, SHAPE["heads"], 8, TEMPERATURE) if contrastive else None,
-        contrastive_weight=0.3,
-        reconstructions=judged,
-        visible_tokens=VISIBLE,
-        alpha=1.0,
-        normalize_patches=normalize,
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return model.to(dtype)
-
-
-def make_samples(subsets, coverage="full", dtype=torch.float64):
-    return [{"image": image.to(dtype), "mask_seed": 10 + b} for b, image in enumerate(make_images(subsets, coverage))]
-
-
-def masks_of(model, samples):
-    """present and visible [M, N] of each sample, as the model must draw them."""
-    present = [model.backbone.read(sample["image"][None]).present[0] for sample in samples]
-    visible = [
-        torch.from_numpy(draw_visible(p.numpy(), VISIBLE, 1.0, np.random.default_rng(sample["mask_seed"])))
-        for p, sample in zip(present, samples)
-    ]
-    return present, visible
+from tests.modeling.pretraining import (
+    BATCH,
+    DECODER_DEPTH,
+    KINDS,
+    NAMES,
+    TEMPERATURE,
+    VISIBLE,
+    WEIGHTS,
+    build_pretraining,
+    losses_and_gradients,
+    make_samples,
+    masks_of,
+)
 
 
 def naive_losses(model, samples, parameters, normalize=False, cross_attention=False, **ablation):
@@ -135,14 +88,6 @@ def test_losses_and_gradients_equal_the_reference(coverage, normalize, ablation)
         torch.testing.assert_close(
             parameter.grad, parameters[name].grad, rtol=1e-4, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
         )
-
-
-def losses_and_gradients(model, samples):
-    losses = model(samples)
-    sum(losses.values()).backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-    return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize(
@@ -326,64 +271,6 @@ def test_images_of_different_sizes_share_a_batch():
 def test_a_sample_without_a_mask_seed_is_an_error():
     with pytest.raises(ValueError, match="no 'mask_seed'.*imrsf_pretrain"):
         build_pretraining()([{"image": make_images([NAMES])[0]}])
-
-
-def step_of_half(path):
-    """Losses and averaged gradients of this process' half of the batch."""
-    from detectron2.engine import create_ddp_model
-    from detectron2.utils import comm
-
-    results = {}
-    for case in CASES:
-        name, contrastive = case
-        wrapped = create_ddp_model(build_pretraining(contrastive), broadcast_buffers=False, device_ids=None)
-        losses, gradients = losses_and_gradients(wrapped, halves(name)[comm.get_rank()])
-        results[case] = comm.reduce_dict({k: v.detach() for k, v in losses.items()}), gradients
-    if comm.is_main_process():
-        torch.save(results, path)
-
-
-def halves(name):
-    """The samples of each process."""
-    samples = make_samples(HALVES[name], "partial")
-    return samples[: len(samples) // 2], samples[len(samples) // 2 :]
-
-
-#: Batches of which each process has one half.
-HALVES = {
-    "mixed": SUBSETS,
-    "all sensors": [NAMES] * 6,
-    "a sensor in one process only": [("sar",), ("sar",), ("rgb",), NAMES],
-    "nothing in one process": [(), (), NAMES, ("rgb", "landuse")],
-}
-CASES = [(name, contrastive) for name in HALVES for contrastive in (True, False)]
-
-
-def test_processes_with_all_sensors_hide_different_numbers_of_patches_of_each():
-    hidden = [
-        sum((p & ~v).sum(dim=1) for p, v in zip(*masks_of(build_pretraining(), half))) for half in halves("all sensors")
-    ]
-    assert all(first != second for first, second in zip(*hidden)) and torch.stack(hidden).all()
-
-
-@pytest.mark.slow
-def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
-    run_in_processes(step_of_half, tmp_path / "two.pth")
-    two = torch.load(tmp_path / "two.pth")
-    for case in CASES:
-        name, contrastive = case
-        losses, gradients = losses_and_gradients(build_pretraining(contrastive), make_samples(HALVES[name], "partial"))
-        for key, loss in losses.items():
-            assert two[case][0][key].item() == pytest.approx(loss.item(), rel=1e-5), (case, key)
-        for key, gradient in gradients.items():
-            # Of the wrapped model, whose names have one more part.
-            torch.testing.assert_close(
-                two[case][1][f"module.{key}"],
-                gradient,
-                rtol=1e-5,
-                atol=1e-6,
-                msg=lambda text, case=case, key=key: f"{case}: {key}: {text}",
-            )
 
 
 @pytest.mark.gpu

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.modeling.conftest import build, make_images
-from tests.modeling.test_pretrain import build_pretraining, make_samples
+from tests.modeling.pretraining import build_pretraining, make_samples
 
 REFUSAL = r"cannot be traced \(torch\.jit\.trace.*Call the model as it is, or torch\.compile it"
 

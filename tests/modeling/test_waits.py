@@ -9,7 +9,7 @@ from imrsf_d2.modeling.sensor_batch import assemble_sensors
 from imrsf_d2.modeling.tokens import sincos_position_embedding
 from imrsf_d2.modeling.transfer import to_device
 from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
-from tests.modeling.test_pretrain import BATCH, build_pretraining, make_samples
+from tests.modeling.pretraining import BATCH, build_pretraining, make_samples
 from tests.pretended_gpu import GPU, OnGPU, PretendedGPU
 
 COMPLETE = make_images(SUBSETS[-1:] * 2)
