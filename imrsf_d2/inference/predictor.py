@@ -186,7 +186,8 @@ class WindowPredictor:
     def _read(self, scene: Scene, window: Window, workers: SceneWorkers | None) -> torch.Tensor | None:
         """A window's image, in memory from which a GPU can copy while it computes."""
         shape = self.modalities.num_channels, window.size, window.size
-        image = torch.empty(shape, pin_memory=self.device.type == "cuda")
+        with self._on_device():
+            image = torch.empty(shape, pin_memory=self.device.type == "cuda")
         return None if scene.read(window, image.numpy(), workers.tile if workers else None) is None else image
 
     @torch.no_grad()
@@ -196,15 +197,18 @@ class WindowPredictor:
                 {"image": image.to(self.device, non_blocking=True), "height": window.size, "width": window.size}
                 for window, image in batch.held
             ]
-            with self.precision():
+            with self._on_device(), self.precision():
                 if self.listener is None:
                     batch.outputs = self.model(inputs)
                 else:
                     batch.outputs, batch.heard = self.listener(inputs)
         if self.device.type == "cuda":
-            batch.event = torch.cuda.Event()
-            batch.event.record()
+            batch.event = torch.cuda.current_stream(self.device).record_event()
         return batch
+
+    def _on_device(self) -> AbstractContextManager:
+        """Makes the model's GPU the current one, which in a new thread is the first, whichever the model is on."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     @torch.no_grad()
     def _reduce(self, batch: _Batch, scene: tuple[int, int], workers: SceneWorkers | None) -> _Reduced:
