@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from torch import nn
 
+from imrsf_d2.data.object_limits import DETECTIONS, QUERIES
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.inference.class_names import ClassNames
 from imrsf_d2.inference.detections import Detection
@@ -197,7 +198,7 @@ class ScenePredictor:
             instances=instances,
             batch_size=self.batch_size,
             min_score=self.settings.min_score,
-            most_objects=_most_objects(self.model) if instances else None,
+            object_limits=_object_limits(self.model) if instances else {},
             precision=self.precision,
             importance=importance,
             num_workers=self.num_workers,
@@ -268,7 +269,9 @@ def _modalities(model: nn.Module) -> ModalitySet:
     return found
 
 
-def _most_objects(model: nn.Module) -> int | None:
-    """How many objects a model can find in a window: MaskFormer's queries, or the most that an R-CNN keeps; None if unknown."""
-    most = getattr(find_part(model, "test_topk_per_image"), "test_topk_per_image", None)
-    return getattr(model, "num_queries", most)
+def _object_limits(model: nn.Module) -> dict[str, int]:
+    """What limits how many objects a model finds in a window, as far as it says so: MaskFormer's queries, and how many of its
+    candidates it keeps, as an R-CNN does."""
+    kept = getattr(find_part(model, "test_topk_per_image"), "test_topk_per_image", None)
+    limits = {QUERIES: getattr(model, "num_queries", None), DETECTIONS: kept}
+    return {key: limit for key, limit in limits.items() if limit is not None}
