@@ -20,7 +20,7 @@ from imrsf_d2.inference.class_names import ClassNames
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.label_blocks import blend_labels
 from imrsf_d2.inference.label_maps import NO_LABEL, check_label_map_name, label_map
-from imrsf_d2.inference.mapping import Progress, find_objects, present, results_by_block
+from imrsf_d2.inference.mapping import Progress, find_objects, results_by_block
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
@@ -183,11 +183,11 @@ class ScenePredictor:
         plan = ScenePlan(scene, self.settings, classes.names, instances=False)
         told = Progress(sum(len(block.windows) for block in plan.blocks), progress or (lambda *_: None))
         windows, labels = self.windows(instances=False), np.full(scene.grid.shape, NO_LABEL, dtype=np.uint8)
-        for block in plan.blocks:
-            assert block.area is not None
-            top, left, bottom, right = block.area
-            with closing(windows.run_all(scene, block.windows)) as results:
-                labels[top:bottom, left:right], _ = blend_labels(scene, block, present(results, told), len(classes.names))
+        with closing(results_by_block(windows, scene, plan.blocks, told)) as blocks:
+            for block, results in blocks:
+                assert block.area is not None
+                top, left, bottom, right = block.area
+                labels[top:bottom, left:right], _ = blend_labels(scene, block, results, len(classes.names))
         return LabelMap(labels, scene.grid, classes)
 
     def windows(self, *, instances: bool, importance: bool = False) -> WindowPredictor:

@@ -243,6 +243,20 @@ def test_a_label_map_is_the_truth_and_that_of_its_file(rng, tmp_path):
         found.write(tmp_path / "found.png")
 
 
+@pytest.mark.parametrize("kind", ["objects", "a label map"])
+def test_the_processes_that_read_begin_once_for_a_map_and_not_for_each_block(arrays, monkeypatch, kind):
+    begun, begin = [], WindowPredictor._workers
+    monkeypatch.setattr(WindowPredictor, "_workers", lambda self, scene: (begun.append(scene), begin(self, scene))[1])
+    if kind == "objects":
+        assert list(ScenePredictor(OracleDetector(), **OPTIONS).predict(arrays, reference="truth"))
+    else:
+        predictor = ScenePredictor(OracleClassifier(3), **OPTIONS | {"classes": ["water", "trees", "fields"]})
+        labels = predictor.label_map(arrays, reference="truth").labels
+        np.testing.assert_array_equal(labels, np.clip(arrays["truth"][0], 0, 2))
+        assert labels.size > 3 * plan.BLOCK_PX**2
+    assert len(begun) == 1
+
+
 class ShakyClassifier(OracleClassifier):
     """Which class it finds depends on all that a window shows, and on the place in it."""
 
