@@ -33,7 +33,7 @@ from imrsf_d2.utils.parts import find_part
 
 __all__ = ["LabelMap", "SceneFeatures", "ScenePredictor", "predict_scene"]
 
-#: Gets the windows done, those in all, the objects found, and the seconds since the start.
+#: Gets the windows done, those in all, the objects found, and the seconds that the rest will take; see `Progress`.
 Tell = Callable[[int, int, int, float], None]
 
 
