@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from detectron2.config import CfgNode
 
-__all__ = ["check_object_numbers", "exceeded", "object_limits"]
+__all__ = ["DETECTIONS", "QUERIES", "check_object_numbers", "exceeded", "object_limits"]
 
 logger = logging.getLogger(__name__)
+
+#: Keys that limit how many objects are found in an image: MaskFormer's queries, and how many of its candidates a model keeps.
+QUERIES, DETECTIONS = "MODEL.MASK_FORMER.NUM_OBJECT_QUERIES", "TEST.DETECTIONS_PER_IMAGE"
 
 
 def object_limits(cfg: CfgNode, is_test: bool) -> dict[str, int]:
@@ -21,9 +24,9 @@ def object_limits(cfg: CfgNode, is_test: bool) -> dict[str, int]:
     """
     limits = {}
     if cfg.MODEL.META_ARCHITECTURE == "MaskFormer":  # others have their own heads, with their own keys
-        limits["MODEL.MASK_FORMER.NUM_OBJECT_QUERIES"] = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES
+        limits[QUERIES] = cfg.MODEL.MASK_FORMER.NUM_OBJECT_QUERIES
     if is_test:
-        limits["TEST.DETECTIONS_PER_IMAGE"] = cfg.TEST.DETECTIONS_PER_IMAGE
+        limits[DETECTIONS] = cfg.TEST.DETECTIONS_PER_IMAGE
     return limits
 
 

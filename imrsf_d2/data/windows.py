@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from imrsf_d2.geo.bands import modality_bands
+from imrsf_d2.geo.gdal import opened
 from imrsf_d2.geo.rasters import RasterError, read_grid, read_raster
+from imrsf_d2.geo.stored import stored_text
 from imrsf_d2.modalities import Modality
 
-__all__ = ["Windows", "read_values", "read_windows"]
+__all__ = ["Windows", "find_stored", "read_values", "read_windows"]
 
 # Files of each modality, and pixels along each side of their middle.
 FILES, SIDE_PX = 12, 128
@@ -51,8 +54,30 @@ def read_values(path: str, modality: Modality, window: tuple[slice, slice] | Non
     Raises:
         RasterError, ValueError: see `read_raster`.
     """
-    bands, valid = read_raster(path, replace(modality, transform="none", clip=None), window=window)
+    bands, valid = read_raster(path, _untransformed(modality), window=window)
     return bands[:, valid]
+
+
+def find_stored(path: str, modality: Modality, band: int, value: float, window: tuple[slice, slice]) -> str | None:
+    """What a window of a file holds where a band (from 0) has one of the values of `read_values`.
+
+    Returns:
+        The number as it is stored, before SCALE and OFFSET (see `stored_text`); None if no valid pixel has the value.
+
+    Raises:
+        RasterError, ValueError: see `read_raster`.
+    """
+    bands, valid = read_raster(path, _untransformed(modality), window=window)
+    places = np.argwhere(valid & (bands[band] == value))
+    if not len(places):
+        return None
+    row, column = (int(place) + part.start for place, part in zip(places[0], window))
+    with opened(path, repr(modality.name)) as file:
+        return stored_text(file, modality_bands(file, path, modality)[band], row, column)
+
+
+def _untransformed(modality: Modality) -> Modality:
+    return replace(modality, transform="none", clip=None)
 
 
 def _some_files(samples: Sequence[Mapping[str, str | None]], name: str) -> list[str]:

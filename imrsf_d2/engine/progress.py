@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import logging
 import re
-import resource
-import sys
 
 import torch
 from detectron2.utils.events import EventWriter, get_event_storage
+
+from imrsf_d2.utils.memory import peak_memory
 
 __all__ = ["ProgressWriter"]
 
@@ -66,5 +66,4 @@ class ProgressWriter(EventWriter):
 def _peak_memory() -> int:
     """Most bytes that this process ever held: on its GPU, or of the machine's memory if the model does not use a GPU."""
     on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    # In KiB, but on macOS in bytes.
-    return on_gpu or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return on_gpu or peak_memory()

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import hashlib
 import logging
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -42,6 +41,7 @@ from imrsf_d2.modeling.arguments import check_weighing
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
 from imrsf_d2.utils.keys import flat_keys
+from imrsf_d2.utils.memory import peak_memory
 from imrsf_d2.utils.parallel import usable_cores
 
 __all__ = ["default_workers", "map_scene"]
@@ -271,7 +271,6 @@ def _dry_run(cfg: CfgNode, args: argparse.Namespace, job: SceneJob) -> None:
 
 
 def _tell(done: int, windows: int, objects: int, rest: float) -> None:
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     logger.info(
         "%d of %s (%.0f %%), %d found in them, %s to go, %.1f GiB of memory at most.",
         done,
@@ -279,7 +278,7 @@ def _tell(done: int, windows: int, objects: int, rest: float) -> None:
         100 * done / windows,
         objects,
         _duration(rest),
-        memory,
+        peak_memory() / 2**30,
     )
 
 

@@ -42,7 +42,7 @@ def score_masks(images: Iterable[tuple[tuple[int, int], Sequence[PlacedMask], Se
         images: (height, width), the objects, the predictions of each.
 
     Returns:
-        NaN where there is no object of a size.
+        NaN where there is no object of a size that counts, whatever is predicted; 0 where there are some and nothing is.
     """
     sizes: list[dict] = []
     truth: list[dict] = []
@@ -54,17 +54,21 @@ def score_masks(images: Iterable[tuple[tuple[int, int], Sequence[PlacedMask], Se
             {**_annotation(one, number, height, width), "id": len(truth) + i, "iscrowd": int(one.ignored)}
             for i, one in enumerate(objects, start=1)
         ]
-        found += [{**_annotation(one, number, height, width), "score": one.score} for one in predictions]
+        found += [
+            {**_annotation(one, number, height, width), "id": len(found) + i, "iscrowd": 0, "score": one.score}
+            for i, one in enumerate(predictions, start=1)
+        ]
         most = max(most, len(predictions))
-    if not found:
-        return dict.fromkeys(METRICS, 0.0)
+    evaluation = coco_eval(_dataset(sizes, truth), _dataset(sizes, found), "segm", most)
+    return {metric: 100 * float(value) if value >= 0 else float("nan") for metric, value in zip(METRICS, evaluation.stats)}
+
+
+def _dataset(images: list[dict], annotations: list[dict]) -> COCO:
     coco = COCO()
-    coco.dataset = {"info": {}, "images": sizes, "categories": [{"id": 1, "name": "object"}], "annotations": truth}
+    coco.dataset = {"info": {}, "images": images, "categories": [{"id": 1, "name": "object"}], "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):  # "creating index..."
         coco.createIndex()
-        predicted = coco.loadRes(found)
-    evaluation = coco_eval(coco, predicted, "segm", most)
-    return {metric: 100 * float(value) if value >= 0 else float("nan") for metric, value in zip(METRICS, evaluation.stats)}
+    return coco
 
 
 def _annotation(one: PlacedMask, image: int, height: int, width: int) -> dict:

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Scaling", "kind_of", "read_stored"]
+__all__ = ["Scaling", "kind_of", "number_text", "read_stored", "stored_text"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,19 @@ def read_stored(file: rasterio.DatasetReader, numbers: Sequence[int], window: Wi
     if len({file.dtypes[number - 1] for number in numbers}) > 1:  # rasterio refuses to read these together
         return np.stack([file.read(number, window=window) for number in numbers])
     return file.read(list(numbers), window=window)
+
+
+def stored_text(file: rasterio.DatasetReader, number: int, row: int, column: int) -> str:
+    """What a pixel of a band (from 1) holds, as `number_text`; of a complex number its real part, as in a no-data tag."""
+    (stored,) = file.read(number, window=Window(column, row, 1, 1)).ravel()
+    return number_text(stored.real)
+
+
+def number_text(number: np.integer | np.floating) -> str:
+    """The shortest text that reads back as a number of its data type, as a no-data tag must: "0.1" of a float32."""
+    if not isinstance(number, np.floating):
+        return str(number)
+    text = min(np.format_float_positional(number, trim="-"), np.format_float_scientific(number, trim="-"), key=len)
+    if np.isfinite(number) and abs(float(text)) > float(np.finfo(number.dtype).max):
+        return number_text(np.float64(number))  # GDAL reads a float64: that of float32's least is -3.4028234663852886e+38
+    return text

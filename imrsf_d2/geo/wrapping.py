@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from rasterio.crs import CRS
 
-__all__ = ["meets", "move_near", "period", "smallest_arc", "turns", "unwrap_polygons", "world_mercator"]
+__all__ = ["EQUATOR_M", "meets", "move_near", "period", "smallest_arc", "turns", "unwrap_polygons", "world_mercator"]
 
 EQUATOR_M = 2 * math.pi * 6378137.0
 

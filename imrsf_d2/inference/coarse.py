@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 
@@ -59,6 +60,6 @@ def _coarse_file(file: SceneFile, grid: Grid, categorical: bool) -> SceneFile:
     options = f"outsize={size[0]},{size[1]}&r={'nearest' if categorical else 'average'}"
     path = f"{file.path}&{options}" if file.path.startswith("vrt://") else f"vrt://{file.path}?{options}"
     try:
-        return SceneFile(path, read_grid(path))
+        return replace(file, path=path, grid=read_grid(path).moved(file.turned))
     except RasterError:  # GDAL is older than 3.7, or the name has a question mark: then all pixels are read
         return file

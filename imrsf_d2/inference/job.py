@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from imrsf_d2.geo.raster_state import raster_state
+from imrsf_d2.geo.raster_state import file_states, raster_files
 from imrsf_d2.inference.blocks import Block, BlockFolder
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.follower import Follower
@@ -77,8 +78,8 @@ class SceneJob:
             check_format(output)
         else:
             check_label_map_name(output)
-        files = [file.path for files in scene.sensors.values() for file in files]
-        check_outputs([*self.outputs(), self.log], [*files, *inputs])
+        read_from = {file.path: raster_files(file.path) for files in scene.sensors.values() for file in files}
+        check_outputs([*self.outputs(), self.log], [*itertools.chain(*read_from.values()), *inputs])
         self.plan = ScenePlan(scene, settings, classes, instances=instances)
         self.windows, self.blocks = self.plan.windows, self.plan.blocks
         self._folder: BlockFolder
@@ -96,7 +97,7 @@ class SceneJob:
             "coordinate system": scene.grid.crs.to_string() if scene.grid.crs else None,
             "area of interest": None if scene.area is None else hashlib.sha256(scene.area.wkb).hexdigest()[:16],
             **{
-                f"{name} file {number} ({file.path})": _state(file.path)
+                f"{name} file {number} ({file.path})": _state(read_from[file.path])
                 for name, files in scene.sensors.items()
                 for number, file in enumerate(files, start=1)
             },
@@ -238,10 +239,10 @@ def _extent(windows: WindowGrid) -> tuple[int, int, int, int]:
     return windows.width, windows.height, windows.left, windows.top
 
 
-def _state(path: str) -> str:
-    """Size and time of change of a raster, and what stands for those of its side-cars and sources; nothing of what is no plain
-    file, such as a VSI path."""
-    states = raster_state(path)
+def _state(files: Sequence[str]) -> str:
+    """Size and time of change of the first of some files, and what stands for those of the others; nothing of what are no plain
+    files, such as VSI paths."""
+    states = file_states(files)
     if not states:
         return ""
     size, changed_ns = states[0]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from rasterio.crs import CRS
-from rasterio.transform import Affine
 
 from imrsf_d2.geo.grids import Grid, cover
 from imrsf_d2.geo.projections import WGS84, Bounds, bounds_text, crs_text, move_bounds, move_points
+from imrsf_d2.geo.wrapping import EQUATOR_M, period
 from imrsf_d2.inference.scene_reading import SAME_PIXELS, SceneFile
 from imrsf_d2.inference.windows import WindowGrid
 from imrsf_d2.utils.errors import InputError
@@ -24,8 +24,9 @@ FAR_RESOLUTION = 100
 
 
 def finest_sensor(sensors: Mapping[str, Sequence[SceneFile]]) -> str:
-    """The sensor with the smallest pixels; of those with pixels of one size, that with the most."""
-    sides = {name: min(_pixel_m(file.grid) for file in files) for name, files in sensors.items()}
+    """The sensor with the smallest pixels on the ground; of those with pixels of one size, that with the most."""
+    latitude = _latitude(file.grid for files in sensors.values() for file in files)
+    sides = {name: min(_pixel_m(file.grid, latitude) for file in files) for name, files in sensors.items()}
     finest = [name for name, side in sides.items() if side <= min(sides.values()) * SAME_SIDE]
     return max(finest, key=lambda name: sum(file.grid.height * file.grid.width for file in sensors[name]))
 
@@ -44,7 +45,8 @@ def map_grid(sensors: Mapping[str, Sequence[SceneFile]], reference: str, crs: CR
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
         raise InputError(f"the resolution is {resolution:g}, expected the side of a pixel in map units, more than 0.")
     # Of files with pixels of several sizes, the finest ones' count.
-    files = sorted(sensors[reference], key=lambda file: _pixel_m(file.grid))
+    latitude = _latitude(file.grid for file in sensors[reference])
+    files = sorted(sensors[reference], key=lambda file: _pixel_m(file.grid, latitude))
     first = files[0].grid
     if crs is None and resolution is None:
         return _union(files)
@@ -134,7 +136,8 @@ def _union(files: Sequence[SceneFile]) -> Grid:
 def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) -> None:
     """Refuse pixels of a map that are far from those of any sensor: most likely degrees are taken for meters or the other
     way round."""
-    side, sides = _pixel_m(grid), [_pixel_m(sensor) for sensor in sensors]
+    latitude = _latitude(sensors)
+    side, sides = _pixel_m(grid, latitude), [_pixel_m(sensor, latitude) for sensor in sensors]
     if not min(sides) / FAR_RESOLUTION <= side <= max(sides) * FAR_RESOLUTION:
         raise InputError(
             f"the resolution is {resolution:g} in {crs_text(grid.crs)}, about {side:.3g} m on the ground; expected something near "
@@ -142,15 +145,29 @@ def _check_resolution(grid: Grid, resolution: float, sensors: Sequence[Grid]) ->
         )
 
 
-def _pixel_m(grid: Grid) -> float:
-    """The side of a pixel in the middle of a grid, in meters."""
-    middle = Affine.translation(grid.width / 2, grid.height / 2)
-    xs, ys = grid.transform * middle * np.array([(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
-    if grid.crs is not None and grid.crs.is_geographic:
-        xs, ys = xs * 111_320 * math.cos(math.radians(float(ys[0]))), ys * 111_320
-    elif grid.crs is not None and grid.crs.is_projected:
-        xs, ys = xs * grid.crs.linear_units_factor[1], ys * grid.crs.linear_units_factor[1]
-    return math.sqrt(math.hypot(xs[1] - xs[0], ys[1] - ys[0]) * math.hypot(xs[2] - xs[0], ys[2] - ys[0]))
+def _latitude(grids: Iterable[Grid]) -> float:
+    """Where pixels are compared, degrees: the mean over the middles of some grids. Each at its own place, of two files with the
+    same pixels in degrees the one farther from the equator would be the finer one."""
+    places = [move_points(grid.points(1), grid.crs, WGS84) for grid in grids]
+    found = [float(place[1][0, 0]) for place in places if place is not None]
+    mean = sum(found) / len(found) if found else 0.0
+    return max(-89.0, min(mean, 89.0))  # of places that are nowhere, see `check_place`, too
+
+
+def _pixel_m(grid: Grid, latitude: float) -> float:
+    """The side of a grid's pixels on the ground, in meters, about: the geometric mean of both sides.
+
+    Args:
+        latitude: at which, degrees; it matters where the grid is in degrees or on a Mercator map of the world.
+    """
+    crs, transform = grid.crs, grid.transform
+    assert crs is not None  # see `look_at`
+    across = down = crs.linear_units_factor[1] if crs.is_projected else 1.0
+    if (turn := period(crs)) is not None:
+        across = EQUATOR_M / turn * math.cos(math.radians(latitude))
+        down = EQUATOR_M / turn if crs.is_geographic else across
+    sides = (math.hypot(x * across, y * down) for x, y in ((transform.a, transform.d), (transform.b, transform.e)))
+    return math.sqrt(math.prod(sides))
 
 
 def _touched(places: np.ndarray) -> slice:

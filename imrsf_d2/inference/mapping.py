@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -22,7 +22,7 @@ from imrsf_d2.inference.predictor import WindowPredictor, WindowResult
 from imrsf_d2.inference.scene import Scene
 from imrsf_d2.utils.errors import counted
 
-__all__ = ["Progress", "compute_blocks", "find_objects", "present", "results_by_block"]
+__all__ = ["Progress", "compute_blocks", "find_objects", "results_by_block"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _in_turn(works: Iterable[Callable[[], None]]) -> None:
 
 def results_by_block(
     predictor: WindowPredictor, scene: Scene, blocks: Sequence[Block], progress: Progress | None = None
-) -> Iterator[tuple[Block, Iterator[WindowResult]]]:
+) -> Generator[tuple[Block, Iterator[WindowResult]], None, None]:
     """The results of block after block, while the windows of the next are already being read and computed.
 
     Yields:
@@ -139,10 +139,10 @@ def results_by_block(
     """
     with closing(predictor.run_all(scene, (window for block in blocks for window in block.windows))) as every:
         for block in blocks:
-            yield block, present(itertools.islice(every, len(block.windows)), progress)
+            yield block, _present(itertools.islice(every, len(block.windows)), progress)
 
 
-def present(results: Iterable[WindowResult | None], progress: Progress | None) -> Iterator[WindowResult]:
+def _present(results: Iterable[WindowResult | None], progress: Progress | None) -> Iterator[WindowResult]:
     """The results of windows that some sensor has data in; all are counted."""
     for result in results:
         if progress is not None:

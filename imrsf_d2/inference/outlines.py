@@ -13,11 +13,14 @@ from rasterio.warp import transform
 from shapely.geometry import LinearRing, LineString, MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from imrsf_d2.geo.projections import longitude_latitude
+from imrsf_d2.geo.wrapping import period
+
 __all__ = ["area_m2", "outline", "outlines"]
 
 #: Pixels that are traced at a time.
 SHEET_PX = 1 << 21
-#: Straight edges in degrees are no straight edges in meters: none is longer than this when an area is measured.
+#: Edges that are straight on a map of the world are curves elsewhere: none is longer than this when an area is measured.
 LONGEST_EDGE_DEGREES = 0.001
 
 
@@ -116,17 +119,22 @@ def _polygons(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def area_m2(geometry: BaseGeometry, crs: CRS) -> float:
-    """The area of a geometry in square meters: on the ellipsoid where the coordinates are degrees, else on the map.
+    """The area of a geometry in square meters: on the ellipsoid where the coordinates are degrees or those of a Mercator map of
+    the world, whose meters are shorter the farther they are from the equator; else on the map.
 
     Args:
         geometry: in the system `crs`.
+
+    Raises:
+        InputError: if it is to be measured on the ellipsoid, and its center has no place there.
     """
-    if not crs.is_geographic:
+    turn = period(crs)
+    if turn is None:  # neither degrees nor Mercator
         return float(geometry.area * crs.linear_units_factor[1] ** 2)
-    dense = shapely.segmentize(geometry, LONGEST_EDGE_DEGREES)
-    middle = dense.centroid
+    dense = shapely.segmentize(geometry, LONGEST_EDGE_DEGREES * turn / 360)
+    longitude, latitude = longitude_latitude(dense.centroid.x, dense.centroid.y, crs)
     # Equal in area on the ellipsoid, wherever its center lies.
-    local = CRS.from_proj4(f"+proj=laea +lat_0={middle.y:.6f} +lon_0={middle.x:.6f} +datum=WGS84 +units=m")
+    local = CRS.from_proj4(f"+proj=laea +lat_0={latitude:.6f} +lon_0={longitude:.6f} +datum=WGS84 +units=m")
 
     def project(points: np.ndarray) -> np.ndarray:
         return np.stack(transform(crs, local, points[:, 0], points[:, 1])[:2], axis=1)

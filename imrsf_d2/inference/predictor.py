@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from imrsf_d2.data.object_limits import QUERIES
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.importance import Listener
 from imrsf_d2.inference.mask_bits import pack_masks
@@ -104,7 +105,8 @@ class WindowPredictor:
         instances: True for objects, False for classes of pixels.
         batch_size: windows that go through the model together.
         min_score: objects below it are left out.
-        most_objects: that the model can find in a window: one with as many probably holds more; None does not look.
+        object_limits: keys of the config that limit how many objects the model finds in a window, with their values: a window
+            with as many as the least of them probably holds more; empty does not look.
         precision: makes the context that the model computes in, e.g. for autocast.
         importance: keep the weights of the sensors, too, of a model as `Listener` takes it.
         num_workers: processes that read the scene and make detections of masks; 0 does it in threads. Each takes about a
@@ -119,7 +121,7 @@ class WindowPredictor:
         instances: bool,
         batch_size: int = 1,
         min_score: float = 0.5,
-        most_objects: int | None = None,
+        object_limits: Mapping[str, int] = {},
         precision: Callable[[], AbstractContextManager] = nullcontext,
         importance: bool = False,
         num_workers: int = 0,
@@ -135,7 +137,7 @@ class WindowPredictor:
         self.instances = instances
         self.batch_size = batch_size
         self.min_score = min_score
-        self.most_objects = most_objects
+        self.object_limits = dict(object_limits)
         self.precision = precision
         self.num_workers = num_workers
         self.listener = Listener(model) if importance else None
@@ -186,7 +188,8 @@ class WindowPredictor:
     def _read(self, scene: Scene, window: Window, workers: SceneWorkers | None) -> torch.Tensor | None:
         """A window's image, in memory from which a GPU can copy while it computes."""
         shape = self.modalities.num_channels, window.size, window.size
-        image = torch.empty(shape, pin_memory=self.device.type == "cuda")
+        with self._on_device():
+            image = torch.empty(shape, pin_memory=self.device.type == "cuda")
         return None if scene.read(window, image.numpy(), workers.tile if workers else None) is None else image
 
     @torch.no_grad()
@@ -196,15 +199,18 @@ class WindowPredictor:
                 {"image": image.to(self.device, non_blocking=True), "height": window.size, "width": window.size}
                 for window, image in batch.held
             ]
-            with self.precision():
+            with self._on_device(), self.precision():
                 if self.listener is None:
                     batch.outputs = self.model(inputs)
                 else:
                     batch.outputs, batch.heard = self.listener(inputs)
         if self.device.type == "cuda":
-            batch.event = torch.cuda.Event()
-            batch.event.record()
+            batch.event = torch.cuda.current_stream(self.device).record_event()
         return batch
+
+    def _on_device(self) -> AbstractContextManager:
+        """Makes the model's GPU the current one, which in a new thread is the first, whichever the model is on."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     @torch.no_grad()
     def _reduce(self, batch: _Batch, scene: tuple[int, int], workers: SceneWorkers | None) -> _Reduced:
@@ -262,17 +268,20 @@ class WindowPredictor:
         return every
 
     def _look_whether_full(self, window: Window, objects: int) -> None:
-        if self.most_objects is None or objects < self.most_objects:
+        most = min(self.object_limits.values(), default=None)
+        if most is None or objects < most:
             return
         self.full_windows += 1
         if self.full_windows == 1:
+            keys = [key for key, limit in self.object_limits.items() if limit == most]
             logger.warning(
-                "The window at row %d, column %d has %d objects, as many as the model can find: it probably holds more. Take a "
-                "smaller window, or a model with more MODEL.MASK_FORMER.NUM_OBJECT_QUERIES (of Mask R-CNN, raise "
-                "TEST.DETECTIONS_PER_IMAGE). Further ones are counted.",
+                "The window at row %d, column %d has %d objects, as many as the model can find (%s): it probably holds more. "
+                "Take a smaller window, or %s. Further ones are counted.",
                 window.top,
                 window.left,
                 objects,
+                " and ".join(f"{key} {most}" for key in keys),
+                " and ".join("a model with more queries" if key == QUERIES else f"a larger {key}" for key in keys),
             )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from imrsf_d2.data.decibel_checks import LEAST, check_decibels
 from imrsf_d2.data.value_checks import FAR, NARROW, OtherUnit, normalized
-from imrsf_d2.data.windows import read_values
+from imrsf_d2.data.windows import find_stored, read_values
 from imrsf_d2.geo.gdal import RasterError
+from imrsf_d2.geo.stored import number_text
 from imrsf_d2.inference.scene import Scene, SceneFile
 from imrsf_d2.modalities import Modality
 
@@ -43,7 +47,7 @@ def check_scene_values(scene: Scene) -> None:
             continue
         values = np.concatenate(files, axis=1)
         if filled := _filled(values, modality):
-            logger.warning("Modality %r: %s", modality.name, filled)
+            logger.warning("Modality %r: %s", modality.name, _no_data(filled, _stored(scene, modality, filled)))
         elif found := _unlike_training(values, modality):
             logger.warning(
                 "Modality %r: %s. The model was trained on other values. See whether the unit of the files, their SCALE and "
@@ -54,19 +58,25 @@ def check_scene_values(scene: Scene) -> None:
 
 
 def _read(scene: Scene, modality: Modality) -> dict[str, np.ndarray]:
-    """Path of a file -> values [C, n] before TRANSFORM and CLIP, of windows spread over what the map has of it."""
-    files = scene.sensors[modality.name]
-    some = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(WINDOWS, len(files)))]
-    per_side = math.ceil(math.sqrt(WINDOWS / len(some)))
+    """Path of a file -> values [C, n] before TRANSFORM and CLIP, of the windows that are looked at."""
     found: dict[str, np.ndarray] = {}
-    for file in some:
+    for path, windows in _windows(scene, modality):
         try:
-            parts = [read_values(file.path, modality, window) for window in _spread(scene, file, per_side)]
+            parts = [read_values(path, modality, window) for window in windows]
         except RasterError:
             continue  # said where it is read
         if parts:
-            found[file.path] = np.concatenate(parts, axis=1)
+            found[path] = np.concatenate(parts, axis=1)
     return found
+
+
+def _windows(scene: Scene, modality: Modality) -> Iterator[tuple[str, list[tuple[slice, slice]]]]:
+    """The paths of some of a sensor's files, and windows spread over what the map has of each."""
+    files = scene.sensors[modality.name]
+    some = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(WINDOWS, len(files)))]
+    per_side = math.ceil(math.sqrt(WINDOWS / len(some)))
+    for file in some:
+        yield file.path, _spread(scene, file, per_side)
 
 
 def _spread(scene: Scene, file: SceneFile, per_side: int) -> list[tuple[slice, slice]]:
@@ -89,26 +99,52 @@ def _spread(scene: Scene, file: SceneFile, per_side: int) -> list[tuple[slice, s
     return [(rows, columns) for rows in places[0] for columns in places[1]] if len(places) == 2 else []
 
 
-def _filled(values: np.ndarray, modality: Modality) -> str:
-    """What is to be said of values [C, n] some of which stand for no data; nothing if none do."""
+@dataclass(frozen=True)
+class _Filled:
+    """A value that stands for no data.
+
+    Args:
+        band: that has it, from 0.
+        value: as it is read, before TRANSFORM and CLIP.
+        said: what was found.
+    """
+
+    band: int
+    value: np.float32
+    said: str
+
+
+def _filled(values: np.ndarray, modality: Modality) -> _Filled | None:
+    """What values [C, n] some of which stand for no data are filled with; None if none do."""
     black = float((values == 0).all(axis=0).mean())
     if len(values) >= 3 and black >= BLACK:
-        return _no_data(f"all bands are 0 in {black:.1%} of the pixels looked at", 0.0)
-    for band, std in zip(values, modality.std):
+        return _Filled(0, np.float32(0), f"all bands are 0 in {black:.1%} of the pixels looked at")
+    for i, (band, std) in enumerate(zip(values, modality.std)):
         for value in (band.min(), band.max()):
             is_it = band == value
             if is_it.mean() < FILLED or is_it.all():
                 continue
             far = np.abs(band[~is_it] - value).min() > APART * std
             if value < LEAST if modality.transform == "db" else far:
-                return _no_data(f"{is_it.mean():.1%} of the values looked at are {value:g}, far from all others", value)
-    return ""
+                said = f"{is_it.mean():.1%} of the values looked at are {number_text(value)}, far from all others"
+                return _Filled(i, value, said)
+    return None
 
 
-def _no_data(found: str, value: float) -> str:
+def _stored(scene: Scene, modality: Modality, filled: _Filled) -> str:
+    """The value as files hold it, before SCALE and OFFSET, in digits that equal it: what no-data tags and NODATA say."""
+    for path, windows in _windows(scene, modality):
+        for window in windows:
+            with contextlib.suppress(RasterError):
+                if text := find_stored(path, modality, filled.band, float(filled.value), window):
+                    return text
+    return number_text(filled.value)
+
+
+def _no_data(filled: _Filled, stored: str) -> str:
     return (
-        f"{found}: most likely pixels without data, which nothing marks. The model takes them for ground. Mark them "
-        f"(gdal_edit.py -a_nodata {value:g} FILE), or set NODATA: {value:g} in MODEL.IMRSF.MODALITIES."
+        f"{filled.said}: most likely pixels without data, which nothing marks. The model takes them for ground. Mark them "
+        f"(gdal_edit.py -a_nodata {stored} FILE), or set NODATA: {stored} in MODEL.IMRSF.MODALITIES."
     )
 
 

@@ -14,12 +14,13 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from torch import nn
 
+from imrsf_d2.data.object_limits import DETECTIONS, QUERIES
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.inference.class_names import ClassNames
 from imrsf_d2.inference.detections import Detection
 from imrsf_d2.inference.label_blocks import blend_labels
 from imrsf_d2.inference.label_maps import NO_LABEL, check_label_map_name, label_map
-from imrsf_d2.inference.mapping import Progress, find_objects, present, results_by_block
+from imrsf_d2.inference.mapping import Progress, find_objects, results_by_block
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.plan import ScenePlan, Settings
 from imrsf_d2.inference.predictor import WindowPredictor
@@ -32,7 +33,7 @@ from imrsf_d2.utils.parts import find_part
 
 __all__ = ["LabelMap", "SceneFeatures", "ScenePredictor", "predict_scene"]
 
-#: Gets the windows done, those in all, the objects found, and the seconds since the start.
+#: Gets the windows done, those in all, the objects found, and the seconds that the rest will take; see `Progress`.
 Tell = Callable[[int, int, int, float], None]
 
 
@@ -182,11 +183,11 @@ class ScenePredictor:
         plan = ScenePlan(scene, self.settings, classes.names, instances=False)
         told = Progress(sum(len(block.windows) for block in plan.blocks), progress or (lambda *_: None))
         windows, labels = self.windows(instances=False), np.full(scene.grid.shape, NO_LABEL, dtype=np.uint8)
-        for block in plan.blocks:
-            assert block.area is not None
-            top, left, bottom, right = block.area
-            with closing(windows.run_all(scene, block.windows)) as results:
-                labels[top:bottom, left:right], _ = blend_labels(scene, block, present(results, told), len(classes.names))
+        with closing(results_by_block(windows, scene, plan.blocks, told)) as blocks:
+            for block, results in blocks:
+                assert block.area is not None
+                top, left, bottom, right = block.area
+                labels[top:bottom, left:right], _ = blend_labels(scene, block, results, len(classes.names))
         return LabelMap(labels, scene.grid, classes)
 
     def windows(self, *, instances: bool, importance: bool = False) -> WindowPredictor:
@@ -197,7 +198,7 @@ class ScenePredictor:
             instances=instances,
             batch_size=self.batch_size,
             min_score=self.settings.min_score,
-            most_objects=_most_objects(self.model) if instances else None,
+            object_limits=_object_limits(self.model) if instances else {},
             precision=self.precision,
             importance=importance,
             num_workers=self.num_workers,
@@ -268,7 +269,9 @@ def _modalities(model: nn.Module) -> ModalitySet:
     return found
 
 
-def _most_objects(model: nn.Module) -> int | None:
-    """How many objects a model can find in a window: MaskFormer's queries, or the most that an R-CNN keeps; None if unknown."""
-    most = getattr(find_part(model, "test_topk_per_image"), "test_topk_per_image", None)
-    return getattr(model, "num_queries", most)
+def _object_limits(model: nn.Module) -> dict[str, int]:
+    """What limits how many objects a model finds in a window, as far as it says so: MaskFormer's queries, and how many of its
+    candidates it keeps, as an R-CNN does."""
+    kept = getattr(find_part(model, "test_topk_per_image"), "test_topk_per_image", None)
+    limits = {QUERIES: getattr(model, "num_queries", None), DETECTIONS: kept}
+    return {key: limit for key, limit in limits.items() if limit is not None}

@@ -1,5 +1,7 @@
 """Scores of masks by their place in an image of any size, against pycocotools on whole images."""
 
+import math
+
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
@@ -52,3 +54,17 @@ def test_images_are_scored_together_and_matched_each_for_itself():
     objects = [square(0, 0)]
     assert score_masks([((30, 30), objects, []), ((40, 40), [], objects)])["AP50"] == 0
     assert score_masks([((30, 30), objects, objects), ((40, 40), objects, objects)])["AP50"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("found", [[], [square(0, 0)]], ids=["nothing found", "something found"])
+@pytest.mark.parametrize("objects", [[], [square(50, 50, ignored=True)]], ids=["no object", "ignored alone"])
+def test_where_there_is_no_object_there_is_no_score(objects, found):
+    assert all(math.isnan(score) for score in score_masks([((100, 100), objects, found)]).values())
+
+
+@pytest.mark.parametrize("found", [[], [square(80, 80, side=5)]], ids=["nothing found", "another place"])
+def test_objects_that_are_not_found_score_0_and_sizes_without_one_nothing(found):
+    """COCO's small objects are those below 32 x 32 px."""
+    scores = score_masks([((100, 100), [square(0, 0, side=31)], found)])
+    assert {name: scores[name] for name in ("AP", "AP50", "AP75", "APs")} == dict.fromkeys(("AP", "AP50", "AP75", "APs"), 0)
+    assert math.isnan(scores["APm"]) and math.isnan(scores["APl"])

@@ -167,7 +167,7 @@ def test_a_key_of_the_input_that_nobody_thought_of_counts(tmp_path, monkeypatch)
 
 def test_what_only_figures_depend_on_is_the_same_run(tmp_path):
     plain = "[{'NAME': 'sar', 'CHANNELS': 2}, {'NAME': 'map', 'CLASSES': 2}]"
-    shown = "[{'NAME': 'sar', 'CHANNELS': 2, 'UNIT': 'dB', 'DISPLAY': [2]}, {'NAME': 'map', 'CLASS_NAMES': ['a', 'b']}]"
+    shown = "[{'NAME': 'sar', 'CHANNELS': 2, 'UNIT': 'm', 'DISPLAY': [2]}, {'NAME': 'map', 'CLASS_NAMES': ['a', 'b']}]"
     assert identity(tmp_path, "MODEL.IMRSF.MODALITIES", plain) == identity(tmp_path, "MODEL.IMRSF.MODALITIES", shown)
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from imrsf_d2.geo.raster_state import raster_state
+from imrsf_d2.geo.raster_state import raster_files, raster_state
 from tests.raster_files import write_raster_file
 
 
@@ -33,6 +33,14 @@ def test_a_change_of_any_file_is_one_of_the_raster(there, name, change):
     else:
         (there / "a.tif.aux.xml").write_text("<PAMDataset/>")
     assert raster_state(name) != before
+
+
+@pytest.mark.parametrize("name", ["{}/a.tif", "vrt://{}/a.tif?a_srs=EPSG:32633", "{}/a.vrt", "{}/of_a_vrt.vrt"])
+def test_the_files_of_a_raster_are_named_itself_first(there, name):
+    name = name.format(there)
+    files = raster_files(name)
+    assert files[0] == name and str(there / "a.tif") in files
+    assert raster_files(there / "gone.tif") == (str(there / "gone.tif"),)
 
 
 def test_what_is_no_raster_has_its_own_state_or_none(tmp_path):

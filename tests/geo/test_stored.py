@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_band, read_raster
-from imrsf_d2.geo.stored import Scaling, kind_of, read_stored
+from imrsf_d2.geo.stored import Scaling, kind_of, number_text, read_stored, stored_text
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
 
@@ -168,3 +168,40 @@ def test_bands_of_several_types_are_read_together(tmp_path, write_raster):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(tmp_path / "both.vrt") as file:
             assert read_stored(file, [1, 2]).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [
+        (np.float32(-9999), "-9999"),
+        (np.float32(0.1), "0.1"),
+        (np.float32(-0.0), "-0"),
+        (np.float32(1e20), "1e+20"),
+        (np.float32(16_777_216), "16777216"),
+        (np.finfo(np.float32).min, "-3.4028234663852886e+38"),  # "-3.4028235e+38" is below it in float64
+        (np.finfo(np.float64).min, "-1.7976931348623157e+308"),
+        (np.float64(np.float32(0.1)), "0.10000000149011612"),
+        (np.uint8(255), "255"),
+        (np.int32(-2_147_483_648), "-2147483648"),
+        (np.float32("nan"), "nan"),
+    ],
+)
+def test_a_number_is_written_in_the_fewest_digits_that_equal_it(number, text):
+    assert number_text(number) == text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_whatever_is_written_reads_back_and_as_a_float64_is_in_the_range_of_its_type(rng, dtype):
+    bits = rng.integers(0, 256, (2000, np.dtype(dtype).itemsize), dtype=np.uint8).view(dtype).ravel()
+    info = np.finfo(dtype)
+    for number in (*bits[np.isfinite(bits)], info.max, info.min, info.tiny, info.smallest_subnormal):
+        text = number_text(number)
+        assert np.dtype(dtype).type(text) == number and abs(float(text)) <= float(info.max)
+
+
+def test_what_a_pixel_holds_is_text_as_it_is_stored(tmp_path, write_scaled, write_raster):
+    array = np.array([[[1, -9999, 3]], [[-99_999_999, 5, 6]]], np.int32)
+    with rasterio.open(write_scaled(tmp_path / "a.tif", array, 0.1, **UTM)) as file:
+        assert (stored_text(file, 1, 0, 1), stored_text(file, 2, 0, 0)) == ("-9999", "-99999999")
+    with rasterio.open(write_raster(tmp_path / "c.tif", np.full((1, 1, 1), -9999 + 0j, np.complex64), **UTM)) as file:
+        assert stored_text(file, 1, 0, 0) == "-9999"

@@ -3,6 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import rasterio
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from imrsf_d2.inference.coarse import coarse_scene, read_whole
@@ -10,6 +11,7 @@ from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
 from tests.inference.scene_files import DEGREES, LEFT, TOP, UTM, centers, landscape, write, write_landscape
 
+MERCATOR = CRS.from_epsg(3857)
 MODALITIES = ModalitySet([Modality("fine", 1), Modality("dem", 1), Modality("cover", 1, classes=3)])
 
 
@@ -48,6 +50,22 @@ def test_a_file_that_is_told_its_system_is_read_in_fewer_pixels_too(tmp_path):
     scene = open_scene(MODALITIES, {"fine": [str(path)]}, assume_crs=UTM)
     coarse = coarse_scene(scene, 100)
     assert coarse.sensors["fine"][0].grid.shape == (100, 100) and read_whole(coarse)[0].mean() == 1
+
+
+@pytest.mark.parametrize("crs, turn", [(DEGREES, 360.0), (MERCATOR, 2 * np.pi * 6378137)], ids=str)
+def test_files_on_both_sides_of_180_degrees_are_neighbors_in_fewer_pixels_too(tmp_path, crs, turn):
+    """A map that ends at 180 degrees and goes on at -180, in files of either side."""
+    side = turn / 360 * 1e-5
+    columns = np.arange(800, dtype=np.float32)[None].repeat(400, axis=0)
+    west = write(tmp_path / "west.tif", columns[:, :400], from_origin(turn / 2 - 400 * side, 0, side, side), crs)
+    east = write(tmp_path / "east.tif", columns[:, 400:], from_origin(-turn / 2, 0, side, side), crs)
+    scene = open_scene(MODALITIES, {"fine": [str(west), str(east)]})
+    assert scene.grid.shape == (400, 800) and scene.sensors["fine"][1].turned == pytest.approx(turn)
+    coarse = coarse_scene(scene, 100)
+    assert [file.grid.shape for file in coarse.sensors["fine"]] == [(50, 50)] * 2
+    image = read_whole(coarse)
+    assert image[MODALITIES.validity("fine")].all()
+    np.testing.assert_allclose(image[0][25], columns[0].reshape(100, 8).mean(axis=1), atol=0.5)
 
 
 def test_no_data_stays_no_data(tmp_path):

@@ -320,7 +320,7 @@ def test_as_many_objects_as_the_model_can_find_are_warned_of_with_window_and_cur
     done = predict(tmp_path / "map.gpkg", *sensors_in(scene, ["rgb"]), "--min-score", "0")
     warning, number = [line for line in done.warned.splitlines() if "can find" in line]
     assert "The window at row 0, column 0 has 5 objects" in warning
-    assert "smaller window" in warning and "NUM_OBJECT_QUERIES" in warning
+    assert "smaller window" in warning and "NUM_OBJECT_QUERIES 5" in warning
     assert re.search(r"\d\d windows had as many objects as the model can find", number)
 
 

@@ -231,3 +231,32 @@ def test_a_scene_is_never_replaced_by_its_map(scene, tmp_path):
     (tmp_path / "out/cover.tif.importance.tif").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"cover\.tif\.importance\.tif would be written, and is a folder"):
         job_of(scene, tmp_path / "out/cover.tif", Extras(importance=True))
+
+
+VRT = (
+    '<VRTDataset rasterXSize="320" rasterYSize="256"><SRS>EPSG:32633</SRS><GeoTransform>500000, 0.5, 0, 5800000, 0, -0.5'
+    '</GeoTransform><VRTRasterBand dataType="Float32" band="1"><SimpleSource><SourceFilename relativeToVRT="1">{}'
+    "</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+)
+
+
+@pytest.mark.parametrize("read_as", ["a file without a system", "a VRT", "a VRT of a VRT", "a link"])
+def test_no_file_that_a_scene_is_read_from_is_replaced_by_its_map(tmp_path, read_as):
+    source = tmp_path / "data/truth.tif"
+    assumed = UTM if read_as == "a file without a system" else None
+    write(source, np.ones((256, 320), np.float32), from_origin(LEFT, TOP, 0.5, 0.5), crs=None if assumed else UTM)
+    before, given = source.read_bytes(), source
+    if "VRT" in read_as:
+        given = tmp_path / "data/truth.vrt"
+        given.write_text(VRT.format("truth.tif"))
+    if read_as == "a VRT of a VRT":
+        given = tmp_path / "data/of_a_vrt.vrt"
+        given.write_text(VRT.format("truth.vrt"))
+    if read_as == "a link":
+        given = tmp_path / "data/link.tif"
+        given.symlink_to(source)
+    scene = open_scene(MODALITIES, {"truth": [str(given)]}, assume_crs=assumed)
+    with pytest.raises(ValueError, match=r"truth\.tif would be written, and the map is made from it"):
+        job_of(scene, source, Extras())
+    assert source.read_bytes() == before and not (tmp_path / "data/truth.tif.parts").exists()
+    job_of(scene, tmp_path / "data/cover.tif", Extras())

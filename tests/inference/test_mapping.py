@@ -10,6 +10,7 @@ import torch
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 
+from imrsf_d2.data.object_limits import DETECTIONS, QUERIES
 from imrsf_d2.inference.blocks import BlockFolder, area_blocks, window_blocks
 from imrsf_d2.inference.detection_files import load_detections
 from imrsf_d2.inference.label_blocks import write_label_map
@@ -125,10 +126,18 @@ def test_an_object_that_lies_mostly_where_nothing_is_known_is_left_out(tmp_path,
     assert len(result.detections) == len(found)
 
 
-def test_as_many_objects_as_the_model_can_find_are_warned_of_with_the_cure(scene, tmp_path, caplog):
-    objects_of(scene, tmp_path / "parts", most_objects=3)
+@pytest.mark.parametrize(
+    "queries, kept, said",
+    [
+        (3, 9, f"({QUERIES} 3): it probably holds more. Take a smaller window, or a model with more queries."),
+        (9, 3, f"({DETECTIONS} 3): it probably holds more. Take a smaller window, or a larger {DETECTIONS}."),
+        (3, 3, f"({QUERIES} 3 and {DETECTIONS} 3): it probably holds more. Take a smaller window, or a model with more"),
+    ],
+)
+def test_as_many_objects_as_the_model_can_find_are_warned_of_with_the_cure(scene, tmp_path, caplog, queries, kept, said):
+    objects_of(scene, tmp_path / "parts", object_limits={QUERIES: queries, DETECTIONS: kept})
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert "NUM_OBJECT_QUERIES" in warning and "smaller window" in warning and "row 0, column 0" in warning
+    assert said in warning and "row 0, column 0" in warning
 
 
 def test_an_error_in_a_file_is_raised_where_the_windows_are_asked_for(scene, tmp_path):

@@ -65,12 +65,38 @@ def test_areas_are_of_the_map_in_meters_feet_and_on_the_ellipsoid():
     assert area_m2(cell, CRS.from_epsg(4326)) == pytest.approx(cell_area(50, 51, 1), rel=1e-6)
 
 
+A, F = 6378137.0, 1 / 298.257223563
+E2 = F * (2 - F)
+
+
+def web_mercator_y(latitude):
+    return A * np.arcsinh(np.tan(np.radians(latitude)))
+
+
+def world_mercator_y(latitude):
+    """On the ellipsoid (Snyder 1987, eq. 7-7)."""
+    sine, e = np.sin(np.radians(latitude)), np.sqrt(E2)
+    return A * (np.arctanh(sine) - e * np.arctanh(e * sine))
+
+
+@pytest.mark.parametrize("south", [-1, 50, 69])
+@pytest.mark.parametrize("turns", [0, 1])
+@pytest.mark.parametrize("code, y", [(3857, web_mercator_y), (3395, world_mercator_y)], ids=["web", "ellipsoidal"])
+def test_areas_on_mercator_maps_of_the_world_are_those_on_the_ellipsoid(code, y, turns, south):
+    west = np.radians(12.0) + 2 * np.pi * turns
+    cell = shapely.box(A * west, y(south), A * (west + np.radians(1)), y(south + 1))
+    assert area_m2(cell, CRS.from_epsg(code)) == pytest.approx(cell_area(south, south + 1, 1), rel=1e-6)
+    building = shapely.box(A * west, y(south), A * west + 30, y(south) + 20)
+    share = (np.degrees(30 / A), (y(south + 0.001) - y(south)) / 20)  # of a strip whose area is known
+    assert area_m2(building, CRS.from_epsg(code)) == pytest.approx(
+        cell_area(south, south + 0.001, share[0]) / share[1], rel=1e-4
+    )
+
+
 def cell_area(south, north, width):
     """Square meters of a cell of WGS 84, by adding up thin strips."""
-    a, f = 6378137.0, 1 / 298.257223563
-    e2 = f * (2 - f)
     edges = np.radians(np.linspace(south, north, 20_001))
     latitude = (edges[1:] + edges[:-1]) / 2
-    w = 1 - e2 * np.sin(latitude) ** 2
-    strips = a * np.cos(latitude) / np.sqrt(w) * np.radians(width) * a * (1 - e2) / w**1.5 * np.diff(edges)
+    w = 1 - E2 * np.sin(latitude) ** 2
+    strips = A * np.cos(latitude) / np.sqrt(w) * np.radians(width) * A * (1 - E2) / w**1.5 * np.diff(edges)
     return strips.sum()

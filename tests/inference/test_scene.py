@@ -145,6 +145,34 @@ def test_the_map_can_have_its_own_system_resolution_and_bounds(tmp_path):
         open_scene(MODALITIES, files, bounds=(0, 0, 1, 1))
 
 
+MERCATOR = CRS.from_epsg(3857)
+
+
+@pytest.mark.parametrize("crs, side", [(MERCATOR, 13.0), (CRS.from_epsg(3395), 13.0), (DEGREES, 8e-5)], ids=str)
+def test_the_finest_sensor_is_that_on_the_ground_whatever_a_map_calls_a_meter(tmp_path, crs, side):
+    """At 52.35 degrees north, a meter of a Mercator map is 0.61 m: 13 of them are 7.9 m."""
+    files = {
+        "fine": [str(write_landscape(tmp_path / "fine.tif", 10.0, 90, 90, left=LEFT - 100, top=TOP + 100))],
+        "dem": [str(write_landscape(tmp_path / "dem.tif", side, 60, 60, crs))],
+    }
+    assert open_scene(MODALITIES, files).grid.crs == crs
+    files["fine"] = [str(write_landscape(tmp_path / "finer.tif", 6.0, 150, 150, left=LEFT - 100, top=TOP + 100))]
+    assert open_scene(MODALITIES, files).grid.crs == UTM
+    with pytest.raises(ValueError, match=r"resolution is 10000 in EPSG:3857, about 6\.1\de\+03 m on the ground"):
+        open_scene(MODALITIES, files, crs=MERCATOR, resolution=10_000.0)
+
+
+@pytest.mark.parametrize("crs, side", [(MERCATOR, 10.0), (DEGREES, 1e-4)], ids=str)
+def test_of_sensors_with_the_same_pixels_the_one_with_most_is_the_finest_wherever_they_lie(tmp_path, crs, side):
+    large = write(
+        tmp_path / "large.tif", np.ones((900, 500), np.float32), from_origin(0, 700 * side * 1000, side, side), crs
+    )
+    top = 700 * side * 1000 + 300 * side  # its middle is farther north
+    small = write(tmp_path / "small.tif", np.ones((600, 500), np.float32), from_origin(0, top, side, side), crs)
+    scene = open_scene(MODALITIES, {"fine": [str(large)], "dem": [str(small)]})
+    assert scene.grid.shape == (900, 500)
+
+
 def test_what_cannot_be_is_said(tmp_path):
     near = str(write_landscape(tmp_path / "near.tif", 1.0, 50, 50))
     far = str(write_landscape(tmp_path / "far.tif", 1.0, 50, 50, left=LEFT + 9000))

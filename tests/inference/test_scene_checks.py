@@ -4,13 +4,14 @@ import re
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.transform import from_origin
 
 from imrsf_d2.inference.opening import open_sensors
 from imrsf_d2.inference.scene_checks import check_scene_values
 from imrsf_d2.inference.sensors import NamedRasters, SceneArray
 from imrsf_d2.modalities import Modality, ModalitySet
-from tests.inference.scene_files import LEFT, TOP, UTM
+from tests.inference.scene_files import LEFT, TOP, UTM, write
 
 MODALITIES = ModalitySet(
     [
@@ -74,6 +75,40 @@ def test_no_data_that_nothing_marks_is_said_and_marked_it_is_not(rng, caplog, se
     assert f"Modality '{sensor}'" in found and f"gdal_edit.py -a_nodata {value} " in found
     assert re.search(said, found)
     assert not warnings(caplog, sensor, bands, nodata=value)
+
+
+LEAST_FLOAT = np.finfo(np.float32).min
+
+
+@pytest.mark.parametrize(
+    "dtype, value, scale, text",
+    [
+        (np.float32, LEAST_FLOAT, 1, "-3.4028234663852886e+38"),
+        (np.float32, np.float32(-1e5 - 0.1), 1, "-100000.1"),
+        (np.float64, -1.23456789012e30, 1, "-1.23456789012e+30"),
+        (np.int32, -99_999_999, 1, "-99999999"),  # -100000000 in float32, which is what is looked at
+        (np.int16, -9999, 0.1, "-9999"),  # -999.9 m
+    ],
+)
+def test_the_value_to_mark_is_what_the_files_hold_to_the_digit(tmp_path, rng, caplog, dtype, value, scale, text):
+    bands = (heights(rng) / scale).astype(dtype)
+    bands[:, :60] = value
+    path = write(tmp_path / "dsm.tif", bands, PLACE)
+    with rasterio.open(path, "r+") as file:
+        file.scales = (scale,)
+
+    def said(**more):
+        caplog.clear()
+        modalities = ModalitySet([Modality("dsm", 1, mean=(5,), std=(6,), clip=(-100, 500), **more)])
+        check_scene_values(open_sensors(modalities, NamedRasters(modalities, {"dsm": str(path)})))
+        return caplog.messages
+
+    (message,) = said()
+    assert f"gdal_edit.py -a_nodata {text} FILE" in message and f"set NODATA: {text} in" in message
+    assert not said(nodata=float(text))
+    with rasterio.open(path, "r+") as file:
+        file.nodata = float(text)
+    assert not said()
 
 
 def test_only_what_the_map_shows_counts(rng, caplog):

@@ -243,6 +243,20 @@ def test_a_label_map_is_the_truth_and_that_of_its_file(rng, tmp_path):
         found.write(tmp_path / "found.png")
 
 
+@pytest.mark.parametrize("kind", ["objects", "a label map"])
+def test_the_processes_that_read_begin_once_for_a_map_and_not_for_each_block(arrays, monkeypatch, kind):
+    begun, begin = [], WindowPredictor._workers
+    monkeypatch.setattr(WindowPredictor, "_workers", lambda self, scene: (begun.append(scene), begin(self, scene))[1])
+    if kind == "objects":
+        assert list(ScenePredictor(OracleDetector(), **OPTIONS).predict(arrays, reference="truth"))
+    else:
+        predictor = ScenePredictor(OracleClassifier(3), **OPTIONS | {"classes": ["water", "trees", "fields"]})
+        labels = predictor.label_map(arrays, reference="truth").labels
+        np.testing.assert_array_equal(labels, np.clip(arrays["truth"][0], 0, 2))
+        assert labels.size > 3 * plan.BLOCK_PX**2
+    assert len(begun) == 1
+
+
 class ShakyClassifier(OracleClassifier):
     """Which class it finds depends on all that a window shows, and on the place in it."""
 
@@ -298,8 +312,25 @@ def test_the_model_says_what_is_not_given(arrays, caplog):
     found = list(predict_scene(model_that_knows(3, metadata=metadata), arrays, reference="truth", window=128))
     assert {feature.label for feature in found} == {"class 0"}
     assert not caplog.records
-    list(predict_scene(model_that_knows(num_queries=2), arrays, reference="truth", window=128))
-    assert [record for record in caplog.records if "NUM_OBJECT_QUERIES" in record.getMessage()]
+
+
+@pytest.mark.parametrize(
+    "attributes, said",
+    [
+        ({"num_queries": 2}, "NUM_OBJECT_QUERIES 2"),
+        ({"num_queries": 2, "test_topk_per_image": 100}, "NUM_OBJECT_QUERIES 2"),
+        ({"num_queries": 200, "test_topk_per_image": 2}, "(TEST.DETECTIONS_PER_IMAGE 2)"),
+        ({"roi_heads": {"test_topk_per_image": 2}}, "(TEST.DETECTIONS_PER_IMAGE 2)"),
+        ({"num_queries": 200, "test_topk_per_image": 100}, None),
+    ],
+)
+def test_a_window_is_full_at_what_the_model_keeps_of_its_queries(arrays, caplog, attributes, said):
+    model = model_that_knows(
+        **{name: torch_module(**value) if isinstance(value, dict) else value for name, value in attributes.items()}
+    )
+    list(predict_scene(model, arrays, reference="truth", window=128))
+    warned = [record.getMessage() for record in caplog.records if "can find" in record.getMessage()]
+    assert len(warned) == (said is not None) and (said is None or said in warned[0])
 
 
 def test_what_the_model_does_not_say_is_asked_for(arrays):

@@ -19,6 +19,7 @@ from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import RasterError, opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_band, read_raster
+from imrsf_d2.geo.stored import stored_text
 from imrsf_d2.geo.validity import value_bands
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError, percent
@@ -206,8 +207,11 @@ def _look_for_no_data(
         if (black := find_border(bands, valid)) is not None:
             add(kinds.BLACK_BORDER, f"{percent(black)} of the pixels are 0")
         return None
-    stored, value, share = found
-    add(kinds.SENTINEL, f"{stored:g} in {percent(share)} of the pixels", "a no-data tag")
+    band, value, share = found
+    row, column = np.argwhere(valid & (bands[band] == value))[0].tolist()
+    add(
+        kinds.SENTINEL, f"{stored_text(file, numbers[band], row, column)} in {percent(share)} of the pixels", "a no-data tag"
+    )
     return (bands == value).any(axis=0)
 
 

@@ -16,7 +16,7 @@ ABSURD = 1e30
 
 def find_sentinel(
     bands: np.ndarray, valid: np.ndarray, scaling: Sequence[tuple[float, float]]
-) -> tuple[float, float, float] | None:
+) -> tuple[int, float, float] | None:
     """A value that stands apart from all others, and is one that people write for "no data".
 
     Args:
@@ -25,9 +25,9 @@ def find_sentinel(
         scaling: (scale, offset) of each band, by which the values differ from what is stored.
 
     Returns:
-        The value as it is stored, as it is in the band that has it, and the share of pixels there; None if there is none.
+        The band that has it (from 0), the value there, and the share of pixels; None if there is none.
     """
-    for band, (scale, offset) in zip(bands, scaling, strict=True):
+    for i, (band, (scale, offset)) in enumerate(zip(bands, scaling, strict=True)):
         values = band[valid]
         if not values.size:
             return None
@@ -36,7 +36,7 @@ def find_sentinel(
             if not (abs(stored) >= ABSURD or any(abs(stored - known) < 0.01 for known in SENTINELS)):
                 continue
             if _stands_apart(extreme, values):
-                return stored, extreme, float((values == extreme).sum() / valid.size)
+                return i, extreme, float((values == extreme).sum() / valid.size)
     return None
 
 

@@ -154,6 +154,12 @@ FAULTS = {
         "dem",
         "a.tif: -9999 in 25.0% of the pixels, expected a no-data tag",
     ),
+    "least number": (
+        lambda land: land.put("dem", "a", fill(np.finfo(np.float32).min)),
+        "sentinel",
+        "dem",
+        "a.tif: -3.4028234663852886e+38 in 25.0% of the pixels, expected a no-data tag",
+    ),
     "border": (lambda land: land.put("s2", "a", fill(0)), "black_border", "s2", "a.tif: 25.0% of the pixels are 0"),
     "decibels": (
         lambda land: land.put("s1", "a", lambda a: 10 * np.log10(a)),

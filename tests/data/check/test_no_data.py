@@ -20,8 +20,8 @@ EVERYWHERE = np.ones((8, 8), bool)
 
 @pytest.mark.parametrize("value", [-9999, -32768, 65535, -3.4e38, 1e32])
 def test_a_sentinel_stands_apart(value):
-    found, _, share = find_sentinel(holding(value), EVERYWHERE, PLAIN)
-    assert found == pytest.approx(value, rel=1e-6) and share == 0.25
+    band, found, share = find_sentinel(holding(value), EVERYWHERE, PLAIN)
+    assert (band, found, share) == (0, np.float32(value), 0.25)
     declared = EVERYWHERE.copy()
     declared[:2] = False
     assert find_sentinel(holding(value), declared, PLAIN) is None
@@ -29,11 +29,11 @@ def test_a_sentinel_stands_apart(value):
 
 def test_it_is_looked_for_as_it_is_stored_in_any_band_and_where_nothing_else_is():
     decimeters = holding(-999.9)
-    assert find_sentinel(decimeters, EVERYWHERE, [(0.1, 0.0)]) == pytest.approx((-9999, -999.9, 0.25), abs=1e-3)
+    assert find_sentinel(decimeters, EVERYWHERE, [(0.1, 0.0)]) == pytest.approx((0, -999.9, 0.25), abs=1e-3)
     assert find_sentinel(decimeters, EVERYWHERE, PLAIN) is None
     two = np.concatenate([HEIGHTS, holding(-9999)])
-    assert find_sentinel(two, EVERYWHERE, PLAIN * 2) is not None
-    assert find_sentinel(np.full((1, 8, 8), -9999.0), EVERYWHERE, PLAIN) == (-9999, -9999, 1)
+    assert find_sentinel(two, EVERYWHERE, PLAIN * 2) == (1, -9999, 0.25)
+    assert find_sentinel(np.full((1, 8, 8), -9999.0), EVERYWHERE, PLAIN) == (0, -9999, 1)
     assert find_sentinel(HEIGHTS, ~EVERYWHERE, PLAIN) is None
 
 
