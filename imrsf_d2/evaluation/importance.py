@@ -7,7 +7,7 @@ so there is nothing to show.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from detectron2.structures import ImageList
 from torch import nn
 
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_names
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.modalities import ModalitySet
@@ -36,7 +36,7 @@ class ImportanceMap:
     """The weights of the modalities in the fusion tokens of one image.
 
     Args:
-        name: of the image, without folders.
+        name: of the image, as of no other one of a run; a file can be called like it.
         image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized.
         beta: modality -> [Hp, Wp] float32 from 0 to 1; over the modalities of a patch they sum to 1. NaN where the
             modality is absent. The patches of the last row and column may reach beyond the image.
@@ -64,7 +64,7 @@ def check_importance(model: nn.Module) -> None:
         )
 
 
-def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) -> Iterator[ImportanceMap]:
+def importance_maps(cfg: CfgNode, model: nn.Module, samples: Sequence[Mapping]) -> Iterator[ImportanceMap]:
     """The importance maps of some images, each computed with all modalities that the image has.
 
     Args:
@@ -80,7 +80,7 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
     mapper = build_mapper(cfg, is_train=False, keep=modalities.names)
     encoder: Any = find_part(model, "encode")
     patch = encoder.patch_size
-    for sample in samples:
+    for sample, name in zip(samples, sample_names(samples)):
         image = mapper(sample)["image"]
         normalized = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
         padded = _padded(model, normalized)
@@ -93,9 +93,9 @@ def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) 
         if ground is not None:  # extended to whole patches, as the last ones may reach beyond the image
             ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
         yield ImportanceMap(
-            sample_name(sample),
+            name,
             image.numpy(),
-            {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)},
+            {modality: beta[m, :rows, :columns] for m, modality in enumerate(modalities.names)},
             patch,
             ground,
         )

@@ -77,6 +77,18 @@ def test_the_last_patches_may_reach_beyond_the_image(instance, tmp_path, monkeyp
     assert item.grid == Grid(5, 7, ground.crs, Affine(4.0, 0, 1000.0, 0, -4.0, 2000.0))
 
 
+def test_images_of_several_folders_whose_files_are_called_alike_keep_their_own_maps(instance, tmp_path):
+    cfg, model, samples = instance
+    samples = [{**sample, "file_name": f"{city}/7.tif"} for city, sample in zip(("Rio", "Oslo"), samples)]
+    written = [(item, write_importance(tmp_path, item)) for item in importance_maps(cfg, model, samples)]
+    assert [item.name for item, _ in written] == ["Rio_7", "Oslo_7"]
+    assert not np.array_equal(written[0][0].beta["rgb"], written[1][0].beta["rgb"], equal_nan=True)
+    for item, paths in written:
+        for path, beta in zip(paths, item.beta.values(), strict=True):
+            with rasterio.open(path) as file:
+                assert np.array_equal(file.read(1), beta, equal_nan=True)
+
+
 def test_without_a_georeference_none_is_made_up(tmp_path):
     beta = np.full((2, 3), 0.5, dtype=np.float32)
     (path,) = write_importance(tmp_path, ImportanceMap("x", np.zeros((2, 16, 24), np.float32), {"a": beta}, 8, None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from detectron2.evaluation import inference_context
 from torch import Tensor, nn
 
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_names
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.precision import autocast
@@ -44,7 +44,7 @@ class PredictedTile:
 
     Args:
         sample: its dataset dict.
-        name: for readers.
+        name: for readers; no other tile of the page has it.
         image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized; with all sensors.
         outputs: of the model, by subset; None where the tile has data of none of its sensors.
         listened: by subset; empty for a model without Bi-LSTM attention.
@@ -58,7 +58,7 @@ class PredictedTile:
 
 
 def predict_with_subsets(
-    cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping], subsets: Sequence[Subset]
+    cfg: CfgNode, model: nn.Module, samples: Sequence[Mapping], subsets: Sequence[Subset]
 ) -> Iterator[PredictedTile]:
     """Predict some tiles from each of several subsets, one tile at a time, as a sweep over subsets does.
 
@@ -71,7 +71,7 @@ def predict_with_subsets(
     names = ModalitySet.from_config(cfg).names
     mappers = {subset: build_mapper(cfg, is_train=False, keep=subset) for subset in [names, *subsets]}
     shared = SubsetModel(model, subsets) if shares_streams(model) else None
-    for sample in samples:
+    for sample, name in zip(samples, sample_names(samples)):
         mapped = mappers[names](sample)
         with inference_context(model), torch.no_grad(), autocast(cfg), _hearing(model, mapped["image"]) as heard:
             if shared is not None:
@@ -81,7 +81,7 @@ def predict_with_subsets(
         seen = [not set(subset).isdisjoint(mapped["modalities"]) for subset in subsets]
         yield PredictedTile(
             sample,
-            sample_name(mapped),
+            name,
             mapped["image"].numpy(),
             {subset: output if has else None for subset, output, has in zip(subsets, outputs, seen)},
             {subset: listened for subset, listened, has in zip(subsets, heard, seen) if has},
