@@ -82,6 +82,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         checkpoint_blocks: bool = False,
     ):
         super().__init__()
+        if num_heads < 1:
+            raise InputError(f"num_heads is {num_heads}, expected 1 or more.")
         if embed_dim % num_heads or embed_dim % 4:
             raise InputError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
         if patch_size < 1 or patch_size & (patch_size - 1):
