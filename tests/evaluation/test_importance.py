@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import rasterio
-import torch
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from rasterio.transform import Affine
 
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.evaluation.importance import ImportanceMap, check_importance, importance_maps, write_importance
+from imrsf_d2.evaluation.importance import ImportanceMap, importance_maps, write_importance
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_grid
 from tests.evaluation.test_shared_streams import gappy_root  # noqa: F401
@@ -105,7 +104,6 @@ def test_a_map_is_a_modality_too(tiny_root, monkeypatch):
 
 def test_a_model_without_the_attention_is_refused(tiny_root, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
-    model = build_model(load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.GATHER", "mean"]))
-    for other in (model, torch.nn.Linear(1, 1)):
-        with pytest.raises(ValueError, match="the Bi-LSTM attention, which this model does not have"):
-            check_importance(other)
+    cfg = load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.GATHER", "mean"])
+    with pytest.raises(ValueError, match="GATHER is 'mean', which has none, expected 'bilstm' or 'mean_bilstm'"):
+        next(importance_maps(cfg, build_model(cfg), []))
