@@ -26,7 +26,7 @@ KEYWORDS = [
 # detectron2 and Mask2Former are not listed: neither has a usable release under its own name, so a requirement on
 # them would either fail or replace somebody's source build. `make env` installs them, `tools/check_env.py` names
 # what is missing.
-INSTALL_REQUIRES = [
+INSTALL_REQUIRES = [  # a plain list: imrsf_d2/compat/requirements.py reads it, too
     # Wide on purpose: a research machine's own torch must not be replaced by installing a plugin. The lower bounds are the
     # versions that were tried together (requirements/oldest.in, docs/versions.md).
     "torch>=2.4",

@@ -203,7 +203,13 @@ def finalize_config(cfg: CN) -> None:
 
     patch = imrsf.PATCH_SIZE
     expect(patch > 0 and patch & (patch - 1) == 0, "MODEL.IMRSF.PATCH_SIZE", patch, "a power of two")
-    expect(imrsf.EMBED_DIM % 4 == 0, "MODEL.IMRSF.EMBED_DIM", imrsf.EMBED_DIM, "a multiple of 4")
+    expect(imrsf.NUM_HEADS >= 1, "MODEL.IMRSF.NUM_HEADS", imrsf.NUM_HEADS, "1 or more")
+    expect(
+        imrsf.EMBED_DIM >= 4 and imrsf.EMBED_DIM % 4 == 0,
+        "MODEL.IMRSF.EMBED_DIM",
+        imrsf.EMBED_DIM,
+        "a multiple of 4, 4 or more",
+    )
     expect(
         imrsf.EMBED_DIM % imrsf.NUM_HEADS == 0,
         "MODEL.IMRSF.EMBED_DIM",
@@ -221,6 +227,12 @@ def finalize_config(cfg: CN) -> None:
         "MODEL.IMRSF.OUT_LAYERS",
         imrsf.OUT_LAYERS,
         f"blocks from 0 to MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}",
+    )
+    expect(  # pre-training makes no maps
+        imrsf.DEPTH - 1 in imrsf.OUT_LAYERS or cfg.MODEL.META_ARCHITECTURE == PRETRAINING,
+        "MODEL.IMRSF.OUT_LAYERS",
+        imrsf.OUT_LAYERS,
+        f"the last block among them, MODEL.IMRSF.DEPTH - 1 = {imrsf.DEPTH - 1}: blocks after them would be computed for nothing",
     )
     expect(0.0 < imrsf.MIN_VALID <= 1.0, "MODEL.IMRSF.MIN_VALID", imrsf.MIN_VALID, "a fraction above 0 and up to 1")
     expect(0.0 <= imrsf.DROP_PATH < 1.0, "MODEL.IMRSF.DROP_PATH", imrsf.DROP_PATH, "a probability of 0 or more and below 1")

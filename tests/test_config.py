@@ -93,9 +93,16 @@ def test_the_backbone_reads_every_model_key(cfg):
         ("MODEL.IMRSF.MODALITIES", [], "MODEL.IMRSF.MODALITIES is empty"),
         ("MODEL.IMRSF.PATCH_SIZE", 12, "PATCH_SIZE is 12, expected a power of two"),
         ("MODEL.IMRSF.EMBED_DIM", 770, "EMBED_DIM is 770, expected a multiple of 4"),
+        ("MODEL.IMRSF.EMBED_DIM", 0, "EMBED_DIM is 0, expected a multiple of 4, 4 or more"),
+        ("MODEL.IMRSF.NUM_HEADS", 0, "NUM_HEADS is 0, expected 1 or more"),
         ("MODEL.IMRSF.NUM_HEADS", 7, "EMBED_DIM is 768, expected a multiple of MODEL.IMRSF.NUM_HEADS = 7"),
         ("MODEL.IMRSF.OUT_LAYERS", [11], "OUT_LAYERS is .11., expected one block for each of"),
         ("MODEL.IMRSF.DEPTH", 6, "OUT_LAYERS is .2, 5, 8, 11., expected blocks from 0 to MODEL.IMRSF.DEPTH - 1 = 5"),
+        (
+            "MODEL.IMRSF.DEPTH",
+            14,
+            "OUT_LAYERS is .2, 5, 8, 11., expected the last block among them, MODEL.IMRSF.DEPTH - 1 = 13",
+        ),
         ("MODEL.IMRSF.MIN_VALID", 0.0, "MIN_VALID is 0.0, expected a fraction above 0"),
         ("MODEL.IMRSF.DROP_PATH", 1.0, "DROP_PATH is 1.0, expected a probability of 0 or more and below 1"),
         ("MODEL.IMRSF.GATHER", "sum", "GATHER is 'sum', expected 'bilstm' or 'mean' or 'mean_bilstm' or 'none'"),
@@ -182,6 +189,7 @@ def test_contradictions_of_a_pretraining_are_refused(cfg, key, value, message):
         cfg,
         {
             "MODEL.META_ARCHITECTURE": PRETRAINING,
+            "MODEL.IMRSF.DEPTH": 14,  # beyond OUT_LAYERS, which make maps
             "INPUT.CROP.ENABLED": True,
             "INPUT.CROP.TYPE": "absolute",
             "INPUT.CROP.SIZE": [32, 33],

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imrsf_d2.compat.requirements import required_modules
+
 PYTHON_RANGE = ((3, 11), (3, 14))
-MODULES = (
-    "torch", "torchvision", "detectron2", "mask2former", "fvcore", "numpy", "scipy",
-    "pycocotools", "cv2", "rasterio", "timm", "imrsf_d2",
-)  # fmt: skip
+#: Besides the declared requirements: what has no release that could be declared, and the package itself.
+UNDECLARED = ("detectron2", "mask2former", "imrsf_d2")
 REMEDY = "In a checkout, `make env` installs everything; README.md shows the steps for an environment of your own."
 
 
@@ -33,7 +33,7 @@ class Report:
 
 
 def examine() -> Report:
-    """Import everything the project needs, exercise what is compiled, and name what is missing.
+    """Import everything that the project needs, exercise what is compiled, and name what is missing.
 
     Returns:
         The report; `report.ok` is False if anything a training run or an evaluation needs is missing or broken.
@@ -45,20 +45,33 @@ def examine() -> Report:
         report.problems.append(
             "Python is {}.{}, expected {}.{} to {}.{}.".format(*version, *PYTHON_RANGE[0], *PYTHON_RANGE[1])
         )
-    for name in MODULES:
-        try:
-            if name == "mask2former":  # some copies cannot be imported before they are prepared
-                importlib.import_module("imrsf_d2.compat.upstream").prepare()
-            module = importlib.import_module(name)
-        except Exception as error:  # a broken binary raises OSError or RuntimeError as readily as ImportError
-            missing = isinstance(error, ModuleNotFoundError) and error.name == name
-            report.lines.append((name, "MISSING" if missing else "BROKEN"))
-            report.problems.append(f"{name} is not installed." if missing else f"{name} cannot be imported: {error}")
-            continue
-        report.lines.append((name, _describe(name, module)))
+    try:
+        required = required_modules()
+    except importlib.metadata.PackageNotFoundError:
+        required = {}
+        report.problems.append(
+            "imrsf_d2 is not installed, and there is no checkout around it that would say what it requires."
+        )
+    for name, imported_as in {**required, **{name: name for name in UNDECLARED}}.items():
+        _look_for(name, imported_as, report)
     if not report.problems:
         _exercise(report)
     return report
+
+
+def _look_for(name: str, imported_as: str, report: Report) -> None:
+    """Import a distribution, and report what came of it."""
+    try:
+        if name == "mask2former":  # some copies cannot be imported before they are prepared
+            importlib.import_module("imrsf_d2.compat.upstream").prepare()
+        module = importlib.import_module(imported_as)
+    except Exception as error:  # a broken binary raises OSError or RuntimeError as readily as ImportError
+        missing = isinstance(error, ModuleNotFoundError) and error.name == imported_as
+        report.lines.append((name, "MISSING" if missing else "BROKEN"))
+        label = name if imported_as.lower() == name.replace("-", "_") else f"{name} (imported as {imported_as})"
+        report.problems.append(f"{label} is not installed." if missing else f"{label} cannot be imported: {error}")
+    else:
+        report.lines.append((name, _describe(name, module)))
 
 
 def origin(package: str) -> tuple[str, str]:
@@ -81,7 +94,7 @@ def origin(package: str) -> tuple[str, str]:
 
 
 def _describe(name: str, module) -> str:
-    """Version of an imported module, and of what it carries along."""
+    """Version of an imported distribution, and of what it carries along."""
     if name in ("detectron2", "mask2former"):
         return "{} ({})".format(*origin(name))
     version = getattr(module, "__version__", None)

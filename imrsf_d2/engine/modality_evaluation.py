@@ -26,14 +26,14 @@ from imrsf_d2.engine.running import check_predicts, check_run
 from imrsf_d2.engine.torchrun import all_processes, is_first_process
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.evaluation.coverage import Coverage
-from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.evaluation.record import SweepRecord, sweep_identity
 from imrsf_d2.evaluation.summary import summarize
 from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.evaluation.sweep_report import same_scores, score_table
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.arguments import check_weighing
+from imrsf_d2.modeling.gather import check_weighing
 from imrsf_d2.utils.errors import InputError, MissingFileError
+from imrsf_d2.utils.listening import weighing_encoder
 from imrsf_d2.visualization.pages.tiles import keep_tiles, kept_tiles, no_tiles
 
 __all__ = ["SweepOutput", "evaluate_modalities", "read_subsets"]
@@ -88,7 +88,7 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     dataset = _dataset(cfg)
     _check_weights(cfg)
     if args.importance:
-        check_weighing(cfg)
+        check_weighing(cfg.MODEL.IMRSF.GATHER)
     samples = read_test_samples(cfg, dataset)
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
     subsets = coverage.choose(wanted, "--subsets")
@@ -177,7 +177,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     setup_run(cfg, args)
     model = Trainer.build_model(cfg)
     if args.importance_images:
-        check_importance(model)
+        weighing_encoder(model)  # or an error, before a sweep of hours
     Checkpointer(model, require_all=True).load(cfg.MODEL.WEIGHTS)
     check_same_weights(model, f"MODEL.WEIGHTS ({cfg.MODEL.WEIGHTS})")
     record = SweepRecord(cfg.OUTPUT_DIR)

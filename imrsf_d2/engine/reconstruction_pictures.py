@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from imrsf_d2.data.loaders import read_test_samples
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_names
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization import choose_tiles
@@ -73,20 +73,16 @@ class ReconstructionPictures(HookBase):
             # This runs in the first process only, so no forward pass may wait for the others.
             model = model.module if isinstance(model, DistributedDataParallel) else model
             with _untouched_generators(self.cfg.MODEL.DEVICE):
-                self._draw([self._reconstruct(model, sample) for sample in self._samples])
+                names = sample_names(self._samples)
+                self._draw([self._reconstruct(model, *named) for named in zip(self._samples, names)])
 
-    def _reconstruct(self, model: nn.Module, sample: Mapping) -> ReconstructedSample:
+    def _reconstruct(self, model: nn.Module, sample: Mapping, name: str) -> ReconstructedSample:
         with inference_context(model), torch.no_grad(), autocast(self.cfg):
             (output,) = model([sample])
-        predicted = torch.cat([output["reconstruction"][name].float().cpu() for name in self.modalities.names])
+        predicted = torch.cat([output["reconstruction"][m].float().cpu() for m in self.modalities.names])
         present, visible = (output[key].cpu().numpy() for key in ("present", "visible"))
         return ReconstructedSample(
-            sample_name(sample),
-            sample["image"].numpy(),
-            present,
-            visible,
-            predicted.numpy(),
-            self.cfg.MODEL.IMRSF.PATCH_SIZE,
+            name, sample["image"].numpy(), present, visible, predicted.numpy(), self.cfg.MODEL.IMRSF.PATCH_SIZE
         )
 
     def _draw(self, samples: list[ReconstructedSample]) -> None:

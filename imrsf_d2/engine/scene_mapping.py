@@ -26,7 +26,6 @@ from imrsf_d2.engine.scene_predictor import (
     training_window,
 )
 from imrsf_d2.engine.torchrun import is_first_process, read_place
-from imrsf_d2.evaluation.importance import check_importance
 from imrsf_d2.inference.job import FOLLOWED_WINDOWS, SceneJob
 from imrsf_d2.inference.mapping import Progress
 from imrsf_d2.inference.opening import open_sensors
@@ -37,7 +36,7 @@ from imrsf_d2.inference.scene import Scene
 from imrsf_d2.inference.scene_checks import check_scene_values
 from imrsf_d2.inference.sensors import NamedRasters
 from imrsf_d2.modalities import ModalitySet, computed_part
-from imrsf_d2.modeling.arguments import check_weighing
+from imrsf_d2.modeling.gather import check_weighing
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
 from imrsf_d2.utils.keys import flat_keys
@@ -90,7 +89,7 @@ def map_scene(args: argparse.Namespace) -> None:
         "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
     if args.importance:
-        check_weighing(cfg)
+        check_weighing(cfg.MODEL.IMRSF.GATHER)
     if args.html:
         check_page(output)
     extras = Extras(args.probabilities, args.importance, args.png, args.html)
@@ -170,8 +169,6 @@ def _settings(cfg: CfgNode, args: argparse.Namespace) -> Settings:
 
 def _predictor(cfg: CfgNode, args: argparse.Namespace, job: SceneJob, num_workers: int) -> WindowPredictor:
     predictor = build_scene_predictor(cfg, batch_size=args.batch_size, num_workers=num_workers, **asdict(job.settings))
-    if args.importance:
-        check_importance(predictor.model)
     return predictor.windows(instances=job.instances, importance=args.importance)
 
 

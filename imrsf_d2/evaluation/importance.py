@@ -7,28 +7,25 @@ so there is nothing to show.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
-from detectron2.structures import ImageList
 from torch import nn
 
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_names
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.writing import write_raster
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.utils.errors import InputError
-from imrsf_d2.utils.parts import find_part
+from imrsf_d2.utils.listening import Listener
 from imrsf_d2.utils.precision import autocast
 
-__all__ = ["ImportanceMap", "check_importance", "importance_maps", "write_importance"]
+__all__ = ["ImportanceMap", "importance_maps", "write_importance"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class ImportanceMap:
     """The weights of the modalities in the fusion tokens of one image.
 
     Args:
-        name: of the image, without folders.
+        name: of the image, as of no other one of a run; a file can be called like it.
         image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized.
         beta: modality -> [Hp, Wp] float32 from 0 to 1; over the modalities of a patch they sum to 1. NaN where the
             modality is absent. The patches of the last row and column may reach beyond the image.
@@ -51,61 +48,30 @@ class ImportanceMap:
     grid: Grid | None
 
 
-def check_importance(model: nn.Module) -> None:
-    """Check that a model has the Bi-LSTM attention.
-
-    Raises:
-        InputError: if it has no Bi-LSTM attention.
-    """
-    if getattr(find_part(model, "encode"), "bilstm", None) is None:
-        raise InputError(
-            "importance maps show the weights of the Bi-LSTM attention, which this model does not have "
-            "(MODEL.IMRSF.GATHER is neither 'bilstm' nor 'mean_bilstm', or it has another backbone)."
-        )
-
-
-def importance_maps(cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping]) -> Iterator[ImportanceMap]:
+def importance_maps(cfg: CfgNode, model: nn.Module, samples: Sequence[Mapping]) -> Iterator[ImportanceMap]:
     """The importance maps of some images, each computed with all modalities that the image has.
 
     Args:
         cfg: the config the model was built from.
-        model: with its weights loaded; one that has an `IncompleteMultimodalEncoder` with Bi-LSTM attention.
+        model: with its weights loaded.
         samples: dataset dicts.
 
     Raises:
-        ValueError: if the model has no Bi-LSTM attention.
+        InputError: if the model does not weigh its sensors; see `Listener`.
     """
-    check_importance(model)
-    modalities = ModalitySet.from_config(cfg)
-    mapper = build_mapper(cfg, is_train=False, keep=modalities.names)
-    encoder: Any = find_part(model, "encode")
-    patch = encoder.patch_size
-    for sample in samples:
-        image = mapper(sample)["image"]
-        normalized = (image.to(model.pixel_mean.device) - model.pixel_mean) / model.pixel_std
-        padded = _padded(model, normalized)
+    listener = Listener(model)
+    names = ModalitySet.from_config(cfg).names
+    mapper = build_mapper(cfg, is_train=False, keep=names)
+    patch = listener.patch_px
+    for sample, name in zip(samples, sample_names(samples)):
+        mapped = mapper(sample)
         with inference_context(model), torch.no_grad(), autocast(cfg):
-            output = encoder.encode(padded)
-        beta = torch.where(output.present, output.importance, torch.nan)[0].unflatten(1, output.grid)
-        beta = beta.float().cpu().numpy()
-        rows, columns = (-(-side // patch) for side in image.shape[1:])
+            _, (beta,) = listener([mapped])
+        rows, columns = beta.shape[1:]
         ground = mapper.reader.grid(sample)
         if ground is not None:  # extended to whole patches, as the last ones may reach beyond the image
             ground = ground.part(slice(0, rows * patch), slice(0, columns * patch)).scaled_to(rows, columns)
-        yield ImportanceMap(
-            sample_name(sample),
-            image.numpy(),
-            {name: beta[m, :rows, :columns] for m, name in enumerate(modalities.names)},
-            patch,
-            ground,
-        )
-
-
-def _padded(model: Any, image: torch.Tensor) -> torch.Tensor:
-    """A batch of one image, padded as the model itself does: MaskFormer has a key for it, others ask their backbone."""
-    backbone = model.backbone
-    divisibility = getattr(model, "size_divisibility", backbone.size_divisibility)
-    return ImageList.from_tensors([image], divisibility, padding_constraints=backbone.padding_constraints).tensor
+        yield ImportanceMap(name, mapped["image"].numpy(), dict(zip(names, beta)), patch, ground)
 
 
 def write_importance(folder: str | os.PathLike, item: ImportanceMap) -> list[Path]:

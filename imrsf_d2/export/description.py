@@ -28,7 +28,7 @@ def describe(backbone: FixedBackbone, *, part: str, outputs: str, classes: Seque
 
     Returns:
         An object with `version` (of this package), `part`, `outputs`, `size` [H, W], `modalities` (of the inputs, in order: the
-        arguments of `Modality`), `validity` (whether there is an input of this name), `patch_size`, `min_valid`, `classes`, `opset`.
+        arguments of `Modality`; the graph leaves `nodata` to the caller, see `FixedBackbone.forward`), `validity` (whether there is an input of this name), `patch_size`, `min_valid`, `classes`, `opset`.
     """
     found: dict[str, Any] = {
         "version": imrsf_d2.__version__,

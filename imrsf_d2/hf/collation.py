@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imrsf_d2.hf.configuration import ImrsfConfig
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.sensor_batch import normalize
+from imrsf_d2.modeling.sensor_batch import holds_data, normalize
 from imrsf_d2.modeling.tokens import split_image
 from imrsf_d2.modeling.vit import IncompleteMultimodalViT
 
@@ -40,8 +40,8 @@ class SampleCollator:
         """Collate.
 
         Args:
-            samples: mappings with `image`, [C + M, H, W] with validity channels or [C, H, W] with NaN where missing, not
-                normalized; for training with `instances` (gt_masks, gt_classes) as from our mappers, or with `mask_labels`
+            samples: mappings with `image`, [C + M, H, W] with validity channels, which are taken as they are, or [C, H, W] with NaN
+                or NODATA where missing (see `holds_data`), not normalized; for training with `instances` (gt_masks, gt_classes) as from our mappers, or with `mask_labels`
                 [n, H, W] and `class_labels` [n] int64. Other entries are left out.
 
         Returns:
@@ -63,6 +63,8 @@ class SampleCollator:
     def _normalized(self, image: Tensor) -> Tensor:
         """[C + M, H, W] of either layout."""
         bands, valid = split_image(image[None].float(), self.modalities)
+        if len(image) == self.modalities.num_bands:
+            valid &= torch.stack([holds_data(image[self.modalities.bands(m.name)], m) for m in self.modalities])
         return normalize(bands, valid, self.modalities)[0]
 
     def _padded(self, side: int) -> int:

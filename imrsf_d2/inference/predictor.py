@@ -16,7 +16,6 @@ from torch import nn
 
 from imrsf_d2.data.object_limits import QUERIES
 from imrsf_d2.inference.detections import Detection
-from imrsf_d2.inference.importance import Listener
 from imrsf_d2.inference.mask_bits import pack_masks
 from imrsf_d2.inference.reduction import FoundMasks, find_detections
 from imrsf_d2.inference.scene import Scene
@@ -25,6 +24,7 @@ from imrsf_d2.inference.workers import SceneWorkers, can_share, wait_for
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.ahead import ahead
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.listening import Listener
 
 __all__ = ["WindowPredictor", "WindowResult"]
 

@@ -97,7 +97,9 @@ class Modality:
             raise self._error("TRANSFORM", repr(self.transform), f"one of {TRANSFORMS}")
         for key in ("mean", "std", "clip"):
             values = getattr(self, key)
-            if values is not None and not (isinstance(values, (tuple, list)) and all(map(_is_number, values))):
+            if not (key == "clip" and values is None) and not (
+                isinstance(values, (tuple, list)) and all(map(_is_number, values))
+            ):
                 raise self._error(key.upper(), repr(values), "a list of numbers, e.g. [1.5]")
         if self.nodata is not None and not _is_number(self.nodata):
             raise self._error("NODATA", repr(self.nodata), "a number")

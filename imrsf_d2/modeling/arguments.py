@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from imrsf_d2.modalities import ModalitySet
-from imrsf_d2.modeling.gather import WEIGHING
-from imrsf_d2.utils.errors import InputError
 
-__all__ = ["backbone_arguments", "check_weighing", "encoder_arguments"]
+__all__ = ["backbone_arguments", "encoder_arguments"]
 
 
 def encoder_arguments(cfg) -> dict:
@@ -28,19 +26,6 @@ def encoder_arguments(cfg) -> dict:
         "absent": imrsf.ABSENT,
         "checkpoint_blocks": imrsf.CHECKPOINT_BLOCKS,
     }
-
-
-def check_weighing(cfg) -> None:
-    """Check that a config's model weighs its modalities against each other, which is what `--importance` shows.
-
-    Raises:
-        InputError: if it does not.
-    """
-    if cfg.MODEL.IMRSF.GATHER not in WEIGHING:
-        raise InputError(
-            "--importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.GATHER is "
-            f"{cfg.MODEL.IMRSF.GATHER!r}, which has none, expected {' or '.join(map(repr, WEIGHING))}."
-        )
 
 
 def backbone_arguments(cfg) -> dict:

@@ -29,8 +29,8 @@ class Details(NamedTuple):
     """The details of one sensor.
 
     Args:
-        values: [B, D_s, H / 4, W / 4], each times its weight; 0 where the sensor is absent.
-        weights: [B, 1, H / 4, W / 4], the share of usable pixels.
+        values: [B, D_s, ceil(H / 4), ceil(W / 4)], each times its weight; 0 where the sensor is absent.
+        weights: [B, 1, ceil(H / 4), ceil(W / 4)], the share of usable pixels.
     """
 
     values: Tensor
@@ -89,7 +89,12 @@ class DetailStem(nn.Module):
         return details
 
     def encode_sensor(self, name: str, bands: Tensor, usable: Tensor) -> Details:
-        """Likewise of one sensor: [B, C_m, H, W] and [B, H, W] bool."""
+        """Likewise of one sensor: [B, C_m, H, W] and [B, H, W] bool; [.., ceil(H / 4), ceil(W / 4)]."""
+        # Of patches of 1 or 2 px, an image need not have whole quarters; its maps measure ceil(size / stride).
+        height, width = usable.shape[-2:]
+        margin = (0, -width % DETAIL_STRIDE, 0, -height % DETAIL_STRIDE)
+        if any(margin):
+            bands, usable = F.pad(bands, margin), F.pad(usable, margin)
         own = usable[:, None]
         values = self.sensors[name](bands, own)
         weights = F.avg_pool2d(own.to(values.dtype), DETAIL_STRIDE)
@@ -108,7 +113,7 @@ class DetailStem(nn.Module):
         total = torch.stack([own.values for own in details.values()]).sum(dim=0)
         mean = total / weights.clamp(min=torch.finfo(weights.dtype).eps) + self._touch(details, total)
         return {
-            name: grid + self.maps[name](mean) * self._any(weights, grid) if name in self.maps else grid
+            name: grid + self.maps[name](mean) * self._any(weights, name).to(grid.dtype) if name in self.maps else grid
             for name, grid in maps.items()
         }
 
@@ -120,10 +125,11 @@ class DetailStem(nn.Module):
         return zero_of((parameter for module in unused for parameter in module.parameters()), like)
 
     @staticmethod
-    def _any(weights: Tensor, like: Tensor) -> Tensor:
-        """1 where anything is there, [B, 1, h, w]: where nothing is, neither are there biases."""
-        some = (weights > 0).to(like.dtype)
-        return some if some.shape[2:] == like.shape[2:] else F.max_pool2d(some, some.shape[-1] // like.shape[-1])
+    def _any(weights: Tensor, name: str) -> Tensor:
+        """1 where anything is there, [B, 1, h, w] of a map: where nothing is, neither are there biases."""
+        step = feature_stride(name) // DETAIL_STRIDE
+        some = (weights > 0).to(weights.dtype)
+        return some if step == 1 else F.max_pool2d(some, step, ceil_mode=True)
 
 
 class _SensorStem(nn.Module):

@@ -13,7 +13,7 @@ from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.block import Block
 from imrsf_d2.modeling.encoder_data import EncoderOutput, Patches, VisibleOutput
-from imrsf_d2.modeling.gather import GATHERS, WEIGHING, gather, modality_means
+from imrsf_d2.modeling.gather import GATHERS, WEIGHING, check_weighing, gather, modality_means
 from imrsf_d2.modeling.layout import TokenLayout
 from imrsf_d2.modeling.tokens import (
     PatchEmbed,
@@ -82,6 +82,8 @@ class IncompleteMultimodalEncoder(nn.Module):
         checkpoint_blocks: bool = False,
     ):
         super().__init__()
+        if num_heads < 1:
+            raise InputError(f"num_heads is {num_heads}, expected 1 or more.")
         if embed_dim % num_heads or embed_dim % 4:
             raise InputError(f"embed_dim is {embed_dim}, expected a multiple of 4 and of num_heads = {num_heads}.")
         if patch_size < 1 or patch_size & (patch_size - 1):
@@ -153,6 +155,7 @@ class IncompleteMultimodalEncoder(nn.Module):
             present if self.absent == "skip" else torch.ones_like(present),
             self._images(len(present)),
             self.readout == "fusion",
+            grid=patches.grid,
         )
         return self._run(patches, layout, streams, layers, depth, importance)
 
@@ -187,7 +190,9 @@ class IncompleteMultimodalEncoder(nn.Module):
         keeps = torch.tensor([[name in subset for name in self.modalities.names] for subset in kept])
         keeps = to_device({"keeps": keeps}, present.device)["keeps"]
         rows = (present & keeps[:, None, :, None]).flatten(0, 1)
-        layout = TokenLayout(rows, images=list(range(batch_size)) * len(kept), fusion=self.readout == "fusion")
+        layout = TokenLayout(
+            rows, images=list(range(batch_size)) * len(kept), fusion=self.readout == "fusion", grid=patches.grid
+        )
         output = self._run(patches, layout, False, layers)
         assert output.importance is not None
         parts = zip(*(values.split(batch_size) for values in (output.fusion, output.present, output.importance)))
@@ -226,12 +231,20 @@ class IncompleteMultimodalEncoder(nn.Module):
             raise InputError(
                 f"readout is {self.readout!r}, expected 'fusion': hidden patches are reconstructed from fusion tokens."
             )
-        layout = TokenLayout(visible, device=patches.bands.device)
+        layout = TokenLayout(visible, device=patches.bands.device, grid=patches.grid)
         tokens, learned, _ = self._enter(patches, layout, importance=False)
         for i, block in enumerate(self.blocks):
             tokens = self._pass(block, tokens, layout, fusion_only=not streams and i == len(self.blocks) - 1)
         fusion = layout.unpack_rows(self._read_out(tokens, learned, layout))
         return VisibleOutput(fusion, tokens[: layout.num_tokens] if streams else None, layout)
+
+    def check_weighing(self) -> None:
+        """Check that the fusion tokens weigh the modalities against each other; see `imrsf_d2.modeling.gather.check_weighing`.
+
+        Raises:
+            InputError: if they do not.
+        """
+        check_weighing(self.gather)
 
     @property
     def shares_streams(self) -> bool:

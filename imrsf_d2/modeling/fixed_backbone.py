@@ -71,7 +71,8 @@ class FixedBackbone(nn.Module):
 
         Args:
             sensors: name -> [B, C_m, H, W], in the units after TRANSFORM; every sensor of `modalities`. A pixel in which a band is not
-                finite has no data.
+                finite has no data. NODATA, a number of the files before TRANSFORM, is not looked for, other than where
+                `assemble_sensors` makes the batch: compute validity from it first, or put NaN there.
             validity: [B, M, H, W], 1 = this pixel holds data, 0 = it does not; only if the graph is for any subset.
 
         Returns:

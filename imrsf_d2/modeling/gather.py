@@ -21,13 +21,27 @@ from torch import Tensor
 from imrsf_d2.modeling.bilstm_attention import BiLSTMAttention
 from imrsf_d2.modeling.by_position import Result, at_each_position
 from imrsf_d2.modeling.layout import TokenLayout
+from imrsf_d2.utils.errors import InputError
 
-__all__ = ["GATHERS", "WEIGHING", "gather", "modality_means"]
+__all__ = ["GATHERS", "WEIGHING", "check_weighing", "gather", "modality_means"]
 
 #: The values of MODEL.IMRSF.GATHER.
 GATHERS = ("bilstm", "mean", "mean_bilstm", "none")
 #: Those that weigh the modalities against each other (beta of eq. 3), and so can say which of them counted where.
 WEIGHING = ("bilstm", "mean_bilstm")
+
+
+def check_weighing(how: str) -> None:
+    """Check that a way weighs the modalities against each other, which is what importance shows.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if how not in WEIGHING:
+        raise InputError(
+            f"importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.GATHER is {how!r}, which has none, expected "
+            f"{' or '.join(map(repr, WEIGHING))}."
+        )
 
 
 def gather(

@@ -47,6 +47,7 @@ class TokenLayout:
             and in nothing else: they share its streams, and are packed once if they have the same modalities.
         fusion: whether there are fusion tokens.
         device: of the tokens; default: that of `present`.
+        grid: (Hp, Wp), how the N patches lie; default: in one row.
 
     Attributes:
         num_images: B, the images.
@@ -63,12 +64,18 @@ class TokenLayout:
     """
 
     def __init__(
-        self, present: Tensor, images: Sequence[int] | None = None, fusion: bool = True, device: torch.device | None = None
+        self,
+        present: Tensor,
+        images: Sequence[int] | None = None,
+        fusion: bool = True,
+        device: torch.device | None = None,
+        grid: tuple[int, int] | None = None,
     ):
         refuse_tracing()
         self.present = present
         self.device = device or present.device
         self.num_rows, self.num_modalities, self.num_patches = present.shape
+        self.grid = (1, self.num_patches) if grid is None else grid
         self.fusion_length = self.num_patches if fusion else 0
         images = range(self.num_rows) if images is None else images
         self.num_images = len(set(images))

@@ -15,7 +15,7 @@ from torch import nn
 from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_name, sample_names
 from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization.targets import NoSensor, Target, target_reader
 
@@ -109,7 +109,7 @@ def predict_samples(
     if model is not None:
         model.eval()
     tiles = []
-    for sample in samples:
+    for sample, name in zip(samples, sample_names(samples)):
         mapped = mapper(sample)
         prediction: Target | None = None
         if model is not None and not mapped["modalities"]:
@@ -117,7 +117,7 @@ def predict_samples(
         elif model is not None:
             with torch.no_grad(), autocast(cfg):
                 prediction = reader.of_output(model([mapped])[0])
-        tiles.append(ShownTile(sample_name(mapped), mapped["image"].numpy(), reader.of_dataset(sample), prediction))
+        tiles.append(ShownTile(name, mapped["image"].numpy(), reader.of_dataset(sample), prediction))
     if model is not None:
         model.train(was_training)
     return tiles

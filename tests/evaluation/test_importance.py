@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import rasterio
-import torch
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from rasterio.transform import Affine
 
 from imrsf_d2.data.mappers import build_mapper
 from imrsf_d2.engine.configuration import load_config
-from imrsf_d2.evaluation.importance import ImportanceMap, check_importance, importance_maps, write_importance
+from imrsf_d2.evaluation.importance import ImportanceMap, importance_maps, write_importance
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import read_grid
 from tests.evaluation.test_shared_streams import gappy_root  # noqa: F401
@@ -77,6 +76,18 @@ def test_the_last_patches_may_reach_beyond_the_image(instance, tmp_path, monkeyp
     assert item.grid == Grid(5, 7, ground.crs, Affine(4.0, 0, 1000.0, 0, -4.0, 2000.0))
 
 
+def test_images_of_several_folders_whose_files_are_called_alike_keep_their_own_maps(instance, tmp_path):
+    cfg, model, samples = instance
+    samples = [{**sample, "file_name": f"{city}/7.tif"} for city, sample in zip(("Rio", "Oslo"), samples)]
+    written = [(item, write_importance(tmp_path, item)) for item in importance_maps(cfg, model, samples)]
+    assert [item.name for item, _ in written] == ["Rio_7", "Oslo_7"]
+    assert not np.array_equal(written[0][0].beta["rgb"], written[1][0].beta["rgb"], equal_nan=True)
+    for item, paths in written:
+        for path, beta in zip(paths, item.beta.values(), strict=True):
+            with rasterio.open(path) as file:
+                assert np.array_equal(file.read(1), beta, equal_nan=True)
+
+
 def test_without_a_georeference_none_is_made_up(tmp_path):
     beta = np.full((2, 3), 0.5, dtype=np.float32)
     (path,) = write_importance(tmp_path, ImportanceMap("x", np.zeros((2, 16, 24), np.float32), {"a": beta}, 8, None))
@@ -93,7 +104,6 @@ def test_a_map_is_a_modality_too(tiny_root, monkeypatch):
 
 def test_a_model_without_the_attention_is_refused(tiny_root, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
-    model = build_model(load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.GATHER", "mean"]))
-    for other in (model, torch.nn.Linear(1, 1)):
-        with pytest.raises(ValueError, match="the Bi-LSTM attention, which this model does not have"):
-            check_importance(other)
+    cfg = load_config(DEMO_CONFIG, [*OVERRIDES, "MODEL.IMRSF.GATHER", "mean"])
+    with pytest.raises(ValueError, match="GATHER is 'mean', which has none, expected 'bilstm' or 'mean_bilstm'"):
+        next(importance_maps(cfg, build_model(cfg), []))

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from transformers import AutoBackbone, AutoConfig, Mask2FormerForUniversalSegmen
 
 from imrsf_d2 import IncompleteMultimodalViT, Modality  # noqa: E402
 from imrsf_d2.hf import ImrsfConfig, ImrsfViTBackbone, SampleCollator  # noqa: E402
+from imrsf_d2.modalities import ModalitySet  # noqa: E402
 from imrsf_d2.modeling.arguments import backbone_arguments  # noqa: E402
+from imrsf_d2.modeling.sensor_batch import assemble_sensors  # noqa: E402
 from tests.drop_in import BLOCKS, extra_of  # noqa: E402
 from tests.hf.models import COVER, S2, nan_samples, tiny_config, tiny_mask2former  # noqa: E402
 from tests.tiny import REPOSITORY  # noqa: E402
@@ -147,6 +150,23 @@ def test_batches_are_normalized_and_padding_is_missing():
     # The layout of our mappers is the same sample.
     image = torch.cat([first["image"].nan_to_num(7.0), torch.stack([~first["image"][0].isnan(), torch.ones(70, 50)])])
     torch.testing.assert_close(SampleCollator(tiny_config())([{"image": image}, second])["pixel_values"][:, 5:], validity)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int16])
+def test_nodata_is_missing_as_where_sensors_go_by_name(dtype):
+    """In bands alone; of a sensor that is transformed it is a number of the files, and validity channels have been looked up."""
+    modalities = [replace(S2, nodata=-999.0), Modality("s1", transform="db", nodata=0), COVER]
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(1, 9, (6, 64, 64), generator=generator).to(dtype)
+    image[5] = 1
+    image[:4, :20], image[4, :, :9], image[1, 40:] = -999, 0, -999  # the last in one band of four
+    sensors = dict(zip(("s2", "s1", "cover"), image[None].split([4, 1, 1], dim=1)))
+    expected = assemble_sensors(sensors, ModalitySet(modalities))
+    collate = SampleCollator(tiny_config(modalities))
+    found = collate([{"image": image}])["pixel_values"]
+    assert torch.equal(found, expected) and found[0, 6].mean() == 44 / 64 and found[0, 7:].all()
+    complete = torch.cat([image, torch.ones(3, 64, 64).to(dtype)])
+    assert collate([{"image": complete}])["pixel_values"][0, 6:].all()
 
 
 def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import torch
 from rasterio.transform import from_origin
 from torch import nn
 
-from imrsf_d2.inference.importance import Listener
 from imrsf_d2.inference.job import SceneJob
 from imrsf_d2.inference.outputs import Extras
 from imrsf_d2.inference.plan import Settings
@@ -16,6 +15,7 @@ from imrsf_d2.inference.predictor import WindowPredictor
 from imrsf_d2.inference.scene import open_scene
 from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import OccupiedError, is_user_error
+from imrsf_d2.utils.listening import Listener
 from tests.inference.disks import full_disk
 from tests.inference.oracle_model import OracleClassifier, OracleDetector
 from tests.inference.scene_files import LEFT, TOP, UTM, write
@@ -30,8 +30,8 @@ ALL_FILES = ["cover.tif", "cover.tif.aux.xml", "cover.tif.importance.tif", "cove
 
 
 class Layout:
-    def __init__(self, present):
-        self.present = present
+    def __init__(self, present, grid):
+        self.present, self.grid = present, grid
 
     def unpack_rows(self, values):
         return values
@@ -52,7 +52,7 @@ class Listening(nn.Module):
         super().__init__()
         self.oracle = oracle
         self.backbone = nn.Module()
-        self.backbone.patch_size, self.backbone.bilstm = PATCH, Attention()
+        self.backbone.patch_size, self.backbone.bilstm, self.backbone.check_weighing = PATCH, Attention(), lambda: None
 
     @property
     def calls(self):
@@ -60,8 +60,8 @@ class Listening(nn.Module):
 
     def forward(self, inputs):
         validity = torch.stack([sample["image"][-2:] for sample in inputs])
-        present = nn.functional.avg_pool2d(validity, PATCH).flatten(2) >= 0.5
-        self.backbone.bilstm(None, None, Layout(present))
+        present = nn.functional.avg_pool2d(validity, PATCH) >= 0.5
+        self.backbone.bilstm(None, None, Layout(present.flatten(2), present.shape[2:]))
         return self.oracle(inputs)
 
 

@@ -26,6 +26,8 @@ MAP = Modality("landuse", classes=9)
         ({"NAME": "sar", "CLIP": [3, 1]}, r"'sar': CLIP is \[3, 1\], expected \[low, high\]"),
         ({"NAME": "sar", "CLIP": 5}, "'sar': CLIP is 5, expected a list of numbers"),
         ({"NAME": "dsm", "MEAN": 5.02}, "'dsm': MEAN is 5.02, expected a list of numbers"),
+        ({"NAME": "dsm", "MEAN": None}, "'dsm': MEAN is None, expected a list of numbers"),
+        ({"NAME": "dsm", "STD": None}, "'dsm': STD is None, expected a list of numbers"),
         ({"NAME": "dsm", "NODATA": "x"}, "'dsm': NODATA is 'x', expected a number"),
         ({"NAME": 3}, "modality 3: NAME is 3, expected letters"),
         ("rgb", "entry 'rgb' is not a mapping, expected e.g."),

@@ -45,11 +45,11 @@ def make_images(subsets, coverage="full", size=(16, 24), seed=0):
             if modality.name in subset:
                 valid[sample, m] = 1.0
                 if coverage == "partial":
-                    rows, columns = size[0] // 8, size[1] // 8
+                    rows, columns = (-(-side // 8) for side in size)
                     keep = torch.rand(rows, columns, generator=generator) < 0.6
                     keep[sample % rows, (sample + m) % columns] = True
                     keep[(sample + 1) % rows, (sample + m) % columns] = False
-                    coarse = keep.repeat_interleave(8, 0).repeat_interleave(8, 1)
+                    coarse = keep.repeat_interleave(8, 0).repeat_interleave(8, 1)[: size[0], : size[1]]
                     speckles = torch.rand(size, generator=generator) < 0.85
                     valid[sample, m] = (coarse & speckles).double()
     return torch.cat([bands, valid], dim=1)

@@ -9,23 +9,32 @@ from imrsf_d2.engine.optimizer import parameter_groups
 from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.tokens import keep_modalities
 from imrsf_d2.modeling.vit import MAP_MODULES
-from tests.modeling.conftest import GRID, MODALITIES, SUBSETS, build, make_images
+from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 
 SET = ModalitySet(MODALITIES)
 WIDTH = 4
 VARIANTS = [{}, {"masked_attention": False}, {"absent": "zeros"}]
+#: Sides of a patch, and sizes that patches divide, and neither 8 nor, of 2 px, 4.
+GEOMETRIES = [(8, (16, 24)), (4, (12, 16)), (4, (12, 12)), (2, (14, 10))]
 
 
 def conv(layer, values, stride):
     """A 3 x 3 convolution of [C, H, W] from its definition."""
     padded = F.pad(values, (1, 1, 1, 1))
-    height, width = values.shape[1] // stride, values.shape[2] // stride
+    height, width = (-(-side // stride) for side in values.shape[1:])
     out = values.new_zeros(len(layer.weight), height, width)
     for i in range(height):
         for j in range(width):
             window = padded[:, stride * i : stride * i + 3, stride * j : stride * j + 3]
             out[:, i, j] = (layer.weight * window).sum(dim=(1, 2, 3)) + layer.bias
     return out
+
+
+def in_blocks(values, side):
+    """[h, w, side * side] of [H, W]: what lies in each block, 0 beyond the border."""
+    height, width = values.shape
+    whole = F.pad(values, (0, -width % side, 0, -height % side))
+    return whole.unflatten(0, (-1, side)).unflatten(2, (-1, side)).transpose(1, 2).flatten(2)
 
 
 def normalized(norm, values):
@@ -40,10 +49,11 @@ def reference(vit, image):
     present = vit.read(image[None]).present[0]
     for m, modality in enumerate(MODALITIES):
         usable = image[5 + m].clone()
-        for n in range(GRID[0] * GRID[1]):
+        patch, across = vit.patch_size, image.shape[2] // vit.patch_size
+        for n in range(present.shape[1]):
             if not present[m, n]:
-                top, left = 8 * (n // GRID[1]), 8 * (n % GRID[1])
-                usable[top : top + 8, left : left + 8] = 0
+                top, left = patch * (n // across), patch * (n % across)
+                usable[top : top + patch, left : left + patch] = 0
         if vit.absent == "zeros":
             usable = torch.ones_like(usable)
         if not usable.any():
@@ -56,9 +66,9 @@ def reference(vit, image):
         values = torch.cat([bands * usable, usable[None]])
         there = usable
         for stage in sensor.stages:
-            there = there.unflatten(0, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(1, 3))
+            there = in_blocks(there, 2).amax(dim=2)
             values = normalized(stage[1], conv(stage[0], values, 2)) * there
-        share = usable.unflatten(0, (-1, 4)).unflatten(2, (-1, 4)).mean(dim=(1, 3))
+        share = in_blocks(usable, 4).mean(dim=2)
         total, weight = total + conv(sensor.last, values, 1) * share, weight + share
     mean = total / weight.clamp(min=1e-300)
     fine, coarse = stem.maps["res2"], stem.maps["res3"]
@@ -67,14 +77,15 @@ def reference(vit, image):
     )
     at_res3 = conv(coarse[2], normalized(coarse[0], mean), 2)
     somewhere = weight > 0
-    return at_res2 * somewhere, at_res3 * somewhere.unflatten(0, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(1, 3))
+    return at_res2 * somewhere, at_res3 * in_blocks(somewhere, 2).amax(dim=2)
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
+@pytest.mark.parametrize("patch, size", GEOMETRIES, ids=str)
 @torch.no_grad()
-def test_details_are_those_of_the_definition(changes):
-    vit = build(detail=WIDTH, **changes)
-    images = torch.cat([make_images([SUBSETS[7], SUBSETS[5]], "partial"), make_images(SUBSETS[1:4])])
+def test_details_are_those_of_the_definition(changes, patch, size):
+    vit = build(detail=WIDTH, patch_size=patch, **changes)
+    images = torch.cat([make_images([SUBSETS[7], SUBSETS[5]], "partial", size), make_images(SUBSETS[1:4], size=size)])
     found = vit(images)
     stem, vit.detail = vit.detail, None
     plain, vit.detail = vit(images), stem

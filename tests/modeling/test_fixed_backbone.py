@@ -1,5 +1,6 @@
 """The graph of fixed shapes computes what the backbone computes, which reads off the data what there is."""
 
+import json
 import re
 from functools import partial
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from imrsf_d2.export.description import describe
 from imrsf_d2.modeling.fixed_backbone import FixedBackbone
 from tests.modeling.conftest import MODALITIES, SUBSETS, build, make_images
 from tests.tiny import REPOSITORY
@@ -71,6 +73,26 @@ def test_units_are_those_after_transform_and_what_is_not_finite_is_missing():
     graph = FixedBackbone(vit, SIZE).double()
     ones = torch.ones(1, 2, *SIZE, dtype=torch.float64)
     assert_same(graph({"a": image[:, :2], "b": image[:, 2:]}, ones), vit((image - mean) / std))
+
+
+@torch.no_grad()
+def test_nodata_is_for_the_caller_to_find_by_the_description():
+    """Its pixels are missing once they are 0 in validity, or NaN, and a measurement until then."""
+    modalities = [{"NAME": "a", "CHANNELS": 2, "MEAN": [3.0, -4.0], "STD": [2.0, 0.5], "NODATA": -9}, {"NAME": "b"}]
+    vit = build(modalities=modalities).float().eval()
+    graph = FixedBackbone(vit, SIZE).eval()
+    sensors = {"a": torch.randn(1, 2, *SIZE), "b": torch.randn(1, 1, *SIZE)}
+    sensors["a"][..., :9] = sensors["b"][..., :9] = -9
+    about = json.loads(describe(graph, part="backbone", outputs="", classes=(), opset=None))["modalities"]
+    assert [modality["nodata"] for modality in about] == [-9, None]
+    empty = (sensors["a"] == about[0]["nodata"]).all(dim=1)
+    validity = torch.stack([~empty, torch.ones_like(empty)], dim=1).float()
+    expected, found = vit(sensors), graph(sensors, validity)
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=0, atol=1e-4)
+    gaps = {**sensors, "a": sensors["a"].masked_fill(empty[:, None], float("nan"))}
+    assert_same(graph(gaps, torch.ones_like(validity)), found)
+    assert not torch.allclose(graph(sensors, torch.ones_like(validity))["res2"], found["res2"], atol=1e-2)
 
 
 @pytest.mark.parametrize("size", [(16, 20), (0, 16)])

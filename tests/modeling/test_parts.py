@@ -139,6 +139,7 @@ def test_class_out_of_range_says_so():
     "changes,message",
     [
         ({"embed_dim": 18}, "embed_dim is 18, expected a multiple of 4"),
+        ({"num_heads": 0}, "num_heads is 0, expected 1 or more"),
         ({"patch_size": 12}, "patch_size is 12, expected a power of two"),
         ({"absent": "drop"}, "absent is 'drop', expected 'skip' or 'zeros'"),
         ({"out_layers": [0, 1, 2]}, r"out_layers is \[0, 1, 2\], expected one block in 0..2 for each of"),

@@ -46,7 +46,9 @@ def test_views_equal_rows_of_their_own_and_so_do_their_gradients(changes, covera
 
 def test_a_stream_is_computed_once_for_all_views(monkeypatch):
     made = []
-    monkeypatch.setattr("imrsf_d2.modeling.encoder.TokenLayout", lambda *args: made.append(TokenLayout(*args)) or made[-1])
+    monkeypatch.setattr(
+        "imrsf_d2.modeling.encoder.TokenLayout", lambda *args, **more: made.append(TokenLayout(*args, **more)) or made[-1]
+    )
     model = build()
     for views in (1, 3):
         model.views = views

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import torchvision
+from packaging.requirements import Requirement
 
-from imrsf_d2.compat import environment
+from imrsf_d2.compat import environment, requirements
+from tests.test_versions import declared
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_env.py"
 
@@ -31,6 +35,48 @@ def test_missing_module_fails_with_the_remedy():
     assert result.returncode == 1
     assert "PROBLEM: rasterio" in result.stdout
     assert "make env" in result.stdout
+
+
+NEEDED = [*(Requirement(text).name for text in declared("INSTALL_REQUIRES")), "detectron2", "mask2former"]
+
+
+@pytest.fixture(scope="module")
+def imports():
+    """Distribution -> the packages that it installs, as the environment has them: it lacks nothing, and all is imported."""
+    assert environment.examine().ok
+    found = {name: [name] for name in ("detectron2", "mask2former")}  # under the names of others, or from sources
+    for package, names in packages_distributions().items():
+        for name in names:
+            found.setdefault(name.lower().replace("_", "-"), []).append(package)
+    return found
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_each_requirement_is_missed(name, imports, monkeypatch):
+    for package in imports[name]:
+        monkeypatch.setitem(sys.modules, package, None)
+    found = environment.examine()
+    assert any(problem.startswith(name) and "is not installed" in problem for problem in found.problems)
+    assert (name, "MISSING") in found.lines
+
+
+def test_requirements_of_a_wheel_are_those_of_its_metadata(tmp_path, monkeypatch):
+    """Beside another project's setup.py."""
+    folder = tmp_path / "imrsf_d2-9.0.dist-info"
+    folder.mkdir()
+    lines = ["Metadata-Version: 2.1", "Name: imrsf_d2", "Version: 9.0", "Requires-Dist: Pillow>=9.4"]
+    lines += ["Requires-Dist: faster-coco-eval>=1.6,<2", 'Requires-Dist: onnx>=1; extra == "export"']
+    (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    (tmp_path / "setup.py").write_text('INSTALL_REQUIRES = ["other"]\n')
+    monkeypatch.setattr(requirements, "SETUP", tmp_path / "setup.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert requirements.required_modules() == {"pillow": "PIL", "faster-coco-eval": "faster_coco_eval"}
+
+
+def test_a_package_that_nobody_installed_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements, "SETUP", tmp_path / "setup.py")
+    monkeypatch.setattr(requirements, "DISTRIBUTION", "imrsf_d2_of_nobody")
+    assert any("imrsf_d2 is not installed" in problem for problem in environment.examine().problems)
 
 
 def test_torchvision_that_does_not_fit_is_a_problem_with_a_remedy(monkeypatch):

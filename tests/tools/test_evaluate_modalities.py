@@ -252,7 +252,11 @@ def one_line(capfd):
         (["--resamples", "-1"], [], "--resamples is -1, expected 0 or more"),
         (["--num-gpus", "0"], [], "--num-gpus is 0, expected 1 or more"),
         (["--num-gpus", "99"], [], "--num-gpus is 99"),
-        (["--importance"], ["MODEL.IMRSF.GATHER", "none"], "--importance shows the weights of the Bi-LSTM attention"),
+        (
+            ["--importance"],
+            ["MODEL.IMRSF.GATHER", "none"],
+            "importance shows the weights of the Bi-LSTM attention, but MODEL.IMRSF.GATHER is 'none'",
+        ),
         (["--config-file", "nowhere.yaml"], [], "no config file 'nowhere.yaml'"),
         ([], ["MODEL.WEIGHTS", "nowhere.pth"], "MODEL.WEIGHTS is 'nowhere.pth', but there is no such file"),
         ([], ["MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),

@@ -221,16 +221,23 @@ def _examine_tiles(
     plan: Plan, datasets: Sequence[Dataset], modalities: ModalitySet, num_workers: int, progress: bool
 ) -> None:
     """Fill in what is found of each tile."""
-    jobs = [(dataset, sample) for dataset in datasets for sample in dataset.samples]
-    files = sum(len(sample["modalities"]) for _, sample in jobs)
-    wanted = min(max(VALUES // max(len(jobs), 1), LEAST), MOST)
+    owners = [dataset for dataset in datasets for _ in dataset.samples]
+    files = sum(len(sample["modalities"]) for dataset in datasets for sample in dataset.samples)
+    wanted = min(max(VALUES // max(len(owners), 1), LEAST), MOST)
     align, ignore = (plan.cfg.INPUT.ALIGN, plan.cfg.INPUT.IGNORE_PLACES) if plan.cfg is not None else (False, False)
-    examiner = TileExaminer(tuple(modalities), {dataset.task for dataset in datasets}.pop(), align, ignore, wanted)
-    facts = run_jobs(
-        examiner, [sample for _, sample in jobs], 1 if files < FEW_FILES else num_workers, progress, unit="tile"
-    )
-    for (dataset, _), tile in zip(jobs, facts, strict=True):
+    # The datasets of one config may have several tasks, which is a finding of its own, or none where one was not loaded.
+    jobs = []
+    for dataset in datasets:
+        examiner = TileExaminer(tuple(modalities), dataset.task, align, ignore, wanted)
+        jobs += [(examiner, sample) for sample in dataset.samples]
+    facts = run_jobs(_examine_tile, jobs, 1 if files < FEW_FILES else num_workers, progress, unit="tile")
+    for dataset, tile in zip(owners, facts, strict=True):
         dataset.tiles.append(tile)
+
+
+def _examine_tile(job: tuple[TileExaminer, dict]) -> TileFacts:
+    examiner, sample = job
+    return examiner(sample)
 
 
 def _label_findings(dataset: Dataset, cfg: CfgNode | None) -> list[Finding]:

@@ -46,7 +46,7 @@ def shared_files(trained: Datasets, tested: Datasets) -> list[Finding]:
 
 def same_pixels(trained: Facts, tested: Facts) -> list[Finding]:
     """The files of test sets that are other files than those of a training set, and yet hold the same pixels."""
-    seen: dict[tuple[str, int | None], str] = {}
+    seen: dict[tuple[str, bytes | None], str] = {}
     for tiles in trained.values():
         for tile in tiles:
             for name, file in tile.files.items():

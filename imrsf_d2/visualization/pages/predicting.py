@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
-from torch import Tensor, nn
+from torch import nn
 
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.sample_names import sample_name
+from imrsf_d2.data.sample_names import sample_names
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
 from imrsf_d2.modalities import ModalitySet
+from imrsf_d2.utils.listening import Listener
 from imrsf_d2.utils.precision import autocast
 
 __all__ = ["Listened", "PredictedTile", "predict_with_subsets"]
@@ -44,7 +44,7 @@ class PredictedTile:
 
     Args:
         sample: its dataset dict.
-        name: for readers.
+        name: for readers; no other tile of the page has it.
         image: [C + M, H, W] float32 in a `ModalitySet`'s layout, not normalized; with all sensors.
         outputs: of the model, by subset; None where the tile has data of none of its sensors.
         listened: by subset; empty for a model without Bi-LSTM attention.
@@ -58,7 +58,7 @@ class PredictedTile:
 
 
 def predict_with_subsets(
-    cfg: CfgNode, model: nn.Module, samples: Iterable[Mapping], subsets: Sequence[Subset]
+    cfg: CfgNode, model: nn.Module, samples: Sequence[Mapping], subsets: Sequence[Subset]
 ) -> Iterator[PredictedTile]:
     """Predict some tiles from each of several subsets, one tile at a time, as a sweep over subsets does.
 
@@ -71,44 +71,27 @@ def predict_with_subsets(
     names = ModalitySet.from_config(cfg).names
     mappers = {subset: build_mapper(cfg, is_train=False, keep=subset) for subset in [names, *subsets]}
     shared = SubsetModel(model, subsets) if shares_streams(model) else None
-    for sample in samples:
+    listener = Listener.if_weighing(model)
+
+    def predict(sample: Mapping, mapped: dict) -> list[Mapping]:
+        if shared is not None:
+            return [output for (output,) in shared([mapped])]
+        return [model([mappers[subset](sample)])[0] for subset in subsets]
+
+    for sample, name in zip(samples, sample_names(samples)):
         mapped = mappers[names](sample)
-        with inference_context(model), torch.no_grad(), autocast(cfg), _hearing(model, mapped["image"]) as heard:
-            if shared is not None:
-                outputs = [output for (output,) in shared([mapped])]
+        with inference_context(model), torch.no_grad(), autocast(cfg):
+            if listener is None:
+                outputs, listened = predict(sample, mapped), []
             else:
-                outputs = [model([mappers[subset](sample)])[0] for subset in subsets]
+                sizes = [mapped["image"].shape[-2:]] * len(subsets)
+                outputs, heard = listener.listen(partial(predict, sample, mapped), sizes)
+                listened = [Listened(beta, listener.patch_px) for beta in heard]
         seen = [not set(subset).isdisjoint(mapped["modalities"]) for subset in subsets]
         yield PredictedTile(
             sample,
-            sample_name(mapped),
+            name,
             mapped["image"].numpy(),
             {subset: output if has else None for subset, output, has in zip(subsets, outputs, seen)},
-            {subset: listened for subset, listened, has in zip(subsets, heard, seen) if has},
+            {subset: own for subset, own, has in zip(subsets, listened, seen) if has},
         )
-
-
-@contextlib.contextmanager
-def _hearing(model: Any, image: Tensor) -> Iterator[list[Listened]]:
-    """A list that gets the weights of each row that the Bi-LSTM attention sees meanwhile; it stays empty without one."""
-    heard: list[Listened] = []
-    backbone: Any = getattr(model, "backbone", None)
-    bilstm = getattr(backbone, "bilstm", None)
-    if bilstm is None:
-        yield heard
-        return
-    patch = backbone.patch_size
-    rows, columns = (-(-side // patch) for side in image.shape[-2:])
-    across = -(-image.shape[-1] // model.size_divisibility) * model.size_divisibility // patch  # the model pads images
-
-    def keep(module: nn.Module, arguments: tuple, result: tuple[Tensor, Tensor]) -> None:
-        layout = arguments[2]
-        beta = torch.where(layout.present, layout.unpack_rows(result[1]), torch.nan).float().cpu()
-        for row in beta.unflatten(2, (-1, across)):
-            heard.append(Listened(row[:, :rows, :columns].numpy(), patch))
-
-    hook = bilstm.register_forward_hook(keep)
-    try:
-        yield heard
-    finally:
-        hook.remove()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from imrsf_d2.data.check.examination import examine
 from imrsf_d2.data.check.plan import Plan
 from imrsf_d2.data.check.report import as_data, as_text
 from imrsf_d2.data.label_codes import LabelCodes
+from imrsf_d2.data.tasks import INSTANCE, SEMANTIC
 from imrsf_d2.modalities import Modality, ModalitySet
 
 SIZE = 16
@@ -219,6 +221,21 @@ def test_each_fault_is_named_alone(land, fault):
     assert examination.problems == len(data["problems"])
 
 
+def test_files_of_other_pixels_are_told_apart_where_a_checksum_of_32_bits_is_not_enough(land):
+    """The generator of CRC-32 itself, added to the bits of some pixels, leaves the checksum as it was."""
+    generator = np.array([int(bit) for bit in f"{0x104C11DB7:b}"], np.uint8)
+    pattern = np.packbits(np.pad(generator, (4, 3)), bitorder="little")
+    values_of_b = values("dem", "b")
+    array = values_of_b.copy()
+    array.reshape(-1).view(np.uint8)[: len(pattern)] ^= pattern
+    assert (
+        zlib.crc32(array) == zlib.crc32(values_of_b) and not np.array_equal(array, values_of_b) and np.isfinite(array).all()
+    )
+    land.put("dem", "x", lambda _: array)
+    data = as_data(land.examine())
+    assert "same_pixels" not in [group["kind"] for group in data["problems"] + data["remarks"]]
+
+
 def test_tiles_that_overlap_on_the_ground(land):
     for sensor in (*MODALITIES.names, "labels"):
         land.put(sensor, "x", **place("b", 4))
@@ -303,6 +320,26 @@ def test_a_dataset_that_cannot_be_loaded_does_not_hide_the_others(land):
     found = as_data(land.examine())["problems"]
     assert [group["kind"] for group in found] == ["not_loaded", "unreadable"]
     assert "splits.txt" in found[0]["findings"][0]["found"]
+
+
+@pytest.mark.parametrize("tasks", [(SEMANTIC, INSTANCE), (INSTANCE, SEMANTIC)], ids=lambda tasks: tasks[0].name)
+def test_labels_of_each_dataset_are_read_as_its_own_task_has_them(land, tasks):
+    """The same annotated half of each tile: pixels of two classes in a semantic dataset, an object in one of instances."""
+    half = SIZE * SIZE // 2
+    annotation = {"segmentation": [[0, 0, SIZE, 0, SIZE, SIZE // 2, 0, SIZE // 2]], "category_id": 0}
+    for split, task in zip(TILES, tasks, strict=True):
+        MetadataCatalog.remove(f"land_{split}")
+        MetadataCatalog.get(f"land_{split}").set(**{task.classes: ["water", "trees"]}, evaluator_type=task.kind)
+        for sample in land.samples[split]:
+            del sample["sem_seg_file_name"], sample["sem_seg_codes"]
+            sample["annotations"] = [annotation]
+    for dataset, task in zip(land.examine().datasets, tasks, strict=True):
+        assert dataset.task is task
+        tiles = len(dataset.samples)
+        if task is SEMANTIC:
+            assert dataset.classes.pixels.tolist() == [tiles * half, tiles * half] and dataset.objects is None
+        else:
+            assert dataset.objects.areas.tolist() == tiles * [half] and dataset.classes is None
 
 
 def test_files_are_opened_once(land, monkeypatch):

@@ -9,10 +9,11 @@ from detectron2.modeling import build_model
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.importance import importance_maps
 from imrsf_d2.modalities import ModalitySet, subset_label
+from imrsf_d2.modeling.tokens import keep_modalities
 from imrsf_d2.visualization.pages import tiles
 from imrsf_d2.visualization.pages.predicting import predict_with_subsets
 from tests.oracle import Oracle
-from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES
+from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES, REPOSITORY
 
 
 @pytest.fixture
@@ -37,6 +38,23 @@ def test_predictions_and_weights_are_those_of_the_model_given_the_subset_alone(c
             assert np.allclose(beta, expected.beta[name], atol=1e-5, equal_nan=True)
         (reference,) = predict_with_subsets(cfg, model, alone, [subset])
         assert torch.allclose(tile.outputs[subset]["sem_seg"], reference.outputs[subset]["sem_seg"], atol=1e-4)
+
+
+@pytest.mark.parametrize("pyramid, inner", [("fpn", "bottom_up"), ("vitdet", "net")])
+def test_a_backbone_below_a_pyramid_is_listened_to_as_well(tiny_root, monkeypatch, pyramid, inner):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    config = REPOSITORY / f"configs/quick/dfc2023_mask_rcnn_{pyramid}.yaml"
+    cfg = load_config(config, ["MODEL.IMRSF.EMBED_DIM", "32", "DATALOADER.NUM_WORKERS", "0", "MODEL.DEVICE", "cpu"])
+    model = build_model(cfg).eval()
+    samples = DatasetCatalog.get(cfg.DATASETS.TEST[0])[:1]
+    modalities = ModalitySet.from_config(cfg)
+    subsets = [modalities.names, modalities.names[1:]]
+    (tile,) = predict_with_subsets(cfg, model, samples, subsets)
+    image = (torch.from_numpy(tile.image) - model.pixel_mean) / model.pixel_std
+    for subset in subsets:
+        output = getattr(model.backbone, inner).encode(keep_modalities(image[None], modalities, subset))
+        expected = torch.where(output.present, output.importance, torch.nan).unflatten(2, output.grid)[0]
+        assert np.allclose(tile.listened[subset].beta, expected, atol=1e-5, equal_nan=True)
 
 
 def test_a_tile_without_any_of_the_sensors_has_no_prediction(cfg):
