@@ -72,13 +72,13 @@ def check_same_weights(model: nn.Module, source: str) -> None:
     if comm.get_world_size() > 1:  # a single process has nothing to compare with
         check_same(
             f"the sum over the bits of the model's weights, read from {source},",
-            _checksum(model),
+            _sum_of_weights(model),
             "Each process reads that file by itself: put it into a folder that all machines share, or a copy of "
             "it onto each of them.",
         )
 
 
-def _checksum(model: nn.Module) -> int:
+def _sum_of_weights(model: nn.Module) -> int:
     """The sum over the weights' bits as integers: it does not depend on the order of summation, nor on the machine."""
     sums = [
         parameter.detach().reshape(-1).view(_BITS[parameter.element_size()]).sum(dtype=torch.int64).reshape(1)

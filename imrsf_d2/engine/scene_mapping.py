@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,7 +38,8 @@ from imrsf_d2.modalities import ModalitySet, computed_part
 from imrsf_d2.modeling.gather import check_weighing
 from imrsf_d2.utils.console import show_progress
 from imrsf_d2.utils.errors import InputError, OccupiedError, UserError, counted
-from imrsf_d2.utils.keys import flat_keys
+from imrsf_d2.utils.file_state import file_digest
+from imrsf_d2.utils.keys import flat_keys, is_part
 from imrsf_d2.utils.memory import peak_memory
 from imrsf_d2.utils.parallel import usable_cores
 
@@ -84,8 +84,8 @@ def map_scene(args: argparse.Namespace) -> None:
     instances = finds_instances(cfg)
     scene = _scene(cfg, args, settings.windows if instances else None)
     identity = {
-        "weights": _checksum(cfg.MODEL.WEIGHTS),
-        **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
+        "weights": file_digest(cfg.MODEL.WEIGHTS),
+        **{key: value for key, value in flat_keys(cfg) if is_part(key, KEYS) and not is_part(key, IGNORED)},
         "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
     if args.importance:
@@ -139,12 +139,6 @@ def _kept(job: SceneJob) -> Iterator[None]:
         if job.folder.is_dir():
             logger.warning("What is computed is kept in %s; the same command with --resume goes on from there.", job.folder)
         raise
-
-
-def _checksum(path: str) -> str:
-    """Stands for the content of the checkpoint."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _scene(cfg: CfgNode, args: argparse.Namespace, windows: tuple[int, int] | None) -> Scene:
@@ -291,7 +285,3 @@ def _own_device(local_rank: int) -> list[str]:
     """A GPU for each process; where there are more processes, they share the GPUs."""
     number = torch.cuda.device_count()
     return ["MODEL.DEVICE", f"cuda:{local_rank % number}"] if number else []
-
-
-def _is_part(key: str, parts: Sequence[str]) -> bool:
-    return any(key == part or key.startswith(f"{part}.") for part in parts)

@@ -18,7 +18,8 @@ from imrsf_d2.geo.raster_state import raster_state
 from imrsf_d2.modalities import computed_part, subset_label
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
-from imrsf_d2.utils.keys import flat_keys
+from imrsf_d2.utils.file_state import file_digest
+from imrsf_d2.utils.keys import flat_keys, is_part
 
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 
@@ -160,7 +161,7 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         labels.update(json.dumps(sample.get("annotations"), default=str).encode())
         if path := label_file(sample):
             # What is not a plain file, e.g. in an archive or on a server, is read as the evaluator reads it.
-            labels.update(_content(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
+            labels.update(file_digest(path).encode() if os.path.isfile(path) else semantic_truth(sample).tobytes())
             if codes := sample.get("sem_seg_codes"):
                 labels.update(json.dumps(sorted(codes.codes.items())).encode())
             if "segments_info" in sample:
@@ -172,32 +173,19 @@ def sweep_identity(cfg: CfgNode, dataset_name: str, samples: Iterable[Mapping]) 
         "images": images.hexdigest(),
         "labels": labels.hexdigest(),
         "rasters": rasters.hexdigest(),
-        "weights": _content(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
+        "weights": file_digest(PathManager.get_local_path(cfg.MODEL.WEIGHTS)),
         "classes": [list(metadata.get(key, ())) for key in ("thing_classes", "stuff_classes")],
         # Pairs, because the keys of a mapping become strings in JSON.
         "categories": sorted(metadata.get("thing_dataset_id_to_contiguous_id", {}).items(), key=str),
         "ignore_label": metadata.get("ignore_label"),
-        **{key: value for key, value in flat_keys(cfg) if _is_part(key, KEYS) and not _is_part(key, IGNORED)},
+        **{key: value for key, value in flat_keys(cfg) if is_part(key, KEYS) and not is_part(key, IGNORED)},
         "MODEL.IMRSF.MODALITIES": computed_part(cfg.MODEL.IMRSF.MODALITIES),
     }
-
-
-def _is_part(key: str, parts: Iterable[str]) -> bool:
-    return any(key == part or key.startswith(f"{part}.") for part in parts)
 
 
 def _difference(key: str, before: object, now: object) -> str:
     known = before is not None and now is not None
     return CONTENTS[key] if known and key in CONTENTS else f"{key} was {_short(before)}, now {_short(now)}"
-
-
-def _content(path: str) -> str:
-    """A digest of the content of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _short(value: object, most: int = 60) -> str:

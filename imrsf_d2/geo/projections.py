@@ -16,6 +16,7 @@ from imrsf_d2.utils.errors import InputError
 
 __all__ = [
     "Bounds",
+    "WGS84",
     "bounds_text",
     "crs_text",
     "is_metric",

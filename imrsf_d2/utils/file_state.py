@@ -1,10 +1,11 @@
-"""Whether a raster has changed since it was last looked at."""
+"""Whether a file has changed since it was last looked at: by its size and time, or by its content."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 
-__all__ = ["file_size", "file_state"]
+__all__ = ["file_digest", "file_size", "file_state"]
 
 
 def file_state(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -27,3 +28,9 @@ def file_size(path: str | os.PathLike[str]) -> int | None:
     """Size of a file in bytes; None if there is none."""
     state = file_state(path)
     return None if state is None else state[0]
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """What stands for the content of a file: its SHA-256."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

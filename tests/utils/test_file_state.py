@@ -1,8 +1,9 @@
-"""Size and time of change of files, and of rasters that are folders."""
+"""Size and time of change of files, and of rasters that are folders; and what stands for a content."""
 
+import hashlib
 import os
 
-from imrsf_d2.utils.file_state import file_state
+from imrsf_d2.utils.file_state import file_digest, file_state
 
 
 def test_a_file_has_its_size_and_time(tmp_path):
@@ -24,3 +25,13 @@ def test_a_change_deep_in_a_folder_is_one_of_the_raster(tmp_path):
     assert file_state(tmp_path / "a.zarr") == (7, 2000)
     (tmp_path / "a.zarr/band/0.1").unlink()
     assert file_state(tmp_path / "a.zarr") == (4, 2000)
+
+
+def test_a_digest_is_that_of_the_whole_content_alone(tmp_path):
+    content = bytes(range(256)) * 20_000
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(content)
+    os.utime(tmp_path / "a.pth", ns=(0, 1000))
+    assert file_digest(tmp_path / "a.pth") == file_digest(str(tmp_path / "b.pth")) == hashlib.sha256(content).hexdigest()
+    (tmp_path / "b.pth").write_bytes(content[:-1] + b"x")
+    assert file_digest(tmp_path / "a.pth") != file_digest(tmp_path / "b.pth")

@@ -16,6 +16,7 @@ from imrsf_d2.data.check.findings import Finding
 from imrsf_d2.data.check.tiles import TileFacts
 from imrsf_d2.data.sample_checks import sample_files, shared_samples
 from imrsf_d2.geo.grids import Grid
+from imrsf_d2.geo.projections import WGS84
 
 __all__ = ["find_orphans", "overlapping_tiles", "same_pixels", "sensor_subsets", "shared_files"]
 
@@ -23,7 +24,6 @@ __all__ = ["find_orphans", "overlapping_tiles", "same_pixels", "sensor_subsets",
 RASTERS = frozenset(".tif .tiff .vrt .img .jp2 .png .jpg .jpeg .nc .hdf .h5 .zarr .npy".split())
 #: Tiles of two splits may share this part of the smaller one: their edges, where pixels of several sizes do not align.
 TOUCHING = 0.001
-WGS84 = CRS.from_epsg(4326)
 
 Datasets = Mapping[str, Sequence[Mapping]]
 Facts = Mapping[str, Sequence[TileFacts]]

@@ -10,7 +10,6 @@ Written to the output folder:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -27,6 +26,7 @@ from imrsf_d2.preparation.files import MARKER, RECORDS, SUMMARY
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.claim import check_outside, claim_folder
 from imrsf_d2.utils.errors import InputError
+from imrsf_d2.utils.file_state import file_digest
 from imrsf_d2.utils.locks import sole_user
 from imrsf_d2.utils.parallel import run_jobs
 
@@ -91,7 +91,7 @@ def prepare_dfc2023(
         "version": VERSION,
         "tile_size": tile_size or "keep",
         "min_pixels": MIN_INSTANCE_PIXELS,
-        "labels_sha256": hashlib.sha256(labels.read_bytes()).hexdigest(),
+        "labels_sha256": file_digest(labels),
     }
     check_outside(output, source)
     with sole_user(output):

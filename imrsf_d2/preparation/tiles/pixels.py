@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import rasterio
-from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from imrsf_d2.geo.bands import modality_bands
@@ -104,7 +103,9 @@ def _read_part(source: Source, file: SceneFile, grid: Grid, window: tuple[slice,
         if offset is not None and not is_complex:
             return _copied(source.modality, opened, numbers, encoding, window, offset)
         if source.classes:
-            return _nearest(source, opened, numbers, encoding, Warp.between(Grid.of(opened), _moved(grid, file), window))
+            return _nearest(
+                source, opened, numbers, encoding, Warp.between(Grid.of(opened), grid.moved(-file.turned), window)
+            )
     return _resampled(source, file, encoding, grid, window, open_files)
 
 
@@ -165,16 +166,11 @@ def _resampled(
 ) -> _Part:
     """Measurements on other pixels."""
     bands, valid = read_raster(
-        file.path, source.modality, grid=_moved(grid, file), window=window, open_file=open_files.opened
+        file.path, source.modality, grid=grid.moved(-file.turned), window=window, open_file=open_files.opened
     )
     if source.modality.transform == "db":
         bands = from_db(bands)  # the tiles hold what the files hold: power
     return _Part(bands.astype(np.float32), valid, encoding.of_values(), False)
-
-
-def _moved(grid: Grid, file: SceneFile) -> Grid:
-    """The grid of a scene where the file itself lies, see `SceneFile.turned`."""
-    return replace(grid, transform=Affine.translation(-file.turned, 0.0) * grid.transform) if file.turned else grid
 
 
 def _check_classes(source: Source, used: Sequence[tuple[_Part, np.ndarray]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from torch import nn
 from imrsf_d2.evaluation.record import MARKER
 from imrsf_d2.modalities import ModalitySet, subset_label
 from imrsf_d2.utils.atomic import write_text
+from imrsf_d2.utils.file_state import file_digest
 from imrsf_d2.visualization.pages.answers import ANSWERS, Answers
 from imrsf_d2.visualization.pages.encoding import gray_url, picture_url, step_of
 from imrsf_d2.visualization.pages.predicting import Listened, PredictedTile, predict_with_subsets
@@ -154,4 +154,4 @@ def _weights(listened: Listened, subset: Sequence[str], modalities: ModalitySet,
 
 def _record(folder: str | os.PathLike) -> str:
     """What the scores in this folder depend on, as a digest."""
-    return hashlib.sha256((Path(folder) / MARKER).read_bytes()).hexdigest()
+    return file_digest(Path(folder) / MARKER)

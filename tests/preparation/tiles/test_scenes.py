@@ -5,8 +5,11 @@ import pytest
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+from imrsf_d2.geo.gdal import OpenFiles
 from imrsf_d2.geo.grids import Grid
+from imrsf_d2.inference.scene_files import look_at, side_by_side
 from imrsf_d2.preparation.tiles.nearby import Nearby
+from imrsf_d2.preparation.tiles.pixels import read_pixels
 from imrsf_d2.preparation.tiles.scenes import GridOptions, find_scenes
 from imrsf_d2.preparation.tiles.sensors import SensorOptions, describe_sensors
 from tests.preparation.tiles.places import LEFT, TOP, place
@@ -94,3 +97,23 @@ def test_nearby_goes_around_the_world():
     assert Nearby([west, far]).of(east) == [0] and Nearby([east, far]).of(west) == [0]
     pole = Grid.north_up(CRS.from_epsg(3413), -1e5, 1e5, 1e3, 200, 200)
     assert Nearby([east, pole]).of(far) == [1] and Nearby([east, far]).of(pole) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["measurements", "classes"])
+def test_a_sensor_beyond_180_degrees_is_read_onto_pixels_before_it(tmp_path, kind):
+    """Its pixels are twice as large and begin at -180, where the right half of the scene does."""
+    pixel = 1e-4
+    scene = place("EPSG:4326", 180 - SIDE // 2 * pixel, 0.0, pixel)
+    numbers = np.arange(SIDE, dtype=np.uint8)[None].repeat(SIDE, axis=0) % 20
+    path = write_raster_file(tmp_path / "b.tif", numbers, **place("EPSG:4326", -180.0, 0.0, 2 * pixel))
+    options = SensorOptions(classes={"b": 20} if kind == "classes" else {})
+    source = describe_sensors({"b": str(path)}, options)["b"]
+    grid = Grid(SIDE, SIDE, CRS.from_epsg(4326), scene["transform"])
+    files = side_by_side({"b": [look_at(str(path), source.modality, None)]}, grid)["b"]
+    assert [file.turned for file in files] == [360]
+    pixels = read_pixels(source, files, grid, (slice(0, SIDE), slice(0, SIDE)), OpenFiles(2))
+    right = np.arange(SIDE) >= SIDE // 2
+    assert (pixels.valid == right).all() and (pixels.copied, pixels.resampled) == (0, SIDE * SIDE // 2)
+    # The middle of a pixel is a quarter of a large one before or behind the middle of that.
+    expected = np.arange(SIDE // 2) // 2 if kind == "classes" else (np.arange(SIDE // 2) - 0.5) / 2
+    np.testing.assert_allclose(pixels.stored[0][SIDE // 2, SIDE // 2 + 2 :], expected[2:], atol=1e-4)
