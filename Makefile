@@ -42,15 +42,19 @@ test: env  ## the tests, on all cores; skips those marked long, and those whose 
 test-long: env  ## the tests that take minutes each, one after the other
 	"$(VENV)/bin/python" -m pytest tests -m long
 
-# These libraries and what they need lie aside: the environment stays as it is.
+# $(call test-beside,NAME,TESTS): tests with the libraries of requirements/NAME.txt. These and what they need lie aside, in
+# build/NAME, without what the environment holds already, which stays as it is.
+define test-beside
+"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/$(1) -c requirements/base.txt \
+  --excludes requirements/base.txt -r requirements/$(1).txt
+PYTHONPATH=build/$(1) OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest $(2)
+endef
+
 test-extras: env  ## the tests with transformers, segmentation_models_pytorch and TerraTorch, in build/extras; by hand: docs/versions.md
-	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/extras -c requirements/base.txt \
-	  --excludes requirements/base.txt -r requirements/extras.txt
-	PYTHONPATH=build/extras OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/hf tests/integrations
+	$(call test-beside,extras,tests/hf tests/integrations)
 
 test-export: env  ## the tests of ONNX files, with onnx, onnxscript and onnxruntime in build/export
-	"$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" --target build/export -c requirements/base.txt -r requirements/export.txt
-	PYTHONPATH=build/export OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest tests/export tests/tools/test_export_model.py
+	$(call test-beside,export,tests/export tests/tools/test_export_model.py)
 
 browser: dev  ## what the tests of pages need beside the environment: playwright and a Chromium; without it they are skipped
 	@bash requirements/browser.sh "$(VENV)"

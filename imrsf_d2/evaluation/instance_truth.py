@@ -22,6 +22,7 @@ from pycocotools.coco import COCO
 from imrsf_d2.data.datasets.annotation_file import read_annotation_file
 from imrsf_d2.data.datasets.coco import check_names
 from imrsf_d2.evaluation.masks import annotation_to_rle, rle_to_area, rle_to_box
+from imrsf_d2.evaluation.score_keys import check_score_keys
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.garbage import without_collection
 
@@ -95,24 +96,15 @@ def read_truth(dataset_name: str) -> InstanceTruth:
             images, and `thing_dataset_id_to_contiguous_id`: the category ids and their positions in `thing_classes`.
 
     Raises:
-        ValueError: if images of the split share an id or are not in the file, the metadata's classes are not the file's,
-            a segmentation cannot be read, or there are annotations and none can be scored.
+        ValueError: if images of the split share an id, or classes a name, if images are not in the file, the metadata's classes
+            are not the file's, a segmentation cannot be read, or there are annotations and none can be scored.
     """
     # First, because loading a dataset may update `json_file` in its metadata.
     samples = DatasetCatalog.get(dataset_name)
-    image_ids = Counter(sample["image_id"] for sample in samples)
-    repeated = [image_id for image_id, count in image_ids.items() if count > 1]
-    if repeated:
-        raise InputError(
-            f"{image_ids[repeated[0]]} samples of {dataset_name!r} have the image_id {repeated[0]!r}, expected "
-            "a different one for each."
-        )
     metadata = MetadataCatalog.get(dataset_name)
     path, classes = metadata.get("json_file"), tuple(metadata.thing_classes)
-    if len(set(classes)) < len(classes):
-        raise InputError(
-            f"thing_classes of {dataset_name!r} are {list(classes)}, expected each name once, as there is a score per name."
-        )
+    check_score_keys(dataset_name, samples, classes)
+    image_ids = {sample["image_id"] for sample in samples}
     categories = metadata.get("thing_dataset_id_to_contiguous_id") or {index: index for index in range(len(classes))}
     if set(categories.values()) != set(range(len(classes))):
         raise InputError(
@@ -126,7 +118,7 @@ def read_truth(dataset_name: str) -> InstanceTruth:
         data = read_annotation_file(path)
         check_names(data["categories"], {category: classes[index] for category, index in categories.items()}, path)
     images = {image["id"]: image for image in data["images"] if image["id"] in image_ids}
-    unknown = sorted(image_ids.keys() - images.keys(), key=str)
+    unknown = sorted(image_ids - images.keys(), key=str)
     if unknown:
         raise InputError(
             f"{len(unknown)} images of the split are not in the annotation file, e.g. id {unknown[0]!r}: "

@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from detectron2.utils import comm
 from imrsf_d2.data.panoptic import read_segments
 from imrsf_d2.evaluation.panoptic_quality import Matches, match_segments, panoptic_scores
 from imrsf_d2.evaluation.per_image import PanopticImages
+from imrsf_d2.evaluation.score_keys import check_score_keys
 from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
@@ -46,9 +46,7 @@ class PanopticEvaluator(DatasetEvaluator):
         metadata = MetadataCatalog.get(dataset_name)
         self._classes = list(metadata.stuff_classes)
         self._things = frozenset(metadata.thing_dataset_id_to_contiguous_id.values())
-        for what, values in (("image_id", [sample["image_id"] for sample in samples]), ("class name", self._classes)):
-            if repeated := [value for value, count in Counter(values).items() if count > 1]:
-                raise InputError(f"{dataset_name!r} has the {what} {repeated[0]!r} more than once, expected each only once.")
+        check_score_keys(dataset_name, samples, self._classes)
         # The last one is cached: copies of an evaluator, which share the cache, compare several predictions with it.
         self._truth = functools.lru_cache(maxsize=1)(self._read_truth)
         self.output_dir = output_dir

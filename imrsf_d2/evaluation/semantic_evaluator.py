@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 import os
-from collections import Counter
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -17,6 +16,7 @@ from imrsf_d2.data.label_checks import refuse_one_class
 from imrsf_d2.data.labels import semantic_truth
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
 from imrsf_d2.evaluation.per_image import SemanticImages
+from imrsf_d2.evaluation.score_keys import check_score_keys
 from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
@@ -48,10 +48,7 @@ class SemanticEvaluator(DatasetEvaluator):
         self._samples = {sample["image_id"]: sample for sample in samples}
         metadata = MetadataCatalog.get(dataset_name)
         self._classes = list(metadata.stuff_classes)
-        # Both are keys of the scores: of duplicates, one would overwrite the other.
-        for what, values in (("image_id", [sample["image_id"] for sample in samples]), ("class name", self._classes)):
-            if repeated := [value for value, count in Counter(values).items() if count > 1]:
-                raise InputError(f"{dataset_name!r} has the {what} {repeated[0]!r} more than once, expected each only once.")
+        check_score_keys(dataset_name, samples, self._classes)
         self._ignore_label = metadata.ignore_label
         # The last one is cached: copies of an evaluator, which share the cache, compare several predictions with it.
         self._truth = functools.lru_cache(maxsize=1)(self._read_truth)

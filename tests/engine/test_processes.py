@@ -86,7 +86,9 @@ def test_gradients_are_those_of_one_process_with_the_whole_batch(two_processes, 
     rows = CASES[case]
     expected, _ = train(list(make_images([*rows[0], *rows[1]])))
     got, _ = two_processes[case][way]
-    for step, (mine, theirs) in enumerate(zip(got, expected)):
+    assert expected and all(expected)
+    for step, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
+        assert mine.keys() == theirs.keys()
         for name, gradient in theirs.items():
             assert torch.allclose(mine[name], gradient, rtol=1e-8, atol=1e-10), f"{name} at step {step}"
 

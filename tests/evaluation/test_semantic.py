@@ -15,7 +15,6 @@ from detectron2.evaluation import SemSegEvaluator
 from imrsf_d2.evaluation.confusion import confusion_matrix, semantic_scores
 from imrsf_d2.evaluation.semantic_evaluator import SemanticEvaluator
 from imrsf_d2.evaluation.trivial import trivial_results
-from imrsf_d2.utils.errors import InputError
 from tests.raster_files import write_raster_file
 
 NAME = "semantic_evaluator_test"
@@ -172,20 +171,3 @@ def test_the_trivial_prediction_is_the_best_constant(tiles):
     constants = [score(samples, np.full_like(labels, c))["mIoU"] for c in range(4)]
     assert what == "'field' everywhere" and constants.index(max(constants)) == 0
     assert results["sem_seg"]["mIoU"] == pytest.approx(max(constants))
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda samples: samples[1].update(image_id=0), "has the image_id 0 more than once"),
-        (
-            lambda samples: MetadataCatalog.get(NAME).stuff_classes.__setitem__(3, "lake"),
-            "has the class name 'lake' more than once",
-        ),
-    ],
-)
-def test_two_of_one_name_cannot_take_each_others_score(tiles, change, message, monkeypatch):
-    monkeypatch.setattr(MetadataCatalog.get(NAME), "stuff_classes", list(CLASSES))
-    change(tiles[0])
-    with pytest.raises(InputError, match=message):
-        SemanticEvaluator(NAME)
