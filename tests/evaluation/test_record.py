@@ -137,7 +137,7 @@ def test_other_weights_or_data_are_another_run(tmp_path, changes):
 @pytest.mark.parametrize(
     "key, value, same",
     [
-        ("MODEL.IMRSF.NUM_HEADS", "2", False),
+        ("MODEL.IMRSF.NUM_HEADS", "4", False),
         ("TEST.DETECTIONS_PER_IMAGE", "4", False),
         ("INPUT.ALIGN", "True", False),
         ("SOLVER.AMP.ENABLED", "True", False),
