@@ -19,16 +19,18 @@ _LOOK_S = 1.0
 #: Processes that have met learn by their connections that one of them is gone, and end by themselves. Those that have not are
 #: killed after this time: torch would let them wait for half an hour.
 _GRACE_S = 30.0
-_ENDED, _IN_ORDER = "imrsf/ended", "in order"
+#: The first machine, which keeps the store, waits for at most so long until the others know how it ended.
+_GOODBYE_S = 10.0
+_ENDED, _IN_ORDER, _KNOWN = "imrsf/ended", "in order", "imrsf/known"
 
 
 @contextlib.contextmanager
-def ending_together(store: Store, machine: int) -> Iterator[None]:
+def ending_together(store: Store, machine: int, num_machines: int) -> Iterator[None]:
     """Within the context, this machine's processes work; an error that leaves it ends those of the other machines.
 
     Args:
         store: where all machines have met; the first one keeps it.
-        machine: the number of this one.
+        machine, num_machines: the number of this one, and how many there are.
 
     Raises:
         InputError: if the processes here were killed because another machine had ended.
@@ -38,7 +40,7 @@ def ending_together(store: Store, machine: int) -> Iterator[None]:
         yield
     except Interrupted:  # all machines agree to stop, and may still write a checkpoint
         watch.stop()
-        _say(store, machine, _IN_ORDER)
+        _leave(store, machine, num_machines, _IN_ORDER, watch.told)
         raise
     except Exception as error:
         watch.stop()
@@ -47,20 +49,24 @@ def ending_together(store: Store, machine: int) -> Iterator[None]:
                 f"{watch.ended} of this run has ended, and the processes here were stopped: its output says why. Training goes on "
                 "from its last checkpoint with --resume."
             ) from error
-        _say(store, machine, f"machine {machine}")
+        _leave(store, machine, num_machines, f"machine {machine}", watch.told)
         raise
     watch.stop()
-    _say(store, machine, _IN_ORDER)
+    _leave(store, machine, num_machines, _IN_ORDER, watch.told)
 
 
-def _say(store: Store, machine: int, how: str) -> None:
-    """Tell the others how this machine ended, if that ends them; the first one's end always does, and that of its store."""
-    if machine and how == _IN_ORDER:
-        return
+def _leave(store: Store, machine: int, num_machines: int, how: str, told: bool) -> None:
+    """Tell the others how this machine ended, if that ends them. The first one takes the store along, so its end always matters, and it
+    waits until they know how it was."""
     with contextlib.suppress(RuntimeError):  # the store has ended before
-        store.set(_ENDED, how)
-    if not machine:
-        time.sleep(2 * _LOOK_S)
+        if how != _IN_ORDER or not machine:
+            store.set(_ENDED, how)
+        if machine:
+            store.add(_KNOWN, int(not told))
+            return
+        deadline = time.monotonic() + _GOODBYE_S
+        while store.add(_KNOWN, 0) < num_machines - 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 class _Watch:
@@ -68,10 +74,11 @@ class _Watch:
 
     Attributes:
         ended: the machine because of which it did; empty if it did not.
+        told: it has learned how another machine ended, and said so.
     """
 
     def __init__(self, store: Store):
-        self.ended = ""
+        self.ended, self.told = "", False
         self._store = store
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -88,6 +95,8 @@ class _Watch:
                 if not self._store.check([_ENDED]):
                     continue
                 who = self._store.get(_ENDED).decode()
+                self._store.add(_KNOWN, 1)
+                self.told = True
             except RuntimeError:
                 who = "machine 0"
             if who != _IN_ORDER and not self._stopped.wait(_GRACE_S):

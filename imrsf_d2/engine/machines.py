@@ -83,7 +83,7 @@ def all_machines(args: argparse.Namespace, processes: int) -> Iterator[str]:
         raise InputError(
             f"the machine whose --machine-rank is 0 ended while this one waited at {args.dist_url}: its output says why."
         ) from error
-    with ending_together(store, args.machine_rank):
+    with ending_together(store, args.machine_rank, args.num_machines):
         yield args.dist_url.replace(_TCP, _MET, 1)
     del store
 

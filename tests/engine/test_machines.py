@@ -118,6 +118,26 @@ def test_a_machine_that_ends_in_order_ends_no_other(first, how, quick):
     assert at_once(end, go_on) == [how, "done"]
 
 
+def test_the_first_machine_ends_when_the_others_know_and_not_before(monkeypatch):
+    """They look much more rarely than it takes to end, as on a loaded machine."""
+    monkeypatch.setattr(ending_together, "_LOOK_S", 1.0)
+    monkeypatch.setattr(ending_together, "_GRACE_S", 0.2)
+    port, done = free_port(), threading.Barrier(3)
+
+    def work(rank, lasts):
+        with all_machines(machine(rank, port, num=3), 1):
+            process = sleeper()
+            done.wait()
+            process.join(lasts)
+            assert process.is_alive()
+            process.kill()
+        return time.monotonic()
+
+    first, second, third = at_once(lambda: work(0, 0.0), lambda: work(1, 0.3), lambda: work(2, 2.5))
+    # The second one's end tells that it knows; the third one knows when it looks.
+    assert second < first < third
+
+
 @pytest.mark.parametrize(
     "rank, num, message",
     [
