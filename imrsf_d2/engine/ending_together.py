@@ -58,11 +58,13 @@ def ending_together(store: Store, machine: int, num_machines: int) -> Iterator[N
 def _leave(store: Store, machine: int, num_machines: int, how: str, told: bool) -> None:
     """Tell the others how this machine ended, if that ends them. The first one takes the store along, so its end always matters, and it
     waits until they know how it was."""
+    if machine and told:  # so are the others, and the store may have ended
+        return
     with contextlib.suppress(RuntimeError):  # the store has ended before
         if how != _IN_ORDER or not machine:
             store.set(_ENDED, how)
         if machine:
-            store.add(_KNOWN, int(not told))
+            store.add(_KNOWN, 1)
             return
         deadline = time.monotonic() + _GOODBYE_S
         while store.add(_KNOWN, 0) < num_machines - 1 and time.monotonic() < deadline:
