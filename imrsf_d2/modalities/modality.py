@@ -9,10 +9,11 @@ from typing import Any
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["Modality", "TRANSFORMS", "computed_part", "unmeasured"]
+__all__ = ["DECIBEL", "Modality", "TRANSFORMS", "computed_part", "unmeasured"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
+#: The unit whose values are averaged as the powers that they stand for.
 DECIBEL = "dB"
 #: The number of channels where it follows from the bands.
 _FOLLOWS: Any = None

@@ -14,7 +14,7 @@ from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.modalities import subset_title
 from projects.study.contributions import LEAST_SCORE, METRICS, Calibration, Contributions, calibration
 from projects.study.fair import BEST, MEAN, MULTIVIT, PROPOSED
-from projects.study.paired import LEAST_RUNS, over_runs, paired_difference
+from projects.study.paired import LEAST_RUNS, Difference, over_runs, paired_difference
 from projects.study.plan import Model, Run
 from projects.study.robustness import MEASURES, robustness
 from projects.study.runs import Outcome
@@ -123,7 +123,9 @@ def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
     main = metrics[0]
     parts = ["## Test scores", READING]
     shown = [(metric, name) for metric in metrics for name in (*MAIN_MEASURES, "worst")]
-    parts.append(_table(tested, [f"{metric} {name}" for metric, name in shown], lambda runs: _scores(runs, shown), "runs"))
+    parts.append(
+        _table(tested, [f"{metric} {name}" for metric, name in shown], lambda runs: _scores(runs, shown), counted=True)
+    )
     names = [(main, name) for name in MEASURES if name not in (*MAIN_MEASURES, "worst")]
     parts += [
         f"## Robustness, {main}",
@@ -139,7 +141,7 @@ def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
     references = [by_name[name] for name in REFERENCES if name in by_name and len(tested) > 1]
     pairs = [(metric, name) for metric in metrics for name in MAIN_MEASURES]
     for reference in references:
-        parts += _differences(tested, reference, pairs, "runs")
+        parts += _differences(tested, reference, pairs)
     for reference in references[:1]:
         parts += [
             f"### In the other measures, {main}",
@@ -155,11 +157,11 @@ def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
 
 
 def _table(
-    tested: Tested, columns: Sequence[str], cells: Callable[[Mapping[RunKey, TestedRun]], list[str]], runs: str = ""
+    tested: Tested, columns: Sequence[str], cells: Callable[[Mapping[RunKey, TestedRun]], list[str]], counted: bool = False
 ) -> str:
-    """A row per model; `runs` is the title of a last column with their number."""
-    rows = [[model.title, *cells(own), *([str(len(own))] if runs else [])] for model, own in tested.items()]
-    return markdown_table(["model", *columns, *([runs] if runs else [])], rows, 1)
+    """A row per model, whose last cell is the number of its runs if these are `counted`."""
+    rows = [[model.title, *cells(own), *([str(len(own))] if counted else [])] for model, own in tested.items()]
+    return markdown_table(["model", *columns, *(["runs"] if counted else [])], rows, 1)
 
 
 def _scores(runs: Mapping[RunKey, TestedRun], shown: Sequence[tuple[str, str]]) -> list[str]:
@@ -178,21 +180,24 @@ def _calibrations(runs: Mapping[RunKey, TestedRun]) -> list[str]:
     ]
 
 
-def _differences(tested: Tested, reference: Model, pairs: Sequence[tuple[str, str]], runs: str = "") -> list[str]:
+def _differences(tested: Tested, reference: Model, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """A table of all other models minus the reference; none without a common run."""
     rows = []
-    for model in tested:
-        found = [_difference(tested, model, reference, metric, name) for metric, name in pairs]
-        if model == reference or found[0] is None:
-            continue
-        cells = [f"{_text(own.estimate, '+')}{own.verdict and ', '}{own.verdict}" for own in found if own is not None]
-        rows.append([f"{model.title} − {reference.title}", *cells, *([str(found[0].runs)] if runs else [])])
+    for model in (model for model in tested if model != reference):
+        every = [_difference(tested, model, reference, metric, name) for metric, name in pairs]
+        found = [own for own in every if own is not None]
+        if found:
+            cells = [f"{_text(own.estimate, '+')}{own.verdict and ', '}{own.verdict}" for own in found]
+            rows.append([f"{model.title} − {reference.title}", *cells, str(found[0].runs)])
     several = len({metric for metric, _ in pairs}) > 1
     columns = [f"{metric} {name}" if several else name for metric, name in pairs]
-    return [markdown_table(["compared", *columns, *([runs] if runs else [])], rows, 1)] if rows else []
+    return [markdown_table(["compared", *columns, "runs"], rows, 1)] if rows else []
 
 
-def _difference(tested: Tested, model: Model, reference: Model, metric: str, name: str, data_seed: int | None = None):
+def _difference(
+    tested: Tested, model: Model, reference: Model, metric: str, name: str, data_seed: int | None = None
+) -> Difference | None:
+    """Of the runs that both have, or of those with one of the training data."""
     first, second = (
         {key: run.measures[metric][name] for key, run in tested[own].items() if data_seed is None or key[1] == data_seed}
         for own in (model, reference)
@@ -204,21 +209,23 @@ def _by_data(tested: Tested, reference: Model, metric: str) -> str:
     """Differences of the models that have runs with more than one of the training data."""
     seeds = sorted({key[1] for key in tested[reference] if key[1] is not None})
     rows = []
-    for model in tested:
+    for model in (model for model in tested if model != reference):
         found = {
             seed: [_difference(tested, model, reference, metric, name, seed) for name in MAIN_MEASURES] for seed in seeds
         }
-        if model == reference or sum(own[0] is not None for own in found.values()) < 2:
+        if sum(own[0] is not None for own in found.values()) < 2:
             continue
-        cells = [
-            "no common run" if None in own else " / ".join(f"{one.estimate.value:+.3f}" for one in own) + f" ({own[0].runs})"
-            for own in found.values()
-        ]
-        rows.append([f"{model.title} − {reference.title}", *cells])
+        rows.append([f"{model.title} − {reference.title}", *map(_without_interval, found.values())])
     columns = [f"data seed {seed}: complete / incomplete (runs)" for seed in seeds]
     return (
         markdown_table(["compared", *columns], rows, 1) if rows else "No other model has runs with two of the training data."
     )
+
+
+def _without_interval(differences: Sequence[Difference | None]) -> str:
+    """The values of the same runs, and how many these are."""
+    known = [own for own in differences if own is not None]
+    return " / ".join(f"{own.estimate.value:+.3f}" for own in known) + f" ({known[0].runs})" if known else "no common run"
 
 
 def _cost(model: Model, outcomes: Mapping[Run, Outcome]) -> list[str]:

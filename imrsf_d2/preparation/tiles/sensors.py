@@ -17,13 +17,13 @@ from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import opened
 from imrsf_d2.geo.stored import kind_of
 from imrsf_d2.inference.scene import find_files
-from imrsf_d2.modalities import Modality
+from imrsf_d2.modalities import DECIBEL, Modality
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["POWER", "SensorOptions", "Source", "describe_sensors"]
 
-#: What `SensorOptions.units` calls linear radar power, which the model receives in decibels; decibels; and nothing.
-POWER, DECIBEL, NO_UNIT = "power", "dB", "none"
+#: What `SensorOptions.units` calls linear radar power, which the model receives in decibels, and nothing.
+POWER, NO_UNIT = "power", "none"
 #: Names of sensors and bands that are radar: only of those a unit is guessed.
 RADAR = re.compile(r"(^|_)(sar|s1|sentinel_?1|radar)(_|$)|^(vv|vh|hh|hv)$", re.IGNORECASE)
 # Decibels of backscatter are mostly below zero; power never is, and rarely above a hundred.
