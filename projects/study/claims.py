@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from projects.study.outcomes import Outcome
 from projects.study.plan import Model, Run
-from projects.study.runs import Outcome
 from projects.study.scores import METRICS, AcrossSeeds, scores_by_model
 
 __all__ = ["CLEAR", "Claim", "claim_row", "compare_models", "standard_error", "verdict"]

@@ -19,17 +19,9 @@ from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.locks import sole_user
 from projects.study.lanes import Lanes
 from projects.study.late_fusion import LateFusion
+from projects.study.outcomes import RECORD_FILE, Outcome, read_outcome
 from projects.study.plan import Model, Run, choose_runs, planned_runs
-from projects.study.runs import (
-    FINAL_WEIGHTS,
-    WEIGHTS,
-    Outcome,
-    config_digest,
-    describe_changes,
-    perform,
-    read_origin,
-    read_outcome,
-)
+from projects.study.runs import FINAL_WEIGHTS, WEIGHTS, config_digest, describe_changes, perform, read_origin
 
 __all__ = ["Experiment"]
 
@@ -210,6 +202,11 @@ class Experiment:
         """The trained models of a run's members as one."""
         members = {}
         for member in run.needs:
+            if not (self.folder(member) / FINAL_WEIGHTS).is_file():
+                raise InputError(
+                    f"{self.folder(member)} has the record of a run and not its weights, which {run.name} needs. Remove "
+                    f"{RECORD_FILE} there to train it again."
+                )
             model = Trainer.build_model(self.config(member))
             Checkpointer(model, str(self.folder(member)), require_all=True).load(str(self.folder(member) / FINAL_WEIGHTS))
             members[str(member.model.sensor)] = model

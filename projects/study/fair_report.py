@@ -1,33 +1,29 @@
-"""The report of the fair study: from the runs' folders to Markdown and CSV."""
+"""The report of the fair study: from the records of the runs to Markdown and CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
-from projects.study.contributions import read_contributions
 from projects.study.experiment import Experiment
 from projects.study.fair import Study
-from projects.study.fair_tables import RunKey, TestedRun, sections, test_run
-from projects.study.paired import RESAMPLES, image_counts
+from projects.study.fair_tables import RunKey, sections
+from projects.study.outcomes import RECORD_FILE, Outcome
 from projects.study.plan import Model, Run
 from projects.study.report import runs_csv
-from projects.study.runs import TEST_FOLDER, Outcome
+from projects.study.tested import TestedRun
 
 __all__ = ["write_fair_report"]
 
 
-def write_fair_report(experiment: Experiment, study: Study, command: str, path: Path, resamples: int = RESAMPLES) -> None:
+def write_fair_report(experiment: Experiment, study: Study, command: str, path: Path) -> None:
     """Report on all finished runs of a fair study.
 
     Args:
         command: that made the runs.
         path: the report. Beside it goes `<name>_runs.csv`, with the scores of every run, subset and split.
-        resamples: of the bootstrap.
 
     Raises:
         InputError: if no run can be reported and there is a report, which would be lost.
@@ -47,7 +43,7 @@ def write_fair_report(experiment: Experiment, study: Study, command: str, path: 
         parts[-1] += (
             f"\n- Machine: {machines}; {hours:.1f} h of wall-clock time for all runs together\n- Every run: [{table.name}]({table.name})"
         )
-    tested = _test(experiment, outcomes, resamples)
+    tested = _tested(experiment, outcomes)
     if tested:
         parts += sections(tested, outcomes)
     if missing:
@@ -58,23 +54,18 @@ def write_fair_report(experiment: Experiment, study: Study, command: str, path: 
     print(f"Report: {path} ({len(outcomes)} of {len(experiment.runs)} runs)", flush=True)
 
 
-def _test(experiment: Experiment, outcomes: Mapping[Run, Outcome], resamples: int) -> dict[Model, dict[RunKey, TestedRun]]:
+def _tested(experiment: Experiment, outcomes: Mapping[Run, Outcome]) -> dict[Model, dict[RunKey, TestedRun]]:
     """model -> run -> its test; without the members of late fusion, which know one sensor."""
     tested: dict[Model, dict[RunKey, TestedRun]] = {}
-    counts: np.ndarray | None = None
-    image_ids: tuple = ()
+    images = ""
     for run, outcome in outcomes.items():
-        if run.model.sensor is not None or not outcome.test_rows:
+        own = outcome.tested
+        if own is None:
             continue
-        folder = experiment.folder(run) / TEST_FOLDER
-        by_subset = {tuple(row["modalities"]): read_contributions(folder, row["modalities"]) for row in outcome.test_rows}
-        for own in by_subset.values():
-            image_ids = image_ids or own.images[0].image_ids
-            if own.images[0].image_ids != image_ids:
-                raise InputError(
-                    f"{folder} is a test on other images than those of the other runs; delete record.json beside it."
-                )
-        if counts is None:
-            counts = image_counts(len(image_ids), resamples)
-        tested.setdefault(run.model, {})[run.seed, run.data_seed] = test_run(by_subset, counts)
+        images = images or own.images
+        if own.images and own.images != images:
+            raise InputError(
+                f"{experiment.folder(run)} is a test on other images than those of the other runs; delete {RECORD_FILE} there."
+            )
+        tested.setdefault(run.model, {})[run.seed, run.data_seed] = own
     return tested

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from imrsf_d2.evaluation.per_image import InstanceImages
 from imrsf_d2.evaluation.summary import Estimate
 from imrsf_d2.evaluation.tables import markdown_table
 from imrsf_d2.modalities import subset_title
-from projects.study.contributions import LEAST_SCORE, METRICS, Calibration, Contributions, calibration
+from projects.study.contributions import LEAST_SCORE
 from projects.study.fair import BEST, MEAN, MULTIVIT, PROPOSED
+from projects.study.outcomes import Outcome
 from projects.study.paired import LEAST_RUNS, Difference, over_runs, paired_difference
 from projects.study.plan import Model, Run
-from projects.study.robustness import MEASURES, robustness
-from projects.study.runs import Outcome
+from projects.study.robustness import MEASURES, Subset
+from projects.study.tested import TestedRun
 
-__all__ = ["RunKey", "TestedRun", "sections", "test_run"]
+__all__ = ["RunKey", "sections"]
 
 #: Training seed and data seed of a run.
 RunKey = tuple[int, int | None]
-Subset = tuple[str, ...]
 #: Those that all others are compared with; the first one in all measures and for each training data.
 REFERENCES = tuple(model.name for model in (BEST, PROPOSED, MEAN, MULTIVIT))
 MAIN_MEASURES = ("complete", "incomplete")
@@ -34,6 +32,10 @@ READING = (
     "augmentation, random subsets) and a data seed (training and validation tiles). In brackets: 95 % intervals of the mean over "
     f"runs, for other runs and other test images; models with fewer than {LEAST_RUNS} runs have none. The data are synthetic: the "
     "scores compare these models with each other and say nothing about real imagery."
+)
+RESAMPLED = (
+    "Scores of resampled test images were kept of {} of the {} runs; the variance over images is that of these, and what has none of "
+    "them has no interval."
 )
 ROBUSTNESS = (
     "`last one` is the mean over the single sensors, `average` that over all subsets; `E` is expected if each sensor fails by "
@@ -58,57 +60,7 @@ CALIBRATION = (
 COST = "Seconds are wall-clock times beside other runs and other work, as they came: for the record, and no measure of a model's speed."
 
 
-@dataclass(frozen=True)
-class TestedRun:
-    """The test of one run.
-
-    Args:
-        measures: metric -> name in `MEASURES` -> [1 + R] on all images and on each resample of them.
-        subsets: metric -> subset -> score on all images.
-        calibration: "complete" and "incomplete" (the mean over subsets) -> on all images and on each resample; empty for label maps.
-    """
-
-    __test__ = False  # pytest takes it for tests otherwise
-
-    measures: Mapping[str, Mapping[str, np.ndarray]]
-    subsets: Mapping[str, Mapping[Subset, float]]
-    calibration: Mapping[str, Calibration] = field(default_factory=dict)
-
-
 Tested = Mapping[Model, Mapping[RunKey, TestedRun]]
-
-
-def test_run(by_subset: Mapping[Subset, Contributions], counts: np.ndarray) -> TestedRun:
-    """Score a run.
-
-    Args:
-        by_subset: of all subsets of the sensors.
-        counts: [1 + R, I] of `image_counts`.
-    """
-    metrics = METRICS[next(iter(by_subset.values())).kind]
-    scores = {metric: {subset: own.scores(metric, counts) for subset, own in by_subset.items()} for metric in metrics}
-    return TestedRun(
-        {metric: robustness(list(own), own.__getitem__) for metric, own in scores.items()},
-        {metric: {subset: float(values[0]) for subset, values in own.items()} for metric, own in scores.items()},
-        _calibration(by_subset, counts),
-    )
-
-
-test_run.__test__ = False  # type: ignore[attr-defined]
-
-
-def _calibration(by_subset: Mapping[Subset, Contributions], counts: np.ndarray) -> dict[str, Calibration]:
-    found = {
-        subset: calibration(images, counts)
-        for subset, own in by_subset.items()
-        if isinstance(images := own.images[0], InstanceImages)
-    }
-    if not found:
-        return {}
-    complete = max(found, key=len)
-    others = [own for subset, own in found.items() if subset != complete]
-    mean = Calibration(*(np.mean([getattr(own, name) for own in others], axis=0) for name in ("error", "excess")))
-    return {"complete": found[complete], "incomplete": mean}
 
 
 def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
@@ -121,7 +73,8 @@ def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
     first = next(iter(next(iter(tested.values())).values()))
     metrics = list(first.measures)
     main = metrics[0]
-    parts = ["## Test scores", READING]
+    known = [bool(run.images) for own in tested.values() for run in own.values()]
+    parts = ["## Test scores", READING if all(known) else f"{READING} {RESAMPLED.format(sum(known), len(known))}"]
     shown = [(metric, name) for metric in metrics for name in (*MAIN_MEASURES, "worst")]
     parts.append(
         _table(tested, [f"{metric} {name}" for metric, name in shown], lambda runs: _scores(runs, shown), counted=True)
@@ -148,9 +101,11 @@ def sections(tested: Tested, outcomes: Mapping[Run, Outcome]) -> list[str]:
             *_differences(tested, reference, [(main, name) for name in MEASURES[2:]]),
         ]
         parts += ["### By training data", BY_DATA, _by_data(tested, reference, main)]
-    if first.calibration:
+    calibrated = {model: {key: run for key, run in own.items() if run.calibration} for model, own in tested.items()}
+    calibrated = {model: own for model, own in calibrated.items() if own}
+    if calibrated:
         columns = [f"{what} {name}" for what in ("error", "excess") for name in MAIN_MEASURES]
-        parts += ["## Calibration", CALIBRATION, _table(tested, columns, _calibrations)]
+        parts += ["## Calibration", CALIBRATION, _table(calibrated, columns, _calibrations, counted=True)]
     rows = [[model.title, *_cost(model, outcomes)] for model in tested]
     columns = ["model", "parameters", "iterations", "training, s", "sweep of the test, s"]
     return [*parts, "## Cost", COST, markdown_table(columns, rows, 1)]
@@ -165,7 +120,7 @@ def _table(
 
 
 def _scores(runs: Mapping[RunKey, TestedRun], shown: Sequence[tuple[str, str]]) -> list[str]:
-    return [_text(over_runs(np.stack([run.measures[metric][name] for run in runs.values()]))) for metric, name in shown]
+    return [_text(over_runs([run.measures[metric][name] for run in runs.values()])) for metric, name in shown]
 
 
 def _by_subset(runs: Mapping[RunKey, TestedRun], metric: str, subsets: Sequence[Subset]) -> list[str]:
@@ -174,7 +129,7 @@ def _by_subset(runs: Mapping[RunKey, TestedRun], metric: str, subsets: Sequence[
 
 def _calibrations(runs: Mapping[RunKey, TestedRun]) -> list[str]:
     return [
-        _text(over_runs(np.stack([getattr(run.calibration[name], what) for run in runs.values()])), sign)
+        _text(over_runs([getattr(run.calibration[name], what) for run in runs.values()]), sign)
         for what, sign in (("error", ""), ("excess", "+"))
         for name in MAIN_MEASURES
     ]

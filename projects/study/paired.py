@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,8 +16,8 @@ from imrsf_d2.evaluation.summary import Estimate
 __all__ = ["LEAST_RUNS", "RESAMPLES", "Difference", "image_counts", "over_runs", "paired_difference"]
 
 Key = TypeVar("Key")
-#: Bootstrap resamples of the images. Each means eleven scores per run and subset.
-RESAMPLES = 300
+#: Bootstrap resamples of the images, from which their variance is known to a seventh. Each means eleven scores per run and subset.
+RESAMPLES = 100
 #: Fewer runs get no interval: how much two runs differ says next to nothing about how much runs do.
 LEAST_RUNS = 3
 
@@ -47,7 +47,7 @@ def image_counts(num_images: int, resamples: int = RESAMPLES, seed: int = 0) -> 
     return np.concatenate([np.ones((1, num_images), dtype=np.int64), resample_counts(num_images, resamples, seed)])
 
 
-def over_runs(values: np.ndarray) -> Estimate:
+def over_runs(values: Sequence[np.ndarray]) -> Estimate:
     """The mean of a measure over runs, with the interval that it would have over other runs and other test images.
 
     The variance of the mean is that over runs, s² / n, plus that over bootstrap resamples of the images; the interval is
@@ -55,17 +55,21 @@ def over_runs(values: np.ndarray) -> Estimate:
     difference, it calls 9 to 26 % clear instead of 5 %.
 
     Args:
-        values: [n, 1 + R] of each run, on all images and on each resample.
+        values: n runs, [1 + R] of each: on all images and on each resample. Where resamples are not known, [1]; the variance over
+            images is then that of the mean of the other runs.
 
     Returns:
-        Without an interval (NaN) from fewer than `LEAST_RUNS` runs, and where the measure is not defined for some run.
+        Without an interval (NaN) from fewer than `LEAST_RUNS` runs, without any run with resamples, and where the measure is not
+        defined for some run.
     """
     count = len(values)
-    mean = float(values[:, 0].mean())
-    if count < LEAST_RUNS or math.isnan(mean):
+    points = np.array([own[0] for own in values])
+    mean = float(points.mean())
+    resampled = [own[1:] for own in values if len(own) > 1]
+    if count < LEAST_RUNS or not resampled or math.isnan(mean):
         return Estimate(mean)
-    of_runs = float(values[:, 0].var(ddof=1)) / count
-    of_images = float(np.nanvar(values[:, 1:].mean(axis=0), ddof=1))
+    of_runs = float(points.var(ddof=1)) / count
+    of_images = float(np.nanvar(np.mean(resampled, axis=0), ddof=1))
     variance = of_runs + of_images
     freedom = variance**2 / (of_runs**2 / (count - 1)) if of_runs else math.inf
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
@@ -80,7 +84,7 @@ def paired_difference(first: Mapping[Key, np.ndarray], second: Mapping[Key, np.n
     what they share cancels out.
 
     Args:
-        first, second: key of a run -> [1 + R] its measure on all images and on each resample.
+        first, second: key of a run -> [1 + R] its measure on all images and on each resample, or [1] on all images alone.
 
     Returns:
         None if no run has a partner.
@@ -88,4 +92,10 @@ def paired_difference(first: Mapping[Key, np.ndarray], second: Mapping[Key, np.n
     keys = [key for key in first if key in second]
     if not keys:
         return None
-    return Difference(over_runs(np.stack([first[key] - second[key] for key in keys])), len(keys))
+    return Difference(over_runs([_minus(first[key], second[key]) for key in keys]), len(keys))
+
+
+def _minus(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """What both are known on."""
+    known = min(len(first), len(second))
+    return first[:known] - second[:known]

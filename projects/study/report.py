@@ -16,9 +16,9 @@ from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import InputError
 from projects.study.claims import CLEAR, Claim
 from projects.study.experiment import Experiment
+from projects.study.outcomes import Outcome
 from projects.study.plan import Model, Run
 from projects.study.plots import draw_scores
-from projects.study.runs import Outcome
 from projects.study.scores import METRICS, ModelScores, scores_by_model
 
 __all__ = ["Outcomes", "Topic", "run_topic", "write_report"]

@@ -6,8 +6,7 @@ import argparse
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -19,49 +18,30 @@ from imrsf_d2.engine.resuming import config_changes, train_or_load
 from imrsf_d2.engine.stopwatch import Stopwatch
 from imrsf_d2.evaluation.per_image import InstanceImages
 from imrsf_d2.evaluation.record import SweepRecord
-from imrsf_d2.evaluation.sweep import RESULTS_FILE, sweep_subsets
+from imrsf_d2.evaluation.sweep import sweep_subsets
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.keys import flat_keys
 from projects.study.contributions import Contributions, match_at_all, read_results, write_contributions
+from projects.study.outcomes import ORIGIN_FILE, write_record
+from projects.study.tested import score_folder
 
 __all__ = [
     "FINAL_WEIGHTS",
+    "ORIGIN_FILE",
     "TEST_FOLDER",
     "WEIGHTS",
-    "Outcome",
     "config_digest",
     "describe_changes",
     "perform",
     "read_origin",
-    "read_outcome",
 ]
 
-#: Written last: a folder with this file holds a finished run.
-RECORD_FILE = "record.json"
-#: Written first, by a run that starts from the weights of another one: the digest of those weights.
-ORIGIN_FILE = "origin.json"
 FINAL_WEIGHTS = "model_final.pth"
 #: In a run's folder: its sweep over the test data.
 TEST_FOLDER = "test"
 #: The key that may change in a run that starts from the weights of another one: moving the folder changes their path, but not
 #: their digest.
 WEIGHTS = "MODEL.WEIGHTS"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The results of a finished run.
-
-    Args:
-        rows: of `sweep_subsets`, one per subset, on the validation data; empty for a pre-training run.
-        test_rows: likewise on the test data; empty if there are none.
-        record: data, iterations, seconds by phase, machine and versions; for a pre-training run also `losses` (name -> its
-            median over the first 20 iterations and over the last 20) and the digest of its `weights`.
-    """
-
-    rows: list[dict]
-    record: Mapping
-    test_rows: Sequence[dict] = ()
 
 
 def describe_changes(cfg: CfgNode, besides: Collection[str] = ()) -> str:
@@ -79,20 +59,6 @@ def config_digest(cfg: CfgNode, besides: Collection[str] = ()) -> str:
     """Twelve hex digits that identify a config, without its seed, its OUTPUT_DIR and the keys in `besides`."""
     settings = {key: value for key, value in flat_keys(cfg) if key not in {"SEED", "OUTPUT_DIR", *besides}}
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def read_outcome(folder: Path) -> Outcome | None:
-    """The outcome of the run in a folder; None if it is not finished."""
-    if not (folder / RECORD_FILE).is_file():
-        return None
-    record = json.loads((folder / RECORD_FILE).read_text())
-    if "losses" in record:
-        return Outcome([], record)
-    rows, test = (
-        json.loads(path.read_text())["rows"] if path.is_file() else []
-        for path in (folder / RESULTS_FILE, folder / TEST_FOLDER / RESULTS_FILE)
-    )
-    return Outcome(rows, record, test)
 
 
 def read_origin(folder: Path) -> str | None:
@@ -137,13 +103,15 @@ def perform(
     if is_pretraining(cfg):
         results: dict = {"losses": _read_losses(folder), "weights": _digest(folder / FINAL_WEIGHTS)}
     else:
-        stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
-        results = {}
+        rows = stopwatch.run("evaluation", lambda: sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], output_dir=str(folder)))
+        results = {"validation": rows}
         if test_root is not None:
             os.environ["DETECTRON2_DATASETS"] = str(test_root)
-            stopwatch.run("test", lambda: test_subsets(cfg, model, folder / TEST_FOLDER))
+            results["test"] = stopwatch.run("test", lambda: test_subsets(cfg, model, folder / TEST_FOLDER))
+            subsets = [tuple(row["modalities"]) for row in results["test"]]
+            if len(subsets) > 1:
+                results["tested"] = score_folder(folder / TEST_FOLDER, subsets).to_json()
     record = {
-        **results,
         "data": dict(data),
         "iterations": cfg.SOLVER.MAX_ITER,
         "batch": cfg.SOLVER.IMS_PER_BATCH,
@@ -152,17 +120,19 @@ def perform(
         "seconds": stopwatch.seconds,
         "machine": describe_machine(),
         "versions": describe_versions(),
+        **results,
     }
-    write_text(folder / RECORD_FILE, json.dumps(record, indent=1))
+    write_record(folder, record)
     for checkpoint in folder.glob("model_*.pth"):
         if checkpoint.name != FINAL_WEIGHTS:
             checkpoint.unlink()  # nobody resumes a finished run
 
 
-def test_subsets(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
+def test_subsets(cfg: CfgNode, model: nn.Module, folder: Path) -> list[dict]:
     """Evaluate every subset on the test data, and keep what each image contributes to the scores."""
     dataset, record = cfg.DATASETS.TEST[0], SweepRecord(folder)
-    for row in sweep_subsets(cfg, model, dataset, output_dir=str(folder), record=record):
+    rows = sweep_subsets(cfg, model, dataset, output_dir=str(folder), record=record)
+    for row in rows:
         images = record.images(row["modalities"])
         if isinstance(images, InstanceImages):
             results = read_results(folder, row["modalities"])
@@ -170,6 +140,7 @@ def test_subsets(cfg: CfgNode, model: nn.Module, folder: Path) -> None:
         else:
             contributions = Contributions((images,))
         write_contributions(folder, row["modalities"], contributions)
+    return rows
 
 
 def _read_losses(folder: Path) -> dict[str, list[float]]:

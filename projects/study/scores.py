@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from imrsf_d2.utils.errors import InputError
+from projects.study.outcomes import Outcome
 from projects.study.plan import Model, Run
-from projects.study.runs import Outcome
 
 __all__ = ["METRICS", "AcrossSeeds", "ModelScores", "Subset", "scores_by_model"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from projects.study.outcomes import Outcome
 from projects.study.plan import MODELS, planned_runs
-from projects.study.runs import Outcome
 from projects.study.scores import ModelScores
 
 SUBSETS = [("sar", "rgb", "dsm"), ("sar", "rgb"), ("sar", "dsm"), ("rgb", "dsm"), ("sar",), ("rgb",), ("dsm",)]
@@ -45,7 +45,7 @@ def outcome(values, **record):
         "versions": "imrsf_d2 1",
         "seconds": {"training": 400.0, "evaluation": 40.0},
     }
-    return Outcome(rows(values) if values else [], {**defaults, **record})
+    return Outcome({**defaults, **record, "validation": rows(values) if values else []})
 
 
 def outcomes(by_model, models=MODELS):

@@ -81,6 +81,19 @@ def test_an_interval_over_runs_is_students_and_adds_the_variance_over_images():
     shared = over_runs(np.concatenate([[0.2], 0.2 + images])[None].repeat(3, axis=0))
     assert shared.high == pytest.approx(0.2 + 1.96 * 0.1, abs=5e-3)
     assert np.isnan(over_runs(np.full((3, 11), np.nan)).value)
+    # Where one run alone was resampled, its images stand for those of all.
+    one = over_runs([np.array([0.2]), np.concatenate([[0.2], 0.2 + images]), np.array([0.2])])
+    assert one.high == pytest.approx(shared.high)
+    none = over_runs([runs[:1], runs[1:2], runs[2:]])
+    assert none.value == pytest.approx(0.3) and np.isnan(none.low)
+
+
+def test_a_difference_is_over_the_resamples_that_both_runs_have():
+    seeds, images = (1, 2, 3), np.random.default_rng(0).normal(size=50)
+    first = {seed: np.concatenate([[1.0], 1 + images]) for seed in seeds}
+    second = {seed: np.concatenate([[0.5], images]) if seed == 1 else np.array([0.5]) for seed in seeds}
+    found = paired_difference(first, second)
+    assert (found.estimate.value, found.estimate.low, found.estimate.high) == pytest.approx((0.5,) * 3)
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])
