@@ -133,13 +133,12 @@ def find_scenes(sources: Mapping[str, Source], options: GridOptions, labels: Sou
         first = group[0].grid
         grid = map_grid(side_by_side({reference: group}, first), reference, crs, options.resolution)
         check_place(grid)
-        there = {
-            name: [looked[i] for i in nearby[name].of(grid) if grid.meets(looked[i].grid)] for name, looked in others.items()
-        }
-        found = side_by_side({name: group if name == reference else there[name] for name in files}, first)
-        of_labels = side_by_side({LABELS: there[LABELS]}, first)[LABELS]
-        sensors = {name: shown for name, shown in found.items() if shown}
-        scenes.append(TileScene(_name(group[0].path, names), grid, sensors, of_labels))
+        # Brought near before they are compared: longitude -180 is 180.
+        near = side_by_side({name: [looked[i] for i in nearby[name].of(grid)] for name, looked in others.items()}, first)
+        there = {name: tuple(file for file in of_sensor if grid.meets(file.grid)) for name, of_sensor in near.items()}
+        there |= side_by_side({reference: group}, first)
+        sensors = {name: there[name] for name in files if there[name]}
+        scenes.append(TileScene(_name(group[0].path, names), grid, sensors, there[LABELS]))
     if labels is not None and not any(scene.labels for scene in scenes):
         raise InputError(
             f"the labels and the scenes do not overlap: {labels.files[0]} lies at {place_text(label_files[0].grid)}, "

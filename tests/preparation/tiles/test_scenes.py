@@ -99,6 +99,13 @@ def test_nearby_goes_around_the_world():
     assert Nearby([east, pole]).of(far) == [1] and Nearby([east, far]).of(pole) == [0, 1]
 
 
+@pytest.mark.parametrize("left", [-180.0, -180.0 - SIDE // 2 * 0.001, 180.0 - SIDE // 2 * 0.001])
+def test_degrees_beyond_180_are_those_from_minus_180(left, tmp_path):
+    reaching_beyond = place("EPSG:4326", 180 - SIDE // 2 * 0.001, 0.0, 0.001)
+    _, names = scenes_of(tmp_path, {"a/1": reaching_beyond, "b/2": place("EPSG:4326", left, 0.0, 0.001)})
+    assert names == [{"a": ["1"], "b": ["2"]}]
+
+
 @pytest.mark.parametrize("kind", ["measurements", "classes"])
 def test_a_sensor_beyond_180_degrees_is_read_onto_pixels_before_it(tmp_path, kind):
     """Its pixels are twice as large and begin at -180, where the right half of the scene does."""
