@@ -163,7 +163,7 @@ def _header(file: rasterio.DatasetReader, path: str) -> FileFacts:
         Grid.of(file),
         tuple(dict.fromkeys(file.dtypes)),
         set(zip(file.scales, file.offsets)) != {(1.0, 0.0)},
-        (*(f"{float(tag):g}" for tag in tags), *mask, *(["alpha"] if "alpha" in marks else [])),
+        (*(f"{float(tag):.9g}" for tag in tags), *mask, *(["alpha"] if "alpha" in marks else [])),
         file.descriptions,
     )
 
