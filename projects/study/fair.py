@@ -42,6 +42,10 @@ MEAN = _model("mean", "mean for Bi-LSTM", GATHER, runs=MANY)
 MULTIVIT = _model("multivit", "MultiViT", GATHER, READOUT, MASK, ABSENT, RANDOM, runs=MANY)
 BEST = _model("best", "the recipe: mean + Bi-LSTM, details, sizes drawn first", GATHER, DETAIL, STRATEGY, runs=MANY)
 SINGLE = tuple(_model(f"single_{name}", f"{name} alone", config="single", sensor=name) for name in SENSORS)
+SINGLE_SHORT = tuple(
+    _model(f"single_{name}_short", f"{name} alone, a third of the budget", config="single_short", sensor=name)
+    for name in SENSORS
+)
 MODELS = (
     PROPOSED,
     MEAN,
@@ -52,7 +56,10 @@ MODELS = (
     _model("resnet_complete", "ResNet-50, complete input", *RESNET, RANDOM),
     _model("swin", "Swin-T, stacked", *SWIN),
     *SINGLE,
-    _model("late_fusion", "late fusion", members=SINGLE),
+    _model("late_fusion", "late fusion, three budgets", members=SINGLE),
+    *SINGLE_SHORT,
+    _model("late_fusion_short", "late fusion, one budget", config="late_fusion", members=SINGLE_SHORT),
+    _model("best_longer", "the recipe, three budgets", GATHER, DETAIL, STRATEGY),
     _model("modalities_without_mask", "MultiViT that skips absent sensors", GATHER, READOUT, MASK, runs=MANY),
     BEST,
     _model("mean_bilstm", "mean + Bi-LSTM", GATHER),

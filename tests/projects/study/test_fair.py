@@ -14,9 +14,6 @@ from tests.projects.study.test_plan import differing
 from tests.projects.study.test_running import TWO_ITERATIONS
 from tests.tiny import NUM_TRAIN, NUM_VAL, SIZE
 
-#: Not trained like the others, or of one sensor.
-OWN = {"late_fusion", "single_sar", "single_rgb", "single_dsm"}
-
 
 def config(study, model):
     return study.configs / f"{model.config or model.name}.yaml"
@@ -30,7 +27,7 @@ def test_there_is_a_config_for_every_model_and_none_else(study):
 @pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
 def test_a_model_differs_from_the_proposed_in_its_named_keys_alone(study):
     for model in models_of(study):
-        if model.name not in OWN:
+        if model.sensor is None and not model.members:
             keys = differing(config(study, model), study.configs / "proposed.yaml")
             assert keys - set(fair.LENGTH) == set(model.changes), model.name
 
@@ -105,14 +102,19 @@ def test_runs_are_trained_tested_kept_and_reported(study, trained, tmp_path):
     for place, subset in {0: "sar+rgb+dsm", -1: "dsm"}.items():
         ap = float(rows["mean-seed1-data0", "test", subset]["segm/AP"]) / 100
         assert float(of_mean[place]) == pytest.approx(ap, abs=6e-4)
-    assert set(cells(report, "Test scores")) == {"mean for Bi-LSTM", "late fusion", "ResNet-50, complete input"}
+    assert set(cells(report, "Test scores")) == {
+        "mean for Bi-LSTM",
+        "late fusion, three budgets",
+        "ResNet-50, complete input",
+    }
     assert re.search(r"## Missing runs\n\n- not begun: .*`proposed-seed1-data0`", report)
     # The ResNet has other seeds than the mean; late fusion has one run of the same.
     differences = cells(report, "Differences")
     assert (
-        set(differences) == {"late fusion − mean for Bi-LSTM"} and differences["late fusion − mean for Bi-LSTM"][-1] == "1"
+        set(differences) == {"late fusion, three budgets − mean for Bi-LSTM"}
+        and differences["late fusion, three budgets − mean for Bi-LSTM"][-1] == "1"
     )
-    assert cells(report, "Cost")["late fusion"][1] == "6"  # iterations of its three members
+    assert cells(report, "Cost")["late fusion, three budgets"][1] == "6"  # iterations of its three members
 
     trained.clear()
     assert study("late_fusion-seed1-data0", "mean-seed1-data0") == (report, table) and trained == []
