@@ -85,7 +85,8 @@ def test_a_pretraining_run_has_no_scores():
 
 
 def numbers_and_words(text):
-    return [float(own) for own in re.findall(r"\d+\.\d+", text)], re.sub(r"[+-]?\d+\.\d+", "#", text)
+    number = r"[+-]?\d+\.\d+"
+    return [float(own) for own in re.findall(number, text)], re.sub(number, "#", text)
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if (RECORDS / name).is_dir()])
