@@ -1,4 +1,4 @@
-"""Every YAML under configs/ and projects/ loads, says nothing twice, and sets nothing that nobody reads."""
+"""Every YAML that people wrote under configs/ and projects/ loads, says nothing twice, and sets nothing unread."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,14 @@ from imrsf_d2.modalities import ModalitySet
 from projects.study import baselines  # noqa: F401 (registers the backbones of its configs)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CONFIGS = sorted(path for folder in ("configs", "projects") for path in (REPOSITORY / folder).rglob("*.yaml"))
+#: What finished training runs wrote, each with every key; tests/projects/study/test_records.py reads them.
+RECORDS = REPOSITORY / "projects/study/records"
+CONFIGS = sorted(
+    path
+    for folder in ("configs", "projects")
+    for path in (REPOSITORY / folder).rglob("*.yaml")
+    if RECORDS not in path.parents
+)
 #: What is run; the others are only inherited from.
 RUNNABLE = [path for path in CONFIGS if path.parent.name not in ("base", "parts")]
 #: folder -> (least, most) million parameters of its models; the others are the paper's.
