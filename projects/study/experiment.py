@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from imrsf_d2.engine.checkpointer import Checkpointer
+from imrsf_d2.engine.checkpointer import LAST, Checkpointer
 from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.modalities import ModalitySet
@@ -128,6 +128,7 @@ class Experiment:
                     self._perform(run)
 
     def _perform(self, run: Run) -> None:
+        self._check_needed_weights(run)
         origin = self._final_weights(run.origin) if run.origin else None
         roots = self._root(run), None if self.test is None else self.output / "data-test"
         build = (lambda: self._fuse(run)) if run.model.members else None
@@ -202,16 +203,22 @@ class Experiment:
         """The trained models of a run's members as one."""
         members = {}
         for member in run.needs:
-            if not (self.folder(member) / FINAL_WEIGHTS).is_file():
-                raise InputError(
-                    f"{self.folder(member)} has the record of a run and not its weights, which {run.name} needs. Remove "
-                    f"{RECORD_FILE} there to train it again."
-                )
             model = Trainer.build_model(self.config(member))
             Checkpointer(model, str(self.folder(member)), require_all=True).load(str(self.folder(member) / FINAL_WEIGHTS))
             members[str(member.model.sensor)] = model
         cfg = self.config(run)
         return LateFusion(members, ModalitySet.from_config(cfg), cfg.TEST.DETECTIONS_PER_IMAGE)
+
+    def _check_needed_weights(self, run: Run) -> None:
+        """Refuse a run that begins with other runs' weights if only their records were kept."""
+        if (self.folder(run) / LAST).is_file():
+            return  # it goes on from its own
+        for needed in run.needs:
+            if not (self.folder(needed) / FINAL_WEIGHTS).is_file():
+                raise InputError(
+                    f"{self.folder(needed)} has the record of a run and not its weights, which {run.name} needs. Remove "
+                    f"{RECORD_FILE} there to train it again."
+                )
 
     def _write_data(self) -> None:
         print(f"Data: {self.describe_data()}.", flush=True)

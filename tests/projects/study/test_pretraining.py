@@ -81,6 +81,17 @@ def test_from_pretraining_to_the_report(demo, trained, tmp_path):
     config.write_text(config.read_text().replace(str(tmp_path / "demo"), "/elsewhere"))
     assert demo(report_only=True) == files
 
+    # Of the pre-training run only the record was kept: what would begin with its weights says so, and what goes on does not.
+    (folder / "model_final.pth").rename(tmp_path / "kept.pth")
+    with pytest.raises(
+        ValueError, match=r"gc-seed1 has the record of a run and not its weights, which finetune_gc-seed1 needs"
+    ):
+        demo("finetune_gc-seed1")
+    (tmp_path / "demo/partial-seed1/record.json").unlink()
+    files = demo("partial")
+    assert "partial-seed1" in reported(files) and steps(trained) == []
+    (tmp_path / "kept.pth").rename(folder / "model_final.pth")
+
     # A new pre-training run invalidates the runs that started from the old one.
     (folder / "record.json").unlink()
     with pytest.raises(ValueError, match=r"partial-seed1 was made from weights of gc-seed1 that are no longer there\."):
