@@ -72,6 +72,8 @@ class Summary(Kept):
             values sum to the difference of `ends`.
         leads: the highest Shapley value minus that of each other sensor, by the name of the other one; its interval is that of the
             difference, on the same resamples.
+        alone_leads: the highest retention of a single sensor minus that of each other one, likewise; empty if the complete input was
+            not evaluated.
         ends: scores of (the predictor that uses no sensor, the complete input); None without `shapley`.
     """
 
@@ -90,6 +92,7 @@ class Summary(Kept):
     losses: Mapping[str, Estimate]
     shapley: Mapping[str, Estimate]
     leads: Mapping[str, Estimate]
+    alone_leads: Mapping[str, Estimate]
     ends: tuple[Estimate, Estimate] | None
 
 
@@ -150,9 +153,12 @@ def summarize(
         values = {subset: score(subset, whole) for subset in [*evaluated, ()]}
         worths = shapley_values(names, values)
         shapley = {name: _estimate(worth) for name, worth in worths.items()}
-        best = max(names, key=lambda name: np.nan_to_num(worths[name][0], nan=-np.inf))
-        leads = {name: _estimate(worths[best] - worth) for name, worth in worths.items() if name != best}
+        leads = _leads(worths)
         ends = _estimate(values[()]), _estimate(values[names])
+    alone_leads = {}
+    if names in evaluated:
+        alone = {name: score((name,), everywhere) for name in names if (name,) in evaluated}
+        alone_leads = _leads({name: _ratio(own, score(names, everywhere)) for name, own in alone.items()})
     return Summary(
         **vars(_kept(score, dict.fromkeys(evaluated, everywhere), names)),
         names=names,
@@ -170,6 +176,7 @@ def summarize(
         losses=losses,
         shapley=shapley,
         leads=leads,
+        alone_leads=alone_leads,
         ends=ends,
     )
 
@@ -208,10 +215,9 @@ def _kept(score: Callable[[Subset, np.ndarray], np.ndarray], chosen: Mapping[Sub
     """Score each subset on its images [I] bool."""
     values = {subset: score(subset, tiles) for subset, tiles in chosen.items()}
     incomplete = [subset for subset in chosen if subset != names]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        retention = {
-            subset: _estimate(values[subset] / score(names, tiles)) for subset, tiles in chosen.items() if names in chosen
-        }
+    retention = {
+        subset: _estimate(_ratio(values[subset], score(names, tiles))) for subset, tiles in chosen.items() if names in chosen
+    }
     return Kept(
         images={subset: int(tiles.sum()) for subset, tiles in chosen.items()},
         scores={subset: _estimate(own) for subset, own in values.items()},
@@ -219,6 +225,17 @@ def _kept(score: Callable[[Subset, np.ndarray], np.ndarray], chosen: Mapping[Sub
         mean_incomplete=_estimate(np.mean([values[subset] for subset in incomplete], axis=0)) if incomplete else None,
         worst=min(incomplete, key=lambda subset: np.nan_to_num(values[subset][0], nan=np.inf)) if incomplete else None,
     )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return part / whole
+
+
+def _leads(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
+    """The highest of some sensors' values [1 + R] minus each other one."""
+    best = max(values, key=lambda name: np.nan_to_num(values[name][0], nan=-np.inf), default=None)
+    return {name: _estimate(values[best] - own) for name, own in values.items() if best is not None and name != best}
 
 
 def _estimate(values: np.ndarray) -> Estimate:

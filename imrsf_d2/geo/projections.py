@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform, transform_bounds
 
 from imrsf_d2.geo.gdal import GDAL_ERRORS
-from imrsf_d2.geo.wrapping import period, world_mercator
+from imrsf_d2.geo.wrapping import is_mercator, period
 from imrsf_d2.utils.errors import InputError
 
 __all__ = [
@@ -104,7 +104,7 @@ def longitude_latitude(x: float, y: float, crs: CRS) -> tuple[float, float]:
 def is_metric(crs: CRS) -> bool:
     """Whether a map unit is a meter on the ground, as far as a map can say so."""
     # Mercator's are meters in name only: at 48 degrees north one of them is 0.67 m.
-    return crs.is_projected and crs.linear_units_factor[1] == 1.0 and not world_mercator(crs)
+    return crs.is_projected and crs.linear_units_factor[1] == 1.0 and not is_mercator(crs)
 
 
 def utm_zone(longitude: float, latitude: float) -> int:

@@ -13,20 +13,24 @@ import numpy as np
 import shapely
 from rasterio.crs import CRS
 
-__all__ = ["EQUATOR_M", "meets", "move_near", "period", "smallest_arc", "turns", "unwrap_polygons", "world_mercator"]
+__all__ = ["EQUATOR_M", "is_mercator", "meets", "move_near", "period", "smallest_arc", "turns", "unwrap_polygons"]
 
 EQUATOR_M = 2 * math.pi * 6378137.0
 
 
 @functools.lru_cache(maxsize=64)
-def world_mercator(crs: CRS) -> bool:
-    """Whether a system is a Mercator map of the whole world, with or without heights."""
-    if not crs.is_projected:
-        return False
+def is_mercator(crs: CRS) -> bool:
+    """Whether a system is a Mercator map, of the world or a region, with or without heights. Its scale grows with the distance
+    from the equator: its meters are those on the ground at one latitude alone."""
+    return crs.is_projected and crs.to_dict().get("proj") == "merc"
+
+
+def _of_the_world(crs: CRS) -> bool:
+    """Whether a Mercator map is one of the whole world."""
     # Not by its code, which a system with heights does not have.
     terms = crs.to_dict()
     at_equator = terms.get("k", 1) == 1 and not terms.get("lat_ts") and not terms.get("lon_0")
-    return terms.get("proj") == "merc" and terms.get("units") == "m" and at_equator
+    return terms.get("units") == "m" and at_equator
 
 
 @functools.lru_cache(maxsize=64)
@@ -34,7 +38,7 @@ def period(crs: CRS) -> float | None:
     """The length of one turn around the world along the x axis of a system, map units; None if x does not repeat."""
     if crs.is_geographic:
         return round(2 * math.pi / crs.units_factor[1], 9)
-    return EQUATOR_M if world_mercator(crs) else None
+    return EQUATOR_M if is_mercator(crs) and _of_the_world(crs) else None
 
 
 def move_near(xs: np.ndarray, center: float, turn: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from shapely.geometry import LinearRing, LineString, MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.geo.projections import longitude_latitude
-from imrsf_d2.geo.wrapping import period
+from imrsf_d2.geo.wrapping import EQUATOR_M, is_mercator, period
 
 __all__ = ["area_m2", "outline", "outlines"]
 
@@ -119,8 +119,8 @@ def _polygons(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def area_m2(geometry: BaseGeometry, crs: CRS) -> float:
-    """The area of a geometry in square meters: on the ellipsoid where the coordinates are degrees or those of a Mercator map of
-    the world, whose meters are shorter the farther they are from the equator; else on the map.
+    """The area of a geometry in square meters: on the ellipsoid where the coordinates are degrees or those of a Mercator map, whose
+    meters are shorter the farther they are from the equator; else on the map.
 
     Args:
         geometry: in the system `crs`.
@@ -128,9 +128,9 @@ def area_m2(geometry: BaseGeometry, crs: CRS) -> float:
     Raises:
         InputError: if it is to be measured on the ellipsoid, and its center has no place there.
     """
-    turn = period(crs)
-    if turn is None:  # neither degrees nor Mercator
+    if not (crs.is_geographic or is_mercator(crs)):
         return float(geometry.area * crs.linear_units_factor[1] ** 2)
+    turn = period(crs) or EQUATOR_M / crs.linear_units_factor[1]  # of a map of a region: about
     dense = shapely.segmentize(geometry, LONGEST_EDGE_DEGREES * turn / 360)
     longitude, latitude = longitude_latitude(dense.centroid.x, dense.centroid.y, crs)
     # Equal in area on the ellipsoid, wherever its center lies.

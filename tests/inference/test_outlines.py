@@ -4,6 +4,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
+from rasterio.warp import transform
 from scipy import ndimage
 
 from imrsf_d2.inference.outlines import area_m2, outline
@@ -91,6 +92,13 @@ def test_areas_on_mercator_maps_of_the_world_are_those_on_the_ellipsoid(code, y,
     assert area_m2(building, CRS.from_epsg(code)) == pytest.approx(
         cell_area(south, south + 0.001, share[0]) / share[1], rel=1e-4
     )
+
+
+@pytest.mark.parametrize("code", [3832, 3994], ids=["from the equator", "from 41 degrees south"])
+def test_areas_on_a_mercator_map_of_a_region_are_those_on_the_ellipsoid(code):
+    crs = CRS.from_epsg(code)
+    (west, east), (low, high) = transform(CRS.from_epsg(4326), crs, [150.0, 151.0], [-50.0, -49.0])
+    assert area_m2(shapely.box(west, low, east, high), crs) == pytest.approx(cell_area(-50, -49, 1), rel=1e-6)
 
 
 def cell_area(south, north, width):

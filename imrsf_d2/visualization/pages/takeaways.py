@@ -70,6 +70,11 @@ def _has_interval(estimate: Estimate) -> bool:
     return math.isfinite(estimate.low) and math.isfinite(estimate.high)
 
 
+def _unclear(lead: Estimate) -> bool:
+    """Whether another choice of tiles may turn a lead around."""
+    return _has_interval(lead) and lead.low <= 0
+
+
 def _without_intervals(summary: Summary) -> str:
     """Empty if there are intervals."""
     if (number := _compared(summary)) < LEAST_IMAGES:
@@ -104,7 +109,7 @@ def _worth(summary: Summary) -> str:
     order = sorted(summary.shapley, key=lambda name: summary.shapley[name].value, reverse=True)
     best, total = order[0], f"of the {_number(summary.ends[1].value)} {summary.metric}"
     worth = summary.shapley[best]
-    close = [name for name in order[1:] if _has_interval(lead := summary.leads[name]) and lead.low <= 0]
+    close = [name for name in order[1:] if _unclear(summary.leads[name])]
     if close:
         worths = {name: summary.shapley[name] for name in (best, *close)}
         values = [f"{name.upper()} {_number(own.value)}{_within(own)}" for name, own in worths.items()]
@@ -148,9 +153,7 @@ def _alone(summary: Summary) -> str:
         return ""
     order = sorted(alone, key=lambda name: alone[name].value, reverse=True)
     best = alone[order[0]]
-    close = [
-        name for name in order[1:] if _has_interval(best) and _has_interval(alone[name]) and alone[name].high >= best.low
-    ]
+    close = [name for name in order[1:] if _unclear(summary.alone_leads[name])]
     if close:
         parts = [f"{name.upper()} {alone[name].value:.0%}{_within(alone[name], 1, 'z.0%')}" for name in (order[0], *close)]
         return f"Which sensor keeps most alone is unclear: {_some(parts)} of the score of all sensors."

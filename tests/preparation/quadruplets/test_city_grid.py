@@ -122,7 +122,9 @@ def test_the_same_numbers_in_another_zone_are_other_pixels(tmp_path):
     assert mosaic.offset_of(Grid.north_up(CRS.from_epsg(32632), 500_000.0, 5_070_000.0, 10.0, 64, 64)) is None
 
 
-@pytest.mark.parametrize("crs, expected", [("EPSG:3857+5773", 32631), ("EPSG:3857", 32631), ("EPSG:2154+5720", None)])
+@pytest.mark.parametrize(
+    "crs, expected", [("EPSG:3857+5773", 32631), ("EPSG:3857", 32631), ("EPSG:3388", 32631), ("EPSG:2154+5720", None)]
+)
 def test_heights_do_not_make_mercators_units_meters(crs, expected):
     crs = CRS.from_user_input(crs)
     assert metric_crs(crs, EXTENT, UTM31) == (crs if expected is None else CRS.from_epsg(expected))

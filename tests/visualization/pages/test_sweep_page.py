@@ -134,6 +134,10 @@ def test_what_lies_within_an_interval_is_said_to_be_unclear(rng):
     assert summary.shapley["b"].high > summary.shapley["a"].low
     assert takeaways(rows, summary, [])[0].startswith("A is worth most: ")
     assert summary.leads["b"].value == pytest.approx(summary.shapley["a"].value - summary.shapley["b"].value)
+    assert summary.retention["b",].high > summary.retention["a",].low
+    assert re.match(r"A alone keeps \d\d% of the score of all sensors \(95% interval ", takeaways(rows, summary, [])[2])
+    retained = [summary.retention[name,].value for name in "ab"]
+    assert summary.alone_leads["b"].value == pytest.approx(retained[0] - retained[1])
     # A gain that some resamples turn into a loss, and no resamples at all.
     rows, summary = summary_of({"ab": 0.8 + noise, "a": np.full(20, 0.79), "b": np.full(20, 0.6)})
     assert "Whether the mIoU falls without B is unclear: by " in takeaways(rows, summary, [])[1]
