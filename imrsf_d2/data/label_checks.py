@@ -162,7 +162,7 @@ def refuse_one_class(
         on_problem: called with the error.
 
     Raises:
-        InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class of several.
+        InputError: if no pixel is labeled; or, unless allowed, if all labeled pixels are of one class.
     """
     occurring = [label for label, count in zip(classes, pixels, strict=True) if count]
     if not occurring:
@@ -170,10 +170,10 @@ def refuse_one_class(
             f"no pixel of {name!r} is labeled: there is nothing to compare predictions with. Expected class indices from 0 to "
             f"{len(classes) - 1} in its label maps; {IGNORE_LABEL} means 'not labeled'."
         )
-    elif len(occurring) == 1 and len(classes) > 1 and not allow:
+    elif len(occurring) == 1 and not allow:
+        expected = f"two of {', '.join(classes)}" if len(classes) > 1 else "two classes, of which this may be one"
         problem = InputError(
-            f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least two of "
-            f"{', '.join(classes)}: to predict {occurring[0]!r} everywhere would score mIoU 100."
+            f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least {expected}: to predict {occurring[0]!r} everywhere would score mIoU 100."
             f"{label_hint(pixels, unlabeled, classes, tags)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
     else:

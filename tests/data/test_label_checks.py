@@ -137,7 +137,10 @@ def test_a_constant_truth_is_refused_unless_told_otherwise():
     with pytest.raises(ValueError, match=r"mIoU 100\. TEST.ALLOW_SINGLE_CLASS"):
         refuse_one_class("mine", one, False, LANDS, allow=False)
     refuse_one_class("mine", one, True, LANDS, allow=True)
-    refuse_one_class("mine", np.array([12]), True, ["land"], allow=False)
+    with pytest.raises(
+        ValueError, match="are of the class 'land', expected at least two classes, of which this may be one: to "
+    ):
+        refuse_one_class("mine", np.array([12]), True, ["land"], allow=False)
     refuse_one_class("mine", np.array([12, 1]), True, LANDS, allow=False)
     with pytest.raises(ValueError, match="no pixel of 'mine' is labeled"):
         refuse_one_class("mine", np.array([0, 0]), True, LANDS, allow=True)

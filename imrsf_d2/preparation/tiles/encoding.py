@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +53,11 @@ class Encoding:
     def of_values(self) -> Encoding:
         """That of the values of the same bands; NaN is no data."""
         return replace(self, dtype="float32", scaling=None, nodata=float("nan"))
+
+    def of_codes(self, dtypes: Iterable[str]) -> Encoding:
+        """That of class codes of several files, as numbers of a type that holds all of them."""
+        dtype = _common([self.dtype, *dtypes])
+        return replace(self, dtype=dtype, nodata=float("nan") if kind_of(dtype) == "f" else None)
 
     def alike(self, other: Encoding) -> bool:
         """Whether numbers of both can stand in one file, whatever their bands are called."""

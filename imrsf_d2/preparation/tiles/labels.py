@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,15 +114,32 @@ class RasterLabels:
             where += f" and {len(self.source.files) - 1} more files"
         if not found.counts:
             raise InputError(f"{where} hold no label where the scenes are: all of it is 'no data'.")
+        tags = self._tags()
         if self.table is None:
-            return _own_classes(found, where)
+            return _own_classes(found, where, tags)
         codes = self.table.label_codes()
+        for tag, path in tags.items():
+            if (index := codes.codes.get(tag, IGNORE_LABEL)) != IGNORE_LABEL:
+                raise InputError(
+                    f"{tag} is the no-data tag of {path} and {self.table.rows[index].name!r} in {self.table.path}, so such pixels "
+                    "would count as not labeled: gdal_edit.py -unsetnodata FILE removes the tag; or leave the class empty in a copy "
+                    "of the table if they are not labeled."
+                )
         if unknown := {code: count for code, count in found.counts.items() if code not in codes.codes}:
             raise InputError(
                 f"{where} hold {CodeCounts(unknown, found.pixels)}, which {self.table.path} lacks: it has {codes}. Add a line "
                 "CODE,CLASS for each to a copy of the table; an empty class means 'not labeled'."
             )
         return self.table.rows, codes
+
+    def _tags(self) -> dict[int, str]:
+        """The no-data tags of the files that could be codes, each with a file that has it."""
+        tags: dict[int, str] = {}
+        for path in self.source.files:
+            with opened(path, "the labels") as file:
+                if file.nodata is not None and float(file.nodata).is_integer():
+                    tags.setdefault(int(file.nodata), path)
+        return tags
 
 
 def open_labels(options: LabelOptions) -> PolygonLabels | RasterLabels | None:
@@ -181,10 +198,18 @@ def _one_file(path: str, files: Sequence[str]) -> str:
     )
 
 
-def _own_classes(found: CodeCounts, where: str) -> tuple[tuple[TableClass, ...], LabelCodes]:
+def _own_classes(found: CodeCounts, where: str, tags: Iterable[int]) -> tuple[tuple[TableClass, ...], LabelCodes]:
     """A class for each code."""
     if wrong := [code for code in found.counts if not (float(code).is_integer() and abs(code) < LARGEST_CODE)]:
         raise InputError(f"{where} hold {wrong[0]:g}, expected whole numbers that stand for classes.")
+    if len(found.counts) == 1:
+        of_tag = "".join(
+            f" {tag} is their no-data tag: if it stands for a class, gdal_edit.py -unsetnodata FILE removes the tag."
+            for tag in tags
+        )
+        raise InputError(
+            f"{where} hold {min(found.counts):.0f} alone, and else no data; expected two codes or more.{of_tag}"
+        )
     if len(found.counts) >= MOST_CLASSES:
         raise InputError(
             f"{where} hold {len(found.counts)} codes, expected fewer than {MOST_CLASSES} classes; --classes TABLE merges codes."
@@ -234,6 +259,11 @@ def _polygon_labels(options: LabelOptions, table: ClassTable | None) -> PolygonL
             rows.insert(0, TableClass(options.background, None, ()))
             indices[indices != IGNORE_LABEL] += 1
             outside = 0
+    if options.task == "semantic" and len(rows) < 2:
+        raise InputError(
+            f"{where} are of the class {rows[0].name!r} alone, and --background none leaves all else not labeled: expected two classes "
+            "or more in a label map."
+        )
     if len(rows) >= MOST_CLASSES:
         raise InputError(
             f"{where} has {len(rows)} classes in {options.column!r}, expected fewer than {MOST_CLASSES}: another --class-column, "

@@ -2,7 +2,7 @@
 
 What is copied keeps its data type, scale, band names and no-data tag, and every pixel with data keeps its bits. What is
 resampled, or comes from files that differ in these, becomes float32 values with NaN for no data. Classes are always copied,
-from the nearest pixel.
+from the nearest pixel, and stay the numbers that they are.
 """
 
 from __future__ import annotations
@@ -76,12 +76,19 @@ def read_pixels(
         _check_classes(source, used)
     first = used[0][0]
     alike = all(found.encoding.alike(first.encoding) for found, _ in used)
-    encoding = first.encoding if alike else first.encoding.of_values()
+    encoding = first.encoding
+    if not alike:
+        encoding = encoding.of_codes(found.encoding.dtype for found, _ in used) if source.classes else encoding.of_values()
     if source.names:
         encoding = replace(encoding, names=source.names)
-    stored = (first if alike else _values(first)).stored.copy()
+    as_stored = alike or source.classes
+    stored = (first if as_stored else _values(first)).stored.astype(encoding.dtype)
     for found, new in used[1:]:
-        stored[:, new] = (found if alike else _values(found)).stored[:, new]
+        stored[:, new] = (found if as_stored else _values(found)).stored[:, new]
+    if source.modality.nodata is not None and stored.dtype.kind == "f":
+        # A computed value may be the stored number that means no data.
+        lost = valid & (stored == source.modality.nodata).all(axis=0)
+        stored[:, lost] = np.nextafter(stored[:, lost], np.inf)
     if not valid.all():
         # Integers without a tag: the file's mask says it.
         tags = (encoding.nodata, source.modality.nodata, 0)
@@ -156,7 +163,10 @@ def _nearest(
 ) -> _Part:
     """Classes on other pixels."""
     raw, known = _stored(source.modality, opened, numbers, Window.from_slices(*warp.window))
-    values, valid = warp.resample(raw.astype(np.float32), known, categorical=True)
+    # Resampling computes with float32, which cannot tell codes beyond 2^24 apart: the positions in a list of them can.
+    codes, positions = np.unique(raw, return_inverse=True)
+    moved, valid = warp.resample(positions.reshape(raw.shape).astype(np.float32), known, categorical=True)
+    values = codes[np.where(valid, moved, 0).astype(np.intp)]
     values[:, ~valid] = 0
     return _Part(values.astype(encoding.dtype), valid, encoding, False)
 

@@ -23,6 +23,7 @@ def there(tmp_path_factory):
     write_raster_file(folder / "empty.tif", np.full((100, 128), np.nan, np.float32), **place())
     write_raster_file(folder / "codes.tif", np.indices((100, 128))[0].astype(np.uint8) // 60, **place())
     write_raster_file(folder / "unlabeled.tif", np.full((100, 128), 255, np.uint8), nodata=255, **place())
+    write_raster_file(folder / "mask.tif", np.indices((100, 128))[0].astype(np.uint8) // 60, nodata=0, **place())
     write_raster_file(folder / "away.tif", np.zeros((100, 128), np.uint8), **place(left=LEFT + 9e4))
     (folder / "cut.tif").write_bytes((folder / "rgb.tif").read_bytes()[:9000])
     (folder / "text.txt").write_text("hello")
@@ -36,6 +37,7 @@ def there(tmp_path_factory):
     pyogrio.raw.write(folder / "empty.gpkg", np.array([], dtype=object), [], [], geometry_type="Polygon", crs=CRS)
     (folder / "table.csv").write_text("code,class\n0,x\nb,y\n")
     (folder / "zeros.csv").write_text("code,class\n0,x\n")
+    (folder / "both.csv").write_text("code,class\n0,ground\n1,building\n")
     write_polygons(folder / "vectors/a.gpkg", [box(2, 3, 12, 9)])
     (folder / "mine").mkdir()
     (folder / "mine/dataset.yaml").write_text("of somebody else\n")
@@ -66,6 +68,18 @@ CASES = {
     "a layer": ((*POLYGONS, "--layer", "kind"), "no layer 'kind', expected one of 'good'"),
     "a value": ((*POLYGONS, "--class-column", "use", "--classes", "{}/table.csv"), "holds 'a' .100.0% of the features."),
     "a code": ((*RASTER, "--classes", "{}/zeros.csv"), "hold 1 .31.2% of the pixels., which .*zeros.csv lacks"),
+    "a mask whose background is no data": (
+        ("--labels", "{}/mask.tif", "--task", "semantic"),
+        "hold 1 alone, and else no data.* 0 is their no-data tag: .*-unsetnodata",
+    ),
+    "a class that is no data": (
+        ("--labels", "{}/mask.tif", "--task", "semantic", "--classes", "{}/both.csv"),
+        "0 is the no-data tag of .*mask.tif and 'ground' in .*both.csv, so such pixels would count as not labeled",
+    ),
+    "one class and no background": (
+        ("--labels", "{}/good.gpkg", "--task", "semantic", "--background", "none"),
+        "are of the class 'good' alone, and --background none",
+    ),
     "area apart": ((*POLYGONS, "--labeled-area", "{}/away.gpkg"), "--labeled-area .* do not overlap"),
     "area in its old spelling": ((*POLYGONS, "--labelled-area", "{}/away.gpkg"), "--labeled-area .* do not overlap"),
     "objects of a raster": (("--labels", "{}/codes.tif", "--task", "instance"), "codes.tif is a raster.*takes polygons"),

@@ -35,13 +35,11 @@ def test_polygons_become_label_maps_within_the_labeled_area(tmp_path):
 
 
 def test_without_a_background_the_rest_is_not_labeled(tmp_path):
-    labels = write_polygons(tmp_path / "fields.gpkg", FIELDS[:2])
-    found, names, _ = semantic(tmp_path, labels, class_name="field", background="none")
-    assert names == ("field",)
-    assert np.array_equal(
-        found == 0, rasterize(FIELDS[:2], out_shape=found.shape, transform=from_origin(LEFT, TOP, 1, 1)) > 0
-    )
-    assert (found[found != 0] == 255).all()
+    labels = write_polygons(tmp_path / "fields.gpkg", FIELDS[:2], use=["crop", "forest"])
+    found, names, _ = semantic(tmp_path, labels, column="use", background="none")
+    assert names == ("crop", "forest")
+    expected = rasterize(zip(FIELDS, (1, 2)), out_shape=found.shape, transform=from_origin(LEFT, TOP, 1, 1)) - 1
+    assert np.array_equal(found, np.where(expected < 0, 255, expected))
 
 
 def test_label_rasters_of_another_grid_are_looked_up_by_code(tmp_path):
@@ -58,6 +56,18 @@ def test_label_rasters_of_another_grid_are_looked_up_by_code(tmp_path):
     assert names == ("trees", "water") and np.array_equal(found, expected)
     assert json.loads((tmp_path / "out/prepared.json").read_text())["complete"]
     assert read_dataset_file(tmp_path / "out/dataset.yaml").classes[0].color == (0, 255, 0)
+
+
+def test_long_codes_on_other_pixels_and_of_other_types_stay_apart(tmp_path):
+    """Ten digits, as crops have: float32 rounds these to one number."""
+    codes = 3301010100 + np.arange(3)[np.random.default_rng(4).integers(0, 3, (25, 32))]
+    (tmp_path / "crops").mkdir()
+    write_raster_file(tmp_path / "crops/west.tif", codes[:, :16].astype(np.uint32), **place(pixel=4.0))
+    east = {"left": LEFT + 64, "pixel": 4.0}
+    write_raster_file(tmp_path / "crops/east.tif", codes[:, 16:].astype(np.int64), nodata=-1, **place(**east))
+    found, names, _ = semantic(tmp_path, str(tmp_path / "crops"))
+    assert names == ("class 3301010100", "class 3301010101", "class 3301010102")
+    assert np.array_equal(found, np.repeat(np.repeat(codes - 3301010100, 4, axis=0), 4, axis=1))
 
 
 def test_a_class_that_no_tile_has_is_named(tmp_path):

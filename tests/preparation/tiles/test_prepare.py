@@ -209,6 +209,24 @@ def test_files_that_differ_in_what_their_numbers_mean_become_values(tmp_path):
     assert found.dtype == np.float32 and np.array_equal(found, expected, equal_nan=True)
 
 
+def test_computed_values_that_equal_the_number_of_no_data_are_data(tmp_path):
+    """An index of 0.0 is stored as 100; no data is the stored 0."""
+    ndvi = np.full((32, 32), 100, dtype=np.uint8)
+    ndvi[:8] = 0
+    write_raster_file(tmp_path / "rgb.tif", rgb(height=64, width=64), **place())
+    write_raster_file(tmp_path / "ndvi.tif", ndvi, **place(pixel=2.0))
+    with rasterio.open(tmp_path / "ndvi.tif", "r+") as file:
+        file.scales, file.offsets = [0.01], [-1.0]
+    options = SensorOptions(nodata={"ndvi": 0.0})
+    sensors = {name: str(tmp_path / f"{name}.tif") for name in ("rgb", "ndvi")}
+    request = TileRequest(sensors, LabelOptions(None, "pretrain"), GridOptions(64), options, split=SplitOptions(1))
+    prepare_tiles(request, tmp_path / "out", num_workers=1)
+    entries = {entry["NAME"]: entry for entry in read_dataset_file(tmp_path / "out/dataset.yaml").entries}
+    values, valid = read_raster(tmp_path / "out/ndvi/rgb_0000_0000.tif", Modality.from_mapping(entries["ndvi"]))
+    assert not valid[:16].any() and valid[16:].all() and entries["ndvi"]["NODATA"] == 0.0
+    np.testing.assert_allclose(values[0, 16:], 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("left", (0.0, 0.5))
 def test_whole_complex_numbers_become_power(tmp_path, left):
     numbers = np.full((1, TILE, TILE), 3 + 4j, dtype=np.complex64)
