@@ -57,8 +57,11 @@ def _coco(plan: TilePlan, listed: Sequence[tuple[TileJob, TileRecord]]) -> dict:
         height, width = job.part.shape
         images.append({"id": len(images) + 1, "file_name": f"{job.name}.tif", "height": height, "width": width})
         for annotation in record.annotations:
-            own = {"id": len(annotations) + 1, "image_id": len(images)}
-            annotations.append({**own, **annotation, "category_id": annotation["category_id"] + 1})
+            # What may be of any class, scores have to ignore in each.
+            of_all = annotation["category_id"] == IGNORE_LABEL
+            for index in range(len(plan.classes)) if of_all else [annotation["category_id"]]:
+                own = {"id": len(annotations) + 1, "image_id": len(images)}
+                annotations.append({**own, **annotation, "category_id": index + 1})
     return {
         "images": images,
         "annotations": annotations,

@@ -41,6 +41,10 @@ def tiles_summary(plan: TilePlan, records: Sequence[TileRecord], split: Split, r
         notes.append(f"in no split: {beside} tiles that show some of the ground of validation tiles.")
     if slivers := sum(record.slivers for record in records):
         notes.append(f"left out: {slivers} objects, of which a tile or its data hold fewer than four pixels.")
+    if crowds := sum(annotation["iscrowd"] for record in records for annotation in record.annotations):
+        notes.append(
+            f"{crowds} objects of no class are crowds (iscrowd 1): scores ignore predictions there, training takes them for background."
+        )
     notes += [f"{remark}." for remark in remarks]
     return "\n\n".join([*filter(None, tables), "\n".join(f"- {note}" for note in notes)]) + "\n"
 

@@ -78,7 +78,7 @@ class TileRecord:
         sensors: sensor with data -> number of pixels that are copied, and that are resampled.
         labels: class index -> pixels or objects.
         unlabeled: pixels without a label (semantic).
-        annotations: objects, as in a COCO file (instance).
+        annotations: objects, as in a COCO file (instance). Those of no class, with the index IGNORE_LABEL, are crowds.
         slivers: objects left out, of which the tile or its data hold too few pixels.
         made_from: stands for the files and labels that it was made from.
         written: folder -> size and time of change of the tile's file in it.
@@ -246,17 +246,16 @@ class TileMaker:
     def _objects(self, job: TileJob, valid: np.ndarray) -> TileRecord:
         annotations, slivers = [], 0
         for shape, index in job.shapes:
-            if index == IGNORE_LABEL:
-                continue
             found = cut_object(shapely.from_wkb(shape), valid)
             if found is None:
                 continue
             annotation, seen = found
-            if min(annotation["area"], seen) < MIN_INSTANCE_PIXELS:
-                slivers += 1
+            unknown = index == IGNORE_LABEL
+            if unknown or min(annotation["area"], seen) >= MIN_INSTANCE_PIXELS:
+                annotations.append({"category_id": index, "iscrowd": int(unknown), **annotation})
             else:
-                annotations.append({"category_id": index, "iscrowd": 0, **annotation})
-        counts = Counter(annotation["category_id"] for annotation in annotations)
+                slivers += 1
+        counts = Counter(annotation["category_id"] for annotation in annotations if not annotation["iscrowd"])
         return TileRecord(labels=dict(counts), annotations=annotations, slivers=slivers)
 
     def _read_labels(self, job: TileJob) -> np.ndarray:

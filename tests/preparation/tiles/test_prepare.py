@@ -137,6 +137,23 @@ def test_a_tile_that_is_partly_unmapped_teaches_no_object(tmp_path):
     assert "14 tiles, not all of it is in the labeled area" in summary
 
 
+def test_objects_of_no_class_are_crowds_of_every_class(tmp_path):
+    labels = write_polygons(tmp_path / "buildings.gpkg", SHAPES[:3], use=["house", "ruin", "shed"])
+    (tmp_path / "classes.csv").write_text("code,class\nhouse,house\nshed,shed\nruin,\n")
+    request = TileRequest(
+        {"rgb": str(write_raster_file(tmp_path / "rgb.tif", rgb(), **place()))},
+        LabelOptions(labels, "instance", column="use", table=str(tmp_path / "classes.csv")),
+        GridOptions(128),
+        split=SplitOptions(1),
+    )
+    summary = prepare_tiles(request, tmp_path / "out", num_workers=1)
+    data = coco(tmp_path / "out", "train")
+    crowds = [annotation for annotation in data.anns.values() if annotation["iscrowd"]]
+    assert [annotation["category_id"] for annotation in crowds] == [1, 2] and len(data.anns) == 4
+    assert all(data.annToMask(annotation).sum() == 15 * 18 for annotation in crowds)
+    assert "1 objects of no class are crowds" in summary and "| house   | 1 (50.0%)" in summary
+
+
 def test_decibels_are_averaged_as_power(tmp_path):
     # 0 dB and 20 dB are powers of 1 and 100, and 17.03 dB on average; the mean of the decibels is 10.
     checkers = np.where(np.indices((64, 64)).sum(axis=0) % 2, 20.0, 0.0).astype(np.float32) - 30
