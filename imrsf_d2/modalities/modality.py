@@ -9,12 +9,13 @@ from typing import Any
 
 from imrsf_d2.utils.errors import InputError
 
-__all__ = ["DECIBEL", "Modality", "TRANSFORMS", "computed_part", "unmeasured"]
+__all__ = ["DECIBEL", "Modality", "TRANSFORMS", "computed_part", "unit_name", "unmeasured"]
 
 #: How raw raster values become model units: as they are, or 10 log10 of a linear power.
 TRANSFORMS = ("none", "db")
 #: The unit whose values are averaged as the powers that they stand for.
 DECIBEL = "dB"
+_DECIBEL_SPELLINGS = {"db", "decibel", "decibels"}
 #: The number of channels where it follows from the bands.
 _FOLLOWS: Any = None
 #: Rasters are resampled as 32-bit floating-point numbers, which hold all whole numbers up to this one.
@@ -165,6 +166,8 @@ class Modality:
         """Check what is for figures alone."""
         if not isinstance(self.unit, str):
             raise self._error("UNIT", repr(self.unit), "a text, e.g. m")
+        if self.unit != unit_name(self.unit):
+            raise self._error("UNIT", repr(self.unit), f"{DECIBEL}, spelled so")
         if self.transform == "db" and self.unit not in ("", DECIBEL):
             raise self._error("UNIT", repr(self.unit), "dB, which TRANSFORM: db results in, or no UNIT")
         choice = self.bands or tuple(range(1, self.channels + 1))
@@ -229,6 +232,11 @@ class Modality:
         """The entry of `MODEL.IMRSF.MODALITIES` that `from_mapping` reads as this modality, of what YAML and JSON can hold."""
         values = {field.name.upper(): (getattr(self, field.name), field.default) for field in fields(self)}
         return {key: _as_lists(value) for key, (value, default) in values.items() if value != default}
+
+
+def unit_name(text: str) -> str:
+    """A unit as this package spells it, which matters for decibels alone: they are averaged as powers."""
+    return DECIBEL if text.strip().casefold() in _DECIBEL_SPELLINGS else text
 
 
 def computed_part(entries: Iterable[Mapping]) -> list[dict]:

@@ -124,6 +124,13 @@ def test_a_modality_survives_json(modality):
     assert Modality.from_mapping(json.loads(json.dumps(modality.to_mapping()))) == modality
 
 
+@pytest.mark.parametrize("unit", ["db", "DB", "decibel", " dB"])
+def test_decibels_in_another_spelling_are_refused(unit):
+    """They would be averaged as plain numbers."""
+    with pytest.raises(ValueError, match=f"modality 's1': UNIT is '{unit}', expected dB, spelled so"):
+        Modality("s1", unit=unit)
+
+
 def test_a_unit_of_decibels_is_part_of_what_results_depend_on():
     sensors = {"NAME": "s1", "MEAN": [-9.0], "STD": [4.0], "UNIT": "dB", "DISPLAY": [1]}
     assert computed_part([sensors, {"NAME": "dem", "UNIT": "m"}]) == [

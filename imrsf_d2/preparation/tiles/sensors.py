@@ -17,7 +17,7 @@ from imrsf_d2.geo.bands import modality_bands
 from imrsf_d2.geo.gdal import opened
 from imrsf_d2.geo.stored import kind_of
 from imrsf_d2.inference.scene import find_files
-from imrsf_d2.modalities import DECIBEL, Modality
+from imrsf_d2.modalities import DECIBEL, Modality, unit_name
 from imrsf_d2.utils.errors import InputError
 
 __all__ = ["POWER", "SensorOptions", "Source", "describe_sensors"]
@@ -26,6 +26,21 @@ __all__ = ["POWER", "SensorOptions", "Source", "describe_sensors"]
 POWER, NO_UNIT = "power", "none"
 #: Names of sensors and bands that are radar: only of those a unit is guessed.
 RADAR = re.compile(r"(^|_)(sar|s1|sentinel_?1|radar)(_|$)|^(vv|vh|hh|hv)$", re.IGNORECASE)
+#: What files may call the unit of a ratio of powers, which says nothing of whether it is in decibels.
+RATIOS = {
+    "1",
+    "-",
+    "none",
+    "unitless",
+    "dimensionless",
+    "ratio",
+    "linear",
+    "power",
+    "intensity",
+    "sigma0",
+    "gamma0",
+    "beta0",
+}
 # Decibels of backscatter are mostly below zero; power never is, and rarely above a hundred.
 LEAST_DB, MOST_DB, MOST_POWER = -100.0, -0.1, 100.0
 
@@ -137,7 +152,11 @@ def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source
     names, bands, said = _names([header.names for header in headers], modality)
     remarks += [said] if said else []
     own_units = {header.unit for header in headers}
-    unit = options.units.get(name, own_units.pop() if len(own_units) == 1 and not modality.categorical else "")
+    radar = not modality.categorical and any(RADAR.search(text) for text in (name, *headers[0].names))
+    own_unit = own_units.pop() if len(own_units) == 1 and not modality.categorical else ""
+    if radar and own_unit.strip().casefold() in RATIOS:
+        own_unit = ""
+    unit = unit_name(options.units.get(name, own_unit))
     modality = replace(
         modality,
         bands=bands,
@@ -145,7 +164,7 @@ def _describe(name: str, files: Sequence[str], options: SensorOptions) -> Source
         unit="" if unit in (POWER, NO_UNIT) else unit,
         display=options.display.get(name, ()),
     )
-    if not unit and not modality.categorical and any(RADAR.search(text) for text in (name, *headers[0].names)):
+    if radar and not unit:
         modality, said = _guess_unit(modality, files, all(header.floating for header in headers))
         remarks += [said] if said else []
     return Source(modality, tuple(files), tuple(remarks), modality.categorical, names)

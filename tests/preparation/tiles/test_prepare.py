@@ -15,7 +15,7 @@ from imrsf_d2.modalities import Modality
 from imrsf_d2.preparation.tiles.labels import LabelOptions
 from imrsf_d2.preparation.tiles.prepare import TileRequest, forecast_tiles, prepare_tiles
 from imrsf_d2.preparation.tiles.scenes import GridOptions
-from imrsf_d2.preparation.tiles.sensors import SensorOptions
+from imrsf_d2.preparation.tiles.sensors import SensorOptions, describe_sensors
 from imrsf_d2.preparation.tiles.splits import SplitOptions
 from tests.preparation.tiles.places import CRS, HEIGHT, LEFT, TOP, WIDTH, box, place, rgb, write_polygons
 from tests.preparation.tiles.read_tiles import SHAPES, TILE, coco, offset
@@ -169,6 +169,18 @@ def test_decibels_are_averaged_as_power(tmp_path):
     with rasterio.open(next((tmp_path / "out/s1").iterdir())) as tile:
         assert np.allclose(tile.read(1)[2:-2, 2:-2], 10 * np.log10(50.5) - 30, atol=0.05)
     assert read_dataset_file(tmp_path / "out/dataset.yaml").entries[0]["UNIT"] == "dB"
+
+
+@pytest.mark.parametrize(
+    "stored, given, unit, transform",
+    [("decibel", {}, "dB", "none"), ("m", {"sar": "db"}, "dB", "none"), ("1", {}, "", "db"), ("m", {}, "m", "none")],
+)
+def test_units_of_radar_have_many_spellings(stored, given, unit, transform, tmp_path):
+    path = write_raster_file(tmp_path / "sar.tif", np.full((8, 8), 0.1, np.float32), **place())
+    with rasterio.open(path, "r+") as file:
+        file.units = [stored]
+    modality = describe_sensors({"sar": str(path)}, SensorOptions(units=given))["sar"].modality
+    assert (modality.unit, modality.transform) == (unit, transform)
 
 
 def test_bands_masks_and_the_end_of_files(tmp_path):
