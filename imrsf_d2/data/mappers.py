@@ -255,15 +255,17 @@ class PanopticMapper(SampleMapper):
     """
 
     def targets(self, dataset_dict: Mapping, geometry: Geometry) -> dict:
-        ids, segments = read_segments(dataset_dict)
-        ids = geometry.apply(ids, UNLABELED_ID)
+        whole, segments = read_segments(dataset_dict)
+        ids = geometry.apply(whole, UNLABELED_ID)
         pixels = dict(zip(*(values.tolist() for values in np.unique(ids, return_counts=True))))
-        kept = [
-            segment
-            for segment in segments
-            if not segment.get("iscrowd", 0)
-            and pixels.get(segment["id"], 0) >= (MIN_INSTANCE_PIXELS if segment["isthing"] else 1)
-        ]
+
+        def enough(segment: Mapping) -> bool:
+            left = pixels.get(segment["id"], 0)
+            if left == 0 or left >= MIN_INSTANCE_PIXELS or not segment["isthing"]:
+                return left > 0
+            return left >= np.count_nonzero(whole == segment["id"])
+
+        kept = [segment for segment in segments if not segment.get("iscrowd", 0) and enough(segment)]
         masks = ids == np.array([segment["id"] for segment in kept], dtype=ids.dtype).reshape(-1, 1, 1)
         return {"instances": _instances(masks, [segment["category_id"] for segment in kept])}
 

@@ -25,7 +25,7 @@ __all__ = [
 MIN_POLYGON_NUMBERS = 6
 #: How far a polygon may extend beyond an image. pycocotools traces every outline pixel by pixel, in 32-bit numbers.
 MAX_COORDINATE_PX = 1_000_000
-#: Instances of which a crop leaves fewer pixels are dropped: such slivers cannot be recognized.
+#: Instances of which a crop leaves fewer pixels are dropped: such slivers cannot be recognized. Those that are no larger stay.
 MIN_INSTANCE_PIXELS = 4
 
 
@@ -148,7 +148,7 @@ def instance_masks(
         annotations: with `segmentation`.
         height, width: of the whole image, px.
         geometry: the image's transform.
-        min_pixels: instances with fewer pixels left are dropped.
+        min_pixels: instances with fewer pixels left are dropped, unless they have no more in the image.
 
     Returns:
         masks [n, h, w] bool, of the transform's output size; and the position of each one's annotation.
@@ -165,7 +165,8 @@ def instance_masks(
         if rows.start >= rows.stop or columns.start >= columns.stop:
             continue
         piece = decode_box(rle, x, y, w, h)[all_rows[rows][:, None] - y, all_columns[columns] - x]
-        if np.count_nonzero(piece) >= min_pixels:
+        left = np.count_nonzero(piece)
+        if left >= min_pixels or left >= max(1, int(coco_mask.area(rle))):
             pieces.append((rows, columns, piece))
             kept.append(position)
     masks = np.zeros((len(pieces), *geometry.output_size), dtype=bool)

@@ -51,6 +51,14 @@ def test_instances_outside_or_too_small_are_dropped():
     assert nothing.shape == (0, 6, 4)
 
 
+def test_objects_that_are_small_by_themselves_stay():
+    """A ship of two pixels is learned, as it is scored; of a part of it in the window nothing is."""
+    ship = {"segmentation": [[10, 10, 12, 10, 12, 11, 10, 11]]}
+    for window, kept in ((WHOLE, [0]), (Geometry(8, 8, 12, 12), [0]), (Geometry(8, 11, 12, 12), [])):
+        masks, positions = instance_masks([ship], SIZE, SIZE, window, min_pixels=4)
+        assert positions == kept and masks.sum() == 2 * len(kept)
+
+
 def test_run_lengths_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"\[8, 4\], expected \[4, 8\]"):
         segmentation_to_rle({"size": [8, 4], "counts": [32]}, 4, 8)

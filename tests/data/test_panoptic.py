@@ -74,6 +74,17 @@ def test_training_targets_are_the_segments_of_the_window(samples, make_config):
     assert corner.gt_classes.tolist() == [WATER] and corner.gt_masks.sum() == (IDS[4:, 5:] == 70_000).sum()
 
 
+def test_a_thing_that_is_small_by_itself_is_learned(samples, make_config, monkeypatch):
+    sample = samples()[0]
+    small = np.where(IDS == 256, 70_000, IDS)
+    small[0, 0:2] = 256
+    monkeypatch.setattr("imrsf_d2.data.mappers.read_segments", lambda _: (small, sample["segments_info"]))
+    mapper = build_mapper(make_config(INPUT__DATASET_MAPPER_NAME="imrsf_panoptic"), True)
+    whole, cut = (mapper.targets(sample, Geometry(0, left, *IDS.shape))["instances"] for left in (0, 1))
+    assert SHIP in whole.gt_classes and whole.gt_masks[whole.gt_classes == SHIP].sum(dim=(1, 2)).min() == 2
+    assert (cut.gt_classes == SHIP).sum() == (whole.gt_classes == SHIP).sum() - 1
+
+
 def change(path, value):
     """A change of one place in a COCO file."""
 
