@@ -21,7 +21,7 @@ from imrsf_d2.data.label_checks import (
 )
 from imrsf_d2.data.mappers import MAPPERS, PRETRAIN_MAPPER
 from imrsf_d2.data.object_limits import check_object_numbers, object_limits
-from imrsf_d2.data.places import check_overlap, check_places
+from imrsf_d2.data.places import check_annotated, check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.data.sample_checks import check_rasters, padding_share, shared_samples
 from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC, TASKS
@@ -137,6 +137,7 @@ def _check_places(cfg: CfgNode, datasets: Sequence[tuple[Sequence[dict], Sequenc
         grid_of = SampleReader(modalities, modalities.names, tolerant=True, align=True).grid
         for samples, names in datasets:
             check_overlap(spread_evenly(samples), names, grid_of)
+            check_annotated(spread_evenly(samples), modalities.names)
     elif not cfg.INPUT.IGNORE_PLACES:
         for samples, names in datasets:
             check_places(spread_evenly(samples), names)

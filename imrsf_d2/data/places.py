@@ -10,7 +10,7 @@ from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import RasterError, read_grid
 from imrsf_d2.utils.errors import InputError, some_of
 
-__all__ = ["SamplePlaces", "check_overlap", "check_places", "place_text", "same_place"]
+__all__ = ["SamplePlaces", "check_annotated", "check_overlap", "check_places", "place_text", "same_place"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,46 @@ def check_overlap(samples: Sequence[Mapping], names: Collection[str], grid_of: C
         if len(problems) == looked[name]:
             raise InputError(f"{text}, e.g. {problems[0]}. With INPUT.ALIGN this sensor would be missing everywhere.")
         logger.warning("%s: %s. In these images the sensor counts as missing.", text, some_of(problems, 3))
+
+
+def check_annotated(samples: Sequence[Mapping], names: Sequence[str]) -> None:
+    """Warn if INPUT.ALIGN cannot know which sensor the annotations of samples were drawn on.
+
+    Args:
+        samples: dataset dicts.
+        names: all modalities in config order: the first one of the annotations' size is taken.
+    """
+    found = [problem for sample in samples if (problem := _several_places(sample, names)) is not None]
+    if found:
+        logger.warning(
+            "%d of the %d images that were looked at have sensors of the annotations' size in different places: %s INPUT.ALIGN moves "
+            "all sensors to the first of them in MODEL.IMRSF.MODALITIES, where an image has it: list the sensor that the "
+            "annotations are drawn on first.",
+            len(found),
+            len(samples),
+            found[0],
+        )
+
+
+def _several_places(sample: Mapping, names: Sequence[str]) -> str | None:
+    """Two sensors that the annotations may be drawn on, if they lie in different places; a label map has a place of its own."""
+    if sample.get("sem_seg_file_name") is not None or not (sample.get("annotations") or sample.get("pan_seg_file_name")):
+        return None
+    first: tuple[str, Grid] | None = None
+    for name in names:
+        if (path := sample["modalities"].get(name)) is None:
+            continue
+        with contextlib.suppress(RasterError):  # reported when it is read
+            grid = read_grid(path)
+            if not grid.located or grid.shape != (sample["height"], sample["width"]):
+                continue
+            if first is None:
+                first = name, grid
+            elif not same_place(grid, first[1]):
+                return (
+                    f"in {sample['image_id']!r}, {first[0]!r} has {place_text(first[1])}, and {name!r} {place_text(grid)}."
+                )
+    return None
 
 
 def _problem(sample: Mapping, names: Collection[str]) -> str | None:

@@ -9,7 +9,7 @@ from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform
 
 from imrsf_d2.data.mappers import build_mapper
-from imrsf_d2.data.places import check_overlap, check_places
+from imrsf_d2.data.places import check_annotated, check_overlap, check_places
 from imrsf_d2.data.reading import SampleReader
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.modalities import Modality, ModalitySet
@@ -194,3 +194,19 @@ def test_a_label_map_elsewhere_is_noticed_when_its_sample_is_read(tmp_path, writ
     assert "s1" in reader.read(good, ["s1"])
     with pytest.raises(InputError, match="'s1' .* lies elsewhere than 'labels'"):
         reader.read(bad, ["s1"])
+
+
+def test_outlines_that_may_be_drawn_on_either_of_two_sensors_are_named(sample, caplog):
+    here, there = place(500_000), place(500_050)
+    outlines = {"annotations": [{"segmentation": [[1, 1, 5, 1, 5, 5]], "category_id": 0}]}
+    together = sample(here, here, name="b") | outlines
+    labeled, unlabeled = sample(here, there, here, name="c") | outlines, sample(here, there, name="d")
+    check_annotated([together, labeled, unlabeled], MODALITIES.names)
+    assert not caplog.messages
+    apart = sample(here, there) | outlines
+    check_annotated([together, apart], MODALITIES.names)
+    (message,) = caplog.messages
+    assert message.startswith(
+        "1 of the 2 images that were looked at have sensors of the annotations' size in different places: in 'a'"
+    )
+    assert "'rgb' has a corner at (500000, 5000000)" in message and "'dsm' a corner at (500050, 5000000)" in message
