@@ -191,7 +191,7 @@ class TokenLayout:
     def whole_images(self, modality: int) -> slice | Tensor | None:
         """The images that have every patch of a modality, as an index on the device; None if there is none.
 
-        A slice if these are all images of the batch: picking them would copy it for nothing.
+        A slice if these are all images: picking them would copy the batch for nothing.
         """
         return self._images("whole images", modality)
 
@@ -200,7 +200,7 @@ class TokenLayout:
         return {m: at for m in self.used if (at := self._images("images", m)) is not None}
 
     def _images(self, which: str, modality: int) -> slice | Tensor | None:
-        at = self._at.get((which, modality), slice(None))
+        at = self._at.get((which, modality), slice(self.num_images))  # further views of them follow in a batch
         return None if isinstance(at, Tensor) and not len(at) else at
 
     def short_patches(self, modality: int) -> tuple[Tensor, Tensor]:

@@ -13,13 +13,11 @@ SET = ModalitySet(MODALITIES)
 ALL = SET.names
 
 
-def make_views(coverage):
-    """[3 * 3, 8, 16, 24]: three images, complete (as far as they are), then with two draws of subsets each."""
-    images = make_images([ALL, ("sar", "landuse"), ALL], coverage)
+def make_views(coverage, having=(ALL, ("sar", "landuse"), ALL)):
+    """[3 * B, 8, 16, 24]: at most three images, complete (as far as they are), then with two draws of subsets each."""
+    images = make_images(having, coverage)
     draws = [[ALL] * 3, [("sar",), ("landuse",), ("rgb", "landuse")], [("sar",), ("sar", "landuse"), SUBSETS[1]]]
-    return torch.cat(
-        [keep_modalities(image[None], SET, subset) for draw in draws for image, subset in zip(images, draw, strict=True)]
-    )
+    return torch.cat([keep_modalities(image[None], SET, subset) for draw in draws for image, subset in zip(images, draw)])
 
 
 def trained(model, rows):
@@ -33,7 +31,17 @@ def trained(model, rows):
 @pytest.mark.parametrize("coverage", ["full", "partial"])
 @pytest.mark.parametrize("changes", [*SHARING, SEPARATE[0], {"detail": 4}, {"detail": 4, "absent": "zeros"}], ids=str)
 def test_views_equal_rows_of_their_own_and_so_do_their_gradients(changes, coverage):
-    model, rows = build(**changes), make_views(coverage)
+    check_views(changes, make_views(coverage))
+
+
+@pytest.mark.parametrize("having", [[ALL] * 3, [ALL, ALL, ("sar",)], [ALL], [("sar",), ALL]], ids=len)
+@pytest.mark.parametrize("changes", [{}, {"gather": "mean_bilstm", "detail": 4}], ids=str)
+def test_images_that_all_have_a_modality_are_those_of_the_first_view(changes, having):
+    check_views(changes, make_views("full", having))
+
+
+def check_views(changes, rows):
+    model = build(**changes)
     maps, gradients = trained(model, rows)
     model.views = 3
     found, found_gradients = trained(model, rows)
