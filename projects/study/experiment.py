@@ -132,7 +132,15 @@ class Experiment:
         origin = self._final_weights(run.origin) if run.origin else None
         roots = self._root(run), None if self.test is None else self.output / "data-test"
         build = (lambda: self._fuse(run)) if run.model.members else None
-        perform(self.config(run), run.config_file(self.configs), self._data(run), origin, roots=roots, build=build)
+        perform(
+            self.config(run),
+            run.config_file(self.configs),
+            self._data(run),
+            origin,
+            roots=roots,
+            test_data=self.test,
+            build=build,
+        )
 
     def collect(self) -> tuple[dict[Run, Outcome], dict[Run, str]]:
         """The outcomes of the finished runs, and for every other run the reason why it has none."""
@@ -146,6 +154,8 @@ class Experiment:
                 missing[run] = f"made {changes}"
             elif outcome is not None and outcome.record["data"] != self._data(run):
                 missing[run] = f"made on other data ({outcome.record['data']})"
+            elif outcome is not None and outcome.record.get("test_data", self.test) != self.test:
+                missing[run] = f"tested on other data ({outcome.record['test_data']})"
             elif outcome is not None:
                 outcomes[run] = outcome
             else:

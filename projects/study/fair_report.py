@@ -13,6 +13,7 @@ from projects.study.fair_tables import RunKey, sections
 from projects.study.outcomes import RECORD_FILE, Outcome
 from projects.study.plan import Model, Run
 from projects.study.report import runs_csv
+from projects.study.runs import TEST_FOLDER
 from projects.study.tested import TestedRun
 
 __all__ = ["write_fair_report"]
@@ -65,7 +66,8 @@ def _tested(experiment: Experiment, outcomes: Mapping[Run, Outcome]) -> dict[Mod
         images = images or own.images
         if own.images and own.images != images:
             raise InputError(
-                f"{experiment.folder(run)} is a test on other images than those of the other runs; delete {RECORD_FILE} there."
+                f"{experiment.folder(run)} is a test on other images than those of the other runs; delete {RECORD_FILE} "
+                f"and {TEST_FOLDER}/ there, and run it again."
             )
         tested.setdefault(run.model, {})[run.seed, run.data_seed] = own
     return tested

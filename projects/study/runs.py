@@ -74,6 +74,7 @@ def perform(
     origin: str | None = None,
     *,
     roots: tuple[Path, Path | None],
+    test_data: Mapping | None = None,
     build: Callable[[], nn.Module] | None = None,
 ) -> None:
     """Do what is left of a run: train to the end, evaluate every subset, and record that it is finished.
@@ -86,6 +87,7 @@ def perform(
         data: what the dataset was made from; recorded.
         origin: the digest of MODEL.WEIGHTS, if another run made them.
         roots: the root of the training and validation data, and that of the test data if there are any.
+        test_data: what these were made from; recorded.
         build: makes the model of a run that is not trained.
     """
     folder = Path(cfg.OUTPUT_DIR)
@@ -113,6 +115,7 @@ def perform(
                 results["tested"] = score_folder(folder / TEST_FOLDER, subsets).to_json()
     record = {
         "data": dict(data),
+        **({} if test_data is None else {"test_data": dict(test_data)}),
         "iterations": cfg.SOLVER.MAX_ITER,
         "batch": cfg.SOLVER.IMS_PER_BATCH,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

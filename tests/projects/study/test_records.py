@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -105,6 +106,21 @@ def test_the_report_is_that_of_the_committed_records(name, tmp_path, monkeypatch
         own, own_words = numbers_and_words((tmp_path / f"results{suffix}").read_text())
         assert own_words == words
         np.testing.assert_allclose(own, values, atol=1.1e-3)
+
+
+def test_a_run_that_was_tested_on_other_data_is_not_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", "replaced by the study, restored after the test")
+    study = STUDIES["semantic"]
+    for name in ("proposed-seed1-data0", "proposed-seed2-data1"):
+        shutil.copytree(RECORDS / "semantic" / name, tmp_path / name)
+    path = tmp_path / "proposed-seed2-data1/record.json"
+    record = json.loads(path.read_text())
+    write_record(path.parent, record | {"test_data": record["test_data"] | {"seed": 2000}})
+    experiment = Experiment(models_of(study), study.configs, study.data, tmp_path, layout=study.layout, test=study.test)
+    outcomes, missing = experiment.collect()
+    assert [run.name for run in outcomes] == ["proposed-seed1-data0"]
+    reasons = {run.name: reason for run, reason in missing.items()}
+    assert re.match(r"tested on other data \(\{.*'seed': 2000", reasons["proposed-seed2-data1"])
 
 
 def test_committed_records_hold_no_path_of_a_machine():
