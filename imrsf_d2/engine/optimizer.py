@@ -19,6 +19,8 @@ __all__ = ["build_optimizer", "build_scheduler", "parameter_groups"]
 logger = logging.getLogger(__name__)
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+#: In the names of learned inputs: tokens, embeddings, and Swin's `relative_position_bias_table`.
+_INPUTS = ("token", "embed", "position")
 _OPTIMIZERS = {"ADAMW": torch.optim.AdamW, "SGD": torch.optim.SGD}
 
 
@@ -60,7 +62,7 @@ def parameter_groups(
             decay = None
             if isinstance(module, _NORMS):
                 decay = weight_decay_norm
-            elif isinstance(module, nn.Embedding) or "token" in leaf or "embed" in leaf:
+            elif isinstance(module, nn.Embedding) or any(word in leaf for word in _INPUTS):
                 decay = weight_decay_embed
             elif "bias" in leaf:
                 decay = weight_decay_bias

@@ -54,7 +54,7 @@ def test_the_backbones_maps_learn_like_the_heads():
     assert as_table(groups) == {(0.1, 0.5): [1, 1, 2, 2, 3], (1.0, 0.5): [1, 1, 5, 7, 11]}
 
 
-@pytest.mark.parametrize("name", ["level_embed", "cls_token", "embed_scale"])
+@pytest.mark.parametrize("name", ["level_embed", "cls_token", "embed_scale", "relative_position_bias_table"])
 def test_learned_inputs_do_not_decay_as_weights_do(name):
     """`level_embed` is what Mask2Former's pixel decoder adds to a map by its level: an input, though no nn.Embedding."""
     model = nn.Module()
