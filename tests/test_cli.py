@@ -60,11 +60,11 @@ def test_an_unknown_command_is_answered_with_the_known_ones(arguments, expected,
 
 def test_errors_name_commands_that_the_reader_has(monkeypatch, capsys):
     def work():
-        raise InputError("Run python tools/convert_checkpoint.py --config-file configs/finetune/x.yaml first.")
+        raise InputError("Run python tools/convert_checkpoint.py --config-file configs/quick/dfc2023_instance.yaml first.")
 
     monkeypatch.setattr(sys, "argv", ["/usr/bin/imrsf", "train"])
     assert exit_code(work) == 2
-    assert capsys.readouterr().err == "error: Run imrsf convert --config-file finetune/x first.\n"
+    assert capsys.readouterr().err == "error: Run imrsf convert --config-file quick/dfc2023_instance first.\n"
     monkeypatch.setattr(sys, "argv", ["tools/train_net.py"])
     assert as_called("python tools/demo.py") == "python tools/demo.py"
 
@@ -79,11 +79,12 @@ def test_errors_name_commands_that_the_reader_has(monkeypatch, capsys):
         (
             "/bin/imrsf",
             True,
-            "torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/x.yaml",
-            "torchrun --nproc_per_node 2 -m imrsf_d2.cli train --config-file x",
+            "torchrun --nproc_per_node 2 tools/train_net.py --config-file configs/panoptic.yaml",
+            "torchrun --nproc_per_node 2 -m imrsf_d2.cli train --config-file panoptic",
         ),
+        ("/bin/imrsf", True, "/my/configs/panoptic.yaml, configs/mine.yaml", "/my/configs/panoptic.yaml, configs/mine.yaml"),
     ],
-    ids=["imrsf", "python -m imrsf_d2.cli", "own script", "own script without a checkout", "torchrun"],
+    ids=["imrsf", "python -m imrsf_d2.cli", "own script", "own script without a checkout", "torchrun", "own configs"],
 )
 def test_commands_are_named_as_they_can_be_called(called, checkout, text, expected, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", [called])

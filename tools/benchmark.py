@@ -38,7 +38,7 @@ def write_tiles(args):
     os.environ["DETECTRON2_DATASETS"] = args.output
     cfg = load_config(args.config_file, ["MODEL.DEVICE", args.device, *args.opts])
     layout = "dfc2023" if cfg.DATASETS.TRAIN[0].startswith("dfc2023") else "quadruplets"
-    write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0)
+    write_layout(layout, Path(args.output) / layout, num_train=args.tiles, num_val=1, size=args.size, seed=0, overwrite=True)
     return cfg
 
 

@@ -19,6 +19,7 @@ from imrsf_d2.config import PRETRAINING, add_imrsf_config, finalize_config
 from imrsf_d2.data.heads import is_rcnn
 from imrsf_d2.engine.agreement import check_same_config
 from imrsf_d2.engine.config_files import find_config, read_config
+from imrsf_d2.engine.config_values import like_declared, override_values
 from imrsf_d2.engine.folder_datasets import adopt_datasets
 from imrsf_d2.registration import register
 from imrsf_d2.utils.atomic import write_text
@@ -65,8 +66,10 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = (), need_d
     config_file = find_config(config_file)
     cfg = default_config()
     try:
-        cfg.merge_from_other_cfg(CfgNode(read_config(config_file)))
-    except (KeyError, AssertionError) as error:
+        cfg.merge_from_other_cfg(CfgNode(like_declared(cfg, read_config(config_file))))
+    except InputError:
+        raise
+    except (KeyError, AssertionError, ValueError) as error:
         raise InputError(f"{config_file}: {_message(error)}") from error
     if swallowed := [word for word in opts if word.startswith("--")]:
         raise InputError(f"{swallowed[0]} comes after KEY VALUE pairs, expected all options before them.")
@@ -74,9 +77,11 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = (), need_d
         raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:
         has_modalities = bool(cfg.MODEL.IMRSF.MODALITIES)
-        cfg.merge_from_list(list(opts))
+        cfg.merge_from_list(override_values(cfg, opts))
         adopt_datasets(cfg, opts, has_modalities, need_data)
-    except (KeyError, AssertionError) as error:
+    except InputError:
+        raise
+    except (KeyError, AssertionError, ValueError) as error:
         raise InputError(f"KEY VALUE override: {_message(error)}") from error
     finalize_config(cfg)
     cfg.freeze()

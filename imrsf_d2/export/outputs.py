@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from imrsf_d2.modeling.objects import best_objects
+from imrsf_d2.utils.probabilities import class_probabilities
 
 __all__ = ["OUTPUTS", "predictions"]
 
@@ -34,5 +35,5 @@ def predictions(outputs: str, classes: Tensor, masks: Tensor, max_detections: in
     of_classes = classes.softmax(dim=-1)[:, :-1]
     if outputs == "probabilities":
         scores = torch.einsum("qk,qhw->khw", of_classes, masks.sigmoid())
-        return {"probabilities": scores / scores.sum(dim=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)}
+        return {"probabilities": class_probabilities(scores)}
     return dict(zip(("masks", "scores", "classes"), best_objects(masks, of_classes, max_detections)))

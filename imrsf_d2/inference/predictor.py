@@ -25,6 +25,7 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.utils.ahead import ahead
 from imrsf_d2.utils.errors import InputError
 from imrsf_d2.utils.listening import Listener
+from imrsf_d2.utils.probabilities import class_probabilities
 
 __all__ = ["WindowPredictor", "WindowResult"]
 
@@ -300,8 +301,6 @@ def _each(function: Callable[[_Batch], Result], batches: Generator[_Batch, None,
 
 
 def _probabilities(output: dict[str, Any]) -> np.ndarray:
-    """MaskFormer's class scores, which add up to anything, as probabilities."""
     if "sem_seg" not in output:
         raise InputError(f"the model gives {sorted(output)}, no label map: set MODEL.MASK_FORMER.TEST.SEMANTIC_ON True.")
-    scores = output["sem_seg"].float().clamp(min=0)
-    return (scores / scores.sum(dim=0, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)).cpu().numpy()
+    return class_probabilities(output["sem_seg"].float()).cpu().numpy()

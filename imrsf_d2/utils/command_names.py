@@ -35,6 +35,8 @@ _PAGES = {
     "docs/formats.md": "the documentation's page on file formats",
 }
 _REPOSITORY = Path(__file__).resolve().parents[2]
+#: Where our configs/ is: in an installed package, or in a checkout.
+_CONFIG_PARENTS = (_REPOSITORY / "imrsf_d2", _REPOSITORY)
 
 
 def as_called(text: str) -> str:
@@ -58,4 +60,9 @@ def as_called(text: str) -> str:
         # torchrun starts scripts and modules.
         text = re.sub(rf"(torchrun [^\n]*?){re.escape(tool)}", rf"\1-m imrsf_d2.cli {name}", text)
         text = re.sub(rf"(python )?{re.escape(tool)}", f"imrsf {name}", text)
-    return re.sub(r"\bconfigs/([\w/]+)\.yaml", r"\1", text)
+    return re.sub(r"(?<![\w./\\~-])configs/([\w/]+)\.yaml", _name_of_own, text)
+
+
+def _name_of_own(path: re.Match[str]) -> str:
+    """The name of one of our configs; a user's own path stays."""
+    return path[1] if any((folder / path[0]).is_file() for folder in _CONFIG_PARENTS) else path[0]

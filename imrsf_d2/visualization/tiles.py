@@ -16,10 +16,11 @@ from imrsf_d2.data.datasets import check_registered
 from imrsf_d2.data.loaders import build_train_loader
 from imrsf_d2.data.mappers import PRETRAIN_MAPPER, build_mapper
 from imrsf_d2.data.sample_names import sample_name, sample_names
+from imrsf_d2.data.views import batch_of_views
 from imrsf_d2.utils.precision import autocast
 from imrsf_d2.visualization.targets import NoSensor, Target, target_reader
 
-__all__ = ["ShownTile", "choose_tiles", "predict_samples", "predict_tiles", "training_tiles"]
+__all__ = ["ShownTile", "choose_tiles", "object_counts", "predict_samples", "predict_tiles", "training_tiles"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def choose_tiles(samples: Sequence[dict], number: int) -> list[int]:
         Positions in `samples`, all different.
     """
     number, end = min(number, len(samples)), len(samples) - 1
-    counts = [len(sample.get("annotations") or sample.get("segments_info", ())) for sample in samples]
+    counts = object_counts(samples)
     order = sorted(range(len(samples)), key=lambda i: (counts[i], i))
     first, middle, last = (0.5, 0.75, 0.95) if any(counts) else (0.0, 0.5, 1.0)
     if number == 1:
@@ -64,8 +65,14 @@ def choose_tiles(samples: Sequence[dict], number: int) -> list[int]:
     return [order[int(place + 0.5)] for place in np.linspace(first, last, number)]
 
 
+def object_counts(samples: Sequence[dict]) -> list[int]:
+    """The number of annotations or segments of each dataset dict; 0 where there are none."""
+    return [len(sample.get("annotations") or sample.get("segments_info", ())) for sample in samples]
+
+
 def training_tiles(cfg: CfgNode) -> Iterator[ShownTile]:
-    """The endless stream of training samples from the first draw on, after augmentation and modality dropout.
+    """The endless stream of training samples from the first draw on, after augmentation and modality dropout; of several views of a
+    sample, one after the other.
 
     Raises:
         ValueError: if the training loader does not support the config, or it names no usable dataset.
@@ -78,9 +85,12 @@ def training_tiles(cfg: CfgNode) -> Iterator[ShownTile]:
     labeled = cfg.INPUT.DATASET_MAPPER_NAME != PRETRAIN_MAPPER
     readers = [target_reader(name) for name in cfg.DATASETS.TRAIN if labeled]
     batches = build_train_loader(cfg)
+    views = batch_of_views(cfg)
     for draw, sample in enumerate(itertools.chain.from_iterable(batches)):
         truth = readers[0].of_training(sample) if labeled else None
-        yield ShownTile(f"{sample_name(sample)}\ndraw {draw}", sample["image"].numpy(), truth)
+        for number, row in enumerate([sample] if views is None else views([sample])):
+            view = "" if views is None else f", view {number + 1}"
+            yield ShownTile(f"{sample_name(sample)}\ndraw {draw}{view}", row["image"].numpy(), truth)
 
 
 def predict_tiles(

@@ -1,6 +1,7 @@
 import pytest
 
 from imrsf_d2.engine.configuration import load_config, setup_run
+from imrsf_d2.utils.errors import InputError
 from tests.tiny import DEMO_CONFIG, REPOSITORY
 
 
@@ -20,14 +21,26 @@ def test_overrides_win():
         (["SOLVER.MAXITER", "7"], "KEY VALUE override: .*SOLVER.MAXITER"),
         (["SOLVER.MAX_ITER", "7", "--resume"], "--resume comes after KEY VALUE pairs, expected all options before them"),
         (["SOLVER.MAX_ITER"], "KEY VALUE pairs, got 1 words: 'SOLVER.MAX_ITER'"),
-        (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+        (["SOLVER.MAX_ITER", "many"], "KEY VALUE override: .*SOLVER.MAX_ITER"),
+        (["SOLVER.MAX_ITER", "3e4"], "KEY VALUE override: .*SOLVER.MAX_ITER"),
         (["MODEL.IMRSF.BILSTM", "False"], "MODEL.IMRSF.BILSTM was renamed to MODEL.IMRSF.GATHER.*none.* what false was"),
         (["INPUT.TEST_MODALITIES", "['lidar']"], "INPUT.TEST_MODALITIES names the unknown modality 'lidar'"),
     ],
 )
 def test_bad_overrides_are_named(opts, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         load_config(DEMO_CONFIG, opts)
+
+
+def test_whole_numbers_are_fractions_where_a_key_has_one_and_texts_may_look_like_numbers(tmp_path):
+    opts = ["DATALOADER.TRAIN_SHARE", "1", "SOLVER.EMA", "0", "OUTPUT_DIR", "2026_11_26", "SOLVER.STEPS", "(3,)"]
+    cfg = load_config(DEMO_CONFIG, opts)
+    assert (cfg.DATALOADER.TRAIN_SHARE, cfg.SOLVER.EMA, cfg.OUTPUT_DIR, cfg.SOLVER.STEPS) == (1.0, 0.0, "2026_11_26", (3,))
+    (tmp_path / "mine.yaml").write_text(f"_BASE_: {DEMO_CONFIG}\nDATALOADER:\n  TRAIN_SHARE: 1\n")
+    assert load_config(tmp_path / "mine.yaml").DATALOADER.TRAIN_SHARE == 1.0
+    (tmp_path / "mine.yaml").write_text(f"_BASE_: {DEMO_CONFIG}\nSOLVER:\n  MAX_ITER: many\n")
+    with pytest.raises(InputError, match=r"mine\.yaml: .*SOLVER.MAX_ITER"):
+        load_config(tmp_path / "mine.yaml")
 
 
 def test_a_missing_file_is_named():

@@ -93,6 +93,16 @@ def test_training_tiles_are_the_draws_of_the_training(cfg):
         assert tile.name.endswith(f"\ndraw {number}") and tile.prediction is None
 
 
+def test_views_of_training_samples_are_drawn_one_after_the_other(tiny_root, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
+    views = "['complete', 'incomplete']"
+    cfg = load_config(REPOSITORY / "configs/demo/dfc2023_instance.yaml", [*OVERRIDES, "INPUT.MODALITY_DROPOUT.VIEWS", views])
+    first, second = itertools.islice(training_tiles(cfg), 2)
+    assert first.name.endswith("draw 0, view 1") and second.name == first.name.replace("view 1", "view 2")
+    having = [tile.image[-3:].any(axis=(1, 2)).sum() for tile in (first, second)]
+    assert having[0] > having[1] > 0
+
+
 def test_samples_of_a_pretraining_are_shown_alone_whatever_they_are_labeled_for(tiny_root, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tiny_root))
     config = REPOSITORY / "configs/demo/dfc2023_instance.yaml"

@@ -15,6 +15,7 @@ from imrsf_d2.data.tasks import INSTANCE, PANOPTIC, SEMANTIC
 from imrsf_d2.evaluation.masks import annotation_to_rle, masks_to_rles, rle_to_mask
 from imrsf_d2.evaluation.matching import match_by_iou
 from imrsf_d2.evaluation.panoptic_quality import pair_segments
+from imrsf_d2.utils.probabilities import class_probabilities
 from imrsf_d2.visualization.pages.encoding import gray_url, mask_path, shrunk_labels, shrunk_masks
 from imrsf_d2.visualization.palettes import Palette, dataset_palette
 
@@ -45,18 +46,20 @@ class Objects:
         self.palette = None  # of a map to be drawn like this one
 
     def of_dataset(self, sample: Mapping, step: int) -> dict:
-        """The ground truth of a dataset dict: for each object its path `d`, its class `c`, and `crowd` if it is one."""
+        """The ground truth of a dataset dict: for each object its path `d`, its class `c`, and `crowd` if scores leave it out: a
+        crowd, or an annotation that marks no pixel."""
         size = sample["height"], sample["width"]
         items = []
         for annotation in sample.get("annotations", ()):
             mask = rle_to_mask(annotation_to_rle(annotation, *size))
             item = {"d": mask_path(shrunk_labels(mask, step)), "c": annotation["category_id"]}
-            items.append(item | ({"crowd": True} if annotation.get("iscrowd", 0) else {}))
+            items.append(item | ({"crowd": True} if annotation.get("iscrowd", 0) or not mask.any() else {}))
         return {"items": items}
 
     def of_output(self, output: Mapping, sample: Mapping, step: int) -> dict:
         """The instances predicted for one image, highest score first: path `d`, class `c`, score `s`, and `m`: the position
-        of the true object of that class that it finds, by COCO's rules; -1 for none. `more` is the number of those left out."""
+        of the true object of that class that it finds, by COCO's rules; -1 for none, and None for a prediction that does not count, as
+        it lies in a crowd. `more` is the number of those left out."""
         found = output["instances"].to("cpu")
         scores, classes = found.scores.numpy(), found.pred_classes.numpy()
         masks = found.pred_masks.numpy() > 0.5
@@ -74,8 +77,8 @@ class Objects:
         }
 
 
-def _matches(masks: np.ndarray, classes: np.ndarray, sample: Mapping) -> list[int]:
-    """The annotation that each mask [n, H, W] finds, -1 for none; masks are in descending order of their scores."""
+def _matches(masks: np.ndarray, classes: np.ndarray, sample: Mapping) -> list[int | None]:
+    """The annotation that each mask [n, H, W] finds, -1 for none, None for a crowd; masks are in descending order of their scores."""
     annotations = sample.get("annotations", ())
     size = sample["height"], sample["width"]
     matches = np.full(len(masks), -1)
@@ -90,7 +93,8 @@ def _matches(masks: np.ndarray, classes: np.ndarray, sample: Mapping) -> list[in
         ious = np.asarray(mask_util.iou([rles[i] for i in own], truth, crowd.tolist()))
         found = match_by_iou(ious, crowd, LEAST_IOU)
         matches[own] = np.append(places, -1)[found]
-    return matches.tolist()
+    crowds = {i for i, annotation in enumerate(annotations) if annotation.get("iscrowd", 0)}
+    return [None if match in crowds else match for match in matches.tolist()]
 
 
 class LabelMaps:
@@ -113,14 +117,14 @@ class LabelMaps:
         return {"png": gray_url(shrunk_labels(self._known(semantic_truth(sample, len(self.classes))), step))}
 
     def of_output(self, output: Mapping, sample: Mapping, step: int) -> dict:
-        """The label map predicted for one image; the mean `score` of its class in blocks, in percent; and the fraction of
+        """The label map predicted for one image; the mean `score` of its class in blocks, in percent of the scores of all classes; and the fraction of
         labeled pixels that are `right`, None if none is labeled."""
-        scores, labels = output["sem_seg"].max(dim=0)
+        scores, labels = class_probabilities(output["sem_seg"]).max(dim=0)
         labels, truth = labels.cpu().numpy(), self._known(semantic_truth(sample, len(self.classes)))
         labeled = truth != IGNORE_LABEL
         return {
             "png": gray_url(shrunk_labels(labels, step)),
-            "score": gray_url(_block_means(100 * np.clip(scores.float().cpu().numpy(), 0, 1), SCORE_BLOCK * step)),
+            "score": gray_url(_block_means(100 * scores.cpu().numpy(), SCORE_BLOCK * step)),
             "block": SCORE_BLOCK,
             "right": round(float((labels == truth)[labeled].mean()), 4) if labeled.any() else None,
         }

@@ -100,7 +100,7 @@ def sweep_page(
         evaluated=len(rows),
         existing=2 ** len(names) - 1,
         command=command,
-        tiles={key: tiles[key] for key in ("kind", "of", "too_large")},
+        tiles={key: tiles[key] for key in ("kind", "evenly", "of", "too_large")},
         tile_names=[tile["name"] for tile in shown],
         listened=any(tile["listened"] for tile in shown),
         origin=origin,

@@ -20,7 +20,7 @@ from imrsf_d2.utils.file_state import file_digest
 from imrsf_d2.visualization.pages.answers import ANSWERS, Answers
 from imrsf_d2.visualization.pages.encoding import gray_url, picture_url, step_of
 from imrsf_d2.visualization.pages.predicting import Listened, PredictedTile, predict_with_subsets
-from imrsf_d2.visualization.tiles import choose_tiles
+from imrsf_d2.visualization.tiles import choose_tiles, object_counts
 from imrsf_d2.visualization.views import most_readable, view_modality
 
 __all__ = ["MOST_TILES", "encode_tiles", "keep_tiles", "kept_tiles", "no_tiles"]
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 FILE = "report_tiles.json"
 #: Of what the file holds; another one is made anew.
-VERSION = 2
+VERSION = 3
 MOST_TILES = 24
 #: Characters of all tiles together: a page with more would be slow to open.
 MOST_CHARACTERS = 11_000_000
@@ -102,6 +102,7 @@ def encode_tiles(
         "of": len(samples),
         "too_large": len(positions) - len(tiles),
         "kind": answers.kind,
+        "evenly": not any(object_counts(samples)),
         "classes": answers.classes,
         "colors": answers.colors,
         "tiles": tiles,
@@ -110,7 +111,7 @@ def encode_tiles(
 
 def no_tiles(samples: int) -> dict:
     """What `encode_tiles` returns if there is nothing to show of so many samples."""
-    return {"of": samples, "too_large": 0, "kind": None, "classes": [], "colors": [], "tiles": []}
+    return {"of": samples, "too_large": 0, "kind": None, "evenly": True, "classes": [], "colors": [], "tiles": []}
 
 
 def _encode(tile: PredictedTile, modalities: ModalitySet, answers: Answers) -> dict:

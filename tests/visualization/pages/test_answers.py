@@ -55,6 +55,23 @@ def test_objects_are_right_where_the_evaluation_counts_them_so(dataset, rng):
     assert sorted(right) == sorted(expected) and 0 < len(right) < len(images.right)
 
 
+@pytest.mark.parametrize("dataset", ["instance"], indirect=True)
+def test_crowds_and_annotations_without_a_pixel_do_not_count(dataset):
+    answers = Objects(MetadataCatalog.get(dataset))
+    sample = next(sample for sample in DatasetCatalog.get(dataset) if sample["annotations"])
+    size = sample["height"], sample["width"]
+    crowd = sample["annotations"][0]
+    other = {**crowd, "segmentation": [[1.0, 1.0, 9.0, 1.0, 9.0, 9.0, 1.0, 9.0]]}
+    nothing = {**other, "segmentation": {"size": list(size), "counts": [size[0] * size[1]]}}
+    sample = {**sample, "annotations": [{**crowd, "iscrowd": 1}, other, nothing]}
+    assert [item.get("crowd", False) for item in answers.of_dataset(sample, 1)["items"]] == [True, False, True]
+    output = Instances(size)
+    truth = [rle_to_mask(annotation_to_rle(annotation, *size)) for annotation in (crowd, other, crowd)]
+    output.pred_masks = torch.from_numpy(np.array(truth)).float()
+    output.scores, output.pred_classes = torch.tensor([0.9, 0.8, 0.7]), torch.zeros(3, dtype=torch.int64)
+    assert [item["m"] for item in answers.of_output({"instances": output}, sample, 1)["items"]] == [None, 1, None]
+
+
 @pytest.mark.parametrize("dataset", ["lulc"], indirect=True)
 def test_a_label_map_comes_with_its_score_and_the_share_that_is_right(dataset, rng):
     answers, (sample, *_) = LabelMaps(MetadataCatalog.get(dataset)), DatasetCatalog.get(dataset)
@@ -66,7 +83,8 @@ def test_a_label_map_comes_with_its_score_and_the_share_that_is_right(dataset, r
     known = truth < len(answers.classes)
     assert answer["right"] == pytest.approx((labels == truth)[known].mean(), abs=1e-4)
     side = answer["block"]
-    means = scores.amax(dim=0).numpy().reshape(truth.shape[0] // side, side, -1, side).mean(axis=(1, 3))
+    shares = (scores / scores.sum(dim=0)).amax(dim=0).numpy()
+    means = shares.reshape(truth.shape[0] // side, side, -1, side).mean(axis=(1, 3))
     assert np.abs(read(answer["score"])[1] / 100 - means).max() <= 0.006
     assert np.array_equal(read(answers.of_dataset(sample, 1)["png"])[1], np.where(known, truth, 255))
 

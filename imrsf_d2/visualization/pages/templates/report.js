@@ -233,7 +233,8 @@
       };
       if (answer.name === "ground truth") {
         for (const item of content.items) add(item, "true");
-        answer.caption.textContent = `ground truth: ${content.items.length} ${word}${content.items.length === 1 ? "" : "s"}`;
+        const counted = content.items.filter((item) => !item.crowd).length;
+        answer.caption.textContent = `ground truth: ${counted} ${word}${counted === 1 ? "" : "s"}`;
       } else {
         const items = content.items.filter((item) => !known(item.s) || item.s >= least());
         const found = new Set(items.map((item) => item.m));
@@ -292,7 +293,7 @@
       if (entry) {
         const {item, kind} = entry;
         lines.push(data.names[item.c] + (item.crowd ? " (crowd)" : ""));
-        const judged = {found: "right", wrong: "wrong: no true one matches", uncounted: "not counted: mostly not labeled"}[kind];
+        const judged = {found: "right", wrong: "wrong: no true one matches", uncounted: `not counted: ${data.kind === "objects" ? "in a crowd" : "mostly not labeled"}`}[kind];
         const said = [known(item.s) && `score ${item.s.toFixed(2)}`, judged].filter(Boolean).join(", ");
         if (said) lines.push(said);
       }
