@@ -79,6 +79,8 @@ def label_codes(sample: Mapping, num_classes: int | None = None) -> LabelCodes:
 def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -> np.ndarray:
     """Instances as a label map: 0 is background, category c becomes class c + 1; holes of RLEs stay holes.
 
+    Crowds may be of any class, so their pixels are not labeled where no object is.
+
     Args:
         annotations: with `segmentation` and `category_id`. Where categories overlap, the highest one wins.
         height, width: of the image, px.
@@ -90,11 +92,11 @@ def label_annotations(annotations: Sequence[Mapping], height: int, width: int) -
         ValueError: if a segmentation cannot be rasterized.
     """
     labels = np.zeros((height, width), dtype=np.uint8)
-    for category in sorted({annotation["category_id"] for annotation in annotations}):
-        codes = [
-            segmentation_to_rle(annotation["segmentation"], height, width)
-            for annotation in annotations
-            if annotation["category_id"] == category
-        ]
-        labels[coco_mask.decode(coco_mask.merge(codes)) > 0] = category + 1
+    by_label: dict[int, list] = {}
+    for annotation in annotations:
+        label = IGNORE_LABEL if annotation.get("iscrowd", 0) else annotation["category_id"] + 1
+        by_label.setdefault(label, []).append(annotation["segmentation"])
+    for label in sorted(by_label, key=lambda label: (label != IGNORE_LABEL, label)):
+        codes = [segmentation_to_rle(segmentation, height, width) for segmentation in by_label[label]]
+        labels[coco_mask.decode(coco_mask.merge(codes)) > 0] = label
     return labels

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 from imrsf_d2.data.dataset_file import STATISTICS_FILE, split_name
 from imrsf_d2.data.dataset_yaml import read_dataset_file
@@ -55,5 +58,11 @@ def _statistics_yaml(entries: Sequence[Mapping], statistics: Mapping[str, Datase
         if found.moments.count and not modality.categorical:
             measured, remark = with_statistics(entry, modality, found)
             lines.append(f"# {describe_statistics(found, modality.clip is not None)}{remark}")
-            lines.append(f"{modality.name}: {{MEAN: {measured['MEAN']}, STD: {measured['STD']}}}")
+            mean, std = (_as_yaml(measured[key]) for key in ("MEAN", "STD"))
+            lines.append(f"{modality.name}: {{MEAN: {mean}, STD: {std}}}")
     return "\n".join(lines) + "\n"
+
+
+def _as_yaml(values: Sequence[float]) -> str:
+    """Numbers as YAML reads them: 2e-05 would be a text to it."""
+    return yaml.safe_dump(list(values), default_flow_style=True, width=math.inf).strip()

@@ -41,6 +41,12 @@ def test_a_file_is_parsed_once_whoever_reads_it_by_whatever_path(path, parses, m
     assert parses == [str(path)]
 
 
+def test_a_byte_order_mark_is_no_content(path):
+    before = read_annotation_file(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_annotation_file(path) == before
+
+
 def test_what_one_reader_changes_no_other_sees(path):
     first = load_coco(path, [1])
     first[0]["annotations"][0]["segmentation"][0][0] = -99

@@ -85,6 +85,9 @@ def test_footprints_of_every_form_become_buildings_and_courtyards_stay_open():
     expected = ring | np.eye(16, dtype=np.uint8)
     expected[1:5, 10:14] = 1
     np.testing.assert_array_equal(label_annotations(annotations, 16, 16), expected)
+    crowds = [{"category_id": c, "segmentation": [[0, 8, 16, 8, 16, 16, 0, 16]], "iscrowd": 1} for c in (0, 1)]
+    expected[8:] = np.where(expected[8:], 1, IGNORE_LABEL)  # of any class
+    np.testing.assert_array_equal(label_annotations([*crowds, *annotations], 16, 16), expected)
     assert not label_annotations([], 4, 5).any() and label_annotations([], 4, 5).shape == (4, 5)
 
 

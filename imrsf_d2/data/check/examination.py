@@ -166,7 +166,7 @@ def _load(name: str, is_test: bool, cfg: CfgNode | None, findings: list[Finding]
 
 def _titles(names: Sequence[str]) -> dict[str, str]:
     """Short names that differ: train and val of "DIR/dataset.yaml:train" and "DIR/dataset.yaml:val"."""
-    prefix = os.path.commonprefix(list(names)) if len(set(names)) > 1 else names[0].rpartition(":")[0] + ":"
+    prefix = os.path.commonprefix(list(names)) if len(set(names)) > 1 else "".join(names[0].rpartition(":")[:2])
     start = max(prefix.rfind(mark) for mark in ":_/") + 1
     return {name: name[start:] for name in names}
 

@@ -10,6 +10,8 @@ __all__ = ["find_border", "find_sentinel"]
 
 #: Numbers that no sensor measures where others do not, as they are stored.
 SENTINELS = (-9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0)
+#: Those of them that no data type ends with: enough that the gap to all others is this wide, in numbers as they are stored.
+DECIMAL_SENTINELS, LEAST_GAP = (-9999.0, -99999.0), 5000.0
 #: Beyond this, no measurement in any unit.
 ABSURD = 1e30
 
@@ -35,7 +37,8 @@ def find_sentinel(
             stored = (extreme - offset) / scale
             if not (abs(stored) >= ABSURD or any(abs(stored - known) < 0.01 for known in SENTINELS)):
                 continue
-            if _stands_apart(extreme, values):
+            by_itself = any(abs(stored - known) < 0.01 for known in DECIMAL_SENTINELS)
+            if _stands_apart(extreme, values) or (by_itself and _gap(extreme, values) > LEAST_GAP * abs(scale)):
                 return i, extreme, float((values == extreme).sum() / valid.size)
     return None
 
@@ -66,6 +69,13 @@ def _stands_apart(value: float, values: np.ndarray) -> bool:
     others = values[values != value]
     if not others.size:
         return value != 0
+    return _gap(value, values) > float(others.max()) - float(others.min())
+
+
+def _gap(extreme: float, values: np.ndarray) -> float:
+    """How far the least or the greatest of some values is from the nearest other one."""
+    others = values[values != extreme]
+    if not others.size:
+        return 0.0
     low, high = float(others.min()), float(others.max())
-    gap = low - value if value < low else value - high
-    return gap > high - low
+    return low - extreme if extreme < low else extreme - high

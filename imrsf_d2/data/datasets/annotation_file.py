@@ -58,7 +58,7 @@ def _packed(version: FileVersion) -> bytes:
 
 def _parse(path: str) -> dict:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             data = json.load(file)
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError
         raise InputError(f"{path} is not JSON ({error}), expected a COCO file; fetch it again.") from error

@@ -146,7 +146,7 @@ def _read_split(root: Path, split: str) -> list[str]:
             "datasets/README.md shows the layout, datasets/prepare_quadruplets.py makes it from your scenes, "
             "datasets/make_synthetic.py writes synthetic tiles to start with."
         )
-    lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     tiles = [line for line in lines if line]
     if not tiles:
         raise InputError(f"{path} lists no tiles, expected one name per line.")

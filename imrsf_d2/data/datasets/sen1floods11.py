@@ -175,7 +175,7 @@ def _read_list(path: Path) -> list[str]:
             "datasets/sen1floods11.md shows the layout and the commands that download it."
         )
     chips = []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         for row in filter(None, rows):
             listed = _LISTED.fullmatch(row[0].strip())

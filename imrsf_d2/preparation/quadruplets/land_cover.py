@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -125,7 +125,9 @@ class RasterMap:
         corners = np.array([move_bounds(bounds, mosaic.crs, crs) for mosaic, bounds in ground])
         left, bottom = corners[:, :2].min(axis=0).tolist()
         right, top = corners[:, 2:].max(axis=0).tolist()
-        return cls(mosaics, codes, (left, bottom, right, top))
+        # Where files overlap, what the table calls no data hides no label.
+        no_data = tuple(code for code, index in codes.items() if index == IGNORE_LABEL)
+        return cls(tuple(replace(mosaic, no_data=no_data) for mosaic in mosaics), codes, (left, bottom, right, top))
 
     @property
     def crs(self) -> CRS:

@@ -56,6 +56,7 @@ class Mosaic:
         s1_unit: "linear" or "db".
         crs, transform: of the lattice, which is infinite.
         pieces: in the order in which they count.
+        no_data: values that mean no data, whatever the files' tags say.
     """
 
     sensor: str
@@ -63,6 +64,7 @@ class Mosaic:
     crs: CRS
     transform: Affine
     pieces: tuple[Piece, ...]
+    no_data: tuple[int, ...] = ()
 
     @property
     def bounds(self) -> list[Bounds]:
@@ -199,8 +201,11 @@ def _check_place(file: DatasetReader, path: str) -> None:
 def _read(file: DatasetReader, mosaic: Mosaic, piece: Piece, window: Window) -> np.ndarray:
     """Read a window of one file; see `read_window`."""
     raw = read_stored(file, piece.bands, window)
-    # Reflectance may be 0 in one band, over dark water; elsewhere the tag is a sentinel in whichever band it stands.
-    valid = file_validity(file, piece.bands, raw, window, tag_in_all_bands=mosaic.sensor == "s2")
+    # Reflectance may be 0 in one band, over dark water; any other tag is a sentinel in whichever band it stands.
+    tags = {file.nodatavals[band - 1] for band in piece.bands} - {None}
+    valid = file_validity(file, piece.bands, raw, window, tag_in_all_bands=mosaic.sensor == "s2" and tags <= {0})
+    if mosaic.no_data:
+        valid &= ~np.isin(raw, mosaic.no_data).all(axis=0)
     sensor = EXPORTED[mosaic.sensor]
     scaling = to_tile_units(sensor, Scaling.of(file, piece.bands, piece.path), piece.path)
     return decode(sensor, raw, valid, scaling, piece.path, mosaic.s1_unit)

@@ -56,10 +56,16 @@ FEWEST_SAMPLED = 100
 # second on they become reflectance x 10000. Between the two it cannot be told.
 LARGEST_REFLECTANCE_SCALE, LEAST_TILE_SCALE = 0.01, 0.5
 REFLECTANCE_UNIT = 10000.0
+# As stored and in the unit of the tiles. Over-corrected shadows are a little below 0; no-data values such as -9999 are far below.
+LEAST_REFLECTANCE = -5000.0
+# What else bands are called.
+COLORS = {"blue": "b2", "green": "b3", "red": "b4", "nir": "b8"}
 
 
 def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) -> list[int]:
     """Which bands of a scene to read: those with the sensor's descriptions if the file has them, otherwise all in order.
+
+    A description may say more, as in B4_median and Sigma0_VH; and Sentinel-2's bands may be called by their colors.
 
     Args:
         descriptions: of the file's bands, without an alpha band.
@@ -74,6 +80,8 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     # Copernicus writes B02 where Earth Engine writes B2.
     found = [re.sub(r"^b0?(?=\d)", "b", (text or "").strip().lower()) for text in descriptions]
     wanted = [name.lower() for name in sensor.bands]
+    if not any(name in found for name in wanted):
+        found = [_band_in(text, wanted) or text for text in found]
     if all(found.count(name) == 1 for name in wanted):
         return [found.index(name) for name in wanted]
     if len(found) == len(wanted) and not any(name in found for name in wanted):
@@ -85,6 +93,13 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
         f"In Earth Engine, image.select({list(sensor.bands)}) selects them; in GDAL, gdal_translate with -b NUMBER for "
         f"each of {names}."
     )
+
+
+def _band_in(description: str, wanted: Sequence[str]) -> str:
+    """The one band that the words of a description name; empty if none or several do."""
+    words = [re.sub(r"^b0?(?=\d)", "b", word) for word in re.split(r"[\W_]+", description)]
+    named = {COLORS.get(word, word) for word in words} & set(wanted)
+    return named.pop() if len(named) == 1 else ""
 
 
 def to_tile_units(sensor: Sensor, scaling: Scaling, path: str) -> Scaling:
@@ -146,6 +161,11 @@ def decode(
         valid &= ((values > 0) & (values < np.inf)).all(axis=0)  # without power no echo was recorded
     elif sensor.name == "s2":
         valid &= (raw != 0).any(axis=0)  # Earth Engine writes masked pixels of integer images as 0, without a tag
+        if (wrong := raw[:, valid & (np.maximum(raw, values) < LEAST_REFLECTANCE).any(axis=0)]).size:
+            raise InputError(
+                f"{path} holds {wrong.min():g}, expected reflectance x 10000. If this value means no data, tag it: gdal_edit.py "
+                f"-a_nodata {wrong.min():g} {path}"
+            )
     elif sensor.name == "dem":
         impossible = np.abs(values) > GREATEST_HEIGHT_M
         if scaling.applies and raw.dtype.kind == "i":

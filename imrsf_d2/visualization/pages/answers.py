@@ -117,10 +117,10 @@ class LabelMaps:
         return {"png": gray_url(shrunk_labels(self._known(semantic_truth(sample, len(self.classes))), step))}
 
     def of_output(self, output: Mapping, sample: Mapping, step: int) -> dict:
-        """The label map predicted for one image; the mean `score` of its class in blocks, in percent of the scores of all classes; and the fraction of
-        labeled pixels that are `right`, None if none is labeled."""
-        scores, labels = class_probabilities(output["sem_seg"]).max(dim=0)
-        labels, truth = labels.cpu().numpy(), self._known(semantic_truth(sample, len(self.classes)))
+        """The label map predicted for one image; the mean `score` of its class in blocks, in percent of the scores of all classes;
+        and the fraction of labeled pixels that are `right`, None if none is labeled."""
+        scores = class_probabilities(output["sem_seg"]).amax(dim=0)
+        labels, truth = output["sem_seg"].argmax(dim=0).cpu().numpy(), self._known(semantic_truth(sample, len(self.classes)))
         labeled = truth != IGNORE_LABEL
         return {
             "png": gray_url(shrunk_labels(labels, step)),

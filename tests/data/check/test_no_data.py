@@ -37,6 +37,14 @@ def test_it_is_looked_for_as_it_is_stored_in_any_band_and_where_nothing_else_is(
     assert find_sentinel(HEIGHTS, ~EVERYWHERE, PLAIN) is None
 
 
+def test_a_number_that_people_choose_needs_no_wide_gap():
+    """Reflectance under clouds has a wider range than the distance to -9999."""
+    clouds = np.linspace(100, 12_000, 64, dtype=np.float32).reshape(1, 8, 8)
+    assert find_sentinel(holding(-9999, bands=clouds), EVERYWHERE, PLAIN) == (0, -9999, 0.25)
+    depths = np.linspace(-9998, 100, 64).reshape(1, 8, 8)
+    assert find_sentinel(holding(-9999, rows=1, bands=depths), EVERYWHERE, PLAIN) is None
+
+
 def test_values_among_others_are_measurements():
     wide = np.linspace(-32768, 32000, 64).reshape(1, 8, 8)  # the range of the data type is used
     saturated = np.linspace(900, 65535, 64).reshape(1, 8, 8)

@@ -9,8 +9,10 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
 
+from imrsf_d2.data.class_tables import read_class_table
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.preparation.quadruplets import warping as resampling
+from imrsf_d2.preparation.quadruplets.land_cover import RasterMap
 from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
 from imrsf_d2.preparation.quadruplets.sensors import SENSORS, encode
 from imrsf_d2.preparation.quadruplets.warping import fill_grid
@@ -222,6 +224,39 @@ def test_valid_reflectance_is_never_the_tag(tmp_path):
     assert found[:, 22, 0].tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("shift", [0, 5], ids=["copied", "interpolated"])
+@pytest.mark.parametrize("dtype, tag", [(np.int16, -9999), (np.uint16, 65535)])
+def test_a_tag_of_reflectance_that_is_none_counts_in_any_band(tmp_path, dtype, tag, shift):
+    scene = np.full((4, 150, 150), 2000, dtype=dtype)
+    scene[3, :, :50] = tag  # one detector has not seen it
+    found = tile("s2", write_scene(tmp_path / "s2.tif", scene, left=LEFT - shift, nodata=tag))
+    assert np.isnan(found[:, :, :9]).all() and (found[:, :, 11:] == 2000).all() and np.isin(found, (2000, np.nan)).any()
+    assert np.nanmax(found) == np.nanmin(found) == 2000
+
+
+def test_a_number_that_is_no_reflectance_and_no_tag_is_named(tmp_path):
+    scene = np.full((4, 150, 150), 2000, dtype=np.int16)
+    scene[:, :, 60:70] = -9999
+    with pytest.raises(
+        ValueError, match=r"s2\.tif holds -9999, expected reflectance x 10000\. .*gdal_edit.py -a_nodata -9999"
+    ):
+        tile("s2", write_scene(tmp_path / "s2.tif", scene))
+
+
+@pytest.mark.parametrize("left", [LEFT, LEFT + 5], ids=["one lattice", "two"])
+def test_what_a_class_table_calls_no_data_hides_no_label_of_another_file(tmp_path, left):
+    """As gdalwarp leaves them: a border of zeros without a tag."""
+    west = np.full((150, 150), 10, dtype=np.uint8)
+    west[:, 70:] = 0
+    paths = [write_scene(tmp_path / "labels1.tif", west)]
+    paths.append(write_scene(tmp_path / "labels2.tif", np.full((150, 150), 20, dtype=np.uint8), left=left))
+    (tmp_path / "table.csv").write_text("code,class\n10,trees\n20,water\n0,\n")
+    scene = write_scene(tmp_path / "s2.tif", np.full((4, 150, 150), 900, dtype=np.uint16))
+    scenes = {"s2": open_mosaics("s2", [str(scene)])}
+    labels = RasterMap.open([str(path) for path in paths], read_class_table(str(tmp_path / "table.csv")), scenes).draw(GRID)
+    assert (labels[:, :30] == 0).all() and (labels[:, 30:] == 1).all()
+
+
 def test_reflectance_is_rounded_and_stays_in_range():
     values = np.array([1.5, 2.4, 0.2, 70000.0], dtype=np.float32).reshape(4, 1, 1)
     assert encode(SENSORS["s2"], values, 0).ravel().tolist() == [2, 2, 1, 65535]
@@ -234,6 +269,10 @@ def test_reflectance_is_rounded_and_stays_in_range():
         ("s2", ("B8", "B4", "B3", "B2"), [3, 2, 1, 0]),
         ("s2", ("AOT", "B02", "b03", "B04", "B08"), [1, 2, 3, 4]),
         ("s2", None, [0, 1, 2, 3]),
+        ("s2", ("Band 1", "Band 2", "Band 3", "Band 4"), [0, 1, 2, 3]),
+        ("s2", ("B4_median", "B3_median", "B2_median", "B8_median"), [2, 1, 0, 3]),
+        ("s2", ("red", "Green", "Blue (490 nm)", "NIR"), [2, 1, 0, 3]),
+        ("s1", ("Sigma0_VH", "Sigma0_VV"), [1, 0]),
         ("s1", ("angle", "VH", "VV"), [2, 1]),
         ("dnw", ("water", "trees", "label"), [2]),
     ],
