@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
 from imrsf_d2.data.loaders import build_train_loader
+from imrsf_d2.data.views import views_of
+from imrsf_d2.engine.averaging import weight_average
+from imrsf_d2.engine.encoder_place import tell_views
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.optimizer import build_optimizer
+from imrsf_d2.engine.trainer import Trainer
 from imrsf_d2.utils.parallel import usable_cores
 
 __all__ = ["Pace", "affordable_iterations", "measure_pace", "shorten", "thread_choices", "using_threads"]
@@ -79,12 +82,13 @@ def measure_pace(cfg: CfgNode, threads: Sequence[int], clock: Callable[[], float
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices), EventStorage():
-        model = build_model(cfg)
+        model = Trainer.build_model(cfg)
+        tell_views(model, views_of(cfg))
         loader = iter(build_train_loader(cfg))
         batches = list(itertools.islice(loader, _TIMED + 1))
         del loader  # and its processes
         steps = [batch for batch in batches for _ in threads]
-        loop = TrainingLoop.from_config(cfg, model, steps, build_optimizer(cfg, model))
+        loop = TrainingLoop.from_config(cfg, model, steps, build_optimizer(cfg, model), weight_average(cfg, model))
         model.train()
         seconds: dict[int, list[float]] = {count: [] for count in threads}
         for _ in batches:

@@ -7,6 +7,7 @@ from detectron2.utils.events import EventStorage
 
 from imrsf_d2.engine.averaging import EndWithAverage, weight_average
 from imrsf_d2.engine.loop import TrainingLoop
+from imrsf_d2.engine.trainer import Trainer
 from tests.engine.test_loop import Mean
 
 DECAY = 0.7
@@ -61,6 +62,24 @@ def test_an_interrupted_run_has_the_same_average():
     found, expected = resumed.average.module.state_dict(), whole.average.module.state_dict()
     assert expected and found.keys() == expected.keys()
     assert [name for name, value in expected.items() if not torch.equal(found[name], value)] == []
+
+
+def test_a_training_run_ends_with_its_average_and_saves_it(tiny_config):
+    cfg = tiny_config("SOLVER.EMA", "0.5", "SOLVER.MAX_ITER", "3", "SOLVER.STEPS", "(2,)", "TEST.EVAL_PERIOD", "0")
+    trainer, last = Trainer(cfg), {}
+    run_step = trainer.run_step
+
+    def step():
+        run_step()
+        last.update((name, value.detach().clone()) for name, value in trainer.model.named_parameters())
+
+    trainer.run_step = step
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    saved = torch.load(f"{cfg.OUTPUT_DIR}/model_final.pth", weights_only=True)["model"]
+    averaged = dict(trainer._trainer.average.module.named_parameters())
+    assert averaged.keys() == last.keys() and all(torch.equal(saved[name], value) for name, value in averaged.items())
+    assert sum(not torch.equal(saved[name], value) for name, value in last.items()) > len(last) / 2
 
 
 def test_without_a_decay_there_is_no_average():

@@ -7,6 +7,7 @@ from mask2former.maskformer_model import MaskFormer
 from imrsf_d2.engine.demo_plan import make_plan
 from imrsf_d2.engine.loop import TrainingLoop
 from imrsf_d2.engine.pace import Pace, affordable_iterations, measure_pace, shorten, thread_choices, using_threads
+from imrsf_d2.engine.set_losses import BatchCriterion
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,15 @@ def test_iterations_are_timed_in_turn_and_leave_random_numbers_alone(tiny_config
 def test_what_is_timed_is_what_a_config_trains_on(tiny_config, monkeypatch):
     seen = []
     forward = MaskFormer.forward
-    monkeypatch.setattr(MaskFormer, "forward", lambda self, samples: seen.append(len(samples)) or forward(self, samples))
+
+    def see(self, samples):
+        seen.append((len(samples), self.backbone.views, type(self.criterion)))
+        return forward(self, samples)
+
+    monkeypatch.setattr(MaskFormer, "forward", see)
     cfg = tiny_config("INPUT.MODALITY_DROPOUT.VIEWS", "['complete', 'incomplete']")
     measure_pace(cfg, [1])
-    assert set(seen) == {2 * cfg.SOLVER.IMS_PER_BATCH}
+    assert set(seen) == {(2 * cfg.SOLVER.IMS_PER_BATCH, 2, BatchCriterion)}
 
 
 def test_threads_are_given_back(tiny_config):

@@ -146,3 +146,17 @@ def test_a_training_that_would_overwrite_another_is_said(tiny_config, monkeypatc
     assert not said
     Trainer(cfg).resume_or_load(resume=False)
     assert len(said) == 1 and said[0].startswith(f"{cfg.OUTPUT_DIR} holds the checkpoints of an earlier training")
+
+
+@pytest.mark.parametrize(
+    "views, dropout, shared",
+    [
+        (["complete", "incomplete"], True, 2),
+        (["incomplete", "complete"], True, 1),
+        (["drawn"], True, 1),
+        (["complete", "incomplete"], False, 1),
+    ],
+)
+def test_streams_are_shared_among_views_of_which_the_first_is_complete(tiny_config, views, dropout, shared):
+    opts = ["INPUT.MODALITY_DROPOUT.VIEWS", repr(views), "INPUT.MODALITY_DROPOUT.ENABLED", str(dropout)]
+    assert Trainer(tiny_config(*opts)).model.backbone.views == shared

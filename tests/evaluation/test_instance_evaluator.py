@@ -143,10 +143,30 @@ def random_predictions():
 
 
 @pytest.mark.parametrize("task", ["segm", "bbox"])
-def test_equals_pycocotools_called_directly(dataset, task, tmp_path):
+def test_equals_pycocotools_called_directly(dataset, task):
     predictions = random_predictions()
-    scores = evaluate(dataset, predictions)[task]
+    scores, reference = evaluate(dataset, predictions)[task], pycocotools_stats(predictions, task)
+    assert 0 < reference[0] < reference[1] < 1  # the example is neither trivial nor perfect
+    assert [scores["AP"], scores["AP50"], scores["AP75"]] == pytest.approx((100 * reference[:3]).tolist())
 
+
+@pytest.fixture
+def larger(monkeypatch):
+    """A disc that is small by its area, and of medium size by that of its box."""
+    monkeypatch.setitem(TRUTH, 2, [(disc(30, 30, 17), as_compressed(disc(30, 30, 17)))])
+
+
+def test_sizes_are_those_of_masks(larger, dataset):
+    found = [disc(30, 29, 17), disc(17, 17, 17)]
+    predictions = {image: instances(found, [0.8, 0.9]) if image == 2 else instances([], []) for image in SPLIT}
+    scores, reference = evaluate(dataset, predictions)["segm"], 100 * pycocotools_stats(predictions, "segm")[:6]
+    assert 0 < reference[3] < 100 and reference[5] == -100  # no object is large
+    named = [scores[name] for name in ("AP", "AP50", "AP75", "APs", "APm")]
+    assert named == pytest.approx([value if value >= 0 else np.nan for value in reference[:5]], nan_ok=True)
+
+
+def pycocotools_stats(predictions, task):
+    """The numbers that pycocotools prints, of TRUTH and predictions given to it directly."""
     truth, results = COCO(), []
     truth.dataset = {
         "info": {},
@@ -179,8 +199,7 @@ def test_equals_pycocotools_called_directly(dataset, task, tmp_path):
         reference.evaluate()
         reference.accumulate()
         reference.summarize()
-    assert 0 < reference.stats[0] < reference.stats[1] < 1  # the example is neither trivial nor perfect
-    assert [scores["AP"], scores["AP50"], scores["AP75"]] == pytest.approx((100 * reference.stats[:3]).tolist())
+    return reference.stats
 
 
 def box(rows, columns):

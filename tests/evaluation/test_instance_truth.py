@@ -293,6 +293,7 @@ def test_without_a_file_the_annotations_of_the_dicts_are_the_truth(register):
         {"image_id": image, "category_id": category, "segmentation": box(2 + 5 * n, 7)}
         for n, (image, category) in enumerate([(1, 7), (1, 5), (2, 3), (2, 3)])
     ]
+    annotations[2]["iscrowd"] = 1
     path = register(annotations)
     from_file = read_truth(NAME)
     DatasetCatalog.remove(NAME)

@@ -23,6 +23,18 @@ def test_a_constant_model_shows_no_seam():
     assert np.ptp(result, axis=(1, 2)).max() <= 1e-6
 
 
+def test_windows_count_by_their_distance_from_the_middle():
+    """Of two windows, one of zeros and one of ones, where both lie: sin^2 of the second one over the sum of both."""
+    windows = WindowGrid(64, 112, SIZE, 16)
+    found = [(window, np.full((1, SIZE, SIZE), value, dtype=np.float32)) for window, value in zip(windows, (0, 1))]
+    left, right = (window.left for window, _ in found)
+    result = blend((0, 0, 64, 112), found, 1)[0]
+    for column in range(right, left + SIZE):
+        of_left, of_right = (np.sin(np.pi * (column - start + 0.5) / SIZE) ** 2 for start in (left, right))
+        assert result[:, column] == pytest.approx(of_right / (of_left + of_right), abs=1e-5)
+    assert (result[:, :right] == 0).all() and (result[:, left + SIZE :] == 1).all()
+
+
 def test_areas_side_by_side_equal_the_whole_to_the_bit(rng):
     windows = WindowGrid(200, 300, SIZE, 24)
     found = {w: rng.random((2, SIZE, SIZE), dtype=np.float32) for w in windows}

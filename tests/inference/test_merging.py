@@ -129,9 +129,10 @@ def test_objects_of_different_classes_are_never_linked():
 def test_whether_an_object_touches_the_border_of_the_scene_is_said():
     scene = np.zeros((128, 192), dtype=np.int32)
     scene[0:8, 4:12], scene[20:28, 4:12], scene[20:28, 184:192] = 1, 2, 3
+    scene[60:68, 0:8], scene[120:128, 60:68] = 4, 5
     windows = WindowGrid(*scene.shape, 128, 64)
     found = {(o.top, o.left): o.cut for o in merge(windows, look_everywhere(scene, windows))}
-    assert found == {(0, 4): True, (20, 4): False, (20, 184): True}
+    assert found == {(0, 4): True, (20, 4): False, (20, 184): True, (60, 0): True, (120, 60): True}
 
 
 def test_two_queries_on_one_building_are_one_detection():

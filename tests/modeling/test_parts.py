@@ -7,7 +7,7 @@ import torch
 
 from imrsf_d2.modeling import IncompleteMultimodalViT, Modality
 from imrsf_d2.modeling.layout import TokenLayout
-from imrsf_d2.modeling.pyramid import feature_stride
+from imrsf_d2.modeling.pyramid import FeaturePyramid, feature_stride
 from imrsf_d2.modeling.subset_groups import SubsetGroup, group_by_subset
 from imrsf_d2.modeling.tokens import sincos_position_embedding
 from tests.modeling.conftest import MODALITIES, build, make_images
@@ -72,6 +72,37 @@ def test_packing_puts_each_groups_streams_side_by_side():
     packed = layout.pack(whole, short, torch.zeros(2, 1))
     assert packed.flatten().tolist() == [110.0, 111.0, 200.0, 201.0, 210.0, 211.0, 10.0, 11.0, 0.0]
     assert layout.unpack_rows(torch.tensor([1, 2, 0])).tolist() == [0, 1, 2]
+
+
+def test_maps_of_all_strides_by_their_definition():
+    """Fusion tokens of a 3 x 5 grid of patches of 16 px."""
+    torch.manual_seed(0)
+    pyramid = FeaturePyramid(4, 16, ("res2", "res3", "res4", "res5")).double()
+    for parameter in pyramid.parameters():
+        torch.nn.init.normal_(parameter)
+    grids = list(torch.randn(4, 2, 4, 3, 5, dtype=torch.float64))
+
+    def doubled(layer, x):
+        blocks = torch.einsum("bihw,ioyx->bohywx", x, layer.weight)
+        return blocks.flatten(2, 3).flatten(3, 4) + layer.bias[:, None, None]
+
+    def activated(norm, x):
+        mean, variance = x.mean(dim=1, keepdim=True), x.var(dim=1, keepdim=True, correction=0)
+        x = (x - mean) / (variance + 1e-6).sqrt() * norm.weight[:, None, None] + norm.bias[:, None, None]
+        return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+    pooled = torch.stack([grids[3][..., y : y + 2, x : x + 2].amax(dim=(2, 3)) for y in (0, 2) for x in (0, 2, 4)], dim=2)
+    twice = activated(pyramid.res2[1], doubled(pyramid.res2[0], grids[0]))
+    expected = {
+        "res2": doubled(pyramid.res2[3], twice),
+        "res3": doubled(pyramid.res3[0], grids[1]),
+        "res4": grids[2],
+        "res5": pooled.unflatten(2, (2, 3)),
+    }
+    found = pyramid(grids)
+    assert found.keys() == expected.keys()
+    for name, grid in expected.items():
+        torch.testing.assert_close(found[name], grid, rtol=1e-12, atol=1e-12)
 
 
 def test_group_by_subset_rejects_a_number_mask():

@@ -1,6 +1,7 @@
 """Robustness, calibration, late fusion and paired differences against numbers worked out by hand or by COCO."""
 
 import itertools
+import json
 import subprocess
 import sys
 
@@ -9,16 +10,62 @@ import pytest
 import torch
 from detectron2.structures import Instances
 
+from imrsf_d2.evaluation.instance_evaluator import InstanceEvaluator
 from imrsf_d2.evaluation.per_image import InstanceImages
+from imrsf_d2.modalities import Modality, ModalitySet
 from imrsf_d2.utils.errors import InputError
-from projects.study.contributions import calibration
+from projects.study.contributions import calibration, match_at_all
 from projects.study.lanes import Lanes
-from projects.study.late_fusion import fuse_instances
+from projects.study.late_fusion import LateFusion, fuse_instances
 from projects.study.paired import image_counts, over_runs, paired_difference
 from projects.study.plan import Model, Run
 from projects.study.robustness import MEASURES, robustness
+from tests.evaluation.test_instance_evaluator import NAME, dataset, random_predictions  # noqa: F401 (a fixture)
 
 SCORES = {("a", "b"): 0.8, ("a",): 0.5, ("b",): 0.3}
+
+
+@pytest.mark.usefixtures("dataset")
+def test_predictions_matched_at_all_thresholds_score_as_the_evaluator_says(tmp_path):
+    evaluator = InstanceEvaluator(NAME, output_dir=str(tmp_path))
+    for image_id, found in random_predictions().items():
+        evaluator.process([{"image_id": image_id}], [{"instances": found}])
+    scores = evaluator.evaluate()["segm"]
+    results = json.loads((tmp_path / "coco_instances_results.json").read_text())
+    contributions = match_at_all(NAME, results)
+    found = {metric: float(contributions.scores(metric, np.ones((1, 3), dtype=int))[0]) for metric in ("AP", "AP50")}
+    assert found == pytest.approx({metric: scores[metric] / 100 for metric in found}) and 0 < found["AP"] < found["AP50"]
+
+
+class OneSensor(torch.nn.Module):
+    """Predicts a label map of one value and one object, and remembers what it was given."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value, self.seen = value, []
+
+    def forward(self, samples):
+        self.seen += [sample["image"] for sample in samples]
+        found = Instances((4, 4))
+        found.pred_masks = torch.zeros(1, 4, 4)
+        found.pred_masks[0, int(self.value)] = 1
+        found.scores, found.pred_classes = torch.tensor([self.value / 10]), torch.tensor([0])
+        return [{"sem_seg": torch.full((2, 4, 4), self.value), "instances": found} for _ in samples]
+
+
+@pytest.mark.parametrize("having, asked", [("ab", "ab"), ("a", "a"), ("b", "b"), ("", "ab")])
+def test_late_fusion_asks_the_models_of_the_sensors_that_are_there(having, asked):
+    modalities = ModalitySet([Modality("a", 2), Modality("b", 1)])
+    image = torch.arange(5.0)[:, None, None].expand(5, 4, 4).clone()
+    image[3:] = torch.tensor([float(name in having) for name in "ab"])[:, None, None]
+    members = {"a": OneSensor(1.0), "b": OneSensor(2.0)}
+    (output,) = LateFusion(members, modalities, 10)([{"image": image}])
+    given = {name: [seen[:, 0, 0].tolist() for seen in member.seen] for name, member in members.items()}
+    channels = {"a": [0.0, 1.0, float("a" in having)], "b": [2.0, float("b" in having)]}
+    assert given == {name: [channels[name]] if name in asked else [] for name in "ab"}
+    values = [members[name].value for name in asked]
+    assert (output["sem_seg"] == sum(values) / len(values)).all()
+    assert output["instances"].scores.tolist() == pytest.approx([value / 10 for value in sorted(values, reverse=True)])
 
 
 def test_robustness_by_hand():
