@@ -136,8 +136,9 @@ def _check_places(cfg: CfgNode, datasets: Sequence[tuple[Sequence[dict], Sequenc
     if cfg.INPUT.ALIGN:
         grid_of = SampleReader(modalities, modalities.names, tolerant=True, align=True).grid
         for samples, names in datasets:
-            check_overlap(spread_evenly(samples), names, grid_of)
-            check_annotated(spread_evenly(samples), modalities.names)
+            looked_at = spread_evenly(samples)
+            check_overlap(looked_at, names, grid_of)
+            check_annotated(looked_at, modalities.names)
     elif not cfg.INPUT.IGNORE_PLACES:
         for samples, names in datasets:
             check_places(spread_evenly(samples), names)

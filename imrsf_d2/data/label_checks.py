@@ -173,7 +173,8 @@ def refuse_one_class(
     elif len(occurring) == 1 and not allow:
         expected = f"two of {', '.join(classes)}" if len(classes) > 1 else "two classes, of which this may be one"
         problem = InputError(
-            f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least {expected}: to predict {occurring[0]!r} everywhere would score mIoU 100."
+            f"all labeled pixels of {name!r} are of the class {occurring[0]!r}, expected at least {expected}: to predict "
+            f"{occurring[0]!r} everywhere would score mIoU 100."
             f"{label_hint(pixels, unlabeled, classes, tags)} TEST.ALLOW_SINGLE_CLASS True scores it nevertheless."
         )
     else:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imrsf_d2.utils.keys import flat_keys
+
 __all__ = ["like_declared", "override_values"]
 
 
@@ -31,9 +33,9 @@ def override_values(declared: Mapping, opts: Sequence[str]) -> list[str]:
         declared: the config, with all keys.
         opts: alternating keys and values.
     """
-    values = list(opts)
+    values, defaults = list(opts), dict(flat_keys(declared))
     for place in range(1, len(values), 2):
-        old, new = _find(declared, values[place - 1]), _literal(values[place])
+        old, new = defaults.get(values[place - 1]), _literal(values[place])
         if isinstance(old, str) and not isinstance(new, str):
             values[place] = repr(values[place])  # a folder called 20261126
         elif isinstance(new, (int, float)):
@@ -43,13 +45,6 @@ def override_values(declared: Mapping, opts: Sequence[str]) -> list[str]:
 
 def _as_fraction(old: object, new: Any) -> Any:
     return float(new) if isinstance(old, float) and type(new) is int else new
-
-
-def _find(declared: Mapping, key: str) -> object:
-    found: object = declared
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
 
 
 def _literal(text: object) -> object:

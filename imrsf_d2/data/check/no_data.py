@@ -35,10 +35,12 @@ def find_sentinel(
             return None
         for extreme in (float(values.min()), float(values.max())):
             stored = (extreme - offset) / scale
-            if not (abs(stored) >= ABSURD or any(abs(stored - known) < 0.01 for known in SENTINELS)):
+            known = next((sentinel for sentinel in SENTINELS if abs(stored - sentinel) < 0.01), None)
+            if known is None and not abs(stored) >= ABSURD:
                 continue
-            by_itself = any(abs(stored - known) < 0.01 for known in DECIMAL_SENTINELS)
-            if _stands_apart(extreme, values) or (by_itself and _gap(extreme, values) > LEAST_GAP * abs(scale)):
+            if _stands_apart(extreme, values) or (
+                known in DECIMAL_SENTINELS and _gap(extreme, values) > LEAST_GAP * abs(scale)
+            ):
                 return i, extreme, float((values == extreme).sum() / valid.size)
     return None
 

@@ -77,8 +77,7 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     Raises:
         ValueError: if the bands cannot be identified.
     """
-    # Copernicus writes B02 where Earth Engine writes B2.
-    found = [re.sub(r"^b0?(?=\d)", "b", (text or "").strip().lower()) for text in descriptions]
+    found = [_short((text or "").strip().lower()) for text in descriptions]
     wanted = [name.lower() for name in sensor.bands]
     if not any(name in found for name in wanted):
         found = [_band_in(text, wanted) or text for text in found]
@@ -95,9 +94,14 @@ def pick_bands(sensor: Sensor, descriptions: Sequence[str | None], path: str) ->
     )
 
 
+def _short(name: str) -> str:
+    """Copernicus writes B02 where Earth Engine writes B2."""
+    return re.sub(r"^b0?(?=\d)", "b", name)
+
+
 def _band_in(description: str, wanted: Sequence[str]) -> str:
     """The one band that the words of a description name; empty if none or several do."""
-    words = [re.sub(r"^b0?(?=\d)", "b", word) for word in re.split(r"[\W_]+", description)]
+    words = map(_short, re.split(r"[\W_]+", description))
     named = {COLORS.get(word, word) for word in words} & set(wanted)
     return named.pop() if len(named) == 1 else ""
 
