@@ -89,13 +89,20 @@ class SampleSegmenter(nn.Module):
     def _predict(self, sample: Mapping, masks: Tensor, classes: Tensor) -> dict:
         """One image's outputs from [Q, H, W] logits of masks and [Q, K] probabilities of classes."""
         height, width = sample["image"].shape[1:]
-        masks = masks[:, :height, :width]
         size = (sample.get("height", height), sample.get("width", width))
-        if size != (height, width):
-            masks = F.interpolate(masks[None], size=size, mode="bilinear", align_corners=False)[0]
+        masks = masks[:, :height, :width]
         predicted: dict = {}
-        if "sem_seg" in self.outputs:
-            predicted["sem_seg"] = torch.einsum("qk,qhw->khw", classes, masks.sigmoid())
+        # In MaskFormer's order: without objects, it is the scores of classes that get the size asked for.
         if "instances" in self.outputs:
+            masks = _resize(masks, size)
             predicted["instances"] = Detections(*best_objects(masks, classes, self.max_detections))
+        if "sem_seg" in self.outputs:
+            predicted["sem_seg"] = _resize(torch.einsum("qk,qhw->khw", classes, masks.sigmoid()), size)
         return predicted
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """[N, H, W] -> [N, *size], themselves where they have that size."""
+    if maps.shape[1:] == size:
+        return maps
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]

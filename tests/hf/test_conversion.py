@@ -65,6 +65,30 @@ def test_both_libraries_predict_the_same_and_score_the_same_with_every_subset(pa
             assert row["results"][kind] == pytest.approx(scores, abs=0.05, nan_ok=True)
 
 
+def test_padded_images_of_a_batch_are_predicted_at_the_size_that_is_asked_for(pair, cfg, task):
+    """Neither image fills the batch, and neither prediction has the size of its image."""
+    ours, theirs = pair
+    (dataset,) = cfg.DATASETS.TEST
+    samples = [dict(sample) for batch in build_test_loader(cfg, dataset) for sample in batch][:2]
+    for sample, crop, asked in zip(samples, ((41, 64), (64, 30)), ((97, 50), (33, 71))):
+        sample["image"] = sample["image"][:, : crop[0], : crop[1]]
+        sample["height"], sample["width"] = asked
+    outputs = {"semantic": ("sem_seg",), "instance": ("instances",)}[task]
+    with torch.no_grad():
+        expected, got = ours(samples), SampleSegmenter(theirs, outputs, cfg.TEST.DETECTIONS_PER_IMAGE)(samples)
+    for sample, wanted, found in zip(samples, expected, got, strict=True):
+        size = (sample["height"], sample["width"])
+        if task == "semantic":
+            assert found["sem_seg"].shape[1:] == size
+            torch.testing.assert_close(found["sem_seg"], wanted["sem_seg"], rtol=1e-4, atol=1e-4)
+        else:
+            order = wanted["instances"].scores.argsort(descending=True)
+            torch.testing.assert_close(found["instances"].scores, wanted["instances"].scores[order], rtol=1e-4, atol=1e-4)
+            assert found["instances"].pred_masks.shape[1:] == size
+            differing = (found["instances"].pred_masks != wanted["instances"].pred_masks[order].bool()).float().mean()
+            assert wanted["instances"].pred_masks.any() and differing < 1e-3
+
+
 def test_all_weights_come_back(pair):
     ours, theirs = pair
     weights, expected = weights_of(theirs), ours.state_dict()

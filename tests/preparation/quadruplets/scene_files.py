@@ -6,11 +6,18 @@ import numpy as np
 import rasterio
 import shapely
 from pyogrio.raw import write as write_vectors
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-#: Upper left corner of the grids that most tests look at, EPSG:32631.
+from imrsf_d2.geo.grids import Grid
+from imrsf_d2.preparation.quadruplets.mosaics import open_mosaics
+from imrsf_d2.preparation.quadruplets.warping import fill_grid
+
+#: Upper left corner of the scenes that most tests write, EPSG:32631.
 LEFT, TOP = 500_000.0, 5_070_000.0
 UTM = "EPSG:32631"
+#: The pixels of such a scene that most tests look at.
+GRID = Grid.north_up(CRS.from_epsg(32631), LEFT + 400, TOP - 400, 10.0, 64, 64)
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile"}
 
 
@@ -47,6 +54,11 @@ def write_scene(path, bands, *, left=LEFT, top=TOP, pixel=10.0, crs=UTM, mask=No
         if mask is not None:
             file.write_mask(mask)
     return path
+
+
+def tile(sensor, *paths, grid=GRID, **options):
+    """The values [C, H, W] of a sensor's scenes on the grid, NaN = no data; options of `open_mosaics`."""
+    return fill_grid(open_mosaics(sensor, [str(path) for path in paths], **options), grid)[0]
 
 
 def write_layer(path, polygons, codes, *, crs=UTM, column="code_2018", layer=None, kind="Polygon", append=False):
