@@ -303,4 +303,4 @@ def _each(function: Callable[[_Batch], Result], batches: Generator[_Batch, None,
 def _probabilities(output: dict[str, Any]) -> np.ndarray:
     if "sem_seg" not in output:
         raise InputError(f"the model gives {sorted(output)}, no label map: set MODEL.MASK_FORMER.TEST.SEMANTIC_ON True.")
-    return class_probabilities(output["sem_seg"].float()).cpu().numpy()
+    return class_probabilities(output["sem_seg"]).cpu().numpy()

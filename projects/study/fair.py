@@ -64,6 +64,8 @@ MODELS = (
     BEST,
     _model("mean_bilstm", "mean + Bi-LSTM", GATHER),
     _model("mean_bilstm_detail", "mean + Bi-LSTM, details", GATHER, DETAIL),
+    _model("mean_detail", "mean, details", GATHER, DETAIL),
+    _model("mean_detail_sizes", "the recipe without the Bi-LSTM", GATHER, DETAIL, STRATEGY),
     _model(
         "modalities_sizes",
         "MultiViT that skips absent sensors, sizes drawn first",
@@ -81,7 +83,6 @@ MODELS = (
     _model("mean_without_mask", "mean, w/o mask", GATHER, MASK, runs=ONE),
     _model("mean_masked_first", "mean, eq. 4 in half the blocks", GATHER, "MODEL.IMRSF.MASKED_BLOCKS", runs=ONE),
     _model("mean_averaged", "mean, weights averaged", GATHER, "SOLVER.EMA", runs=ONE),
-    _model("mean_detail", "mean, details", GATHER, DETAIL, runs=ONE),
     _model("mean_last_block", "mean, maps of the last block", GATHER, "MODEL.IMRSF.OUT_LAYERS", runs=ONE),
     _model("modalities_detail", "MultiViT that skips absent sensors, details", GATHER, READOUT, MASK, DETAIL, runs=ONE),
     _model(
