@@ -23,7 +23,9 @@ def weight_average(cfg: CfgNode, model: nn.Module) -> AveragedModel | None:
 
 
 class EndWithAverage(HookBase):
-    """Gives a model its average after the last iteration, to be ahead of what saves and evaluates it.
+    """Exchanges a model's weights and their average after the last iteration, to be ahead of what saves and evaluates it.
+
+    A run that is resumed with more iterations goes on from its own weights, which its last checkpoint has in the average's place.
 
     Args:
         model: not wrapped for distributed training.
@@ -32,9 +34,28 @@ class EndWithAverage(HookBase):
 
     def __init__(self, model: nn.Module, average: AveragedModel):
         self.model, self.average = model, average
+        self._exchanged = False
 
-    @torch.no_grad()
+    def before_train(self) -> None:
+        if self._exchanged and self.trainer.start_iter < self.trainer.max_iter:
+            self._exchange()
+
     def after_step(self) -> None:
         if self.trainer.iter + 1 == self.trainer.max_iter:
-            for own, averaged in zip(self.model.parameters(), self.average.module.parameters(), strict=True):
-                own.copy_(averaged)
+            self._exchange()
+
+    def state_dict(self) -> dict:
+        """Which of the two the model has, in the checkpoint."""
+        return {"exchanged": self._exchanged}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """See `state_dict`."""
+        self._exchanged = state_dict["exchanged"]
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for own, averaged in zip(self.model.parameters(), self.average.module.parameters(), strict=True):
+            kept = own.clone()
+            own.copy_(averaged)
+            averaged.copy_(kept)
+        self._exchanged = not self._exchanged

@@ -77,9 +77,32 @@ def test_a_training_run_ends_with_its_average_and_saves_it(tiny_config):
     trainer.resume_or_load(resume=False)
     trainer.train()
     saved = torch.load(f"{cfg.OUTPUT_DIR}/model_final.pth", weights_only=True)["model"]
-    averaged = dict(trainer._trainer.average.module.named_parameters())
-    assert averaged.keys() == last.keys() and all(torch.equal(saved[name], value) for name, value in averaged.items())
+    assert saved.keys() >= last.keys() and all(torch.equal(saved[n], p) for n, p in trainer.model.named_parameters())
     assert sum(not torch.equal(saved[name], value) for name, value in last.items()) > len(last) / 2
+
+
+def test_a_run_that_is_made_longer_goes_on_from_its_own_weights(tiny_config):
+    """And has the average of all iterations; resumed without more of them, it keeps its average."""
+
+    def train(output, iterations, resume):
+        # A constant rate, so that the length of a run changes nothing else.
+        cfg = tiny_config("SOLVER.EMA", "0.5", "SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", "()", "TEST.EVAL_PERIOD", "0")
+        cfg.defrost()
+        cfg.OUTPUT_DIR = f"{cfg.OUTPUT_DIR}/{output}"
+        torch.manual_seed(0)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=resume)
+        trainer.train()
+        return dict(trainer.model.named_parameters()), trainer._trainer.average.module
+
+    expected, expected_own = train("whole", 4, False)
+    short, _ = train("longer", 2, False)
+    again, _ = train("longer", 2, True)
+    assert all(torch.equal(again[name], value) for name, value in short.items())
+    longer, own = train("longer", 4, True)
+    for name, value in expected.items():
+        torch.testing.assert_close(longer[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(own.get_parameter(name), expected_own.get_parameter(name), rtol=0, atol=0)
 
 
 def test_without_a_decay_there_is_no_average():
