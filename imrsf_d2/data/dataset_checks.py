@@ -19,6 +19,7 @@ from imrsf_d2.data.label_checks import (
     refuse_one_class,
     spread_evenly,
 )
+from imrsf_d2.data.label_codes import IGNORE_LABEL
 from imrsf_d2.data.mappers import MAPPERS, PRETRAIN_MAPPER
 from imrsf_d2.data.object_limits import check_object_numbers, object_limits
 from imrsf_d2.data.places import check_annotated, check_overlap, check_places
@@ -102,6 +103,13 @@ def find_task_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[InputErro
         kind = metadata.get("evaluator_type")
         if kind in TASKS and mapper in MAPPERS and kind != mapper:
             yield InputError(f"INPUT.DATASET_MAPPER_NAME is {mapper!r}, expected {kind!r} for the dataset {name!r}.")
+        ignored = metadata.get("ignore_label", IGNORE_LABEL)
+        if mapper in MAPPERS and ignored != IGNORE_LABEL:
+            yield InputError(
+                f"the dataset {name!r} has ignore_label {ignored} in its metadata, expected {IGNORE_LABEL}, what pixels without a "
+                "label have in training: register it with that and say with sem_seg_codes, as datasets/README.md does, which "
+                "numbers of its files are no label."
+            )
         classes = metadata.get(TASKS.get(mapper, SEMANTIC).classes)
         if classes is None:
             continue

@@ -77,8 +77,9 @@ def load_config(config_file: str | os.PathLike, opts: Sequence[str] = (), need_d
         raise InputError(f"overrides come as KEY VALUE pairs, got {len(opts)} words: {' '.join(opts)!r}.")
     try:
         has_modalities = bool(cfg.MODEL.IMRSF.MODALITIES)
-        cfg.merge_from_list(override_values(cfg, opts))
-        adopt_datasets(cfg, opts, has_modalities, need_data)
+        overrides = override_values(cfg, opts)
+        cfg.merge_from_list(overrides)
+        adopt_datasets(cfg, overrides, has_modalities, need_data)
     except InputError:
         raise
     except (KeyError, AssertionError, ValueError) as error:

@@ -15,7 +15,7 @@ from imrsf_d2.utils.errors import InputError, some_of
 __all__ = ["adopt_datasets", "check_measured"]
 
 
-def adopt_datasets(cfg: CfgNode, opts: Sequence[str], has_modalities: bool, need_data: bool) -> None:
+def adopt_datasets(cfg: CfgNode, opts: Sequence, has_modalities: bool, need_data: bool) -> None:
     """Register the datasets `DIR/dataset.yaml:split` of DATASETS.TRAIN and DATASETS.TEST, and complete a config from them.
 
     A config without modalities takes modalities and NUM_CLASSES from the first of them, and its tiles' size for INPUT.CROP.SIZE
@@ -23,7 +23,7 @@ def adopt_datasets(cfg: CfgNode, opts: Sequence[str], has_modalities: bool, need
 
     Args:
         cfg: with all merges done; changed in place.
-        opts: the KEY VALUE pairs of these merges, which win over what a dataset says.
+        opts: the KEY VALUE pairs of these merges, as `override_values` returns them, which win over what a dataset says.
         has_modalities: whether its file names modalities, which then stay.
         need_data: False if the datasets are not read: they are then looked for only by a config without modalities.
 

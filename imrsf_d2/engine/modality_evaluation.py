@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from imrsf_d2.modalities import ModalitySet
 from imrsf_d2.modeling.gather import check_weighing
 from imrsf_d2.utils.errors import InputError, MissingFileError
 from imrsf_d2.utils.listening import weighing_encoder
+from imrsf_d2.utils.locks import sole_user
 from imrsf_d2.visualization.pages.tiles import keep_tiles, kept_tiles, no_tiles
 
 __all__ = ["SweepOutput", "evaluate_modalities", "read_subsets"]
@@ -93,29 +95,31 @@ def evaluate_modalities(args: argparse.Namespace) -> SweepOutput | None:
     coverage = Coverage.of_samples(dataset, samples, ModalitySet.from_config(cfg))
     subsets = coverage.choose(wanted, "--subsets")
     record = SweepRecord(args.output)
-    if first:
-        record.claim(sweep_identity(cfg, dataset, samples))
-    # Those of an interrupted run, or of one that an older version finished, may be missing.
-    tiles_missing = args.tiles > 0 and kept_tiles(args.output, subsets, args.tiles) is None
-    if args.importance or tiles_missing or not all(record.has(subset) for subset in subsets):
-        launch_run(
-            argparse.Namespace(
-                config_file=args.config_file,
-                opts=opts,
-                num_gpus=args.num_gpus,
-                num_machines=args.num_machines,
-                machine_rank=args.machine_rank,
-                dist_url=args.dist_url,
-                machine_timeout=args.machine_timeout,
-                eval_only=True,
-                subsets=subsets,
-                subsets_per_pass=args.subsets_per_pass,
-                importance_images=args.importance_images if args.importance else 0,
-                tiles=args.tiles if tiles_missing else 0,
-            ),
-            _evaluate,
-        )
-    return _finish(cfg, coverage, record, subsets, args, processes) if first else None
+    # Another sweep could claim the folder before a subset is finished, and would take the scores of this one for its own.
+    with sole_user(Path(args.output)) if first else contextlib.nullcontext():
+        if first:
+            record.claim(sweep_identity(cfg, dataset, samples))
+        # Those of an interrupted run, or of one that an older version finished, may be missing.
+        tiles_missing = args.tiles > 0 and kept_tiles(args.output, subsets, args.tiles) is None
+        if args.importance or tiles_missing or not all(record.has(subset) for subset in subsets):
+            launch_run(
+                argparse.Namespace(
+                    config_file=args.config_file,
+                    opts=opts,
+                    num_gpus=args.num_gpus,
+                    num_machines=args.num_machines,
+                    machine_rank=args.machine_rank,
+                    dist_url=args.dist_url,
+                    machine_timeout=args.machine_timeout,
+                    eval_only=True,
+                    subsets=subsets,
+                    subsets_per_pass=args.subsets_per_pass,
+                    importance_images=args.importance_images if args.importance else 0,
+                    tiles=args.tiles if tiles_missing else 0,
+                ),
+                _evaluate,
+            )
+        return _finish(cfg, coverage, record, subsets, args, processes) if first else None
 
 
 def read_subsets(text: str | None, modalities: ModalitySet) -> list[tuple[str, ...]] | None:

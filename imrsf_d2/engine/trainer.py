@@ -212,6 +212,8 @@ class Trainer(DefaultTrainer):
             state = np.random.SeedSequence([self.cfg.SEED, comm.get_rank(), self.iter]).generate_state(1, np.uint64)
             torch.manual_seed(int(state[0] >> np.uint64(1)))
         super().run_step()
+        if self.iter == self.start_iter == 0:
+            self.checkpointer.forget_last()  # from here on, --resume would mix this run with an earlier one of this folder
         if self.iter == self.start_iter and self._startup is not None:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()

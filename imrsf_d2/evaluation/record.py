@@ -20,6 +20,7 @@ from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.errors import NotAFolderError, OccupiedError
 from imrsf_d2.utils.file_state import file_digest
 from imrsf_d2.utils.keys import flat_keys, is_part
+from imrsf_d2.utils.locks import LOCK
 
 __all__ = ["MARKER", "SweepRecord", "sweep_identity"]
 
@@ -53,7 +54,7 @@ NAMED = 3
 
 
 class SweepRecord:
-    """The finished subsets of one model on one dataset.
+    """The finished subsets of one model on one dataset, for one process at a time (`utils.locks.sole_user`).
 
     Args:
         folder: has `sweep.json` and a folder for each subset.
@@ -80,7 +81,7 @@ class SweepRecord:
         now = dict(json.loads(json.dumps(identity)))  # with tuples as lists, as in the file
         marker = self.folder / MARKER
         if not marker.is_file():
-            present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp")
+            present = sorted(path.name for path in self.folder.glob("*") if path.suffix != ".tmp" and path.name != LOCK)
             if present:
                 raise OccupiedError(
                     f"{self.folder} has {present[0]!r} but no {MARKER}, so it is not the output of a sweep over modalities and is "

@@ -38,6 +38,7 @@ class SubsetModel(nn.Module):
         super().__init__()
         self.model = model
         self.subsets = [tuple(subset) for subset in subsets]
+        self.training = model.training  # what Detectron2's evaluation gives the model again
 
     def forward(self, inputs: list[dict]) -> Iterator[list[dict]]:
         """Predict.

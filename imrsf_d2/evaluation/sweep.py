@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import os
 import time
@@ -21,6 +20,7 @@ from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.scores import main_score
 from imrsf_d2.evaluation.sensors_read import SensorsRead
 from imrsf_d2.evaluation.shared_streams import SubsetModel, shares_streams
+from imrsf_d2.evaluation.sweep_data import rows_json
 from imrsf_d2.modalities import ModalitySet, subset_label, subset_title
 from imrsf_d2.utils.atomic import write_text
 from imrsf_d2.utils.precision import autocast
@@ -111,10 +111,7 @@ def sweep_subsets(
                     record.keep(rows[subset], evaluators[subset].per_image(), own)
         if output_dir and comm.is_main_process():
             done = [rows[subset] for subset in wanted if subset in rows]
-            write_text(
-                os.path.join(output_dir, RESULTS_FILE),
-                json.dumps({"dataset": dataset_name, "weights": cfg.MODEL.WEIGHTS, "rows": done}, indent=1),
-            )
+            write_text(os.path.join(output_dir, RESULTS_FILE), rows_json(dataset_name, cfg.MODEL.WEIGHTS, done))
     warn_of_empty_files(coverage.with_data(read))
     return [rows[subset] for subset in wanted]
 

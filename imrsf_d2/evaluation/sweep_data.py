@@ -14,7 +14,12 @@ from imrsf_d2.evaluation.scores import main_score
 from imrsf_d2.evaluation.summary import Kept, Summary
 from imrsf_d2.modalities import subset_label
 
-__all__ = ["sweep_csv", "sweep_json"]
+__all__ = ["rows_json", "sweep_csv", "sweep_json"]
+
+
+def rows_json(dataset: str, weights: str, rows: Sequence[Mapping]) -> str:
+    """The rows of a sweep that may go on, without what is derived from them; see `sweep_json`."""
+    return json.dumps(_without_nan({"dataset": dataset, "weights": weights, "rows": rows}), indent=1)
 
 
 def sweep_json(dataset: str, weights: str, rows: Sequence[Mapping], summary: Summary) -> str:

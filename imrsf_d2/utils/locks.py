@@ -12,11 +12,12 @@ from typing import IO
 
 from imrsf_d2.utils.errors import InputError, NotAFolderError, OccupiedError
 
-__all__ = ["make_folder", "sole_user", "take_lock"]
+__all__ = ["LOCK", "make_folder", "sole_user", "take_lock"]
 
 #: Of a file system that has no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_LOCK = ".lock"
+#: The file of a folder that `sole_user` locks.
+LOCK = ".lock"
 
 
 def take_lock(file: IO, *, shared: bool = False) -> None:
@@ -67,7 +68,7 @@ def sole_user(output: Path) -> Iterator[None]:
         InputError, NotAFolderError: see `make_folder`.
     """
     make_folder(output)
-    path = output / _LOCK
+    path = output / LOCK
     try:
         file = open(path, "w")
     except OSError as error:

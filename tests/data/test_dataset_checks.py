@@ -65,6 +65,18 @@ def labels(*values, count=2):
     return np.tile(np.repeat(values, 8 // len(values))[None, :, None], (count, 1, 8))
 
 
+def test_another_ignore_label_than_that_of_training_is_named(land):
+    register, config = land
+    register("land_train", labels(0, 1))
+    register("land_val", labels(0, 1))
+    MetadataCatalog.remove("land_val")
+    MetadataCatalog.get("land_val").set(stuff_classes=["sea", "land"], ignore_label=0, evaluator_type="imrsf_semantic")
+    cfg = config()
+    cfg.MODEL.META_ARCHITECTURE = "MaskFormer"
+    with pytest.raises(ValueError, match="'land_val' has ignore_label 0 in its metadata, expected 255"):
+        check_task(cfg, ["land_train", "land_val"])
+
+
 def test_sound_datasets_are_no_news(land, caplog):
     register, config = land
     register("land_train", labels(0, 1))

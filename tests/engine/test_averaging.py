@@ -86,7 +86,9 @@ def test_a_run_that_is_made_longer_goes_on_from_its_own_weights(tiny_config):
 
     def train(output, iterations, resume):
         # A constant rate, so that the length of a run changes nothing else.
-        cfg = tiny_config("SOLVER.EMA", "0.5", "SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", "()", "TEST.EVAL_PERIOD", "0")
+        cfg = tiny_config(
+            "SOLVER.EMA", "0.5", "SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", "()", "TEST.EVAL_PERIOD", "0"
+        )
         cfg.defrost()
         cfg.OUTPUT_DIR = f"{cfg.OUTPUT_DIR}/{output}"
         torch.manual_seed(0)

@@ -52,6 +52,17 @@ def test_overrides_win(write):
     assert cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 3
 
 
+@pytest.mark.parametrize(
+    "key, text, value",
+    [("SOLVER.WEIGHT_DECAY", "0", 0.0), ("DATALOADER.TRAIN_SHARE", "1", 1.0), ("OUTPUT_DIR", "20261126", "20261126")],
+)
+def test_overrides_are_understood_as_without_a_dataset(write, key, text, value):
+    cfg = load_config("semantic", [*write(), key, text])
+    for part in key.split("."):
+        cfg = cfg[part]
+    assert cfg == value and type(cfg) is type(value)
+
+
 def test_a_config_with_modalities_keeps_them(write, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(load_config("semantic", write()).dump())

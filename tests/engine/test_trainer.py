@@ -82,6 +82,25 @@ def test_resumed_on_a_gpu_is_close_to_uninterrupted(tiny_config, tmp_path, opts)
     assert first | second == pytest.approx(expected, rel=0.01)
 
 
+def test_resuming_never_takes_an_earlier_run_of_the_folder_for_one_that_has_begun(tiny_config):
+    """One that has not had an iteration leaves the earlier run to be continued."""
+    cfg = tiny_config(*PRETRAINING, "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "1")
+    train(cfg, until=3)
+
+    def start(resume):
+        trainer = Recorder(cfg)
+        trainer.resume_or_load(resume=resume)
+        return trainer
+
+    trainer = start(resume=False)
+    assert start(resume=True).start_iter == 3
+    for hook in trainer._hooks:
+        hook.after_step = lambda: None  # nothing is saved
+    trainer.max_iter = 1
+    trainer.train()
+    assert start(resume=True).start_iter == 0
+
+
 def test_weights_that_do_not_exist_stop_the_training(tiny_config):
     with pytest.raises(FileNotFoundError, match="MODEL.WEIGHTS"):
         train(tiny_config("MODEL.WEIGHTS", "nowhere.pth"))

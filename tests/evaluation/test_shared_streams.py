@@ -218,6 +218,14 @@ def test_the_model_is_as_before_even_after_an_error(tiny_root, monkeypatch):
     assert model.backbone is backbone
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_a_sweep_leaves_the_model_in_its_mode(tiny_root, monkeypatch, training):
+    cfg, model = tiny_model("semantic", tiny_root, monkeypatch)
+    model.train(training)
+    sweep_subsets(cfg, model, cfg.DATASETS.TEST[0], [("sar",)])
+    assert {module.training for module in model.modules()} == {training}
+
+
 def test_a_killed_sweep_goes_on_with_the_passes_that_are_left(tiny_root, monkeypatch, tmp_path):
     cfg, model = tiny_model("semantic", tiny_root, monkeypatch)
     (dataset,) = cfg.DATASETS.TEST

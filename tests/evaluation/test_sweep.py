@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from detectron2.data import DatasetCatalog
@@ -30,6 +31,17 @@ def test_all_subsets_are_evaluated_with_exactly_their_modalities(cfg, tmp_path):
     written = json.loads((tmp_path / "modalities.json").read_text())
     assert [row["modalities"] for row in written["rows"]] == [list(subset) for subset in subsets]
     assert (tmp_path / "rgb+dsm" / "coco_instances_results.json").is_file()
+
+
+def test_scores_that_are_not_defined_are_null_for_other_programs(cfg, tmp_path):
+    (row,) = sweep_subsets(cfg, Oracle(cfg, DATASET, eye="dsm"), DATASET, subsets=[["dsm"]], output_dir=str(tmp_path))
+    undefined = {key for key, score in row["results"]["segm"].items() if math.isnan(score)}
+
+    def refuse(number):
+        raise AssertionError(f"{number} is not JSON")
+
+    written = json.loads((tmp_path / "modalities.json").read_text(), parse_constant=refuse)
+    assert undefined == {key for key, score in written["rows"][0]["results"]["segm"].items() if score is None} != set()
 
 
 def test_the_labels_are_read_once_whatever_the_number_of_subsets(cfg, monkeypatch):

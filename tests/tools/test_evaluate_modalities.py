@@ -18,6 +18,7 @@ from imrsf_d2.engine.configuration import load_config
 from imrsf_d2.evaluation.confusion import semantic_scores
 from imrsf_d2.evaluation.record import SweepRecord
 from imrsf_d2.evaluation.trivial import trivial_results
+from imrsf_d2.utils.locks import sole_user
 from tests.browser import Opened, page_data, start_browser
 from tests.markdown import read_tables
 from tests.tiny import DEMO_CONFIGS, NUM_VAL, OVERRIDES
@@ -162,6 +163,14 @@ def test_a_second_run_keeps_what_is_finished_and_adds_what_is_not(evaluate, tmp_
     assert evaluate() == 0
     assert evaluate("--subsets", "rgb") == 0
     capsys.readouterr()
+
+
+def test_two_sweeps_do_not_share_a_folder(evaluate, tmp_path, capfd):
+    """Before its first subset is finished, too, when there is no score yet that would tell them apart."""
+    with sole_user(tmp_path / "out"):
+        assert evaluate() == 2
+    assert "out is in use: another process writes to it" in capfd.readouterr().err
+    assert not written(tmp_path / "out")
 
 
 def test_the_command_on_the_page_completes_a_sweep_of_some_subsets(evaluate, tmp_path, capsys, monkeypatch):
