@@ -41,7 +41,7 @@ MILLIONS = {
 
 
 #: Names of the configs for any dataset, which has the sensors: those of its TASK.
-GENERIC = ("instance", "semantic", "panoptic", "pretrain")
+GENERIC = ("instance", "instance_best", "semantic", "semantic_best", "panoptic", "pretrain")
 
 
 def name(path):

@@ -1,8 +1,9 @@
-"""Measurements that a config's MEAN and STD do not fit: to the model such a sensor is a constant."""
+"""Measurements that a config's MEAN and STD do not fit: to the model such a sensor is little but a constant."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ __all__ = ["OtherUnit", "check_values", "normalized", "other_unit"]
 logger = logging.getLogger(__name__)
 
 # In standard deviations of the config: a band whose median is farther from the mean, and whose middle half is narrower, is
-# in another unit. Ground at exactly 0 m is as narrow, but near the mean; mountains are far from it, but not narrow.
-FAR, NARROW = 3.0, 0.05
+# in another unit. Ground at exactly 0 m is as narrow, but near the mean; mountains are far from it, but not narrow. So is one
+# whose median is beyond all that is seen on Earth with the right statistics (snow is at 11), however its values vary.
+FAR, NARROW, BEYOND = 3.0, 0.05, 20.0
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,20 @@ class OtherUnit:
         )
 
 
-def other_unit(files: Sequence[np.ndarray], modality: Modality) -> list[OtherUnit]:
+def other_unit(files: Sequence[np.ndarray], modality: Modality, beyond: float = math.inf) -> list[OtherUnit]:
     """The bands whose values are in another unit than a modality's MEAN and STD.
 
     Args:
         files: normalized values [C, n] of each file (see `normalized`).
         modality: which they are of.
+        beyond: bands whose median is farther from the mean are, too, however their values vary.
     """
     values = np.concatenate([np.empty((modality.channels, 0)), *files], axis=1)
     if not values.size:
         return []
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
-    wrong = np.flatnonzero((np.abs(median) > FAR) & (high - low < NARROW)).tolist()
+    away = np.abs(median)
+    wrong = np.flatnonzero((away > beyond) | ((away > FAR) & (high - low < NARROW))).tolist()
     return [
         OtherUnit(modality.band_name(i), float(high[i] - low[i]), float(median[i]), modality.mean[i], modality.std[i])
         for i in wrong
@@ -73,11 +77,12 @@ def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
     for modality in modalities:
         files = [normalized(values, modality) for values in windows.get(modality.name, {}).values()]
         files = [values for values in files if values.size]
-        if found := other_unit(files, modality):
+        if found := other_unit(files, modality, BEYOND):
             logger.warning(
-                "Modality %r: in the %d files looked at, %s: they are in another unit, and to the model this band is a "
-                "constant. A file's SCALE and OFFSET are applied when it is read; tools/compute_statistics.py measures MEAN "
-                "and STD.",
+                "Modality %r: in the %d files looked at, %s: MEAN and STD are in another unit or of other data, and to the model "
+                "this band is little but a constant. A file's SCALE and OFFSET are applied when it is read; "
+                "tools/compute_statistics.py measures MEAN and STD. A config that lists modalities keeps its own; those of a dataset.yaml "
+                "are taken by one that lists none (instance, semantic, instance_best, semantic_best, panoptic).",
                 modality.name,
                 len(files),
                 found[0],

@@ -86,5 +86,10 @@ def _find_own(name: str) -> str | None:
 
 def _known() -> str:
     tasks = {path.stem for folder in CONFIG_FOLDERS for path in folder.glob("*.yaml")}
-    quick = {f"quick/{path.stem}" for folder in CONFIG_FOLDERS for path in folder.glob("quick/*.yaml")}
-    return ", ".join([*sorted(tasks), *sorted(quick)])
+    small = {
+        f"{kind}/{path.stem}"
+        for kind in ("demo", "quick")
+        for folder in CONFIG_FOLDERS
+        for path in folder.glob(f"{kind}/*.yaml")
+    }
+    return ", ".join([*sorted(tasks), *sorted(small)])

@@ -64,7 +64,7 @@ class ScenePage:
             labels = read_labels(output, scene.grid.shape)
             text = label_page(self._name, image, modalities, labels, self._classes, self._colors)
         else:
-            number, crs = pyogrio.read_info(output)["features"], self._scene.grid.crs
+            number, crs = pyogrio.read_info(output, force_feature_count=True)["features"], self._scene.grid.crs
             assert crs is not None  # see `open_scene`
             objects = list(_objects(output, crs, ~scene.grid.transform, number))
             text = object_page(self._name, image, modalities, objects, number)

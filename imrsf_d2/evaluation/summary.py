@@ -235,7 +235,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _leads(values: Mapping[str, np.ndarray]) -> dict[str, Estimate]:
     """The highest of some sensors' values [1 + R] minus each other one."""
     best = max(values, key=lambda name: np.nan_to_num(values[name][0], nan=-np.inf), default=None)
-    return {name: _estimate(values[best] - own) for name, own in values.items() if best is not None and name != best}
+    with np.errstate(invalid="ignore"):  # of infinite ratios, where the whole scores 0
+        return {name: _estimate(values[best] - own) for name, own in values.items() if best is not None and name != best}
 
 
 def _estimate(values: np.ndarray) -> Estimate:

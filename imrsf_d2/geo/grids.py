@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
 from imrsf_d2.geo.projections import Bounds, move_points
+from imrsf_d2.geo.wrapping import move_near, period
 
 __all__ = ["Grid", "TOLERANCE_PX", "cover"]
 
@@ -150,6 +151,9 @@ class Grid:
         theirs = other.corners(self.crs)
         if theirs is None:
             return False
+        if self.crs is not None and (turn := period(self.crs)):
+            left, _, right, _ = self.bounds
+            theirs = np.stack([move_near(theirs[0], (left + right) / 2, turn), theirs[1]])
         columns, rows = ~self.transform * theirs
         return bool(columns.max() > 0 and rows.max() > 0 and columns.min() < self.width and rows.min() < self.height)
 

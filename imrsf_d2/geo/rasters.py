@@ -72,7 +72,7 @@ def read_raster(
         size: (H, W) that the raster must have; None accepts any.
         grid: where the pixels are wanted; a raster on another grid is resampled before its values are transformed
             (radar is averaged as power, also where files hold decibels). None keeps the raster's own grid.
-        window: rows and columns (of `grid` if given) to read, within the raster; None reads all. No more is decoded than
+        window: rows and columns to read, of `grid` if given, which it may reach beyond, else within the raster; None reads all. No more is decoded than
             the blocks of the file that it touches, or that resampling onto it needs.
         exact: a window is just what the whole has there, also between two coordinate systems (see `project_part`).
         check_grid: called with the raster's own grid before anything is decoded; whatever it raises is passed on.
@@ -96,7 +96,7 @@ def read_raster(
         if check_grid is not None:
             check_grid(own)
         numbers, scaling = _bands_of(file, path, modality)
-        if grid is not None and not own.equals(grid):
+        if grid is not None and (_beyond(window, own) or not own.equals(grid)):
             warp = _warp(own, grid, window, exact, path, modality)
         raw, valid = _read(file, numbers, window if warp is None else warp.window)
     if modality.nodata is not None:
@@ -207,6 +207,11 @@ def _classes(path: str, modality: Modality, bands: np.ndarray, valid: np.ndarray
             "'no data'."
         )
     return classes.astype(np.float32), valid
+
+
+def _beyond(window: tuple[slice, slice] | None, grid: Grid) -> bool:
+    """Whether a window reaches beyond the edges of a grid."""
+    return window is not None and any(side.start < 0 or side.stop > size for side, size in zip(window, grid.shape))
 
 
 def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, exact: bool, path: str, modality: Modality) -> Warp:

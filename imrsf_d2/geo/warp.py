@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projecting import project, project_part
 from imrsf_d2.geo.projections import move_points
-from imrsf_d2.geo.wrapping import period
+from imrsf_d2.geo.wrapping import move_near, period
 
 __all__ = ["Warp"]
 
@@ -35,6 +35,8 @@ class Warp:
         inside: the part lies in the source, with some pixels to spare.
         exact: a part is just what a resampling of the whole has there; not of a source that reaches beyond 180 degrees, which
             `project_part` cannot place.
+        moves: how far along x the source lies where the target's places are projected to, map units: whole turns around the
+            world; several where the part lies on both sides of 180 degrees.
     """
 
     source: Grid
@@ -44,21 +46,25 @@ class Warp:
     scale: tuple[float, float]
     inside: bool = False
     exact: bool = False
+    moves: tuple[float, ...] = (0.0,)
 
     @classmethod
     def between(cls, source: Grid, target: Grid, part: tuple[slice, slice] | None = None, *, exact: bool = False) -> Warp:
         """From the pixels of `source` to those of `target`, or to some of its rows and columns."""
         window, scale, inside = (slice(0, source.height), slice(0, source.width)), (1.0, 1.0), False
-        if (places := _places(source, target)) is not None:
-            scale = _scale(places[0], target.shape), _scale(places[1], target.shape)
+        if (found := _places(source, target)) is not None:
+            scale = _scale(found.rows, target.shape), _scale(found.columns, target.shape)
         if part is not None:
-            places = _places(source, target.part(*part))
-        if places is not None and all(map(_continuous, places)):
-            rows, columns = places
+            found = _places(source, target.part(*part))
+        if found is not None and _continuous(found.rows) and _continuous(found.columns):
+            rows, columns = found.rows, found.columns
             window = _reach(rows, source.height, scale[0]), _reach(columns, source.width, scale[1])
-            inside = all(place.min() > 2 and place.max() < size - 2 for place, size in zip(places, source.shape))
+            inside = all(place.min() > 2 and place.max() < size - 2 for place, size in zip((rows, columns), source.shape))
+        moves = (0.0,) if found is None else found.moves
         part = part or (slice(0, target.height), slice(0, target.width))
-        return cls(source, target, part, window, scale, inside, exact and not _beyond_one_turn(source))
+        return cls(
+            source, target, part, window, scale, inside, exact and moves == (0.0,) and not _beyond_one_turn(source), moves
+        )
 
     def resample(self, bands: np.ndarray, valid: np.ndarray, categorical: bool) -> tuple[np.ndarray, np.ndarray]:
         """Bring a raster from one grid onto the other.
@@ -85,7 +91,25 @@ class Warp:
     def _project(self, values: np.ndarray, resampling: Resampling, scale: tuple[float, float]) -> np.ndarray:
         if self.exact:
             return project_part(values, self.window, self.source, self.target, self.part, resampling, scale)
-        return project(values, self.source.part(*self.window), self.target.part(*self.part), resampling, scale)
+        source, target = self.source.part(*self.window), self.target.part(*self.part)
+        found, *others = (project(values, source.moved(move), target, resampling, scale) for move in self.moves)
+        for other in others:
+            found = np.where(np.isnan(found), other, found)
+        return found
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where points all over a target lie in a source.
+
+    Args:
+        rows, columns: [OUTLINE, OUTLINE], from the corner of the source's first pixel.
+        moves: see `Warp`.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    moves: tuple[float, ...]
 
 
 def _beyond_one_turn(source: Grid) -> bool:
@@ -95,13 +119,22 @@ def _beyond_one_turn(source: Grid) -> bool:
     return (turn := period(source.crs)) is not None and max(-left, right) > turn / 2 * (1 + 1e-9)
 
 
-def _places(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where points all over the target lie in the source: [OUTLINE, OUTLINE] rows and columns, from the corner of the first
-    pixel. None if some of them have no place there."""
+def _places(source: Grid, target: Grid) -> _Places | None:
+    """Where points all over the target lie in the source; None if some of them have no place in its system."""
     if (moved := move_points(target.points(OUTLINE), target.crs, source.crs)) is None:
         return None
-    columns, rows = ~source.transform * moved
-    return rows, columns
+    xs, ys = moved
+    moves: tuple[float, ...] = (0.0,)
+    assert source.crs is not None  # it is located
+    if turn := period(source.crs):
+        # A place has several x: that nearest to the source counts, and the source lies where the projection has put the place.
+        left, _, right, _ = source.bounds
+        near = move_near(xs, (left + right) / 2, turn)
+        wanted = (float(move) for move in np.unique(np.round((xs - near) / turn)) * turn)
+        moves = tuple(move for move in wanted if left + move < xs.max() and xs.min() < right + move) or moves
+        xs = near
+    columns, rows = ~source.transform * (xs, ys)
+    return _Places(rows, columns, moves)
 
 
 def _scale(place: np.ndarray, shape: tuple[int, int]) -> float:

@@ -50,7 +50,7 @@ def check_scene_values(scene: Scene) -> None:
             logger.warning("Modality %r: %s", modality.name, _no_data(filled, _stored(scene, modality, filled)))
         elif found := _unlike_training(values, modality):
             logger.warning(
-                "Modality %r: %s. The model was trained on other values. See whether the unit of the files, their SCALE and "
+                "Modality %r: %s. The model's MEAN and STD are of other values. See whether the unit of the files, their SCALE and "
                 "their OFFSET are those of the training data.",
                 modality.name,
                 found,

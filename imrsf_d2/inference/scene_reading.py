@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
-from rasterio.crs import CRS
 from shapely.geometry.base import BaseGeometry
 
 from imrsf_d2.data.reading import assemble
 from imrsf_d2.geo.gdal import OpenFiles
+from imrsf_d2.geo.grid_outlines import outline_of, outline_on
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import Raster, read_raster
 from imrsf_d2.inference.windows import Window, WindowGrid
@@ -100,13 +100,12 @@ class Scene:
 
         By the outlines of files: what no-data takes of them is not looked at.
         """
-        rest: dict[tuple[str, ...], BaseGeometry] = {(): shapely.Polygon(_ring(self.grid, self.grid.crs))}
+        rest: dict[tuple[str, ...], BaseGeometry] = {(): outline_of(self.grid)}
         if self.area is not None:
             rest = {(): rest[()].intersection(self.area)}
         whole = rest[()].area
         for name in self.modalities.names:
-            files = [_ring(file.grid, self.grid.crs) for file in self.sensors.get(name, ())]
-            outline = shapely.union_all([shapely.Polygon(ring) for ring in files if ring is not None])
+            outline = shapely.union_all([outline_on(file.grid, self.grid) for file in self.sensors.get(name, ())])
             split = {(*names, name): part.intersection(outline) for names, part in rest.items()}
             rest = split | {names: part.difference(outline) for names, part in rest.items()}
         shares = {names: part.area / whole for names, part in rest.items() if part.area > 0}
@@ -117,7 +116,7 @@ class Scene:
         if self._looked_at is None:
             return True
         part = self.grid.part(slice(window.top, window.bottom), slice(window.left, window.right))
-        return bool(self._looked_at.intersects(shapely.Polygon(_ring(part, self.grid.crs))))
+        return bool(self._looked_at.intersects(outline_of(part)))
 
     def asks_for(self, geometry: BaseGeometry) -> bool:
         """Whether an object, in the grid's system, touches the area that is asked for."""
@@ -264,9 +263,3 @@ def _empty(modality: Modality, height: int, width: int) -> Raster:
     bands = np.empty((modality.channels, height, width), dtype=np.float32)
     bands[:] = np.asarray(modality.mean, dtype=np.float32)[:, None, None]
     return bands, np.zeros((height, width), dtype=bool)
-
-
-def _ring(grid: Grid, crs: CRS | None) -> np.ndarray | None:
-    """The corners of a grid in another system, around it, [4, 2]."""
-    corners = grid.corners(crs)
-    return None if corners is None else corners[:, [0, 1, 3, 2]].T

@@ -35,6 +35,15 @@ def test_reflectance_under_statistics_of_reflectance_times_10000(tmp_path, write
     )
 
 
+def test_heights_above_sea_level_under_statistics_of_heights_above_ground(tmp_path, write_raster, caplog):
+    """They vary as they should, but a config that lists modalities keeps its own statistics."""
+    heights = np.random.default_rng(0).normal(431, 3, (2, 16, 16)).astype(np.float32)
+    ground = Modality("dsm", 1, mean=(5.0,), std=(7.6,))
+    samples = [{"dsm": sample["s2"]} for sample in files(tmp_path, write_raster, heights)]
+    check_values(samples, [ground])
+    assert "around 56" in caplog.text and "those of a dataset.yaml are taken by one that lists none" in caplog.text
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -33,6 +33,11 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
             read_config(tmp_path / name)
 
 
+def test_the_names_that_readme_has_people_type_are_among_those_listed():
+    with pytest.raises(MissingFileError, match="'demo/instanc'.*instance_best.*demo/instance, .*quick/"):
+        load_config("demo/instanc")
+
+
 def test_a_base_that_is_nowhere_is_named(tmp_path):
     (tmp_path / "own.yaml").write_text("_BASE_: dfc2024\n")
     with pytest.raises(MissingFileError, match="/dfc2024', which a _BASE_ names.*dfc2023_instance, dfc2023_instance_best"):

@@ -317,3 +317,72 @@ def test_aligning_makes_valid_pixels_of_valid_ones_alone(source, target, seed, g
     if categorical:
         here = on_target & sure
         np.testing.assert_array_equal(bands[:, here], values[(slice(None), *nearest)][:, here])
+
+
+def smooth(longitude, latitude):
+    """A field that has one value at a place, whatever its longitude is counted from."""
+    return (50 * np.cos(np.radians(longitude)) * np.cos(np.radians(latitude)) + latitude).astype(np.float32)
+
+
+def degrees_of(grid):
+    x, y = centers(grid)
+    moved = transform_points(grid.crs, "EPSG:4326", x.ravel(), y.ravel())
+    return tuple(np.reshape(values, grid.shape) for values in moved)
+
+
+WGS84, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(3857)
+TURN_M = 2 * np.pi * 6378137
+#: name -> system of the map, its western edge and northern edge in degrees, the side of its pixels, and the source.
+TURNED = {
+    "beyond 180": (32760, 179.95, -17, 300, Grid.north_up(WGS84, 179.7, -16.5, 0.003, 334, 300)),
+    "before -180": (32760, 179.95, -17, 300, Grid.north_up(WGS84, -180.3, -16.5, 0.003, 334, 300)),
+    "0 to 360": (32719, -70, -20, 900, Grid.north_up(WGS84, 0, 60, 0.5, 240, 720)),
+    "285 to 295": (32719, -70, -20, 900, Grid.north_up(WGS84, 285, -15, 0.01, 1000, 1000)),
+    "Mercator beyond its edge": (
+        32760,
+        179.95,
+        -17,
+        300,
+        Grid.north_up(MERCATOR, TURN_M / 2 - 40_000, -1.8e6, 300, 1200, 300),
+    ),
+    "onto degrees of another turn": (
+        4326,
+        179.95,
+        -17,
+        0.003,
+        Grid.north_up(MERCATOR, -TURN_M / 2 - 40_000, -1.8e6, 300, 1200, 300),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TURNED))
+@pytest.mark.parametrize("columns", [(0, 96), (0, 8), (40, 48), (88, 96)], ids=["all", "west", "middle", "east"])
+def test_a_place_is_found_in_whichever_turn_around_the_world_it_is_stored(name, columns):
+    epsg, west, north, pixel, source = TURNED[name]
+    crs = CRS.from_epsg(epsg)
+    (left,), (top,) = transform_points("EPSG:4326", crs, [west], [north])
+    target = Grid.north_up(crs, left, top, pixel, 32, 96)
+    part = (slice(0, 32), slice(*columns))
+    x, y = centers(source)
+    if source.crs == MERCATOR:
+        longitude = x / TURN_M * 360
+        latitude = np.degrees(2 * np.arctan(np.exp(y / 6378137)) - np.pi / 2)
+    else:
+        longitude, latitude = x, y
+    assert target.part(*part).meets(source)
+    bands, valid = resample(smooth(longitude, latitude)[None], everywhere(source), source, target, False, part)
+    assert valid.all()
+    expected = smooth(*degrees_of(target))[part]
+    np.testing.assert_allclose(bands[0], expected, atol=0.02)
+
+
+def test_a_window_that_reaches_beyond_a_file_on_the_same_pixels_is_empty_there(tmp_path, write_raster):
+    path = write_raster(
+        tmp_path / "dem.tif", np.arange(48, dtype=np.float32).reshape(6, 8), crs=UTM, transform=FINE.transform
+    )
+    grid, window = Grid(6, 8, UTM, FINE.transform), (slice(4, 9), slice(-2, 10))
+    bands, valid = read_raster(path, Modality("dem"), grid=grid, window=window)
+    expected = np.zeros((5, 12), dtype=bool)
+    expected[:2, 2:10] = True
+    np.testing.assert_array_equal(valid, expected)
+    np.testing.assert_array_equal(bands[0][valid], np.arange(32, 48, dtype=np.float32))

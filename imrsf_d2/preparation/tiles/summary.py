@@ -45,6 +45,11 @@ def tiles_summary(plan: TilePlan, records: Sequence[TileRecord], split: Split, r
         notes.append(
             f"{crowds} objects of no class are crowds (iscrowd 1): scores ignore predictions there, training takes them for background."
         )
+    if not made:
+        notes.append(
+            "sensors count where their files reach: tiles in which a file holds no data will lack the sensor, and the split, which "
+            "deals out sensors too, may be another."
+        )
     notes += [f"{remark}." for remark in remarks]
     return "\n\n".join([*filter(None, tables), "\n".join(f"- {note}" for note in notes)]) + "\n"
 

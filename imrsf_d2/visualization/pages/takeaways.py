@@ -127,8 +127,10 @@ def _losses(summary: Summary) -> str:
     if len(known) < 2:
         return ""
     most, least = (end(known, key=lambda name: known[name].value) for end in (max, min))
-    if max([known[most].value, *(loss.high for loss in known.values() if _has_interval(loss))]) < LEAST_DIFFERENCE:
-        within = f"{_number(max(0.0, known[most].value))}{_within(known[most])}"
+    ends = [end for loss in known.values() for end in ((loss.low, loss.high) if _has_interval(loss) else (loss.value,))]
+    if max(map(abs, ends)) < LEAST_DIFFERENCE:
+        largest = max(known.values(), key=lambda loss: abs(loss.value))
+        within = f"{_number(abs(largest.value))}{_within(largest)}"
         return f"Any one sensor can be missing: the {summary.metric} stays within {within}."
     return f"{_loss(most, known[most], summary.metric)} {_loss(least, known[least], summary.metric)}"
 

@@ -124,3 +124,18 @@ def test_a_sensor_beyond_180_degrees_is_read_onto_pixels_before_it(tmp_path, kin
     # The middle of a pixel is a quarter of a large one before or behind the middle of that.
     expected = np.arange(SIDE // 2) // 2 if kind == "classes" else (np.arange(SIDE // 2) - 0.5) / 2
     np.testing.assert_allclose(pixels.stored[0][SIDE // 2, SIDE // 2 + 2 :], expected[2:], atol=1e-4)
+
+
+def test_last_tiles_hold_nothing_beyond_a_sensor_that_is_almost_on_the_scenes_pixels(tmp_path):
+    """A fiftieth of a pixel away it is not copied, and counts as on the same pixels where it is read."""
+    values = np.tile(np.arange(1, SIDE + 1, dtype=np.float32), (SIDE, 1))
+    for sensor, left in (("a", LEFT), ("b", LEFT + 0.02)):
+        write_raster_file(tmp_path / sensor / "1.tif", values, **place(left=left))
+    sources = describe_sensors({name: str(tmp_path / name) for name in "ab"}, SensorOptions())
+    (scene,) = find_scenes(sources, GridOptions(39, reference="a"))
+    for column, inside in ((0, 39), (39, 1)):
+        window = (slice(0, 39), slice(column, column + 39))
+        for name, source in sources.items():
+            pixels = read_pixels(source, scene.sensors[name], scene.grid, window, OpenFiles(2))
+            np.testing.assert_array_equal(pixels.valid, np.tile(np.arange(39) < inside, (39, 1)))
+            np.testing.assert_allclose(pixels.stored[0, :, :inside], values[:39, column : column + inside], atol=0.021)
