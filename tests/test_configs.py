@@ -129,7 +129,7 @@ def dataset(task, folder):
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=name)
 def test_it_loads_and_its_model_builds(path, tmp_path):
-    cfg = load_config(path, dataset(path.stem, tmp_path) if path.stem in GENERIC else ())
+    cfg = load_config(path, dataset(path.stem.removesuffix("_best"), tmp_path) if path.stem in GENERIC else ())
     assert len(cfg.MODEL.PIXEL_MEAN) == len(cfg.MODEL.PIXEL_STD)
     assert cfg.SEED >= 0, "without a seed no training run resumes exactly"
     assert all(step < cfg.SOLVER.MAX_ITER for step in cfg.SOLVER.STEPS)
