@@ -53,5 +53,5 @@ def draw_scores(path: str | os.PathLike, models: Mapping[str, ModelScores], titl
     axis.set_ylim(bottom=0)
     axis.axvline(len(groups) - 1.5, color="gray", linewidth=0.8)
     axis.grid(axis="y", linewidth=0.4)
-    axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    figure.legend(fontsize=8, ncols=3, loc="outside lower center")
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
