@@ -77,12 +77,14 @@ def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
     for modality in modalities:
         files = [normalized(values, modality) for values in windows.get(modality.name, {}).values()]
         files = [values for values in files if values.size]
-        if found := other_unit(files, modality, BEYOND):
+        # Where MEAN and STD change nothing, they say nothing of the data.
+        normalizes = any(modality.mean) or set(modality.std) != {1.0}
+        if found := other_unit(files, modality, BEYOND if normalizes else math.inf):
             logger.warning(
                 "Modality %r: in the %d files looked at, %s: MEAN and STD are in another unit or of other data, and to the model "
                 "this band is little but a constant. A file's SCALE and OFFSET are applied when it is read; "
                 "tools/compute_statistics.py measures MEAN and STD. A config that lists modalities keeps its own; those of a dataset.yaml "
-                "are taken by one that lists none (instance, semantic, instance_best, semantic_best, panoptic).",
+                "are taken by one that lists none (instance, semantic, instance_best, semantic_best, panoptic, pretrain).",
                 modality.name,
                 len(files),
                 found[0],

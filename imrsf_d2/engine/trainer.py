@@ -178,8 +178,8 @@ class Trainer(DefaultTrainer):
             self._trainer.reset_data_loader(lambda: self.build_train_loader(self.cfg, start_draw=draw))
         elif self.checkpointer.has_checkpoint():
             logger.warning(
-                "%s holds the checkpoints of an earlier training run, which this one will overwrite. Stop it now to "
-                "keep them: --resume continues that run, another OUTPUT_DIR leaves it alone.",
+                "%s holds the checkpoints of an earlier training run, which this one will overwrite. Stop it before its first "
+                "iteration to keep them: --resume then continues that run, another OUTPUT_DIR leaves it alone.",
                 self.cfg.OUTPUT_DIR,
             )
 

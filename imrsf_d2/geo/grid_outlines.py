@@ -34,28 +34,35 @@ def outline_on(grid: Grid, other: Grid) -> BaseGeometry:
         grid, other: both located.
 
     Returns:
-        Polygons, also on both sides of 180 degrees; none where one of the two has no place in the other's system.
+        Polygons, also on both sides of 180 degrees; none where the grid has no place in the other's system.
     """
     assert grid.crs is not None and other.crs is not None  # they are located
     own, middle = outline_of(grid), POINTS // 2
     points = other.points(POINTS)
     if (places := move_points(points, other.crs, grid.crs)) is None:
-        return shapely.Polygon()
+        return _moved(shapely.segmentize(own, own.length / (4 * POINTS)), grid, other)  # a zone has no place for the world
     (xs, ys), turn = places, period(grid.crs)
+    margins = MARGIN * np.ptp(xs), MARGIN * np.ptp(ys)
     if turn:
         xs = move_near(xs, float(xs[middle, middle]), turn)
+        margins = max(min(MARGIN * np.ptp(xs), (turn - np.ptp(xs)) / 2), 0.0), margins[1]  # no ground twice
         left, _, right, _ = grid.bounds
         copies = [
             shapely.transform(own, lambda xy, k=k: xy + (k * turn, 0)) for k in turns(left, right, xs.min(), xs.max(), turn)
         ]
     else:
         copies = [own]
-    margins = MARGIN * np.ptp(xs), MARGIN * np.ptp(ys)
     near = shapely.box(xs.min() - margins[0], ys.min() - margins[1], xs.max() + margins[0], ys.max() + margins[1])
     cut = shapely.segmentize(shapely.union_all(copies).intersection(near), max(np.ptp(xs), np.ptp(ys)) / POINTS)
-    if cut.is_empty or (moved := move_points(shapely.get_coordinates(cut).T, grid.crs, other.crs)) is None:
+    return _moved(cut, grid, other)
+
+
+def _moved(outline: BaseGeometry, grid: Grid, other: Grid) -> BaseGeometry:
+    """An outline in the system of one grid, in that of the other."""
+    if outline.is_empty or (moved := move_points(shapely.get_coordinates(outline).T, grid.crs, other.crs)) is None:
         return shapely.Polygon()
-    new_xs, new_ys = moved
+    xs, ys = moved
+    assert other.crs is not None
     if turn := period(other.crs):
-        new_xs = move_near(new_xs, float(points[0, middle, middle]), turn)
-    return shapely.make_valid(shapely.set_coordinates(cut, np.stack([new_xs, new_ys], axis=1)))
+        xs = move_near(xs, float(other.points(1)[0, 0, 0]), turn)
+    return shapely.make_valid(shapely.set_coordinates(outline, np.stack([xs, ys], axis=1)))

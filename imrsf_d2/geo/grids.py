@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
 from imrsf_d2.geo.projections import Bounds, move_points
-from imrsf_d2.geo.wrapping import move_near, period
+from imrsf_d2.geo.wrapping import period, turns
 
 __all__ = ["Grid", "TOLERANCE_PX", "cover"]
 
@@ -151,11 +151,16 @@ class Grid:
         theirs = other.corners(self.crs)
         if theirs is None:
             return False
+        moves = [0.0]
         if self.crs is not None and (turn := period(self.crs)):
-            left, _, right, _ = self.bounds
-            theirs = np.stack([move_near(theirs[0], (left + right) / 2, turn), theirs[1]])
-        columns, rows = ~self.transform * theirs
-        return bool(columns.max() > 0 and rows.max() > 0 and columns.min() < self.width and rows.min() < self.height)
+            # As they lie in each turn around the world that this grid has something of.
+            (left, _, right, _), xs = self.bounds, theirs[0]
+            moves = [-k * turn for k in turns(left, right, float(xs.min()), float(xs.max()), turn)]
+        for move in moves:
+            columns, rows = ~self.transform * (theirs[0] + move, theirs[1])
+            if columns.max() > 0 and rows.max() > 0 and columns.min() < self.width and rows.min() < self.height:
+                return True
+        return False
 
 
 def cover(bounds: Bounds, crs: CRS, resolution: float, origin: tuple[float, float] = (0.0, 0.0)) -> Grid:

@@ -21,7 +21,7 @@ values become their intensity, |z|^2.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -35,7 +35,7 @@ from imrsf_d2.geo.gdal import GDAL_ERRORS, RasterError, opened
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.stored import Scaling, read_stored
 from imrsf_d2.geo.validity import file_validity
-from imrsf_d2.geo.warp import Warp
+from imrsf_d2.geo.warp import Warp, resample_each
 from imrsf_d2.modalities import Modality
 from imrsf_d2.utils.errors import InputError
 
@@ -88,7 +88,7 @@ def read_raster(
             class index; or if it must be resampled and has no georeference; or if its SCALE and OFFSET cannot be applied.
     """
     path = os.fspath(path)
-    warp = None
+    warps: list[Warp] = []
     with open_file(path, repr(modality.name)) as file:
         own = Grid.of(file)
         if size is not None and grid is None and own.shape != size:
@@ -97,24 +97,19 @@ def read_raster(
             check_grid(own)
         numbers, scaling = _bands_of(file, path, modality)
         if grid is not None and (_beyond(window, own) or not own.equals(grid)):
-            warp = _warp(own, grid, window, exact, path, modality)
-        raw, valid = _read(file, numbers, window if warp is None else warp.window)
-    if modality.nodata is not None:
-        valid &= ~(raw == modality.nodata).all(axis=0)
+            warps = _warps(own, grid, window, exact, path, modality)
+        pieces = [_read(file, numbers, warp.window) for warp in warps] or [_read(file, numbers, window)]
     # A float64 sentinel such as -1.8e308 becomes infinite here, which is what makes it invalid below.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        raw = scaling.apply(raw)
-        if raw.dtype.kind == "c":
-            raw = raw.real**2 + raw.imag**2
-        bands = raw.astype(np.float32)
-        if raw.dtype.kind == "f":
-            valid &= np.isfinite(bands).all(axis=0)
-        if modality.transform == "db":
-            valid &= (bands > 0).all(axis=0)
-        if warp is not None:
+        pieces = [_measured(raw, valid, modality, scaling) for raw, valid in pieces]
+        if warps:
             as_power = modality.stored_in_decibels
-            bands, valid = _resample(warp, from_db(bands) if as_power else bands, valid, path, modality)
+            if as_power:
+                pieces = [(from_db(bands), valid) for bands, valid in pieces]
+            bands, valid = _resample(warps, pieces, path, modality)
             bands = to_db(bands) if as_power else bands
+        else:
+            ((bands, valid),) = pieces
         if modality.transform == "db":
             bands = to_db(bands)
     if modality.categorical:
@@ -214,22 +209,39 @@ def _beyond(window: tuple[slice, slice] | None, grid: Grid) -> bool:
     return window is not None and any(side.start < 0 or side.stop > size for side, size in zip(window, grid.shape))
 
 
-def _warp(own: Grid, wanted: Grid, window: tuple[slice, slice] | None, exact: bool, path: str, modality: Modality) -> Warp:
+def _measured(raw: np.ndarray, valid: np.ndarray, modality: Modality, scaling: Scaling) -> Raster:
+    """What stored numbers mean, before the modality's transform, as float32, and which of them mean something."""
+    if modality.nodata is not None:
+        valid &= ~(raw == modality.nodata).all(axis=0)
+    raw = scaling.apply(raw)
+    if raw.dtype.kind == "c":
+        raw = raw.real**2 + raw.imag**2
+    bands = raw.astype(np.float32)
+    if raw.dtype.kind == "f":
+        valid &= np.isfinite(bands).all(axis=0)
+    if modality.transform == "db":
+        valid &= (bands > 0).all(axis=0)
+    return bands, valid
+
+
+def _warps(
+    own: Grid, wanted: Grid, window: tuple[slice, slice] | None, exact: bool, path: str, modality: Modality
+) -> list[Warp]:
     if not (own.located and wanted.located):
         raise InputError(
             f"{_cannot_resample(own, wanted, path, modality)}, because "
             f"{'the reference' if own.located else 'the file'} has no usable georeference (CRS and "
             "geotransform)."
         )
-    return Warp.between(own, wanted, window, exact=exact)
+    return Warp.each_between(own, wanted, window, exact=exact)
 
 
-def _resample(warp: Warp, bands: np.ndarray, valid: np.ndarray, path: str, modality: Modality) -> Raster:
+def _resample(warps: Sequence[Warp], pieces: Sequence[Raster], path: str, modality: Modality) -> Raster:
     try:
-        return warp.resample(bands, valid, modality.categorical)
+        return resample_each(warps, pieces, modality.categorical)
     except GDAL_ERRORS as error:
         raise RasterError(
-            f"{_cannot_resample(warp.source, warp.target, path, modality)}: {error}", path, str(error)
+            f"{_cannot_resample(warps[0].source, warps[0].target, path, modality)}: {error}", path, str(error)
         ) from error
 
 

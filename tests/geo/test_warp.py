@@ -13,7 +13,7 @@ from rasterio.warp import transform as transform_points
 from imrsf_d2.geo import rasters
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.rasters import RasterError, read_grid, read_raster
-from imrsf_d2.geo.warp import Warp
+from imrsf_d2.geo.warp import Warp, resample_each
 from imrsf_d2.modalities import Modality
 from tests.strategies import garbage_values, seeds
 
@@ -370,10 +370,32 @@ def test_a_place_is_found_in_whichever_turn_around_the_world_it_is_stored(name, 
     else:
         longitude, latitude = x, y
     assert target.part(*part).meets(source)
-    bands, valid = resample(smooth(longitude, latitude)[None], everywhere(source), source, target, False, part)
+    warps = Warp.each_between(source, target, part)
+    assert all(warp.window[1].stop - warp.window[1].start < 200 for warp in warps)
+    values = smooth(longitude, latitude)
+    pieces = [(values[None][(slice(None), *warp.window)], everywhere(source)[warp.window]) for warp in warps]
+    bands, valid = resample_each(warps, pieces, categorical=False)
     assert valid.all()
-    expected = smooth(*degrees_of(target))[part]
-    np.testing.assert_allclose(bands[0], expected, atol=0.02)
+    np.testing.assert_allclose(bands[0], smooth(*degrees_of(target))[part], atol=0.02)
+    # A pixel without data in the corner of the window, which the part hardly reaches, takes nothing else with it.
+    for _, known in pieces:
+        known[0, 0] = False
+    _, valid = resample_each(warps, pieces, categorical=False)
+    assert valid[16:, 8 if columns[1] == 96 else 4 :].all()
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.0125, 0.0125, 180.0])
+def test_no_more_of_a_map_of_the_world_is_read_than_a_tile_needs(shift):
+    world = Grid.north_up(WGS84, -180 + shift, 90, 0.025, 7200, 14400)
+    target = Grid.north_up(WGS84, -180, 90, 0.05, 3600, 7200)
+    for column in (0, 3500, 6784, 7000):  # the last one reaches beyond the target
+        warps = Warp.each_between(world, target, (slice(512, 1024), slice(column, column + 512)), exact=True)
+        pixels = sum(np.prod([side.stop - side.start for side in warp.window]) for warp in warps)
+        assert pixels < 1.2 * 1024**2 and len(warps) == 1 + (shift == 180 and column == 3500)
+
+
+def test_grids_on_opposite_sides_of_the_world_do_not_meet():
+    assert not Grid.north_up(WGS84, -180, 10, 0.1, 100, 450).meets(Grid.north_up(WGS84, 10, 10, 0.1, 100, 200))
 
 
 def test_a_window_that_reaches_beyond_a_file_on_the_same_pixels_is_empty_there(tmp_path, write_raster):

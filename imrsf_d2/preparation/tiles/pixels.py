@@ -110,9 +110,13 @@ def _read_part(source: Source, file: SceneFile, grid: Grid, window: tuple[slice,
         if offset is not None and not is_complex:
             return _copied(source.modality, opened, numbers, encoding, window, offset)
         if source.classes:
-            return _nearest(
-                source, opened, numbers, encoding, Warp.between(Grid.of(opened), grid.moved(-file.turned), window)
-            )
+            warps = Warp.each_between(Grid.of(opened), grid.moved(-file.turned), window)
+            found, *others = (_nearest(source, opened, numbers, encoding, warp) for warp in warps)
+            for other in others:
+                new = other.valid & ~found.valid
+                found.stored[:, new] = other.stored[:, new]
+                found.valid[new] = True
+            return found
     return _resampled(source, file, encoding, grid, window, open_files)
 
 

@@ -13,6 +13,7 @@ from imrsf_d2.data.label_codes import IGNORE_LABEL, LabelCodes
 from imrsf_d2.geo.codes import CodeCounts
 from imrsf_d2.geo.grids import Grid
 from imrsf_d2.geo.projections import bounds_text, crs_text
+from imrsf_d2.geo.wrapping import move_near, period
 from imrsf_d2.inference.scene_reading import SceneFile
 from imrsf_d2.preparation.tiles.labels import LabelOptions, PolygonLabels, RasterLabels, open_labels
 from imrsf_d2.preparation.tiles.polygons import Polygons, read_polygons
@@ -159,6 +160,18 @@ class _Placed:
         )
 
 
+def _corners_near(grid: Grid, other: Grid) -> np.ndarray | None:
+    """The corners [2, 4] of a grid in the system of another, in the turn around the world that is nearest to it; None if they are
+    nowhere, or on both sides of 180 degrees, where they say nothing of what lies between them."""
+    corners = grid.corners(other.crs)
+    if corners is None or other.crs is None or not (turn := period(other.crs)):
+        return corners
+    if np.ptp(corners[0]) > turn / 2:
+        return None
+    middle = corners[0].mean()
+    return corners + [[move_near(middle, float(other.points(1)[0, 0, 0]), turn) - middle], [0.0]]
+
+
 class _Files:
     """The files of a sensor by the tiles that they may show some of.
 
@@ -171,7 +184,7 @@ class _Files:
         self._files, self._grid = files, grid
         boxes = []
         for file in files:
-            corners = file.grid.corners(grid.crs)
+            corners = _corners_near(file.grid, grid)
             columns, rows = ((-np.inf, np.inf),) * 2 if corners is None else ~grid.transform * corners
             # Sides that are straight in one system are curves in another.
             margin = 1.0 if corners is None else 1 + CURVED * max(np.ptp(columns), np.ptp(rows))

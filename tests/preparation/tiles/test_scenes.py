@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapely
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
@@ -10,6 +11,7 @@ from imrsf_d2.geo.grids import Grid
 from imrsf_d2.inference.scene_files import look_at, side_by_side
 from imrsf_d2.preparation.tiles.nearby import Nearby
 from imrsf_d2.preparation.tiles.pixels import read_pixels
+from imrsf_d2.preparation.tiles.plan import _Files
 from imrsf_d2.preparation.tiles.scenes import GridOptions, find_scenes
 from imrsf_d2.preparation.tiles.sensors import SensorOptions, describe_sensors
 from tests.preparation.tiles.places import LEFT, TOP, place
@@ -139,3 +141,15 @@ def test_last_tiles_hold_nothing_beyond_a_sensor_that_is_almost_on_the_scenes_pi
             pixels = read_pixels(source, scene.sensors[name], scene.grid, window, OpenFiles(2))
             np.testing.assert_array_equal(pixels.valid, np.tile(np.arange(39) < inside, (39, 1)))
             np.testing.assert_allclose(pixels.stored[0, :, :inside], values[:39, column : column + inside], atol=0.021)
+
+
+def test_a_sensor_counted_from_another_turn_is_in_the_tiles(tmp_path):
+    """A scene in longitudes of 0 to 360, and another sensor in the zone that lies there."""
+    files = {"a/1": place(crs="EPSG:4326", left=189.0, top=10.0, pixel=1e-4)}
+    (easting,), (northing,) = transform("EPSG:4326", "EPSG:32602", [-171.0], [10.0])
+    files["b/1"] = place(crs="EPSG:32602", left=easting - 100, top=northing + 100, pixel=30)
+    (scene,), names = scenes_of(tmp_path, files)
+    assert names == [{"a": ["1"], "b": ["1"]}]
+    assert [file.path[-7:] for file in _Files(scene.sensors["b"], scene.grid).meeting(shapely.box(0, 0, SIDE, SIDE))] == [
+        "b/1.tif"
+    ]
