@@ -50,7 +50,7 @@ def pretraining_topic() -> Topic:
 def pretraining_claims(outcomes: Outcomes) -> list[Claim]:
     """Claims about pre-training and about fine-tuning."""
     return [
-        ("Pre-training helps.", compare_models(outcomes, [(FROM_G, SCRATCH), (FROM_GC, SCRATCH)])),
+        ("Pre-training helps.", compare_models(outcomes, [(start, SCRATCH) for start in (FROM_G, FROM_GC, *FROM_VARIANTS)])),
         ("Contrastive learning in addition to reconstruction helps.", compare_models(outcomes, [(FROM_GC, FROM_G)])),
         (
             "Reconstruction gains from random subsets, from a cross-attention before the decoders, and from more iterations.",
