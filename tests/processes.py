@@ -1,5 +1,6 @@
 """Several processes that exchange gradients and results, on the CPU."""
 
+import gc
 from datetime import timedelta
 
 import torch
@@ -19,4 +20,5 @@ def run_in_processes(function, *arguments, processes=2, seconds=120):
 def _single_threaded(function, arguments):
     torch.set_num_threads(1)  # two processes with a thread per core each would wait for one another
     function(*arguments)
+    gc.collect()  # see imrsf_d2.engine.launching
     torch.distributed.destroy_process_group()

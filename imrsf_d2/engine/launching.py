@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -102,6 +103,7 @@ def _work_in_order(work: Work, args: argparse.Namespace) -> None:
         # Detectron2 leaves the group to the end of the interpreter, where its threads, still running, abort the process.
         # After an error NCCL would wait for what the others no longer do.
         if in_order or dist.get_backend() == "gloo":
+            gc.collect()  # a model that waits to be collected holds the group, with its threads
             dist.destroy_process_group()
 
 
