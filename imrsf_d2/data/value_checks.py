@@ -13,7 +13,7 @@ from imrsf_d2.data.windows import Windows
 from imrsf_d2.geo.decibel import to_db
 from imrsf_d2.modalities import Modality
 
-__all__ = ["OtherUnit", "check_values", "normalized", "other_unit"]
+__all__ = ["OtherUnit", "check_values", "is_normalized", "normalized", "other_unit"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +77,7 @@ def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
     for modality in modalities:
         files = [normalized(values, modality) for values in windows.get(modality.name, {}).values()]
         files = [values for values in files if values.size]
-        # Where MEAN and STD change nothing, they say nothing of the data.
-        normalizes = any(modality.mean) or set(modality.std) != {1.0}
-        if found := other_unit(files, modality, BEYOND if normalizes else math.inf):
+        if found := other_unit(files, modality, BEYOND if is_normalized(modality) else math.inf):
             logger.warning(
                 "Modality %r: in the %d files looked at, %s: MEAN and STD are in another unit or of other data, and to the model "
                 "this band is little but a constant. A file's SCALE and OFFSET are applied when it is read; "
@@ -89,6 +87,11 @@ def check_values(windows: Windows, modalities: Iterable[Modality]) -> None:
                 len(files),
                 found[0],
             )
+
+
+def is_normalized(modality: Modality) -> bool:
+    """Whether MEAN and STD change anything; otherwise they say nothing of the data."""
+    return any(modality.mean) or set(modality.std) != {1.0}
 
 
 def normalized(values: np.ndarray, modality: Modality) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imrsf_d2.data.decibel_checks import LEAST, check_decibels
-from imrsf_d2.data.value_checks import FAR, NARROW, OtherUnit, normalized
+from imrsf_d2.data.value_checks import FAR, NARROW, OtherUnit, is_normalized, normalized
 from imrsf_d2.data.windows import find_stored, read_values
 from imrsf_d2.geo.gdal import RasterError
 from imrsf_d2.geo.stored import number_text
@@ -150,8 +150,8 @@ def _no_data(filled: _Filled, stored: str) -> str:
 
 def _unlike_training(values: np.ndarray, modality: Modality) -> OtherUnit | None:
     """The first band of values [C, n] that a model with this MEAN and STD has not seen the like of."""
-    if not any(modality.mean) and set(modality.std) == {1.0}:
-        return None  # not normalized: they say nothing of the training data
+    if not is_normalized(modality):
+        return None
     if not (values := normalized(values, modality)).size:
         return None
     least, low, median, high, most = np.quantile(values, (0.005, 0.25, 0.5, 0.75, 0.995), axis=1)
